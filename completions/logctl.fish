@@ -202,7 +202,7 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_sub
 always\t'Always, even into a file'
 never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l dry-run -d 'Show what would be done'
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l force -d 'Open the shard although too few witnesses or secondaries know it: nothing of it is published until they do'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l force -d 'Open the shard although too few witnesses or secondaries know it: it is not published until they do'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -688,7 +688,7 @@ complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_su
 complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -f -a "list" -d 'List changes, newest first'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -f -a "show" -d 'Show one change: what it changed, which actor asked for it and why, and which replicas run it'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -f -a "wait" -d 'Wait until every replica runs a change'
-complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -f -a "watch" -d 'Follow a change as it goes, one line per step, until it is over'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -f -a "watch" -d 'Follow a change as it goes, one line per step, until it ends'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -f -a "confirm" -d 'Keep a change that is reverted unless somebody confirms it'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F

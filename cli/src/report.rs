@@ -35,7 +35,7 @@ pub(crate) struct Report {
     page: Page,
 }
 
-/// A result, and possibly a situation that it ended in all the same (applied, but not everywhere).
+/// A result, and possibly a situation that it ended in anyway (applied, but not everywhere).
 #[derive(Debug)]
 pub struct Outcome {
     pub(crate) report: Report,

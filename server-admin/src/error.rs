@@ -39,7 +39,7 @@ pub enum Error {
         "not a token name: {0:?}; use 1 to 63 of a-z 0-9 . _ -, starting with a letter or digit"
     )]
     TokenName(String),
-    /// A token would live for ever.
+    /// A token would live forever.
     #[error("a token can't live that long")]
     TokenLifetime,
     /// The system has no randomness.

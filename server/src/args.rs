@@ -77,7 +77,7 @@ pub(crate) enum Command {
     Secondary {
         /// How it is set up.
         from: SecondaryFrom,
-        /// How long a stop goes on serving.
+        /// How long a stop continues to serve.
         drain: Option<Span>,
         /// The form of log lines on standard error.
         format: LogFormat,
@@ -165,7 +165,7 @@ pub(crate) struct Dev {
     pub(crate) metrics: Option<SocketAddr>,
     /// The programs of the merge that it runs.
     pub(crate) merge: Vec<engine::Program>,
-    /// How long a stop goes on serving.
+    /// How long a stop continues to serve.
     pub(crate) drain: Option<Span>,
     /// The form of log lines on standard error.
     pub(crate) format: LogFormat,
@@ -198,7 +198,7 @@ pub(crate) struct FrontendOptions {
     pub(crate) listen: SocketAddr,
     /// Certificate chain and key; plain HTTP without.
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
-    /// How long a stop goes on serving.
+    /// How long a stop continues to serve.
     pub(crate) drain: Option<Span>,
     /// The form of log lines on standard error.
     pub(crate) format: LogFormat,
@@ -313,7 +313,7 @@ enum Verb {
     /// Rebuild a lost log from its secondaries, into a new folder
     ///
     /// Every root is computed again from the entries and compared with what the secondaries have cosigned. Of N secondaries with a
-    /// backupQuorum of q, N-q+1 must answer: then one of them has everything that was published. The log goes on with the same
+    /// backupQuorum of q, N-q+1 must answer: then one of them has everything that was published. The log keeps the same
     /// origins, keys and start indexes. What was acknowledged and not published yet may be lost.
     #[command(
         after_help = "Example:\n  logd restore --log log.example.org/argon --kek ./kek --from https://ams.example.org --from https://fra.example.org --dir ./new\n  logd fsck --dir ./new"

@@ -161,7 +161,7 @@ impl Error {
             }
             Self::EditedSettings { path } => {
                 return Some(Cow::Owned(format!(
-                    "`logd serve --config {0}` serves what it says; to go on with `logd dev`, which takes no settings from a file, move {0} away",
+                    "`logd serve --config {0}` serves what it says; to continue with `logd dev`, which takes no settings from a file, move {0} away",
                     path.display()
                 )));
             }
@@ -187,7 +187,7 @@ impl Error {
             }
             Self::Unrestored { dir, .. } => {
                 return Some(Cow::Owned(format!(
-                    "{0} has a copy of the key-encryption key, settings and empty stores by now: run the same command again, or remove {0}",
+                    "{0} has a copy of the key-encryption key, settings and empty stores already: run the same command again, or remove {0}",
                     dir.display()
                 )));
             }

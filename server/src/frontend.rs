@@ -1,6 +1,6 @@
 //! `logd frontend`: a folder that `distribute` pushed to, served read-only. It knows no key and no store; what it serves was signed.
 //!
-//! What never changes is cacheable for ever and says so; a checkpoint is never cached. A path is a log's name, a shard's name and
+//! What never changes is cacheable forever and says so; a checkpoint is never cached. A path is a log's name, a shard's name and
 //! one of the few things that a shard has: nothing else in the folder can be asked for.
 
 use std::sync::Arc;

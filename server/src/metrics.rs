@@ -179,7 +179,7 @@ const DAMAGE: &[DamageNumber] = &[
     ),
     (
         "repaired_objects",
-        "Damaged published objects that were written anew from a good copy",
+        "Damaged published objects that were repaired from a good copy",
         MetricType::Counter,
         |log| log.damage_counts().1,
     ),

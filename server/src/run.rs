@@ -193,7 +193,7 @@ fn check(file: &Path, output: FsckOutput) -> Result<Ended, Error> {
     })
 }
 
-/// Prints the ready line. If nobody reads it, the server serves all the same.
+/// Prints the ready line. If nobody reads it, the server serves anyway.
 pub(crate) fn ready(line: &str) {
     if let Err(error) = print(line) {
         tracing::warn!(%error, "{}", line.trim_end());
@@ -401,7 +401,7 @@ async fn run(
                 engine.rest().await;
             }
         }
-        () = life.stop() => tracing::warn!("asked again: the next start goes on with publication"),
+        () = life.stop() => tracing::warn!("asked again: the next start continues with publication"),
     }
     if let Some(exporter) = exporter {
         exporter.cancel();
@@ -654,7 +654,7 @@ pub(crate) async fn create(engine: &Arc<Engine>, config: LogConfig) -> Result<()
         Ok(applied) => applied,
         // Another server on these stores was first, and its operator has changed the log since.
         Err(ChangeError::Conflict(why)) if engine.log(&log).is_some() => {
-            tracing::info!(log, why, "is there already");
+            tracing::info!(log, why, "already exists");
             return Ok(());
         }
         Err(error) => {
@@ -669,7 +669,7 @@ pub(crate) async fn create(engine: &Arc<Engine>, config: LogConfig) -> Result<()
         }
     };
     for warning in &applied.warnings {
-        tracing::warn!(log, %warning, "created all the same");
+        tracing::warn!(log, %warning, "created anyway");
     }
     if applied.outcome == ChangeOutcome::Decided {
         tracing::info!(log, "created");

@@ -127,7 +127,7 @@ struct Method {
     testing: bool,
 }
 
-/// Public methods that the list does not have, those that it has in vain, and unaudited ones that a server could call.
+/// Public methods that the list lacks, entries of the list without a method, and unaudited methods that a server could call.
 pub(crate) fn check(files: &BTreeMap<String, String>) -> Vec<String> {
     let engine = files
         .iter()

@@ -13,6 +13,7 @@ mod generate;
 mod handles;
 mod house;
 mod licences;
+mod literals;
 mod pictures;
 mod python;
 mod release;
@@ -56,7 +57,7 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Look for the words that docs/glossary.md lists as not used (`test` does it too)
+    /// Look for the words that docs/glossary.md lists as not used, in docs, help texts and what programs say (`test` does it too)
     Words,
     /// Look for long files, docs that say nothing, and public items that nobody uses or classed (`test` does it too)
     House,

@@ -1,4 +1,5 @@
-//! The words that no user should meet: the last table of `docs/glossary.md`, checked against what users read.
+//! The words that no user should meet: the last table of `docs/glossary.md`, checked against what users read: docs, help texts, and the
+//! string literals of the programs.
 
 use std::path::{Path, PathBuf};
 
@@ -6,8 +7,17 @@ use anyhow::{Context as _, Result};
 
 use crate::generate::OPENAPI;
 use crate::run::root;
+use crate::{house, literals};
 
 const GLOSSARY: &str = "docs/glossary.md";
+/// Folders whose string literals reach people who run the programs.
+const SAID: [&str; 5] = [
+    "cli/src",
+    "crates/",
+    "server/src",
+    "server-admin/src",
+    "tools/",
+];
 const HEADING: &str = "## Words that we do not use";
 
 /// A row of the table.
@@ -32,6 +42,12 @@ pub(crate) fn check() -> Result<bool> {
         let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         let path = path.strip_prefix(root()).unwrap_or(&path);
         wrong.extend(found(&rules, &path.to_string_lossy(), &text));
+    }
+    for (path, text) in house::sources()? {
+        let people = SAID.iter().any(|folder| path.starts_with(folder));
+        if people && !house::tests_only(&path) {
+            wrong.extend(said(&rules, &path, &text));
+        }
     }
     for line in &wrong {
         println!("{line}");
@@ -89,6 +105,25 @@ fn rules(table: &str) -> Vec<Rule> {
     rows.skip(2).collect()
 }
 
+/// What the string literals of a source file say, but for its tests.
+fn said(rules: &[Rule], path: &str, text: &str) -> Vec<String> {
+    let code: String = house::code(text)
+        .map(|(_, line)| format!("{line}\n"))
+        .collect();
+    let literals = literals::sentences(&code).into_iter();
+    literals
+        .flat_map(|(line, literal)| {
+            // What is filled in is named in code.
+            let parts: Vec<_> = literal
+                .split('{')
+                .map(|part| part.split_once('}').map_or(part, |(_, after)| after))
+                .collect();
+            let words = parts.join(" ");
+            judged(rules, (path, line), &words, &words)
+        })
+        .collect()
+}
+
 fn found(rules: &[Rule], path: &str, text: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut block = false;
@@ -105,16 +140,23 @@ fn found(rules: &[Rule], path: &str, text: &str) -> Vec<String> {
         } else {
             line.to_owned()
         };
-        for rule in rules {
-            let excepted = rule.except.iter().any(|file| path.ends_with(file.as_str()));
-            let said = rule.not.iter().find(|not| {
-                let code = not.starts_with('`');
-                has(if code { line } else { &words }, not)
-            });
-            if let (Some(not), false) = (said, excepted) {
-                let but = &rule.but;
-                wrong.push(format!("{path}:{}: not \"{not}\", but {but}", n + 1));
-            }
+        wrong.extend(judged(rules, (path, n + 1), line, &words));
+    }
+    wrong
+}
+
+/// What a line may not say; `words` is the line without its code.
+fn judged(rules: &[Rule], (path, n): (&str, usize), line: &str, words: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for rule in rules {
+        let excepted = rule.except.iter().any(|file| path.ends_with(file.as_str()));
+        let said = rule
+            .not
+            .iter()
+            .find(|not| has(if not.starts_with('`') { line } else { words }, not));
+        if let (Some(not), false) = (said, excepted) {
+            let but = &rule.but;
+            wrong.push(format!("{path}:{n}: not \"{not}\", but {but}"));
         }
     }
     wrong
@@ -152,5 +194,12 @@ mod tests {
         assert_eq!(count("two.md", "the program `sth`, not sth"), 1);
         assert_eq!(count("help.snap", "  --now  What shall be"), 1);
         assert_eq!(count("docs/one.md", "It shall be."), 0);
+    }
+
+    #[test]
+    fn what_a_program_says_is_looked_at_and_what_its_tests_say_is_not() {
+        let text = "// shall we\nlet key = \"shall\";\nbail!(\"it {shall} shall \\\n    be\");\n#[cfg(test)]\nmod tests {\n    \"it shall\"\n}\n";
+        let wrong = said(&rules(TABLE), "a.rs", text);
+        assert_eq!(wrong, ["a.rs:3: not \"shall\", but must"]);
     }
 }

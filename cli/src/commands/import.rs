@@ -104,7 +104,7 @@ pub(super) async fn run(session: &Session<'_>, args: ImportArgs) -> Result<Outco
         }
     };
     let resume = format!(
-        "run the same command with `--resume {}` to go on",
+        "run the same command with `--resume {}` to continue",
         upload.as_str()
     );
     let target = target(&place, headers, upload)?;

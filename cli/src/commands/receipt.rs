@@ -235,7 +235,7 @@ async fn ask<S: Source>(
         return Ok(said(
             waiting,
             if over {
-                "its time is over, and it has no place yet"
+                "its deadline has passed, and it is not ordered yet"
             } else {
                 "it waits in the queue"
             },
@@ -265,7 +265,9 @@ async fn ask<S: Source>(
             checked.state = State::Broken;
             checked.why = format!("the log says that it is published, but {why}");
         }
-        Err(_) if over => checked.why = "its time is over, and no checkpoint covers it".into(),
+        Err(_) if over => {
+            checked.why = "its deadline has passed, and no checkpoint covers it".into()
+        }
         Err(_) => checked.why = "it is ordered, and not under a checkpoint yet".into(),
     }
     Ok(checked)

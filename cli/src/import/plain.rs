@@ -1,5 +1,5 @@
 //! Is a file what it is taken for? What it looks like by mistake (compressed, another encoding, other line ends) is refused
-//! before its entries are in the log for ever.
+//! before its entries are in the log forever.
 
 use super::entries::{Broken, Format};
 

@@ -151,7 +151,7 @@ impl Target {
                 }
                 let pause = trouble.pause(attempts);
                 note(&format!(
-                    "{}; going on in {:.1} s",
+                    "{}; continuing in {:.1} s",
                     trouble.failed,
                     pause.as_secs_f64()
                 ));

@@ -225,7 +225,7 @@ fn a_replica_that_lags() {
         9,
         "not-converged",
     );
-    // The report is there all the same.
+    // The report is there anyway.
     let json = bench.run("shard rotate --yes --timeout 1s -o json").json();
     assert_eq!(json["operation"]["id"], OPERATION);
     assert_eq!(json["error"]["lagging"][0]["label"], "two:22");

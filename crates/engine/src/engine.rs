@@ -360,7 +360,7 @@ impl Engine {
         }
         let mut tries = 0;
         let running = loop {
-            // A start that has to begin anew for want of memory has more of it.
+            // A start that has to begin again for lack of memory gets more of it.
             let most = self.max_pending.saturating_mul(1 << tries);
             if let Some(running) = self.start(name, most).await? {
                 break running;

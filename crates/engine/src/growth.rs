@@ -339,7 +339,7 @@ async fn frozen_shards_cost_a_start_pages_and_a_rotation_nothing() {
         let (sum, all) = taken();
         assert!(sum < 150, "{sum} operations of a rotation: {all:#?}");
     }
-    // What readers ask for is there all the same.
+    // What readers ask for is there anyway.
     let note = log.checkpoint("s7").await.unwrap().unwrap();
     assert!(note.starts_with("example.org/dev/s7\n1\n"), "{note}");
     assert!(log.inclusion(7).await.unwrap().is_some());

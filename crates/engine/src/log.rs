@@ -113,7 +113,7 @@ impl Log {
     }
 
     /// Submits a run of entries, which become contiguous leaves; the answer's index is that of the first. Where an entry would
-    /// be refused for want of room, this waits: a stream's sender is slowed down by not being read.
+    /// be refused for lack of room, this waits: a stream's sender is slowed down by not being read.
     pub async fn submit_chunk(
         &self,
         chunk: Chunk,
@@ -211,7 +211,7 @@ impl Log {
         self.ledger.waiting().await
     }
 
-    /// What would be given up if a change of the secondaries were handed over although those of before have not taken it; `None`
+    /// What would be given up if a change of the secondaries were handed over although the old ones have not accepted it; `None`
     /// where no change waits. The number is the generation that would be handed over.
     pub fn held_by_before(&self) -> Option<(u64, String)> {
         self.running.held_by_before()
@@ -235,7 +235,7 @@ impl Log {
         self.objects.damage.list()
     }
 
-    /// How many published objects are known to be damaged now, and are not in the list for want of room too.
+    /// How many published objects are known to be damaged now, and are not in the list for lack of room too.
     pub fn damaged_count(&self) -> usize {
         self.objects.damage.count()
     }

@@ -165,7 +165,7 @@ async fn keep_up(ledger: &Ledger, begun: u64, most: usize) {
                     log = ledger.name,
                     begun,
                     read,
-                    "the log goes on faster than it is read back; starting from a newer snapshot"
+                    "the log grows faster than it is read back; starting from a newer snapshot"
                 );
                 return;
             }

@@ -28,7 +28,7 @@ use crate::track::Tracked;
 use crate::watch::{Place, WINDOW, Watch};
 use crate::watched::{Order, Phase, Watched};
 
-/// How long the loop rests after the system refused a connection, for instance for want of file descriptors.
+/// How long the loop rests after the system refused a connection, for instance for lack of file descriptors.
 const REST: Duration = Duration::from_millis(100);
 /// How often HTTP/2 peers are asked whether they are still there.
 const PING: Duration = Duration::from_secs(20);

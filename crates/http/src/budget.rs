@@ -101,7 +101,7 @@ impl Held {
     /// So many bytes more came.
     ///
     /// # Errors
-    /// [`Spent`]: the budget is exceeded; they count all the same.
+    /// [`Spent`]: the budget is exceeded; they count anyway.
     pub fn grow(&mut self, bytes: usize) -> Result<(), Spent> {
         let before = self.bodies.held.fetch_add(bytes, Relaxed);
         self.bytes += bytes;
@@ -124,7 +124,7 @@ impl Held {
     /// It holds so many bytes now.
     ///
     /// # Errors
-    /// [`Spent`]: the budget is exceeded; they count all the same.
+    /// [`Spent`]: the budget is exceeded; they count anyway.
     pub fn set(&mut self, bytes: usize) -> Result<(), Spent> {
         let bytes = bytes + REQUEST;
         match bytes.checked_sub(self.bytes) {

@@ -3,7 +3,7 @@
 //!
 //! A [`Plane`] answers requests; [`serve`] does the rest: TCP or a Unix socket, plain or TLS, HTTP/1 and where wanted HTTP/2. All is
 //! counted per connection, never per request: no timer is armed and no lock is taken while a request is answered. What must never happen: a
-//! connection that can stay for ever without progress, memory that grows with the number of connections and streams, and a stop that
+//! connection that can stay forever without progress, memory that grows with the number of connections and streams, and a stop that
 //! cuts off an answer whose entry is ordered.
 
 mod accept;

@@ -46,15 +46,15 @@ pub fn later(mut response: Response<Bytes>, after: Duration) -> Response<Bytes> 
     response
 }
 
-/// The memory for long answers is used up.
+/// The answer when the memory for long answers is used up.
 pub fn busy() -> Response<Bytes> {
     let text = "too many long answers are under way";
     let response = said(StatusCode::SERVICE_UNAVAILABLE, text);
     later(response, Duration::from_secs(1))
 }
 
-/// A refusal, as a problem document (RFC 9457) or, for who does not ask for JSON, its detail as a line of text. `challenge` is what a
-/// caller without a credential is told to show.
+/// A refusal, as a problem document (RFC 9457) or, for a client that does not ask for JSON, its detail as a line of text.
+/// `challenge` names the credential that a caller without one must present.
 pub fn refused(
     problem: &Problem,
     json: bool,

@@ -24,7 +24,7 @@ pub(crate) struct SocketFile {
     inode: u64,
 }
 
-/// Listens at a path. The file has this mode; who may do what is decided by peer credentials all the same.
+/// Listens at a path. The file has this mode; who may do what is decided by peer credentials anyway.
 pub(crate) fn listen(path: &Path, mode: u32) -> Result<(UnixListener, SocketFile), Error> {
     let failed = |source| Error::Listen {
         address: path.display().to_string(),

@@ -93,7 +93,7 @@ pub(crate) struct Shared {
     pub(crate) clock: AtomicU32,
     pub(crate) bodies: Arc<Bodies>,
     pub(crate) answers: Arc<Bodies>,
-    /// Bytes of answers that were refused for want of memory since the last sweep.
+    /// Bytes of answers that were refused for lack of memory since the last sweep.
     pub(crate) wanted: AtomicUsize,
     /// Connections that are multiplexed, and how many may be.
     pub(crate) multiplexed: AtomicUsize,

@@ -188,7 +188,7 @@ impl<'a> Comparison<'a> {
                 "shard-reopened",
                 format!("shard {name} is frozen, and stays so"),
             )
-            .hint("open another one instead; a frozen log goes on with `logctl shard unfreeze`"),
+            .hint("open another one instead; a frozen log takes entries again after `logctl shard unfreeze`"),
             (Active, Planned) => Problem::new(
                 "shard-replanned",
                 format!("shard {name} is active and cannot be planned again"),

@@ -191,8 +191,8 @@ impl TenantConfig {
 }
 
 impl QosConfig {
-    /// The tiers that no writer gets: without a `priority` nobody asks for one, and it is not the first of a tenant, which
-    /// writers get who ask for none.
+    /// The tiers that no writer can reach: a tier without a `priority` cannot be asked for, and only the first tier of a tenant serves
+    /// writers that ask for none.
     #[must_use]
     pub fn unreachable(&self) -> Vec<&TierName> {
         let first = |name: &TierName| {

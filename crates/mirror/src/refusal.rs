@@ -28,7 +28,7 @@ pub enum Refusal {
     #[error("{0}")]
     Wrong(String),
     /// 410: this mirror has accepted a later life of the log.
-    #[error("this log was restored, and nothing of an earlier life of it is taken any more")]
+    #[error("this log was restored, and an earlier life of it is no longer accepted")]
     Superseded(PeerLife),
     /// 409: more is cosigned here than the life that announces itself was restored with.
     #[error(
@@ -38,7 +38,7 @@ pub enum Refusal {
     Ahead(PeerLife),
     /// 422: two roots were seen for one size.
     #[error(
-        "alarm: the root at size {} is another one here ({}); nothing of this log is mirrored any more",
+        "alarm: the root at size {} is another one here ({}); this log is no longer mirrored",
         .0.size, .0.ours
     )]
     Alarm(Box<Alarm>),

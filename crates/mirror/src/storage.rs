@@ -93,7 +93,7 @@ impl Mirror {
                 if !folder(&incarnation).is_dir() {
                     return Err(StoreError::Corrupt(format!(
                         "{} is gone: what this mirror had is lost. Move mirror.db and all that begins with its name out of {}, leave mirror.key, \
-                         and start again: it copies everything anew, as a new incarnation",
+                         and start again: it copies everything again, as a new incarnation",
                         folder(&incarnation).display(),
                         dir.display()
                     )));

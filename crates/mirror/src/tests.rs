@@ -374,7 +374,7 @@ async fn a_second_root_is_an_alarm_that_stays() {
     ));
     assert!(mirror.status()[0].alarm.is_none());
     // C2SP tlog-witness, "add-checkpoint": an old size that is not the newest is a 409, whatever else is wrong. What was seen
-    // is an alarm all the same.
+    // is an alarm anyway.
     assert!(matches!(
         bad.pending(&mirror, 0, 900).await,
         Err(Refusal::Size(1000))
@@ -419,7 +419,7 @@ async fn what_was_let_go_leaves_nothing_pending() {
     assert!(matches!(begun, Err(Refusal::Wrong(_))));
 }
 
-/// A client that hangs up between the row of an alarm and the memory of it: nothing of the log is taken any more all the same.
+/// A client that hangs up between the row of an alarm and the memory of it: nothing of the log is taken any more anyway.
 #[tokio::test]
 async fn an_alarm_does_not_need_the_client_that_raised_it() {
     let dir = tempfile::tempdir().unwrap();

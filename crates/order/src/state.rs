@@ -27,7 +27,7 @@ pub enum Phase {
         /// Global index of its first entry.
         start: u64,
     },
-    /// Closed for ever: no entry is added to it.
+    /// Closed forever: no entry is added to it.
     Frozen {
         /// Global index of its first entry.
         start: u64,

@@ -53,7 +53,7 @@ fn a_batch_for_one_shard_goes_into_no_other() {
         .map(|work| Announcement { seen: 1, work })
         .collect();
     assert_eq!(propose(&view, &many, &[], 5).unwrap().batches.len(), 1);
-    // Planned and unknown: refused at once. Active: no answer yet. Frozen: for ever.
+    // Planned and unknown: refused at once. Active: no answer yet. Frozen: forever.
     let answer = |view: &View, mine: &Proposal| settle(view, mine, 1, 1);
     for nowhere in [&b, &for_shard("c")] {
         let said = answer(&view, nowhere);
@@ -183,7 +183,7 @@ fn a_rotation_takes_the_slots_entries_into_the_new_shard_and_a_freeze_comes_afte
         None,
         "nothing is ordered into a frozen log"
     );
-    // The announcement was made before the freeze: dead for ever, also after the unfreeze.
+    // The announcement was made before the freeze: dead forever, also after the unfreeze.
     let stale = Announcement {
         seen: 3,
         work: more.clone(),

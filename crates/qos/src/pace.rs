@@ -15,28 +15,32 @@ use super::demand::Service;
 use super::{TenantId, TierId};
 
 /// The smallest budget of elastic work in a commit, as cost: a chunk or two.
-const LEAST: u64 = 32 << 10;
+const MIN_BUDGET_COST: u64 = 32 << 10;
 /// The largest commit, as cost.
-pub const MOST: u64 = 8 << 20;
+pub const MAX_COMMIT_COST: u64 = 8 << 20;
 /// What a commit adds to the budget when there was time left.
-const STEP: u64 = 16 << 10;
+const BUDGET_STEP_COST: u64 = 16 << 10;
 /// After this long without other work, microseconds, a backlog delays no other writer.
-const ABSENT: u64 = 1_000_000;
+const ALONE_AFTER_US: u64 = 1_000_000;
 /// Cost that may always be under way between order and checkpoint.
-const WINDOW: u64 = 8 << 20;
+const MIN_WINDOW_COST: u64 = 8 << 20;
 
-/// Elastic work of so long goes into one commit, microseconds: alone, and beside fast work.
-const SIP: (u64, u64) = (20_000, 10_000);
+/// How long a commit of elastic work should take when no other writer is there, microseconds.
+const COMMIT_ALONE_US: u64 = 20_000;
+/// How long a commit of elastic work should take beside fast work, microseconds.
+const COMMIT_BESIDE_FAST_US: u64 = 10_000;
 
-/// What a backlog flows with beside others, as part of the most that it could: at first, and at least.
-const CRUISE: (f64, f64) = (0.35, 0.25);
-/// What it becomes when publications are slow, two in a row: a single one is a hiccup of the disk, which less work would not spare.
-const SLOWER: f64 = 0.85;
-/// What it becomes with each publication before it was ever slowed down.
-const CLIMB: f64 = 1.25;
-/// Afterwards it grows with each by one part in this many for each publication since: hardly at first, where it was too fast just
-/// now, and ever faster where that is long ago.
-const PATIENCE: f64 = 131_072.0;
+/// The first rate of a backlog beside other work, as a share of the most that it could flow with.
+const INITIAL_RATE_SHARE: f64 = 0.35;
+/// The lowest rate of a backlog beside other work, as a share of the same.
+const MIN_RATE_SHARE: f64 = 0.25;
+/// What two slow publications in a row multiply the rate by. A single slow one says nothing: less work would not have avoided it.
+const RATE_DECREASE_FACTOR: f64 = 0.85;
+/// What each publication multiplies the rate by until the first decrease.
+const FIRST_INCREASE_FACTOR: f64 = 1.25;
+/// After a decrease, the n-th publication raises the rate by n in this many: slowly at first, close to the rate that was too high, and
+/// faster the longer ago that was.
+const RECOVERY_PUBLICATIONS: f64 = 131_072.0;
 
 /// The pace of one log on this replica. Times are microseconds of a monotonic clock.
 #[derive(Clone, Debug)]
@@ -70,7 +74,7 @@ struct Cruise {
 impl Default for Pace {
     fn default() -> Self {
         Self {
-            budget: MOST / 8,
+            budget: MAX_COMMIT_COST / 8,
             credit: 0.0,
             counted: 0,
             stored: [0; 2],
@@ -90,13 +94,17 @@ impl Pace {
     /// Cost of elastic work that may go now; if none, microseconds until there is a commit's worth of it.
     pub fn flow(&mut self, now: u64, service: &Service, interval: u64) -> Result<u64, u64> {
         let [last, before] = self.stored;
-        let (rate, sip, stored) = match self.cruise(now, service, interval) {
-            Some(rate) => (rate, SIP.1, 0),
-            None => (Self::most(service, interval), SIP.0, last.min(before)),
+        let (rate, commit_us, stored) = match self.cruise(now, service, interval) {
+            Some(rate) => (rate, COMMIT_BESIDE_FAST_US, 0),
+            None => (
+                Self::most(service, interval),
+                COMMIT_ALONE_US,
+                last.min(before),
+            ),
         };
-        let full = (rate * sip as f64 / 1e6)
+        let full = (rate * commit_us as f64 / 1e6)
             .min(self.budget as f64)
-            .max(LEAST as f64);
+            .max(MIN_BUDGET_COST as f64);
         let since = now.saturating_sub(self.counted) as f64;
         self.counted = now;
         // Alone, what flows in while one is stored is not lost, however slow the storage nodes are; a single hiccup saves nothing
@@ -135,7 +143,7 @@ impl Pace {
             return None;
         }
         let cruise = self.cruise.get_or_insert_with(|| Cruise {
-            rate: Self::most(service, interval) * CRUISE.0,
+            rate: Self::most(service, interval) * INITIAL_RATE_SHARE,
             since: None,
             slow: false,
             used: false,
@@ -161,17 +169,17 @@ impl Pace {
         match &mut cruise.since {
             _ if slow && again => {
                 cruise.since = Some(0);
-                cruise.rate *= SLOWER;
+                cruise.rate *= RATE_DECREASE_FACTOR;
             }
             _ if slow => {}
-            None => cruise.rate *= CLIMB,
+            None => cruise.rate *= FIRST_INCREASE_FACTOR,
             Some(since) => {
                 *since += 1;
-                cruise.rate *= 1.0 + f64::from(*since) / PATIENCE;
+                cruise.rate *= 1.0 + f64::from(*since) / RECOVERY_PUBLICATIONS;
             }
         }
         let most = Self::most(service, interval);
-        cruise.rate = cruise.rate.clamp(most * CRUISE.1, most);
+        cruise.rate = cruise.rate.clamp(most * MIN_RATE_SHARE, most);
     }
 
     /// The shortest latency target of fast work that was seen lately.
@@ -196,7 +204,7 @@ impl Pace {
             self.fast = Some((now, target));
         }
         let Some(target) = self.hurries(now) else {
-            self.budget = self.budget.saturating_mul(2).min(MOST);
+            self.budget = self.budget.saturating_mul(2).min(MAX_COMMIT_COST);
             return;
         };
         // Work that arrives just after a commit began waits for that commit and for its own.
@@ -204,11 +212,11 @@ impl Pace {
         if !slow {
             // Only what was used tells that more would do.
             if elastic * 2 >= self.budget {
-                self.budget = (self.budget + STEP).min(MOST);
+                self.budget = (self.budget + BUDGET_STEP_COST).min(MAX_COMMIT_COST);
             }
-        } else if elastic * 4 > LEAST {
+        } else if elastic * 4 > MIN_BUDGET_COST {
             // Less than that is not what took so long.
-            self.budget = (self.budget * 3 / 4).max(LEAST);
+            self.budget = (self.budget * 3 / 4).max(MIN_BUDGET_COST);
         }
     }
 
@@ -218,13 +226,13 @@ impl Pace {
     /// still more to wait.
     pub fn window(unpublished: u64, service: &Service, interval: u64) -> u64 {
         let flow = service.rate * service.latency.min(interval) as f64 / 1e6 * 2.0;
-        WINDOW.max(flow as u64).saturating_sub(unpublished)
+        MIN_WINDOW_COST.max(flow as u64).saturating_sub(unpublished)
     }
 
     /// What elastic work may have of an open window. The rest stays free for work that is in a hurry: behind a shut gate it would
     /// wait for the next checkpoint, however little it is.
     pub fn share(open: u64) -> u64 {
-        open.saturating_sub(WINDOW / 4)
+        open.saturating_sub(MIN_WINDOW_COST / 4)
     }
 }
 
@@ -263,7 +271,7 @@ impl Classes {
 }
 
 fn lately(now: u64, seen: Option<u64>) -> bool {
-    seen.is_some_and(|seen| now.saturating_sub(seen) < ABSENT)
+    seen.is_some_and(|seen| now.saturating_sub(seen) < ALONE_AFTER_US)
 }
 
 #[cfg(test)]
@@ -292,21 +300,21 @@ mod tests {
     fn it_yields_to_a_target_and_takes_everything_back() {
         let mut pace = Pace::default();
         let (now, _) = run(&mut pace, 0, 50, None);
-        assert_eq!(pace.elastic(), MOST);
+        assert_eq!(pace.elastic(), MAX_COMMIT_COST);
         let (now, _) = run(&mut pace, now, 100, Some(10_000));
         let (now, worst) = run(&mut pace, now, 1_000, Some(10_000));
         assert!(worst <= 10_000, "{worst}");
         // And not to nothing: most of what the target leaves room for.
         assert!(took(pace.elastic()) > 2_500, "{}", pace.elastic());
-        let (_, _) = run(&mut pace, now + ABSENT, 50, None);
-        assert_eq!(pace.elastic(), MOST);
+        let (_, _) = run(&mut pace, now + ALONE_AFTER_US, 50, None);
+        assert_eq!(pace.elastic(), MAX_COMMIT_COST);
     }
 
     #[test]
     fn a_target_that_cannot_be_kept_leaves_the_least() {
         let mut pace = Pace::default();
         run(&mut pace, 0, 1_000, Some(100));
-        assert_eq!(pace.elastic(), LEAST);
+        assert_eq!(pace.elastic(), MIN_BUDGET_COST);
     }
 
     #[test]
@@ -338,7 +346,7 @@ mod tests {
                 Err(wait) => break wait,
             }
         };
-        assert!(wait <= SIP.1 + 1, "{wait}");
+        assert!(wait <= COMMIT_BESIDE_FAST_US + 1, "{wait}");
     }
 
     /// Storage nodes may be far away: with latencies of half a publication a backlog flows as it does without.
@@ -421,7 +429,7 @@ mod tests {
         assert!(rate.unwrap() > CAPACITY / 4.0, "{rate:?}");
         // Alone again, it gets everything.
         assert_eq!(
-            pace.cruise(3_001 * INTERVAL + ABSENT, &service, INTERVAL),
+            pace.cruise(3_001 * INTERVAL + ALONE_AFTER_US, &service, INTERVAL),
             None
         );
     }
@@ -455,7 +463,7 @@ mod tests {
             latency: 500_000,
         };
         let second = 1_000_000;
-        assert_eq!(Pace::window(0, &service(1e6), second), WINDOW);
+        assert_eq!(Pace::window(0, &service(1e6), second), MIN_WINDOW_COST);
         assert_eq!(Pace::window(0, &service(1e8), second), 100_000_000);
         assert_eq!(Pace::window(200_000_000, &service(1e8), second), 0);
         // However slow publication is, the room does not grow with it.

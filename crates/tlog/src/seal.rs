@@ -1,4 +1,4 @@
-//! Seals: the proof that a shard is frozen for ever, and which shard follows it.
+//! Seals: the proof that a shard is frozen forever, and which shard follows it.
 //!
 //! A seal names a shard's final size and root and its successor's origin and key, signed by both keys. Its first line
 //! is its type and its third line a number, so that it can never be read as a checkpoint, nor a checkpoint as a seal.

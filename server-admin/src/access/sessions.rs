@@ -104,7 +104,7 @@ impl Access {
     /// The holder of this session.
     pub(super) async fn by_session(&self, host: &dyn Host, secret: &str) -> Result<Known, Denial> {
         let unknown = || {
-            Denial::unknown("this session is over, or not known here")
+            Denial::unknown("this session has ended, or is not known here")
                 .hint("exchange a new identity token: POST sessions")
         };
         let row = super::recall(host, &key(secret))

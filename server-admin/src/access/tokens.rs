@@ -242,7 +242,7 @@ pub(crate) async fn revoke(
             detail: because(format!("token {name}"), reason),
         })
         .await?;
-    // Another may have been faster; it is revoked all the same.
+    // Another may have been faster; it is revoked anyway.
     host.forget(&key(&name)).await?;
     tracing::info!(target: "server_admin::audit", actor = who.actor(), name, "token revoked");
     Ok(Json(Revoked {

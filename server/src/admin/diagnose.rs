@@ -262,7 +262,7 @@ fn objects(listed: &[Damaged], damaged: usize) -> Diagnosis {
             "objects",
             Severity::Warning,
             format!(
-                "{} damaged since the start and written anew, the last one {} ({}) from {from} at {}",
+                "{} damaged since the start and repaired, the last one {} ({}) from {from} at {}",
                 repaired.count(),
                 newest.path,
                 newest.what,
@@ -399,7 +399,7 @@ impl EngineHost {
         checks.push(objects(&log.damaged(), log.damaged_count()));
         checks.extend(super::merge::checks(&log.merge_seen()));
         if let Some(why) = log.rotation_held() {
-            let remedy = "plan the next shard (`logctl shard plan`) and give its key (`logctl shard show NAME`) to the witnesses' operators; check the secondaries (`logctl merge status`). The server retries the rotation by itself. `logctl shard rotate --force` opens the shard anyway, and nothing of it is published until they know it";
+            let remedy = "plan the next shard (`logctl shard plan`) and give its key (`logctl shard show NAME`) to the witnesses' operators; check the secondaries (`logctl merge status`). The server retries the rotation by itself. `logctl shard rotate --force` opens the shard anyway, and it is not published until they know it";
             checks.push(found("rotation", Severity::Warning, why, remedy));
         }
         checks

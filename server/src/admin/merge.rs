@@ -26,7 +26,7 @@ pub(super) fn checks(view: &MergeView) -> Vec<Diagnosis> {
             // Said above, in more words.
             (Program::Publish, TroubleKind::Waits) if lacking.is_some() => continue,
             (Program::Publish, TroubleKind::Waits) => {
-                "see that the missing secondaries keep up: the order goes on meanwhile, until max_pending is full. New secondaries, or a lower merge.backupQuorum, take effect once the old quorum has accepted the change; if the old ones are lost for good, run `logd hand-over`"
+                "see that the missing secondaries keep up: meanwhile writes are ordered until max_pending is full. New secondaries, or a lower merge.backupQuorum, take effect once the old quorum has accepted the change; if the old ones are lost for good, run `logd hand-over`"
             }
             _ => "look at the server's log; nothing that is ordered is lost meanwhile",
         };

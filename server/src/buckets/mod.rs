@@ -3,7 +3,7 @@
 //! The order and everything that readers are promised never rests on one of them alone: objects are immutable but for a
 //! frontend's checkpoints, so no conditional write is needed, and a write whose outcome is unknown is made again.
 //!
-//! What must never happen: a credential in a settings file, a log line or an error; a request that waits for ever; plain HTTP
+//! What must never happen: a credential in a settings file, a log line or an error; a request that waits forever; plain HTTP
 //! where nobody asked for it.
 
 mod open;

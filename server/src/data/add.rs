@@ -163,7 +163,7 @@ async fn add(
                 .await
             {
                 Ok(published) => {
-                    // The entry is ordered all the same, so the answer must not invite another attempt.
+                    // The entry is ordered anyway, so the answer must not invite another attempt.
                     if published.is_ok() {
                         StatusCode::OK
                     } else {

@@ -1,6 +1,6 @@
 //! The read side: tiles and checkpoints as in C2SP tlog-tiles, and a few JSON views of the log.
 //!
-//! What never changes is cacheable for ever and says so; what changes is never cached; an error is not stored by anybody.
+//! What never changes is cacheable forever and says so; what changes is never cached; an error is not stored by anybody.
 
 use std::future::Future;
 use std::sync::Arc;

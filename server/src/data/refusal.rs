@@ -290,7 +290,7 @@ pub(super) fn append(log: &str, error: AppendError) -> Refusal {
         AppendError::UploadAt { accepted } => Refusal::new(
             codes::UPLOAD_OFFSET,
             format!(
-                "this upload stands at entry {accepted}; ask for its progress and go on from there"
+                "this upload stands at entry {accepted}; ask for its progress and continue from there"
             ),
         ),
         AppendError::KeyReused => Refusal::reused(),

@@ -24,7 +24,7 @@ pub(crate) struct Service {
 pub(crate) struct Alive(Option<tokio::time::Interval>);
 
 impl Alive {
-    /// Waits until it is time; for ever without a watchdog.
+    /// Waits until it is time; forever without a watchdog.
     pub(crate) async fn tick(&mut self) {
         match &mut self.0 {
             Some(interval) => drop(interval.tick().await),

@@ -40,7 +40,7 @@ impl Collector for Source {
         let families: [(&str, &str, Value); 4] = [
             (
                 "mirror_alarm",
-                "1: the log has signed two roots for one size, or its storage failed; nothing of it is taken any more",
+                "1: the log has signed two roots for one size, or its storage failed; the secondary takes no more of it",
                 |log| u64::from(log.alarm.is_some() || log.broken.is_some()),
             ),
             (

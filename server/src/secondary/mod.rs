@@ -151,7 +151,7 @@ fn ready(mirror: &Mirror, scheme: &str, address: SocketAddr) {
             tracing::error!(
                 origin = log.origin,
                 size = alarm.size,
-                "ALARM: this log has signed two roots for one size; nothing of it is taken any more"
+                "ALARM: this log has signed two roots for one size; this secondary takes no more of it"
             );
         }
         if let Some(why) = &log.broken {

@@ -45,7 +45,7 @@ impl Trouble {
     }
 }
 
-/// The next thing, for ever. Server 0 is the one that operators talk to, so only others sleep while they do.
+/// The next thing, forever. Server 0 is the one that operators talk to, so only others sleep while they do.
 #[derive(Debug)]
 pub(crate) struct Troubles {
     random: Random,

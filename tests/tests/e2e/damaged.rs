@@ -63,7 +63,7 @@ fn a_damaged_object_is_refused_named_and_repaired_from_a_secondary() -> Done {
     }
     ensure!(std::fs::read(&tile)? == good && std::fs::read(&bundle)? == whole);
     ensure!(std::fs::read(&torn)? == last);
-    let said = doctor(&logd, "written anew")?;
+    let said = doctor(&logd, "and repaired")?;
     ensure!(
         said.stdout.contains("3 damaged since the start"),
         "{}",

@@ -59,7 +59,7 @@ fn the_advice_for_a_server_that_does_not_answer_harms_no_production_folder() -> 
         told.stderr.contains("logd serve --config") && !told.stderr.contains("logd dev"),
         "{told:?}"
     );
-    // Whoever tries the other command all the same is refused.
+    // Whoever tries the other command anyway is refused.
     let dir = at.to_str().context("UTF-8")?;
     let refused = logd(&[
         "dev",

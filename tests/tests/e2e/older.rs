@@ -221,7 +221,7 @@ fn an_older_copy_of_the_database_from_before_a_rotation() -> Done {
     Ok(())
 }
 
-/// Only the log of what operators do is halted: it is in no list of logs, and is shown all the same.
+/// Only the log of what operators do is halted: it is in no list of logs, and is shown anyway.
 #[test]
 fn an_older_copy_of_the_database_from_before_a_token() -> Done {
     let (early, late) = (folder()?, folder()?);

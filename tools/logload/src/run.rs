@@ -203,7 +203,7 @@ async fn check(
     .map_err(|error| Error::Unreachable {
         address: format!("{}/{}", public.address(), error.path),
         cause: error.source.to_string(),
-        hint: "the run itself is over; its entries are in the log".into(),
+        hint: "the run itself has ended; its entries are in the log".into(),
     })
 }
 

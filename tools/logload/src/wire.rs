@@ -143,7 +143,7 @@ impl Connection {
                     writer.write_all(long).await
                 };
                 let mut reading = std::pin::pin!(read(&mut reader, &mut self.buffer));
-                // A server may refuse before it has read everything; whoever only writes would then wait for ever.
+                // A server may refuse before it has read everything; whoever only writes would then wait forever.
                 tokio::select! {
                     biased;
                     early = &mut reading => {

@@ -13,7 +13,7 @@ use crate::error::{Error, count};
 use crate::pins::Pins;
 use crate::report::{Outcome, Page};
 
-/// A change that was made: how far it is, and what is wrong with it all the same.
+/// A change that was made: how far it is, and what is wrong with it anyway.
 #[derive(Debug)]
 pub(in crate::commands) struct Made {
     /// The change as an operation.

@@ -38,7 +38,7 @@ pub(crate) enum OpCommand {
         #[arg(add = ArgValueCompleter::new(complete::operations))]
         id: String,
     },
-    /// Follow a change as it goes, one line per step, until it is over
+    /// Follow a change as it goes, one line per step, until it ends
     #[command(after_help = "Example:
   logctl op watch 4f1c0a9be2d84c7fa1b36d5e90c2a871")]
     Watch {

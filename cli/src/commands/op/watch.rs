@@ -1,4 +1,4 @@
-//! `logctl op watch ID`: each step of a change as it happens, until it is over.
+//! `logctl op watch ID`: each step of a change as it happens, until it ends.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub(super) async fn run(session: &Session<'_>, id: &str) -> Result<Outcome, Erro
     let server = session.server()?;
     let id = &*super::whole(&server, id).await?;
     session.ui.stand(
-        "the change goes on without being watched",
+        "the change continues without being watched",
         format!("`logctl op watch {id}` watches on"),
     );
     let mut told = Told {

@@ -57,7 +57,7 @@ pub(crate) enum Step {
         /// Show what would be done
         #[arg(long)]
         dry_run: bool,
-        /// Open the shard although too few witnesses or secondaries know it: nothing of it is published until they do
+        /// Open the shard although too few witnesses or secondaries know it: it is not published until they do
         #[arg(long)]
         force: bool,
         #[command(flatten)]

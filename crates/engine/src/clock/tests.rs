@@ -171,7 +171,7 @@ async fn times_far_ahead_in_a_store_are_no_harm() {
     engine.shutdown().await;
 }
 
-/// A shard that was opened by a clock far ahead is rotated by age all the same.
+/// A shard that was opened by a clock far ahead is rotated by age anyway.
 #[tokio::test(start_paused = true)]
 async fn a_shard_that_opens_in_the_future_grows_old() {
     let (rig, clock) = (Rig::new(), Clock::system());

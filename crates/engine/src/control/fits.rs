@@ -7,12 +7,12 @@ use crate::document::MAX_DOCUMENT;
 use order::Limits;
 use store::record;
 
-/// The longest name of who asks, bytes. It is in the slot, in the history and in what the state remembers.
+/// The longest name of a caller, bytes. It is in the slot, in the history and in the state.
 pub(crate) const MAX_ACTOR: usize = 512;
 /// The longest reason of a change, bytes.
 const MAX_REASON: usize = 2048;
-/// What a control holds beside the shards that it plans, bytes: names of operations and documents, and each byte of actor and reason
-/// escaped.
+/// The most that a control holds beside the shards that it plans, bytes: the names of operation and document, and actor and reason
+/// with each byte escaped.
 const CONTROL: usize = 6 * (MAX_ACTOR + MAX_REASON) + 1024;
 
 /// Refuses a caller whose name is too long for the records that would bear it.
@@ -22,7 +22,7 @@ pub(crate) fn caller(caller: &Caller) -> Result<(), ChangeError> {
         return Ok(());
     }
     Err(ChangeError::Conflict(format!(
-        "the name of who asks has {size} bytes, at most {MAX_ACTOR} can be recorded; ask under a shorter name"
+        "the caller's name has {size} bytes, at most {MAX_ACTOR} can be recorded; use a shorter name"
     )))
 }
 

@@ -78,7 +78,7 @@ impl Log {
             }
             if began.elapsed() > MERGE_PATIENCE {
                 return Err(ChangeError::Conflict(format!(
-                    "the log takes no new entries, but {waiting} that were promised are not merged yet; repeat the freeze to go on waiting, freeze with `--now` to leave them promised, or unfreeze"
+                    "the log takes no new entries, but {waiting} that were promised are not merged yet; repeat the freeze to continue waiting, freeze with `--now` to leave them promised, or unfreeze"
                 )));
             }
             let queue = self.ledger.keys.queue();

@@ -79,7 +79,7 @@ pub enum Request {
         #[serde(skip)]
         from: (String, Option<u64>),
     },
-    /// Take back a change that was made on probation: the settings of before, with the shards of now.
+    /// Take back a change that was made on probation: the earlier settings, with today's shards.
     Revert {
         /// The change on probation.
         operation: Token,
@@ -224,7 +224,7 @@ pub struct Applied {
     pub differences: Vec<Difference>,
     /// The final checkpoint of a freeze.
     pub checkpoint: Option<String>,
-    /// What will not go as its author may expect, although the change can be made. Of a repeated answer, none.
+    /// Effects of the change that its author may not expect. A repeated answer has none.
     pub warnings: Vec<Finding>,
 }
 

@@ -64,7 +64,7 @@ pub(crate) struct Damage {
 #[derive(Debug, Default)]
 struct All {
     found: BTreeMap<String, Damaged>,
-    /// Damaged objects that are not in `found` for want of room.
+    /// Damaged objects that are not in `found` for lack of room.
     more: BTreeSet<(Arc<str>, u64)>,
     /// The first leaf of a level-0 tile whose proof or entry a reader could not be given.
     suspects: BTreeSet<(Arc<str>, u64)>,

@@ -141,7 +141,7 @@ async fn what_is_not_there_yet_is_not_damaged() {
     engine.shutdown().await;
 }
 
-/// Nobody reads: what is wrong is found all the same, and the notes are as good as before.
+/// Nobody reads: what is wrong is found anyway, and the notes are as good as before.
 #[tokio::test(start_paused = true)]
 async fn what_no_reader_met_is_found_by_a_slow_look() {
     let rig = Rig::new();

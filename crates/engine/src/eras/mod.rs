@@ -4,7 +4,7 @@
 //! A size of the log is published under the eras of the entries in it, however far the running configuration is by then. So
 //! entries that were ordered after a quorum was raised are never published under the old one.
 //!
-//! A change of the secondaries or of `backupQuorum` is **joint**: from its slot on, the quorum of before and the new one must
+//! A change of the secondaries or of `backupQuorum` is **joint**: from its slot on, the earlier quorum and the new one must
 //! both hold a size before it is published. The change is handed over, and the old quorum no longer needed, when
 //!
 //! 1. a quorum of the old secondaries holds a manifest that names the new ones, and
@@ -71,9 +71,10 @@ impl Membership {
         self.secondaries.iter().any(named)
     }
 
-    /// How many of its secondaries must hold a manifest that names the next membership before that takes over, where so many are
-    /// somebody else's mirrors, which keep none. A restore counts only those that do, and asks N-q+1 of them: any so many of them
-    /// must meet one that was told. Where there are fewer than that, only a forced restore is possible, and one is told for it.
+    /// How many of its secondaries must hold a manifest that names the next membership before the next one takes over, when `foreign`
+    /// of them are other operators' mirrors, which keep no manifest. A restore counts only the secondaries that keep one, and asks
+    /// N-q+1 of them; every such group must contain one that has the manifest. If there are fewer, only a forced restore is possible,
+    /// and one manifest is enough for it.
     pub fn told(&self, foreign: usize) -> usize {
         let (quorum, own) = (
             self.quorum as usize,

@@ -67,7 +67,7 @@ impl Prewrite {
         }
     }
 
-    /// Waits for its end, for ever if there is none. What is behind it comes along, or is the next to be made durable. May be
+    /// Waits for its end, forever if there is none. What is behind it comes along, or is the next to be made durable. May be
     /// dropped at any time.
     pub(crate) async fn end(this: &mut Option<Self>, ledger: &Arc<Ledger>) -> ReadyCommit {
         let Some(ahead) = this else {

@@ -366,7 +366,7 @@ async fn a_slot_is_never_larger_than_a_value_of_the_store() {
     assert!(slots.iter().any(|slot| slot.batches.len() > 100));
 }
 
-/// A control that no slot has room for is refused to its author at once, and one that is announced all the same is passed over.
+/// A control that no slot has room for is refused to its author at once, and one that is announced anyway is passed over.
 #[tokio::test(start_paused = true)]
 async fn a_control_that_fits_no_slot_is_refused_and_stops_nobody() {
     let memory = Arc::new(MemoryCoordination::new());

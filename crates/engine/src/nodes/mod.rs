@@ -5,7 +5,7 @@
 //! corrupt costs only its own copies. What it missed is written again when it is back, if it is still needed.
 //!
 //! What must never happen: an answer before the quorum has the batch, bytes that are not the ones that were ordered, a deleted batch
-//! that comes back from a node that was away. A batch that comes back all the same, because a write landed late, is noted and deleted
+//! that comes back from a node that was away. A batch that comes back anyway, because a write landed late, is noted and deleted
 //! like everything that nothing points at ([`order::litter`]).
 
 pub(crate) mod leaving;

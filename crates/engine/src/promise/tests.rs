@@ -265,7 +265,7 @@ async fn promises_are_measured_and_a_missed_one_is_counted() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     faults.clear();
-    // It is kept all the same, and said to have been late.
+    // It is kept anyway, and said to have been late.
     placed(&log, late.id).await;
     let counted = || {
         let metrics = log.progress.metrics.qos();

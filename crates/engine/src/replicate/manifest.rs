@@ -25,7 +25,7 @@ pub struct Manifest {
     pub state: State,
     /// The config document that the state names, as it is stored.
     pub document: String,
-    /// The secondaries of before, where their change is not handed over yet: they bind beside those of the document.
+    /// The old secondaries, until their change is handed over: they count beside those of the document.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub joint: Vec<Membership>,
     /// Which storage each secondary had last, and whether a restore may rely on it. One that is not among them never counted for

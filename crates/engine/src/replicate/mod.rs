@@ -290,7 +290,7 @@ impl Copier {
                     None => tracing::info!(
                         log = self.signing.ledger.name,
                         secondary = self.name,
-                        "a secondary gets on again"
+                        "a secondary makes progress again"
                     ),
                 }
             }

@@ -205,7 +205,7 @@ impl Copier {
                 row.is_some_and(|row| row.size >= size)
             }
         };
-        // A server of before this row has written none.
+        // A server older than this row has written none.
         if !has && noted.is_some() {
             return Ok(false);
         }

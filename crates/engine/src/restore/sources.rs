@@ -283,8 +283,8 @@ impl Restore {
     }
 }
 
-/// Why the restored log would wait for ever for those of before, if it would. A secondary that has another key by now takes nothing
-/// under the old one.
+/// Why the restored log would wait forever for the earlier secondaries, if it would. A secondary whose key has changed since accepts
+/// nothing under the old one.
 pub(crate) fn waiting(members: &[Membership]) -> Option<String> {
     members.iter().enumerate().find_map(|(at, of)| {
         let later: Vec<_> = members[at + 1..]

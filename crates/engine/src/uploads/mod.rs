@@ -277,7 +277,7 @@ impl Ingest {
                 if parts.under_way.is_none() {
                     parts.under_way = Some(advice.clone());
                     parts.tail = offset + entries;
-                    // The writer may go away, what it sent is under way all the same.
+                    // The writer may go away, what it sent is under way anyway.
                     let sender = Sender {
                         ingest: Arc::clone(self),
                         upload: Arc::clone(&upload),

@@ -323,7 +323,7 @@ async fn each_size_is_cosigned_under_the_policy_of_its_entries() {
 }
 
 /// The last checkpoint of a shard that is done is lost, and the witnesses of today do not know that shard: what is written now is published
-/// all the same, and the checkpoint comes back with the cosignatures that came.
+/// anyway, and the checkpoint comes back with the cosignatures that came.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_checkpoint_that_nobody_cosigns_any_more_stops_nothing() {
     let world = World::new();

@@ -122,7 +122,7 @@ impl<'a> Source<'a> {
     }
 
     /// More decompressed bytes into `out`; `false` at the end, which may also be a connection that broke: what came before it
-    /// is as good as any prefix. So does a package that takes too long: it would hold its memory for ever.
+    /// is as good as any prefix. So does a package that takes too long: it would hold its memory forever.
     async fn more(&mut self, out: &mut BytesMut) -> Result<bool, NotTaken> {
         if self.raw.is_empty() {
             let until = self.taken + patience(self.timeout, out.len());

@@ -216,7 +216,7 @@ impl Origin {
         .map_err(|e| StoreError::Io(e.to_string()))?;
         let opened = opened.map_err(|e| {
             StoreError::Corrupt(format!(
-                "{origin} in {}: {e}. Start again with an empty storage: it copies everything anew",
+                "{origin} in {}: {e}. Start again with an empty storage: it copies everything again",
                 dir.display()
             ))
         })?;

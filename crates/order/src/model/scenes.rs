@@ -122,7 +122,7 @@ const HELPED: Reach = ("a helper carries a batch", |_, w| {
     slots(w).any(|s| s.batches.len() > 1)
 });
 const REFUSED: Reach = ("a work is refused", |_, w| !w.rejected.is_empty());
-const THAWED: Reach = ("the log goes on after a freeze", |_, w| {
+const THAWED: Reach = ("the log continues after a freeze", |_, w| {
     let mut all =
         slots(w).skip_while(|s| !matches!(&s.control, Some(d) if d.control == Control::Unfreeze));
     all.any(|s| !s.batches.is_empty())

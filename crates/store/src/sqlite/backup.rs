@@ -181,7 +181,7 @@ impl Drop for SqliteCopy {
 
 fn there(path: &Path) -> StoreError {
     StoreError::Io(format!(
-        "{} is there already, and is not replaced: name a new file, or a folder",
+        "{} already exists, and is not replaced: name a new file, or a folder",
         path.display()
     ))
 }

@@ -25,7 +25,7 @@ use crate::StoreError;
 /// The WAL is checkpointed once it holds this many pages (6 MiB).
 const SOFT: u32 = 6 * 1024 * 1024 / PAGE;
 
-/// From here on readers are waited for (48 MiB): they can otherwise keep the WAL from starting over for ever.
+/// From here on readers are waited for (48 MiB): they can otherwise keep the WAL from starting over forever.
 const HARD: u32 = 8 * SOFT;
 
 /// How much further the WAL grows before another attempt, after one that could not finish.

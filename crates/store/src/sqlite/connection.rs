@@ -164,7 +164,7 @@ fn tune(connection: &Connection) -> rusqlite::Result<()> {
     // Checkpoints are ours to time: one inside a commit would make that commit wait.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     // Enough for the pages that are written again and again; more would only fill up with the history as the file grows. A
-    // whole group of transactions stays in memory until its commit all the same.
+    // whole group of transactions stays in memory until its commit anyway.
     connection.pragma_update(None, "cache_size", -4_096)?;
     connection.pragma_update(None, "cache_spill", false)?;
     connection.pragma_update(None, "temp_store", "MEMORY")

@@ -101,7 +101,7 @@ async fn the_wal_stays_bounded() {
     );
 }
 
-/// A reader that never ends cannot make the WAL grow for ever, once it ends; and commits go on meanwhile.
+/// A reader that never ends cannot make the WAL grow forever, once it ends; and commits go on meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_read_delays_no_commit() {
     let folder = tempfile::tempdir().unwrap();

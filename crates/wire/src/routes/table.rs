@@ -287,7 +287,7 @@ pub const ROUTES: &[Route] = &[
         Name::ShowOperation,
         "/operations/{id}",
         Answer::Followed(shape::<Operation>),
-        "An operation, once or as it goes on",
+        "An operation, once or while it makes progress",
     )
     .needs("operation", "read", Scope::Operation),
     change(

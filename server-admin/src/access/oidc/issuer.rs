@@ -219,7 +219,7 @@ impl Issuer {
             tracing::warn!(
                 issuer = self.url,
                 error = chain(&error),
-                "an issuer was asked in vain"
+                "an issuer did not answer"
             );
             match error {
                 error if error.is_timeout() => "it does not answer in time".to_owned(),

@@ -235,7 +235,7 @@ fn times(claims: &Claims, now: Timestamp) -> Result<Timestamp, &'static str> {
         return Err("the identity token lives longer than a day");
     }
     Timestamp::from_second(until.saturating_add(MEMORY))
-        .map_err(|_| "the identity token lives for ever")
+        .map_err(|_| "the identity token never expires")
 }
 
 /// Text of another's, short and without control characters.

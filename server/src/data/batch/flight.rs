@@ -63,7 +63,7 @@ impl Flight {
         }
     }
 
-    /// Waits for all answers. The first that failed is the result, and those after it count all the same.
+    /// Waits for all answers. The first that failed is the result, and those after it count anyway.
     pub(super) async fn land_all(&mut self) -> Result<(), AppendError> {
         let mut result = Ok(());
         while let Some(landed) = self.flying.next().await {

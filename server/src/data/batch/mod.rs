@@ -65,7 +65,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Ranges in an answer, at most. Entries of other writers between the chunks make more of them.
 const MOST_RANGES: usize = 1 << 16;
 
-/// Why a batch ended early, and what of it is in the log all the same.
+/// Why a batch ended early, and what of it is in the log anyway.
 struct Stopped {
     refusal: Refusal,
     /// `None` when it had not begun.
@@ -233,7 +233,7 @@ async fn add(
         return Err(Refusal::new(
             codes::UPLOAD_OFFSET,
             format!(
-                "offset={} leaves a gap: {accepted} entries of this upload were accepted, go on there",
+                "offset={} leaves a gap: {accepted} entries of this upload were accepted, continue there",
                 part.offset
             ),
         )
@@ -420,7 +420,7 @@ fn faulty(fault: Fault) -> Refusal {
 fn superseded() -> Refusal {
     Refusal::new(
         codes::UPLOAD_SUPERSEDED,
-        "a newer request goes on with this upload",
+        "a newer request continues this upload",
     )
 }
 

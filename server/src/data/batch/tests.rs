@@ -232,7 +232,7 @@ async fn a_stop_ends_an_upload_and_says_how_far_it_came() {
     assert!(rest.contains("\"accepted\":642"), "{rest}");
 }
 
-/// A place is for those that send: bytes now and then are not enough to keep one, and what came is taken all the same.
+/// A place is for those that send: bytes now and then are not enough to keep one, and what came is taken anyway.
 #[tokio::test]
 async fn a_batch_that_drips_is_told_and_loses_its_place() {
     const PATIENCE: Duration = Duration::from_secs(2);

@@ -195,7 +195,7 @@ impl Audited {
         Ok(applied)
     }
 
-    /// Ends the wait for the secondaries of before a change of them, although they have not taken it. An event says first what that
+    /// Ends the wait for the old secondaries after a change, although they have not accepted it. An event says first what that
     /// gives up, and so does the answer; `None` where no change waits.
     ///
     /// # Errors

@@ -139,12 +139,12 @@ impl Log {
             Finding::new(
                 "change-not-handed-over",
                 format!(
-                    "what is ordered after this change is published only when {quorum} of the secondaries of before have taken it too, and {live} of {} are live ({}): until then a restore from them alone would not notice that entries are missing",
+                    "what is ordered after this change is published only when {quorum} of the previous secondaries have taken it too, and {live} of {} are live ({}): until then a restore from them alone would not notice that entries are missing",
                     now.secondaries.len(),
                     away.join("; ")
                 ),
                 "/merge/secondaries",
-                "bring them back first (an empty one under the same name and key will do: it copies everything anew), then make this change; where they are lost for good, make it and run `logd hand-over`",
+                "bring them back first (an empty one under the same name and key will do: it copies everything again), then make this change; if they are lost for good, make it and run `logd hand-over`",
             )
         }))
     }

@@ -21,7 +21,7 @@ pub(crate) struct Strangers {
 }
 
 impl Strangers {
-    /// Why it was done all the same, for the history.
+    /// Why it was done anyway, for the history.
     pub(crate) fn forced(&self, shard: &ShardName) -> String {
         let names = self.names.join(", ");
         format!("forced: {names} did not know shard {shard}")

@@ -68,7 +68,7 @@ impl Audited {
         let kept = keep(log, token, in_time).await;
         let came = match &kept {
             Ok(true) => Came::decided(decided.generation),
-            Ok(false) => Came::refused("the time to confirm is over".to_owned()),
+            Ok(false) => Came::refused("the time to confirm has expired".to_owned()),
             Err(error) => Came::refused(error.to_string()),
         };
         let outcome = self.outcome(id, log.name(), intent, came);

@@ -76,7 +76,7 @@ impl Log {
     }
 
     /// How long a shard has been open, milliseconds. One that was opened by a clock far ahead counts from when this process first
-    /// looked, by the steady clock: else it would be open for ever.
+    /// looked, by the steady clock: else it would be open forever.
     fn open_for(&self, shard: &str, opened: u64, now: u64) -> u64 {
         let steady = self.health.clock.steady_ms();
         let early = self.health.opened_early.lock();

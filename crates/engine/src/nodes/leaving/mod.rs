@@ -36,17 +36,17 @@ const LOOK: Duration = Duration::from_secs(60);
 /// Rows read at a time.
 const PAGE: usize = 512;
 
-/// How far a node is that is leaving.
+/// How far a node has got in leaving.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 enum Step {
-    /// It was named by a generation that may be written under.
+    /// It was named by a generation under which batches may still be written.
     Noted,
-    /// Nothing that is put later lies there. So many slots there were by then, or fewer.
+    /// No batch is put there from now on. At that moment the log had at most this many slots.
     Closed { slots: u64 },
-    /// Whatever may lie there is ordered before this global index.
+    /// Every batch that may be there is ordered before this global index.
     Ordered { end: u64 },
-    /// Nothing needs the node any more.
+    /// Nothing needs the node now.
     Over,
 }
 

@@ -128,7 +128,7 @@ async fn a_node_is_needed_by_a_server_that_was_stopped() {
     }
 }
 
-/// A server whose look at the rows fails, or comes too early, asks a node that is leaving all the same.
+/// A server whose look at the rows fails, or comes too early, asks a node that is leaving anyway.
 #[tokio::test(start_paused = true)]
 async fn a_node_that_leaves_is_asked_whatever_becomes_of_the_look_at_its_row() {
     let (rig, faults, none) = (Rig::new(), Faults::new(), Faults::new());

@@ -1,4 +1,4 @@
-//! Notes of shards that are done, lost: what is written now is published all the same, and they come back.
+//! Notes of shards that are done, lost: what is written now is published anyway, and they come back.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -30,7 +30,7 @@ use order::state::Phase;
 
 /// How long all of them together may take.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// So long before that whatever one of them has said by then counts, though the rest of its answers is not there.
+/// This long before that time is up, the answers that a peer has given so far count, even if the rest are missing.
 const MARGIN: Duration = Duration::from_millis(100);
 /// The longest checkpoint that is read, bytes.
 const NOTE: usize = 64 << 10;
@@ -109,7 +109,7 @@ async fn gather(signing: &Signing, open: &[String]) -> Result<Vec<Answer>, SignE
         return Ok(Vec::new());
     }
     let shards: Arc<[Arc<Shard>]> = shards.into();
-    // Of a change that is not handed over, those of before as well.
+    // Until a change is handed over, the earlier ones as well.
     let binding = signing.running.eras.load().secondaries();
     // It was validated.
     let policy = config.witnesses.policy().ok();

@@ -814,7 +814,7 @@ async fn a_signing_key_that_cannot_be_read_is_not_a_witness_that_is_silent() {
     engine.shutdown().await;
 }
 
-/// The log was restored by a machine whose clock was years ahead: what its secondaries cosign since binds all the same.
+/// The log was restored by a machine whose clock was years ahead: what its secondaries cosign since binds anyway.
 #[tokio::test(start_paused = true)]
 async fn a_life_from_the_future_is_bound_by_what_it_has_copied() {
     let rig = Rig::new();
