@@ -9,6 +9,7 @@
 //! | check a request of version 2 and make its leaf | [`v2::Request`] |
 //! | answer it | [`v2::answer`], [`v2::Error`] |
 //! | the same for version 1 | [`v1::Request`], [`v1::LogEntry`], [`v1::answer`], [`v1::Error`] |
+//! | tell clients of the log | [`export::TrustedRoot`], [`export::SigningConfig`] |
 //! | find entries of version 1 again | [`v1::Retrieve`], [`v1::Query`], [`v1::Entry::search_keys`] |
 //!
 //! A front of version 2 (here the entry is the first one of its log):
@@ -52,6 +53,7 @@
 //! ```
 
 mod base64;
+pub mod export;
 mod inclusion;
 mod json;
 mod key;
