@@ -167,7 +167,7 @@ impl Pusher {
     async fn push(&mut self) -> Result<(), StoreError> {
         let signing = Arc::clone(&self.signing);
         let (places, frontend) = (
-            Arc::clone(&signing.progress.merge.places),
+            Arc::clone(&signing.running.merge.places),
             self.frontend.clone(),
         );
         let opened = tokio::task::spawn_blocking(move || places.frontend(&frontend));

@@ -13,7 +13,6 @@ use tokio::task::JoinHandle;
 
 use crate::clock::{Clock, ClockFault};
 use crate::control::{Caller, ChangeError};
-use crate::damage;
 use crate::distribute::Distributor;
 use crate::formats::Formats;
 use crate::halt::Halt;
@@ -25,6 +24,7 @@ use crate::ingest::batcher::Batcher;
 use crate::ingest::{Ingest, arrivals};
 use crate::integrate::cut::Cutter;
 use crate::integrate::grow::Integrator;
+use crate::leaving;
 use crate::ledger::Ledger;
 use crate::log::Log;
 use crate::metrics::LogMetrics;
@@ -40,6 +40,7 @@ use crate::publish::signing::Signing;
 use crate::publish::{follow, lost, mark};
 use crate::recover;
 use crate::recover::Resumed;
+use crate::repair::{self, scrub};
 use crate::replicate::Replicator;
 use crate::running::Running;
 use crate::shard::keys::Kek;
@@ -133,7 +134,7 @@ impl Opened {
             let program = running.program;
             // A peer that does not answer must not hold up a server's publication.
             let patience = match program {
-                Program::Replicate | Program::Distribute if log.progress.merge.writes => PEERS,
+                Program::Replicate | Program::Distribute if log.running.merge.writes => PEERS,
                 _ => Duration::MAX,
             };
             let ended = tokio::time::timeout(patience, &mut running.task).await;
@@ -267,7 +268,7 @@ impl Engine {
         let space = engine.keep("the watch over free space", Self::watch_space);
         let sweep = engine.keep("the sweep of what is remembered", Self::sweep);
         let discover = engine.keep("the look for new logs", Self::discover);
-        let scrub = engine.keep("the look at published objects", damage::scrub::run);
+        let scrub = engine.keep("the look at published objects", Self::scrub);
         engine
             .tasks
             .lock()
@@ -418,7 +419,8 @@ impl Engine {
             name.to_owned(),
             ShardName::try_from("1".to_owned()).map_err(|e| StoreError::Io(e.to_string()))?,
         );
-        let (batcher, policy) = Batcher::new(&placeholder);
+        let batcher = Arc::new(Batcher::new(&placeholder).0);
+        let rules = Arc::clone(&batcher);
         let ledger = Arc::new(ledger);
         let health = Arc::new(Health::new(
             Arc::clone(&halt),
@@ -426,17 +428,18 @@ impl Engine {
             self.clock.clone(),
             self.faults.clone(),
         ));
-        let progress = Arc::new(Progress::new(pending, metrics, self.merge.clone()));
+        let progress = Arc::new(Progress::new(pending, metrics));
         let objects = Arc::new(LogObjects::new(name, Arc::clone(&self.objects), nodes));
         let running = Arc::new(Running::new(
             Arc::clone(&ledger),
             Arc::clone(&objects),
             Arc::clone(&progress),
-            (placeholder, Arc::new(batcher), policy),
+            self.merge.clone(),
+            (placeholder, Box::new(move |config| rules.configure(config))),
             Arc::clone(&self.moved),
         ));
         let kek = Arc::clone(&self.kek);
-        let signing = Arc::new(Signing::new(&running, Arc::clone(&health), kek));
+        let signing = Arc::new(Signing::new(&running, batcher, Arc::clone(&health), kek));
         let formats = Arc::clone(&self.formats);
         let ingest = Arc::new(Ingest::new(&signing, self.max_pending, formats));
         let mut resumed = Resumed::default();
@@ -464,12 +467,8 @@ impl Engine {
             // Nothing is taken or signed before.
             tasks.watch("the comparison with what others hold", asking),
             tasks.keep("the reader of slots", &signing, follow),
-            tasks.keep("the repair of storage nodes", &running, nodes::repair),
-            tasks.keep(
-                "the release of positions",
-                &signing,
-                nodes::leaving::release,
-            ),
+            tasks.keep("the repair of storage nodes", &running, repair_nodes),
+            tasks.keep("the release of positions", &signing, leaving::release),
             tasks.keep("the view of the merge", &signing, view::watch),
         ];
         if self.merge.programs.has(Program::Publish) {
@@ -486,15 +485,19 @@ impl Engine {
             let (committer, promising) = (Arc::clone(&signing), Arc::clone(&ingest));
             batcher = Some(tasks.watch("the committer", async move {
                 committer.marked().await;
-                committer.running.batcher.run(&committer).await;
+                let (running, health) = (&committer.running, &committer.health);
+                committer
+                    .batcher
+                    .run(running, health, &committer.shards)
+                    .await;
             }));
             promiser = Some(tasks.watch("the promiser", async move {
                 promising.signing.marked().await;
                 promising.promiser.run(&promising).await;
             }));
             let id = self.id.clone();
-            let arrivals = move |running| arrivals::keep(running, id.clone());
-            others.push(tasks.keep("the record of arrivals", &running, arrivals));
+            let arrivals = move |ingest| arrivals::keep(ingest, id.clone());
+            others.push(tasks.keep("the record of arrivals", &ingest, arrivals));
             let release = |ingest: Arc<Ingest>| async move {
                 ingest.signing.marked().await;
                 releaser::run(ingest).await;
@@ -502,7 +505,7 @@ impl Engine {
             others.push(tasks.keep("the releaser", &ingest, release));
             let mend = |signing: Arc<Signing>| async move {
                 signing.marked().await;
-                damage::mend(signing).await;
+                repair::mend(signing).await;
             };
             others.push(tasks.keep("the repair of damaged objects", &signing, mend));
         }
@@ -609,6 +612,15 @@ impl Engine {
             }));
         }
         programs
+    }
+
+    /// Checks what is published, one place after the other.
+    async fn scrub(self: Arc<Self>) {
+        if !self.merge.writes {
+            // Nobody looks at what is suspected.
+            return std::future::pending().await;
+        }
+        scrub::run(|| self.all()).await;
     }
 
     async fn heartbeats(self: Arc<Self>) {
@@ -802,6 +814,11 @@ impl Tasks<'_> {
         let name = format!("{name} of the log {}", self.name);
         tokio::spawn(self.faults.clone().watch(name, task))
     }
+}
+
+/// Writes again what storage nodes missed.
+async fn repair_nodes(running: Arc<Running>) {
+    nodes::repair(&running.ledger, &running.objects.nodes).await;
 }
 
 /// Reads the slots that other replicas decide.

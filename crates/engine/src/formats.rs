@@ -5,9 +5,6 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 
-use crate::ingest::Ingest;
-use crate::ingest::answer::AppendError;
-
 /// The live server with the oldest newest format, if that is older than this server's.
 #[derive(Debug, Default)]
 pub(crate) struct Formats(ArcSwapOption<(u32, String)>);
@@ -33,19 +30,6 @@ impl Formats {
     pub(crate) fn lacking(&self, format: u32) -> Option<String> {
         let least = self.0.load_full()?;
         (least.0 < format).then(|| least.1.clone())
-    }
-}
-
-impl Ingest {
-    /// Whether every live server understands batches with a place or a condition on their shard.
-    pub(crate) fn knows_places(&self) -> Result<(), AppendError> {
-        const PLACES: u32 = 2;
-        match self.formats.lacking(PLACES) {
-            None => Ok(()),
-            Some(server) => Err(AppendError::overloaded(&format!(
-                "server {server} on these stores runs an older version, which does not understand this request; upgrade it first"
-            ))),
-        }
     }
 }
 

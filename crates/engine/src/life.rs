@@ -15,11 +15,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::eras::Membership;
 use crate::ledger::Ledger;
 use crate::position;
 use crate::publish::signing::Signing;
 use crate::running::Running;
+use crate::running::eras::Membership;
 use mirror::PeerLife;
 use order::state::State;
 use store::record;
@@ -174,7 +174,7 @@ impl Running {
         let Some((last, size)) = position::end(state, index) else {
             return Ok(true);
         };
-        let held = position::held(self, &last.identity.name).await?;
+        let held = self.held(&last.identity.name).await?;
         let has = |held: &&position::Held| held.verified.as_ref().is_some_and(|v| v.size >= size);
         let have = held.iter().filter(|held| of.names(held)).filter(has);
         Ok(have.count() >= count)

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use tlog::{TILE_WIDTH, TileKind, TilePath};
+
 use crate::damage::Damage;
 use crate::nodes::Nodes;
-use store::Objects;
+use store::{Objects, StoreError};
 
 pub(crate) struct LogObjects {
     log: String,
@@ -29,5 +32,45 @@ impl LogObjects {
     /// Where an object of a shard lies.
     pub(crate) fn path(&self, shard: &str, rest: &str) -> String {
         format!("{}/{shard}/{rest}", self.log)
+    }
+
+    /// The bundle that holds `leaf` of a shard with `published` entries published.
+    pub(crate) async fn bundle(
+        &self,
+        shard: &str,
+        leaf: u64,
+        published: u64,
+    ) -> Result<Option<Bytes>, StoreError> {
+        self.holder(TileKind::Entries, shard, leaf, published).await
+    }
+
+    /// The bundle, or the tile of level 0, that holds `leaf`: the full one where the partial one is gone.
+    pub(crate) async fn holder(
+        &self,
+        kind: TileKind,
+        shard: &str,
+        leaf: u64,
+        published: u64,
+    ) -> Result<Option<Bytes>, StoreError> {
+        let index = leaf / TILE_WIDTH;
+        let full = TilePath {
+            kind,
+            index,
+            width: 256,
+        };
+        let whole = self.path(shard, &full.to_string());
+        if (index + 1) * TILE_WIDTH <= published {
+            return self.store.get(&whole).await;
+        }
+        let width = (published % TILE_WIDTH) as u16;
+        let partial = TilePath { width, ..full };
+        match self
+            .store
+            .get(&self.path(shard, &partial.to_string()))
+            .await?
+        {
+            Some(bytes) => Ok(Some(bytes)),
+            None => self.store.get(&whole).await,
+        }
     }
 }

@@ -20,7 +20,6 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tlog::Hash;
 
-use crate::running::Running;
 use crate::shard::Published;
 use order::keys::Keys;
 use order::state::{Shard, State};
@@ -321,27 +320,4 @@ pub struct Held {
     pub live: Option<Live>,
     /// What that has verified.
     pub verified: Option<Verified>,
-}
-
-/// What the secondaries of the memberships that bind have verified of a shard. A row counts only for the live incarnation, and
-/// only under the key that the configuration names.
-pub(crate) async fn held(running: &Running, shard: &str) -> Result<Vec<Held>, StoreError> {
-    let (store, keys) = (&*running.ledger.store, &running.ledger.keys);
-    let mut all = Vec::new();
-    for secondary in running.eras.load().secondaries() {
-        let name = secondary.name.to_string();
-        let live = live(store, keys, &name).await?;
-        let live = live.filter(|live| live.vkey == secondary.vkey);
-        let verified = match &live {
-            Some(live) => verified(store, keys, &name, &live.incarnation, shard).await?,
-            None => None,
-        };
-        all.push(Held {
-            secondary: name,
-            vkey: secondary.vkey,
-            live,
-            verified,
-        });
-    }
-    Ok(all)
 }

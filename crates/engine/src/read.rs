@@ -7,11 +7,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tlog::{Hash, TILE_WIDTH, TileKind, TilePath, TileSet, bundle, leaf_hash};
 
 use crate::integrate::grow::read_batch;
-use crate::ledger::Ledger;
 use crate::log::Log;
 use crate::objects::LogObjects;
 use crate::position;
@@ -88,46 +87,6 @@ pub struct Inclusion {
 }
 
 impl LogObjects {
-    /// The bundle that holds `leaf` of a shard with `published` entries published.
-    async fn bundle(
-        &self,
-        shard: &str,
-        leaf: u64,
-        published: u64,
-    ) -> Result<Option<Bytes>, StoreError> {
-        self.holder(TileKind::Entries, shard, leaf, published).await
-    }
-
-    /// The bundle, or the tile of level 0, that holds `leaf`: the full one where the partial one is gone.
-    async fn holder(
-        &self,
-        kind: TileKind,
-        shard: &str,
-        leaf: u64,
-        published: u64,
-    ) -> Result<Option<Bytes>, StoreError> {
-        let index = leaf / TILE_WIDTH;
-        let full = TilePath {
-            kind,
-            index,
-            width: 256,
-        };
-        let whole = self.path(shard, &full.to_string());
-        if (index + 1) * TILE_WIDTH <= published {
-            return self.store.get(&whole).await;
-        }
-        let width = (published % TILE_WIDTH) as u16;
-        let partial = TilePath { width, ..full };
-        match self
-            .store
-            .get(&self.path(shard, &partial.to_string()))
-            .await?
-        {
-            Some(bytes) => Ok(Some(bytes)),
-            None => self.store.get(&whole).await,
-        }
-    }
-
     /// A reader met an object of a shard that is lost or is not as it was written: it is looked for, and this read is refused.
     fn damaged(&self, shard: &Arc<str>, leaf: u64) -> ReadError {
         self.damage.reads.add(1);
@@ -161,49 +120,6 @@ impl LogObjects {
             _ => Err(self.damaged(shard, leaf)),
         }
     }
-}
-
-/// Published entries as bundle-encoded bytes; `None` when they are not published.
-pub(crate) async fn published_range(
-    ledger: &Ledger,
-    objects: &LogObjects,
-    start: u64,
-    count: u64,
-) -> Result<Option<Bytes>, StoreError> {
-    let state = ledger.state();
-    let Some(shard) = state.shard_at(start) else {
-        return Ok(None);
-    };
-    let first = start - shard.start().unwrap_or(start);
-    let Some(row) = position::published(&*ledger.store, &ledger.keys, &shard.identity.name).await?
-    else {
-        return Ok(None);
-    };
-    if row.size < first + count {
-        return Ok(None);
-    }
-    let mut out = BytesMut::new();
-    let mut leaf = first;
-    while leaf < first + count {
-        let Some(bytes) = objects.bundle(&shard.identity.name, leaf, row.size).await? else {
-            return Ok(None);
-        };
-        let entries = bundle::entries(&bytes).map_err(|e| StoreError::Corrupt(e.to_string()))?;
-        let skip = usize::try_from(leaf % TILE_WIDTH).unwrap_or(0);
-        let before = leaf;
-        for entry in entries
-            .into_iter()
-            .skip(skip)
-            .take(usize::try_from(first + count - leaf).unwrap_or(256))
-        {
-            batch::push(&mut out, entry);
-            leaf += 1;
-        }
-        if leaf == before {
-            return Ok(None);
-        }
-    }
-    Ok(Some(out.freeze()))
 }
 
 impl Log {

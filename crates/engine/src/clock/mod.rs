@@ -141,7 +141,7 @@ impl Clock {
 
     /// The wall clock, milliseconds since the Unix epoch, believed or not.
     pub fn now_ms(&self) -> u64 {
-        let now = crate::ledger::now_ms();
+        let now = now_ms();
         now.saturating_add_signed(self.0.moved.load(Relaxed))
     }
 
@@ -220,6 +220,14 @@ fn steady_ms() -> u64 {
     static BEGAN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
     let began = BEGAN.get_or_init(std::time::Instant::now);
     u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Milliseconds since the Unix epoch.
+pub fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -238,7 +238,7 @@ async fn no_arrival_is_old_by_a_wrong_clock() {
     rig.rows.transact(put).await;
     for (ahead, stays) in [(YEARS, true), (0, false)] {
         clock.set_ahead(ahead);
-        crate::ingest::arrivals::write(&log.running, "this")
+        crate::ingest::arrivals::write(&log.ingest, "this")
             .await
             .unwrap();
         assert_eq!(old().contains_key(&key), stays);

@@ -5,8 +5,8 @@
 use logconfig::{Difference, LogConfig};
 use tlog::Hash;
 
+use crate::ledger::etag;
 use crate::log::Log;
-use crate::running::etag;
 use order::slot::{Action, Control, Decision, Slot, Token};
 use store::StoreError;
 use store::record;

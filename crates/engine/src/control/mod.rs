@@ -18,9 +18,9 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tlog::Hash;
 
+use crate::leaving::taken_out;
 use crate::ledger::{CommitError, now_ms};
 use crate::log::Log;
-use crate::nodes::leaving::taken_out;
 use order::slot::{Control, Decision, Token};
 use order::state::{Intake, Refusal, Shard};
 use store::StoreError;

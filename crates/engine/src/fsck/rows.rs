@@ -8,12 +8,12 @@ use tlog::Hash;
 
 use crate::control::Probation;
 use crate::document;
-use crate::eras::Membership;
 use crate::fsck::positions::Positions;
 use crate::fsck::slots::Order;
 use crate::fsck::{Findings, LogReport, promises, remedy};
 use crate::life::Life;
 use crate::position::Storage;
+use crate::running::eras::Membership;
 use order::batch;
 use order::keys::{Keys, trailing_number};
 use order::slot::{BatchRef, Control, Slot, Token};

@@ -105,6 +105,17 @@ impl Ingest {
         Ok(())
     }
 
+    /// Whether every live server understands batches with a place or a condition on their shard.
+    pub(crate) fn knows_places(&self) -> Result<(), AppendError> {
+        const PLACES: u32 = 2;
+        match self.formats.lacking(PLACES) {
+            None => Ok(()),
+            Some(server) => Err(AppendError::overloaded(&format!(
+                "server {server} on these stores runs an older version, which does not understand this request; upgrade it first"
+            ))),
+        }
+    }
+
     pub(crate) fn machine(&self) -> Machine<impl Fn(u64) -> f64 + use<>> {
         let rate = self.batcher.view(&self.running.policy.load()).rate;
         Machine {

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ingest::Ingest;
 use crate::ledger::{Ledger, now_ms};
-use crate::running::Running;
 use qos::simulate::Arrival;
 use qos::{Policy, TenantId, TierId};
 use store::record;
@@ -160,23 +160,23 @@ fn arrivals(number: u64, minute: &Minute) -> impl Iterator<Item = Arrival> + '_ 
 }
 
 /// Writes what is over, minute by minute, and sweeps what is too old; until the log ends.
-pub(crate) async fn keep(running: Arc<Running>, replica: String) {
+pub(crate) async fn keep(ingest: Arc<Ingest>, replica: String) {
     loop {
         let left = 60_000 - now_ms() % 60_000;
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(left)) => {}
-            _ = running.ledger.halt.halted() => return,
+            _ = ingest.ledger.halt.halted() => return,
         }
-        if let Err(e) = write(&running, &replica).await {
-            tracing::warn!(error = %e, log = running.ledger.name, "cannot keep the arrivals of the last minute");
+        if let Err(e) = write(&ingest, &replica).await {
+            tracing::warn!(error = %e, log = ingest.ledger.name, "cannot keep the arrivals of the last minute");
         }
     }
 }
 
-pub(crate) async fn write(running: &Running, replica: &str) -> Result<(), StoreError> {
+pub(crate) async fn write(ingest: &Ingest, replica: &str) -> Result<(), StoreError> {
     let now = now_ms() / 60_000;
-    let over = running.batcher.arrivals(|recorder| recorder.take(now));
-    let (policy, keys) = (running.policy.load_full(), &running.ledger.keys);
+    let over = ingest.batcher.arrivals(|recorder| recorder.take(now));
+    let (policy, keys) = (ingest.running.policy.load_full(), &ingest.ledger.keys);
     let mut transaction = Transaction::default();
     for (minute, seen) in over {
         transaction.puts.push((
@@ -185,17 +185,17 @@ pub(crate) async fn write(running: &Running, replica: &str) -> Result<(), StoreE
         ));
     }
     // By a clock that is wrong, everything would be old.
-    if running.ledger.clock.sound().is_ok() {
+    if ingest.ledger.clock.sound().is_ok() {
         let oldest = keys.arrivals_from(now.saturating_sub(KEPT.as_secs() / 60));
         let all = keys.arrivals();
-        let old = running.ledger.store.scan(&all, &all, PAGE).await?;
+        let old = ingest.ledger.store.scan(&all, &all, PAGE).await?;
         let old = old.into_iter().map(|(key, _)| key);
         transaction.deletes = old.take_while(|key| *key < oldest).collect();
     }
     if transaction.puts.is_empty() && transaction.deletes.is_empty() {
         return Ok(());
     }
-    match running.ledger.store.transact(transaction).await {
+    match ingest.ledger.store.transact(transaction).await {
         Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
         Outcome::Committed | Outcome::Refused => Ok(()),
     }

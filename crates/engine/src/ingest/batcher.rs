@@ -15,13 +15,14 @@ use crate::health::Health;
 use crate::ingest::answer::{AppendError, Appended};
 use crate::ingest::arrivals::Recorder;
 use crate::ingest::commit::{BatchWriters, Commit, Item, Payload};
+use crate::ingest::in_flight::Kept;
 use crate::ingest::in_flight::{ArrivalGroup, InFlight, InFlights};
 use crate::ingest::prewrite::{Prewrite, ReadyCommit, prepared, refuse};
 use crate::ingest::release::{Next, Queue, Released, Waiting, take};
 use crate::ledger::{CommitError, Ledger, Placed, now_ms};
 use crate::progress::Progress;
-use crate::promise::Kept;
-use crate::publish::signing::Signing;
+use crate::running::Running;
+use crate::shard::Shards;
 use order::slot::{Decision, Promised};
 use order::state::State;
 use qos::admission::{Promise, Refused};
@@ -405,20 +406,20 @@ impl Batcher {
     ///
     /// A backlog's large batches are made durable beside the commits, a commit's worth at a time, and ride in the first one after
     /// that: so nobody waits for them but their writer.
-    pub(crate) async fn run(&self, signing: &Arc<Signing>) {
+    pub(crate) async fn run(&self, running: &Running, health: &Health, shards: &Shards) {
         let mut ahead: Option<Prewrite> = None;
         loop {
             let busy = ahead.is_some();
             let (mut ready, taken) = tokio::select! {
                 biased;
-                ready = Prewrite::end(&mut ahead, &signing.ledger) => {
+                ready = Prewrite::end(&mut ahead, &running.ledger) => {
                     self.queue().pace.stored(micros(ready.stored));
-                    (ready, self.try_next(&signing.health, &signing.progress, ahead.is_some()))
+                    (ready, self.try_next(health, &running.progress, ahead.is_some()))
                 }
-                taken = self.next(&signing.health, &signing.progress, busy) => match taken {
+                taken = self.next(health, &running.progress, busy) => match taken {
                     Some(taken) => (ReadyCommit::default(), Next::Some(taken)),
                     None if !busy => return,
-                    None => (Prewrite::end(&mut ahead, &signing.ledger).await, Next::Closed),
+                    None => (Prewrite::end(&mut ahead, &running.ledger).await, Next::Closed),
                 },
             };
             let mut rest = Commit::default();
@@ -440,28 +441,28 @@ impl Batcher {
                 let (backlog, others): (Vec<_>, _) = jobs
                     .into_iter()
                     .partition(|job| classes.contains(&(job.tier, job.tenant)));
-                rest = Commit::of(&signing.ledger, others, now, false, control);
-                let backlog = Commit::of(&signing.ledger, backlog, now, true, None);
+                rest = Commit::of(&running.ledger, others, now, false, control);
+                let backlog = Commit::of(&running.ledger, backlog, now, true, None);
                 match &mut ahead {
                     Some(ahead) => ahead.behind.append(backlog),
                     None if backlog.has_objects() => {
-                        ahead = Some(Prewrite::begin(&signing.ledger, backlog, elastic, classes));
+                        ahead = Some(Prewrite::begin(&running.ledger, backlog, elastic, classes));
                     }
                     None => {
-                        ready.load.append(prepared(&signing.ledger, backlog).await);
+                        ready.load.append(prepared(&running.ledger, backlog).await);
                         ready.elastic += elastic;
                     }
                 }
             }
-            ready.load.append(prepared(&signing.ledger, rest).await);
+            ready.load.append(prepared(&running.ledger, rest).await);
             if !ready.load.is_empty() {
-                self.commit(signing, ready).await;
+                self.commit(running, shards, ready).await;
             }
         }
     }
 
     /// Commits what is prepared, and answers.
-    async fn commit(&self, signing: &Signing, ready: ReadyCommit) {
+    async fn commit(&self, running: &Running, shards: &Shards, ready: ReadyCommit) {
         let ReadyCommit {
             load,
             elastic,
@@ -470,15 +471,15 @@ impl Batcher {
         } = ready;
         let mut load = load.into_load();
         let (began, start) = (Instant::now(), self.now());
-        signing.progress.metrics.commits_in_flight.add(1);
-        signing.ledger.renew_births(&mut load.mine).await;
-        let answers = signing.ledger.commit_prepared(load.mine).await;
-        signing.progress.metrics.commits_in_flight.sub(1);
+        running.progress.metrics.commits_in_flight.add(1);
+        running.ledger.renew_births(&mut load.mine).await;
+        let answers = running.ledger.commit_prepared(load.mine).await;
+        running.progress.metrics.commits_in_flight.sub(1);
         let done = self.now();
         let (mut entries, mut flights, mut fast) = (0, Vec::new(), None);
         let mut answers = answers.into_iter();
-        let state = signing.ledger.state();
-        let policy = signing.running.policy.load();
+        let state = running.ledger.state();
+        let policy = running.policy.load();
         for (parts, answer) in load.parts.into_iter().zip(answers.by_ref()) {
             match answer {
                 Ok(placed) => {
@@ -488,29 +489,29 @@ impl Batcher {
                         let (before, longest) = fast.unwrap_or((u64::MAX, 0));
                         fast = Some((before.min(micros(target)), longest.max(waited)));
                     }
-                    let flight = place(signing, &state, &placed, parts);
+                    let flight = place(shards, &state, &placed, parts);
                     entries += flight.entries;
                     flights.push(flight);
                 }
-                Err(e) => refuse(&signing.ledger, parts, e),
+                Err(e) => refuse(&running.ledger, parts, e),
             }
         }
         self.committed(
-            &signing.ledger,
+            &running.ledger,
             done,
             (start, (elastic, company), fast),
             flights,
         );
         // A change that came along, ours or another replica's, runs at once.
-        if state.generation != signing.running.now.load().generation
-            && let Err(e) = signing.running.update_running().await
+        if state.generation != running.now.load().generation
+            && let Err(e) = running.update_running().await
         {
-            tracing::warn!(error = %e, log = signing.ledger.name, "cannot read the configuration");
+            tracing::warn!(error = %e, log = running.ledger.name, "cannot read the configuration");
         }
         if let (Some(reply), Some(answer)) = (load.control, answers.next()) {
             let _ = reply.send(answer);
         }
-        signing.progress.metrics.committed(entries, began.elapsed());
+        running.progress.metrics.committed(entries, began.elapsed());
     }
 
     /// Notes a commit: for the pace, the rate and the metrics.
@@ -569,10 +570,10 @@ impl From<Refused> for AppendError {
 }
 
 /// Answers the writers of a batch; what is to be known of it until it is published.
-fn place(signing: &Signing, state: &State, placed: &Placed, batch: BatchWriters) -> InFlight {
+fn place(shards: &Shards, state: &State, placed: &Placed, batch: BatchWriters) -> InFlight {
     let shard = state
         .shard_at(placed.start)
-        .and_then(|s| Some((s.start()?, signing.shards.get(state, &s.identity.name)?)));
+        .and_then(|s| Some((s.start()?, shards.get(state, &s.identity.name)?)));
     let mut flight = InFlight {
         end: placed.start,
         tier: batch.tier,
@@ -608,7 +609,7 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::pending::Pending;
-    use crate::program::{MergeOptions, Program, Trouble};
+    use crate::program::{Program, Trouble};
     use crate::supervise::Faults;
     use qos::Advice;
 
@@ -619,7 +620,7 @@ mod tests {
         let config = LogConfig::new(LogName::system(), "example.org".to_owned(), shard);
         let (batcher, policy) = Batcher::new(&config);
         let (pending, _steps) = Pending::new();
-        let progress = Progress::new(Arc::new(pending), Arc::default(), MergeOptions::default());
+        let progress = Progress::new(Arc::new(pending), Arc::default());
         progress.metrics.ordered.set(1 << 40);
         let health = Health::new(
             Arc::default(),

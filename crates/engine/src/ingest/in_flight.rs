@@ -1,6 +1,7 @@
 //! Own work between its release and its publication: what tells the measured rate, and whether promises were kept.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::metrics::QosMetrics;
 use qos::TierId;
@@ -80,4 +81,18 @@ impl InFlights {
         }
         (all.entries > 0).then_some(all)
     }
+}
+
+/// Promises of one batch that this server gave or found, while it is not ordered.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) tier: Arc<str>,
+    pub(crate) entries: u64,
+    pub(crate) bytes: u64,
+    /// When the first came, milliseconds since the Unix epoch.
+    pub(crate) arrived: u64,
+    /// When they are to be published.
+    pub(crate) deadline: u64,
+    /// As admission counts them, and their cost.
+    pub(crate) due: Vec<(qos::admission::Promise, u64)>,
 }

@@ -6,7 +6,6 @@ pub(crate) mod arrivals;
 pub(crate) mod batcher;
 pub(crate) mod commit;
 pub(crate) mod in_flight;
-pub(crate) mod keyed;
 pub(crate) mod prewrite;
 pub(crate) mod release;
 
@@ -45,7 +44,7 @@ impl Ingest {
             progress: Arc::clone(&signing.progress),
             running: Arc::clone(&signing.running),
             signing: Arc::clone(signing),
-            batcher: Arc::clone(&signing.running.batcher),
+            batcher: Arc::clone(&signing.batcher),
             promiser: Promiser::default(),
             uploads: Uploads::default(),
             max_pending,

@@ -4,16 +4,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use bytes::Bytes;
-use tlog::{Hash, TilePath};
+use bytes::{Bytes, BytesMut};
+use tlog::{Hash, TILE_WIDTH, TilePath, bundle};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::ledger::Ledger;
 use crate::objects::LogObjects;
 use crate::pending::{Held, Pending, Step};
+use crate::position;
 use crate::progress::Progress;
-use crate::read::published_range;
 use order::batch;
 use order::slot::Slot;
 use order::state::{Phase, State};
@@ -297,4 +297,47 @@ pub(crate) async fn read_batch(
 
 fn note(pending: &Pending, held: &Held, bytes: &Bytes) {
     pending.fill(held, bytes);
+}
+
+/// Published entries as bundle-encoded bytes; `None` when they are not published.
+async fn published_range(
+    ledger: &Ledger,
+    objects: &LogObjects,
+    start: u64,
+    count: u64,
+) -> Result<Option<Bytes>, StoreError> {
+    let state = ledger.state();
+    let Some(shard) = state.shard_at(start) else {
+        return Ok(None);
+    };
+    let first = start - shard.start().unwrap_or(start);
+    let Some(row) = position::published(&*ledger.store, &ledger.keys, &shard.identity.name).await?
+    else {
+        return Ok(None);
+    };
+    if row.size < first + count {
+        return Ok(None);
+    }
+    let mut out = BytesMut::new();
+    let mut leaf = first;
+    while leaf < first + count {
+        let Some(bytes) = objects.bundle(&shard.identity.name, leaf, row.size).await? else {
+            return Ok(None);
+        };
+        let entries = bundle::entries(&bytes).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+        let skip = usize::try_from(leaf % TILE_WIDTH).unwrap_or(0);
+        let before = leaf;
+        for entry in entries
+            .into_iter()
+            .skip(skip)
+            .take(usize::try_from(first + count - leaf).unwrap_or(256))
+        {
+            batch::push(&mut out, entry);
+            leaf += 1;
+        }
+        if leaf == before {
+            return Ok(None);
+        }
+    }
+    Ok(Some(out.freeze()))
 }

@@ -22,10 +22,10 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::clock::Clock;
+pub use crate::clock::now_ms;
 use crate::halt::Halt;
 use crate::metrics::LogMetrics;
 use crate::pending::Pending;
-use crate::running::etag;
 use order::Limits;
 use order::answer::Stored;
 pub(crate) use order::answer::{CommitError, Placed, Proposal};
@@ -543,10 +543,7 @@ impl Ledger {
     }
 }
 
-/// Milliseconds since the Unix epoch.
-pub fn now_ms() -> u64 {
-    let since = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+/// The entity tag of a generation whose document has this digest.
+pub(crate) fn etag(generation: u64, document: &tlog::Hash) -> String {
+    format!("g{generation}-{}", &document.to_string()[..8])
 }

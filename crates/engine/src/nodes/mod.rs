@@ -8,7 +8,6 @@
 //! that comes back from a node that was away. A batch that comes back anyway, because a write landed late, is noted and deleted
 //! like everything that nothing points at ([`order::litter`]).
 
-pub(crate) mod leaving;
 mod node;
 mod read;
 mod repair;

@@ -1,7 +1,6 @@
 //! Writing again what nodes missed. What a node lacks is judged by what is needed, never by what another node has.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -14,7 +13,6 @@ use super::Nodes;
 use super::node::{MISSED, Missed, Reached, locked, within};
 use crate::ledger::Ledger;
 use crate::position;
-use crate::running::Running;
 
 /// Pause between two looks at what nodes missed.
 const REPAIR: Duration = Duration::from_secs(1);
@@ -60,8 +58,7 @@ impl Needed {
 }
 
 /// Writes again what nodes missed, as long as the log lives.
-pub(crate) async fn repair(running: Arc<Running>) {
-    let (ledger, nodes) = (&running.ledger, &running.objects.nodes);
+pub(crate) async fn repair(ledger: &Ledger, nodes: &Nodes) {
     let prefix = ledger.keys.batches();
     loop {
         if !nodes.alone() {

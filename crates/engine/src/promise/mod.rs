@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use crate::ingest::Ingest;
 use crate::ingest::answer::{AppendError, Appended};
 use crate::ingest::batcher::Batcher;
+use crate::ingest::in_flight::Kept;
 use crate::ledger::{Ledger, now_ms};
 use crate::promise::releaser::KEEP_PLACES;
 use crate::publish::signing::Signing;
@@ -182,20 +183,6 @@ impl Drop for Counted {
             self.ingest.batcher.settled(due, self.cost);
         }
     }
-}
-
-/// Promises of one batch that this server gave or found, while it is not ordered.
-#[derive(Clone, Debug)]
-pub(crate) struct Kept {
-    pub(crate) tier: Arc<str>,
-    pub(crate) entries: u64,
-    pub(crate) bytes: u64,
-    /// When the first came, milliseconds since the Unix epoch.
-    pub(crate) arrived: u64,
-    /// When they are to be published.
-    pub(crate) deadline: u64,
-    /// As admission counts them, and their cost.
-    due: Vec<(Due, u64)>,
 }
 
 type AllCounted = HashMap<Token, Kept>;

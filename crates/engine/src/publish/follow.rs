@@ -95,7 +95,7 @@ impl Signing {
     pub(crate) fn tell_published(&self) {
         let published = self.shards.published(&self.ledger.state());
         // Another process may be ahead: what is not integrated here is still needed here.
-        let kept = if self.progress.merge.programs.has(Program::Integrate) {
+        let kept = if self.running.merge.programs.has(Program::Integrate) {
             published.min(*self.progress.integrated.borrow())
         } else {
             published
@@ -103,7 +103,7 @@ impl Signing {
         self.running.forget_eras(kept);
         self.progress.metrics.published.set(kept);
         self.progress.pending.release(kept);
-        self.running.batcher.published(&self.ledger, kept);
+        self.batcher.published(&self.ledger, kept);
         self.progress
             .published
             .send_if_modified(|at| std::mem::replace(at, kept) != kept);
@@ -156,7 +156,7 @@ async fn look(signing: &Signing) -> Result<(), SignError> {
         &signing.ledger.keys,
         signing.ledger.state(),
     );
-    let own = signing.progress.merge.programs;
+    let own = signing.running.merge.programs;
     for at in state.shards.iter().skip(signing.shards.whole()) {
         let (Some(start), Some(length)) = (at.start(), state.length(at)) else {
             continue;

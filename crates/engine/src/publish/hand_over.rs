@@ -3,14 +3,47 @@
 use store::StoreError;
 
 use super::{PublishError, Publisher};
-use crate::eras::Membership;
 use crate::position;
+use crate::publish::signing::Signing;
+use crate::running::eras::Membership;
 
 /// Generations that the base may be behind while nothing changes the secondaries.
 const FAR: u64 = 64;
 
+impl Signing {
+    /// Hands over the changes of the secondaries up to a generation, whether or not the old ones have taken them.
+    ///
+    /// # Errors
+    /// [`StoreError`]; of a restored log that is not announced yet, and while the new secondaries do not hold what is published,
+    /// always.
+    pub(crate) async fn hand_over_by_force(&self, generation: u64) -> Result<(), StoreError> {
+        let state = self.ledger.state();
+        if let Some(why) = self.unannounced(&state).await? {
+            return Err(StoreError::Io(format!(
+                "{why}: restore it again, with --force where those secondaries are lost"
+            )));
+        }
+        let published =
+            position::published_index(&*self.ledger.store, &self.ledger.keys, &state).await?;
+        let eras = self.running.eras.load_full();
+        let mut next = eras.members().iter().rev();
+        if let Some(next) = next.find(|of| of.generation <= generation)
+            && !self
+                .running
+                .holds(next, next.quorum as usize, published, &state)
+                .await?
+        {
+            return Err(StoreError::Io(format!(
+                "the new secondaries do not hold what is published yet: {} of them must have verified {published} entries; run it again when they do",
+                next.quorum
+            )));
+        }
+        self.running.hand_over(generation).await
+    }
+}
+
 impl Publisher {
-    /// Hands a change of the secondaries or of the quorum over, as soon as it may be: see [`crate::eras`].
+    /// Hands a change of the secondaries or of the quorum over, as soon as it may be: see [`crate::running::eras`].
     pub(super) async fn hand_over(&self) -> Result<(), PublishError> {
         let signing = &self.signing;
         let eras = signing.running.eras.load_full();

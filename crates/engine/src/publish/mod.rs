@@ -182,10 +182,10 @@ impl Publisher {
         let signing = &self.signing;
         let keys = &signing.ledger.keys;
         let mut prefixes = Vec::new();
-        if !signing.progress.merge.programs.has(Program::Integrate) {
+        if !signing.running.merge.programs.has(Program::Integrate) {
             prefixes.push(keys.all_integrated());
         }
-        if !signing.progress.merge.programs.has(Program::Replicate) {
+        if !signing.running.merge.programs.has(Program::Replicate) {
             prefixes.push(keys.all_verified());
             prefixes.push(keys.all_manifests());
         }

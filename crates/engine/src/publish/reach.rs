@@ -1,9 +1,9 @@
 //! How far a shard may be published: what its secondaries have verified, against every membership that binds it.
 
 use super::{Look, PublishError, Publisher};
-use crate::eras::Membership;
 use crate::position::{self, Held, Position};
 use crate::publish::quorum::{Quorum, publishable};
+use crate::running::eras::Membership;
 use crate::shard::Shard;
 
 impl Publisher {
@@ -15,7 +15,7 @@ impl Publisher {
     ) -> Result<Vec<Held>, PublishError> {
         let signing = &self.signing;
         let (store, keys) = (&*signing.ledger.store, &signing.ledger.keys);
-        let mut held = position::held(&signing.running, &shard.name).await?;
+        let mut held = signing.running.held(&shard.name).await?;
         for one in &mut held {
             let Some(verified) = one.verified.take_if(|v| v.size > published) else {
                 continue;

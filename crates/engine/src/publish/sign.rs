@@ -101,7 +101,7 @@ impl Publisher {
             }
             let Some(row) = row else { return Ok(()) };
             at = row;
-            held = Cow::Owned(position::held(&signing.running, &shard.name).await?);
+            held = Cow::Owned(signing.running.held(&shard.name).await?);
         }
     }
 
@@ -134,7 +134,7 @@ impl Publisher {
                     .await?;
             signing.recall(&shard, Some(&signed), row.as_ref())?;
             if let Outcome::Committed = signing.ledger.store.transact(transaction).await {
-                let held = position::held(&signing.running, &shard.name).await?;
+                let held = signing.running.held(&shard.name).await?;
                 self.sign(&shard, at, &held).await?;
             }
             Ok::<_, PublishError>(())

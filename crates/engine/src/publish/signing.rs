@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use tokio::sync::OnceCell;
 
 use crate::health::Health;
+use crate::ingest::batcher::Batcher;
 use crate::ledger::Ledger;
 use crate::life::Life;
 use crate::objects::LogObjects;
@@ -23,6 +24,7 @@ pub(crate) struct Signing {
     pub(crate) progress: Arc<Progress>,
     pub(crate) objects: Arc<LogObjects>,
     pub(crate) running: Arc<Running>,
+    pub(crate) batcher: Arc<Batcher>,
     pub(crate) shards: Shards,
     pub(crate) kek: Arc<Kek>,
     /// What was compared before anything is signed here.
@@ -38,14 +40,20 @@ pub(crate) struct Signing {
 }
 
 impl Signing {
-    pub(crate) fn new(running: &Arc<Running>, health: Arc<Health>, kek: Arc<Kek>) -> Self {
-        let peers = Arc::clone(&running.progress.merge.peers);
+    pub(crate) fn new(
+        running: &Arc<Running>,
+        batcher: Arc<Batcher>,
+        health: Arc<Health>,
+        kek: Arc<Kek>,
+    ) -> Self {
+        let peers = Arc::clone(&running.merge.peers);
         Self {
             ledger: Arc::clone(&running.ledger),
             health,
             progress: Arc::clone(&running.progress),
             objects: Arc::clone(&running.objects),
             running: Arc::clone(running),
+            batcher,
             shards: Shards::default(),
             kek,
             mark: Mark::default(),

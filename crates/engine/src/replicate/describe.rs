@@ -7,13 +7,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use tlog::mirror::SIZE_TYPE;
 
 use crate::document;
-use crate::eras::Membership;
 use crate::position;
 use crate::position::{Described, Vouched};
 use crate::publish::mark;
 use crate::publish::signing::Signing;
 use crate::replicate::manifest::Manifest;
 use crate::replicate::{Copier, CopyError, SHORT};
+use crate::running::eras::Membership;
 use mirror::Stamp;
 use order::keys::trailing_number;
 use order::state::{Shard, State};

@@ -9,8 +9,8 @@ use mirror::{SignedManifest, Stamp};
 use serde::{Deserialize, Serialize};
 use tlog::Signer;
 
-use crate::eras::Membership;
 use crate::position::Vouched;
+use crate::running::eras::Membership;
 use crate::shard::keys::{Kek, KeyError};
 use order::state::State;
 use store::record;

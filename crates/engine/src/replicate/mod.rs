@@ -197,7 +197,7 @@ impl Copier {
             published.borrow_and_update();
             let ending = *closing.borrow_and_update();
             let elsewhere = async {
-                if signing.progress.merge.programs.has(Program::Integrate) {
+                if signing.running.merge.programs.has(Program::Integrate) {
                     std::future::pending::<()>().await;
                 }
                 let prefix = signing.ledger.keys.all_integrated();

@@ -5,7 +5,7 @@
 //!
 //! Everything that was published is on `backupQuorum` (q) of the N secondaries, so any N-q+1 of them include one that has all of it.
 //! The secondaries and q are those of the newest manifest that was found; where it lists several memberships, N-q+1 of each
-//! are needed. Why a newer configuration can't be missed: see [`crate::eras`]. A secondary counts only where it has a
+//! are needed. Why a newer configuration can't be missed: see [`crate::running::eras`]. A secondary counts only where it has a
 //! manifest, where its storage is the one that the manifests found vouch for (one whose disk was lost may be filled again in
 //! part: see `replicate::storage`), and for a shard only where it gave what it has of it.
 //!
@@ -21,10 +21,10 @@ use std::sync::Arc;
 
 use crate::Kek;
 use crate::document;
-use crate::eras::Membership;
 use crate::ledger::now_ms;
 use crate::life;
 use crate::life::Life;
+use crate::running::eras::Membership;
 use mirror::PeerClient;
 use order::keys::LOGS;
 use order::state::{Intake, Phase};

@@ -10,10 +10,10 @@ use logconfig::SecondaryConfig;
 use tlog::mirror::origin_hash;
 use tlog::{Checkpoint, CosignerKey, Note, Signer};
 
-use crate::eras::Membership;
 use crate::position::{UNNAMED, Vouched};
 use crate::replicate::manifest::Manifest;
 use crate::restore::{Restore, RestoreError};
+use crate::running::eras::Membership;
 use mirror::{COSIGNED, MAX_MANIFEST, SignedManifest};
 use mirror::{PeerAnswer, PeerError, PeerRequest};
 

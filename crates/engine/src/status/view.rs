@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use crate::ledger::now_ms;
 use crate::log::Log;
-use crate::nodes::NodeState;
 use crate::position;
-use crate::program::{Program, Trouble};
+use crate::program::Program;
+use crate::progress::view::{MergeView, PeerView, ShardPositions};
 use crate::publish::signing::Signing;
 use store::StoreError;
 
@@ -19,147 +19,6 @@ use store::StoreError;
 const SHARDS: usize = 3;
 /// Time between looks for the metrics.
 const LOOK: Duration = Duration::from_secs(1);
-/// A secondary that is behind and did not move for longer does not count as live, milliseconds.
-const STALLED: u64 = 60_000;
-
-/// The positions of one shard, in entries of that shard.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ShardPositions {
-    /// The shard's name in the configuration.
-    pub shard: String,
-    /// Global index of its first entry.
-    pub start: u64,
-    /// Entries that are decided and durable.
-    pub ordered: u64,
-    /// Entries in the last cut.
-    pub integrated: u64,
-    /// Under a signed checkpoint.
-    pub published: u64,
-    /// Entries that each secondary has verified, by name.
-    pub verified: BTreeMap<String, u64>,
-    /// Entries that each frontend has, by name.
-    pub pushed: BTreeMap<String, u64>,
-}
-
-/// A secondary or a frontend.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PeerView {
-    /// Its name in the configuration.
-    pub name: String,
-    /// The address in the configuration.
-    pub url: String,
-    /// Of a secondary: the storage whose rows count.
-    pub incarnation: Option<String>,
-    /// Global index up to which it has everything; none while it has nothing of the shards that are looked at.
-    pub position: Option<u64>,
-    /// Milliseconds since it last moved, while it is behind; 0 when it is not.
-    pub lag_ms: u64,
-    /// Why it is not reached from here.
-    pub trouble: Option<String>,
-    /// Of a secondary: it saw, or showed, another root.
-    pub alarm: Option<String>,
-}
-
-/// The merge as it stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MergeView {
-    /// The newest shards, oldest first.
-    pub shards: Vec<ShardPositions>,
-    /// Positions as global indexes: ordered, integrated, published.
-    pub positions: [u64; 3],
-    /// Global index up to which entries were published a second or two before: a live secondary has these.
-    pub settled: u64,
-    /// Milliseconds since the publication last moved, while it is behind the order; 0 when it is not.
-    pub lag_ms: u64,
-    /// Secondaries that must have verified a size before it is published.
-    pub quorum: u32,
-    /// Storage nodes that must have a batch before it is announced.
-    pub storage_quorum: u32,
-    /// Verifier key of the replication key; only on request.
-    pub replication_key: Option<String>,
-    /// The programs that this process runs.
-    pub programs: Vec<Program>,
-    /// What holds up which.
-    pub troubles: Vec<(Program, Trouble)>,
-    /// In the order of the configuration.
-    pub secondaries: Vec<PeerView>,
-    /// In the order of the configuration.
-    pub frontends: Vec<PeerView>,
-    /// Storage nodes, as this process finds them.
-    pub nodes: BTreeMap<String, NodeState>,
-    /// Witnesses that did not cosign the last time they were asked, and why.
-    pub witnesses: Vec<(String, Option<String>)>,
-}
-
-impl PeerView {
-    /// Why a secondary does not count for the quorum now; `None` when it is live. `settled` is what it must have.
-    pub fn away(&self, settled: u64) -> Option<String> {
-        if let Some(alarm) = &self.alarm {
-            return Some(format!("alarm: {alarm}"));
-        }
-        if let Some(trouble) = &self.trouble {
-            return Some(trouble.clone());
-        }
-        if self.incarnation.is_none() {
-            return Some("has not been heard of under its key yet".to_owned());
-        }
-        let has = self.position.unwrap_or(0);
-        if has < settled {
-            return Some(format!("still copies, {has} of {settled} entries"));
-        }
-        let seconds = self.lag_ms / 1000;
-        (self.lag_ms > STALLED).then(|| format!("behind, and did not move for {seconds} s"))
-    }
-}
-
-impl MergeView {
-    /// The secondaries that do not count for the quorum now, and why.
-    pub fn away(&self) -> Vec<(&str, String)> {
-        let away = |peer| -> Option<(&str, String)> {
-            let peer: &PeerView = peer;
-            Some((&peer.name, peer.away(self.settled)?))
-        };
-        self.secondaries.iter().filter_map(away).collect()
-    }
-
-    /// How many secondaries are live: known by their key, without an alarm, reached, and with all that was published a moment ago.
-    pub fn live(&self) -> usize {
-        self.secondaries.len() - self.away().len()
-    }
-
-    /// What publication waits for where fewer secondaries are live than `merge.backupQuorum` asks for, whether or not there is
-    /// something to publish just now.
-    pub fn lacking(&self) -> Option<String> {
-        let (quorum, away) = (self.quorum as usize, self.away());
-        let live = self.secondaries.len() - away.len();
-        (live < quorum).then(|| {
-            let away: Vec<_> = away.iter().map(|(name, why)| format!("{name}: {why}")).collect();
-            format!(
-                "publication waits for secondaries: {live} of the {quorum} that backupQuorum asks for are live ({})",
-                away.join("; ")
-            )
-        })
-    }
-
-    /// Whether nothing in it changes by itself: everything is published, and was a look before; no peer, no trouble.
-    fn is_at_rest(&self) -> bool {
-        let published = self.positions[2];
-        self.positions == [published; 3]
-            && self.settled == published
-            && self.secondaries.is_empty()
-            && self.frontends.is_empty()
-            && self.nodes.len() <= 1
-            && self.witnesses.is_empty()
-            && self.troubles.is_empty()
-    }
-
-    /// How many secondaries hold everything that is published.
-    pub fn holding(&self) -> usize {
-        let published = self.positions[2];
-        let held = |peer: &&PeerView| peer.position.is_some_and(|at| at >= published);
-        self.secondaries.iter().filter(held).count()
-    }
-}
 
 /// Reads the positions of all programs and peers.
 pub(crate) async fn look(signing: &Signing) -> Result<MergeView, StoreError> {
@@ -260,7 +119,7 @@ pub(crate) async fn look(signing: &Signing) -> Result<MergeView, StoreError> {
     if view.positions[2] < view.positions[0] {
         view.lag_ms = published_time.map_or(0, |time| now.saturating_sub(time));
     }
-    let has = |program: &Program| signing.progress.merge.programs.has(*program);
+    let has = |program: &Program| signing.running.merge.programs.has(*program);
     view.programs = Program::ALL.into_iter().filter(has).collect();
     let trouble = |program| Some((program, signing.health.trouble_of(program)?));
     view.troubles = Program::ALL.into_iter().filter_map(trouble).collect();
@@ -365,47 +224,5 @@ mod tests {
         let names: Vec<&str> = listed.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["here"]);
         engine.shutdown().await;
-    }
-
-    #[test]
-    fn a_secondary_counts_while_it_is_known_reached_and_up_to_date() {
-        let live = PeerView {
-            name: "ams".to_owned(),
-            incarnation: Some("6f1e".to_owned()),
-            position: Some(90),
-            ..PeerView::default()
-        };
-        assert_eq!(live.away(90), None);
-        let other = |change: fn(&mut PeerView)| {
-            let mut peer = live.clone();
-            change(&mut peer);
-            peer
-        };
-        let away = [
-            other(|peer| peer.incarnation = None),
-            other(|peer| peer.trouble = Some("connection refused".to_owned())),
-            other(|peer| peer.alarm = Some("two roots at 7".to_owned())),
-            other(|peer| peer.position = Some(89)),
-            other(|peer| peer.position = None),
-            other(|peer| peer.lag_ms = STALLED + 1),
-        ];
-        for peer in &away {
-            assert!(peer.away(90).is_some(), "{peer:?}");
-        }
-        // Behind what was published just now, and on its way.
-        assert_eq!(other(|peer| peer.lag_ms = 500).away(80), None);
-        // A log that is empty.
-        assert_eq!(other(|peer| peer.position = None).away(0), None);
-        let mut view = MergeView {
-            quorum: 1,
-            settled: 90,
-            secondaries: vec![live, away[1].clone()],
-            ..MergeView::default()
-        };
-        assert_eq!((view.live(), view.lacking()), (1, None));
-        view.quorum = 2;
-        let lacking = view.lacking().unwrap();
-        assert!(lacking.contains("1 of the 2"), "{lacking}");
-        assert!(lacking.contains("ams: connection refused"), "{lacking}");
     }
 }

@@ -5,6 +5,8 @@
 //! ordered once. The entries that arrive while a part is under way become the next part, so that the stream is as fast as large
 //! batches are.
 
+pub(crate) mod keyed;
+
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

@@ -9,7 +9,7 @@ use super::record::{Event, Intent, Outcome, Record, Verdict};
 use super::{Audited, CONFIRM, Receipt, Unrecorded};
 use crate::control::{Applied, ChangeError, ChangeOutcome};
 use crate::ingest::answer::AppendError;
-use crate::ingest::keyed::WriteKey;
+use crate::uploads::keyed::WriteKey;
 
 /// What became of an intent.
 #[derive(Debug, PartialEq, Eq)]

@@ -11,12 +11,12 @@ use std::sync::Arc;
 use logconfig::{Finding, LOCAL, LogConfig, MergeConfig, QosConfig, ShardConfig, ShardState};
 
 use crate::control::{ChangeError, Request};
-use crate::eras::Membership;
 use crate::heart::replicas;
+use crate::leaving::taken_out;
 use crate::log::Log;
-use crate::nodes::leaving::taken_out;
 use crate::program::{MergeOptions, Program};
-use crate::status::view::MergeView;
+use crate::progress::view::MergeView;
+use crate::running::eras::Membership;
 use order::state::State;
 use store::{Coordination, StoreError};
 
@@ -28,7 +28,7 @@ impl Log {
         next: &LogConfig,
     ) -> Result<Vec<Finding>, ChangeError> {
         let running = &self.running.now.load().document.merge;
-        let barred = barred(&self.progress.merge, Some(running), &next.merge).await?;
+        let barred = barred(&self.running.merge, Some(running), &next.merge).await?;
         let mut warnings = match request {
             Request::Revert { .. } => barred.findings,
             _ => barred.judged(&*self.ledger.store).await?,
@@ -306,7 +306,7 @@ fn quorums(running: &MergeConfig, next: &MergeConfig, view: &MergeView) -> Vec<F
 mod tests {
     use super::*;
     use crate::nodes::NodeState;
-    use crate::status::view::PeerView;
+    use crate::progress::view::PeerView;
 
     fn merge(text: &str) -> MergeConfig {
         let text = format!(

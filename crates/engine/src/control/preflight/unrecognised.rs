@@ -132,7 +132,7 @@ impl Log {
     ) -> Result<Strangers, ChangeError> {
         let merge = &next.merge;
         // A server that does not copy to them need not reach them.
-        if merge.backup_quorum == 0 || !self.progress.merge.programs.has(Program::Replicate) {
+        if merge.backup_quorum == 0 || !self.running.merge.programs.has(Program::Replicate) {
             return Ok(Strangers::default());
         }
         let origin = format!("{}/{shard}", next.origin);

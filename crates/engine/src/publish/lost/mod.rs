@@ -75,7 +75,7 @@ pub(crate) struct Finished {
 impl Signing {
     /// Asks for the notes of a shard to be signed again. One that is asked for already is tried at its own pace.
     pub(crate) fn unsettle(&self, shard: &Shard) {
-        if !self.progress.merge.programs.has(Program::Publish) {
+        if !self.running.merge.programs.has(Program::Publish) {
             return;
         }
         let mut fresh = false;
@@ -275,7 +275,7 @@ async fn checkpoint(
     let note = match shard.signed() {
         Some(signed) if signed.at == *at => signed.note.clone(),
         _ => {
-            let held = position::held(&signing.running, &shard.name).await?;
+            let held = signing.running.held(&shard.name).await?;
             let cosigned = note(signing, shard, at, &held).await?;
             match cosigned.lacking {
                 Some(lacking) if strict => return Err(PublishError::Witness(lacking)),

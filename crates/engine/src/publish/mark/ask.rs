@@ -17,7 +17,6 @@ use tokio::time::Instant;
 use crate::ledger::Ledger;
 use crate::objects::LogObjects;
 use crate::position;
-use crate::progress::Progress;
 use crate::publish::mark::judge::{Found, Known, Lives, Verdict, Whence, judge, judge_order};
 use crate::publish::mark::look::classify;
 use crate::publish::signing::Signing;
@@ -132,7 +131,7 @@ async fn gather(signing: &Signing, open: &[String]) -> Result<Vec<Answer>, SignE
         silent.insert(whence.to_string(), ());
         let answer = frontend(
             &signing.ledger,
-            &signing.progress,
+            &signing.running,
             &signing.objects,
             one.clone(),
             Arc::clone(&shards),
@@ -263,7 +262,7 @@ async fn cosigned_at(
     name: &str,
     shard: &Shard,
 ) -> Result<Option<u64>, SignError> {
-    let held = position::held(running, &shard.name).await?;
+    let held = running.held(&shard.name).await?;
     let held = held.into_iter().find(|held| held.secondary == name);
     let Some((vkey, verified)) = held.and_then(|held| Some((held.vkey, held.verified?))) else {
         return Ok(None);
@@ -312,13 +311,13 @@ fn heard(
 /// What a frontend has: checkpoints under the shards' own keys.
 async fn frontend(
     ledger: &Ledger,
-    progress: &Progress,
+    running: &Running,
     objects: &LogObjects,
     frontend: FrontendConfig,
     shards: Arc<[Arc<Shard>]>,
     until: Instant,
 ) -> Result<Vec<Said>, String> {
-    let places = Arc::clone(&progress.merge.places);
+    let places = Arc::clone(&running.merge.places);
     if let Some(why) = places.refuses_frontend(&frontend) {
         // Another process pushes there.
         tracing::debug!(log = ledger.name, frontend = %frontend.name, why, "not looked at");

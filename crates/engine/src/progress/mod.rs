@@ -1,5 +1,7 @@
 //! How far the log is on this replica, from ordered to published, and what this process does for it.
 
+pub(crate) mod view;
+
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -7,8 +9,8 @@ use tokio::sync::watch;
 
 use crate::metrics::LogMetrics;
 use crate::pending::Pending;
-use crate::program::MergeOptions;
-use crate::status::view::MergeView;
+
+use view::MergeView;
 
 pub(crate) struct Progress {
     pub(crate) pending: Arc<Pending>,
@@ -20,15 +22,10 @@ pub(crate) struct Progress {
     /// The merge as it stood lately.
     pub(crate) view: ArcSwap<MergeView>,
     pub(crate) metrics: Arc<LogMetrics>,
-    pub(crate) merge: MergeOptions,
 }
 
 impl Progress {
-    pub(crate) fn new(
-        pending: Arc<Pending>,
-        metrics: Arc<LogMetrics>,
-        merge: MergeOptions,
-    ) -> Self {
+    pub(crate) fn new(pending: Arc<Pending>, metrics: Arc<LogMetrics>) -> Self {
         Self {
             pending,
             integrated: watch::Sender::new(0),
@@ -36,7 +33,6 @@ impl Progress {
             merged: watch::Sender::new(0),
             view: ArcSwap::default(),
             metrics,
-            merge,
         }
     }
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use logconfig::{LogConfig, SecondaryConfig};
 
-use crate::eras::Membership;
 use crate::position;
 use crate::position::{Live, Verified};
 use crate::promise::tests::{Rig, caller};
+use crate::running::eras::Membership;
 use crate::{Log, MergeOptions, Program, Request};
 use order::keys::Keys;
 use store::fault::{Fault, Faults, Operation};

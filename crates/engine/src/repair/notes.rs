@@ -8,9 +8,9 @@
 use bytes::Bytes;
 use tlog::{Checkpoint, Note, Seal, VerifierKey};
 
-use crate::damage::inspect::Inspector;
 use crate::publish::mark::classify;
 use crate::publish::mark::judge::Found;
+use crate::repair::inspect::Inspector;
 use order::state::{Phase, State};
 use store::StoreError;
 

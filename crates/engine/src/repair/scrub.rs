@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use tlog::TILE_WIDTH;
 
-use crate::engine::Engine;
 use crate::log::Log;
 use order::state::Phase;
 
@@ -148,16 +147,12 @@ impl Scrub {
     }
 }
 
-/// Suspects one place after the other for as long as the engine runs.
-pub(crate) async fn run(engine: Arc<Engine>) {
-    if !engine.merge.writes {
-        // Nobody looks at what is suspected.
-        return std::future::pending().await;
-    }
+/// Suspects one place of these logs after the other.
+pub(crate) async fn run(logs: impl Fn() -> Vec<Arc<Log>>) {
     let mut scrub = Scrub::default();
     loop {
         tokio::time::sleep(PAUSE).await;
-        scrub.step(&engine.all());
+        scrub.step(&logs());
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use logconfig::LogConfig;
 
-use crate::damage::*;
+use crate::Damaged;
 use crate::log::Log;
 use crate::promise::tests::{Rig, caller};
 use crate::{Engine, ReadError, Request};

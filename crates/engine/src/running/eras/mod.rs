@@ -25,8 +25,7 @@ use logconfig::{LogConfig, MergeConfig, SecondaryConfig, WitnessConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::Ledger;
-use crate::position;
-use crate::publish::signing::Signing;
+use crate::position::{self, Held};
 use crate::running::Running;
 use order::keys::trailing_number;
 use order::slot::{Control, Slot};
@@ -65,7 +64,7 @@ impl Membership {
     }
 
     /// Whether it names this secondary, by this key.
-    pub(crate) fn names(&self, held: &position::Held) -> bool {
+    pub(crate) fn names(&self, held: &Held) -> bool {
         let named =
             |one: &SecondaryConfig| one.name.as_str() == held.secondary && one.vkey == held.vkey;
         self.secondaries.iter().any(named)
@@ -403,6 +402,31 @@ impl Running {
         Ok(())
     }
 
+    /// What the secondaries of the memberships that bind have verified of a shard. A row counts only for the live incarnation, and
+    /// only under the key that the configuration names.
+    pub(crate) async fn held(&self, shard: &str) -> Result<Vec<Held>, StoreError> {
+        let (store, keys) = (&*self.ledger.store, &self.ledger.keys);
+        let mut all = Vec::new();
+        for secondary in self.eras.load().secondaries() {
+            let name = secondary.name.to_string();
+            let live = position::live(store, keys, &name).await?;
+            let live = live.filter(|live| live.vkey == secondary.vkey);
+            let verified = match &live {
+                Some(live) => {
+                    position::verified(store, keys, &name, &live.incarnation, shard).await?
+                }
+                None => None,
+            };
+            all.push(Held {
+                secondary: name,
+                vkey: secondary.vkey,
+                live,
+                verified,
+            });
+        }
+        Ok(all)
+    }
+
     pub(crate) fn held_by_before(&self) -> Option<(u64, String)> {
         let eras = self.eras.load();
         let [before @ .., _] = eras.members() else {
@@ -424,38 +448,6 @@ impl Running {
             eras.newest(),
         );
         Some((eras.newest(), why))
-    }
-}
-
-impl Signing {
-    /// Hands over the changes of the secondaries up to a generation, whether or not the old ones have taken them.
-    ///
-    /// # Errors
-    /// [`StoreError`]; of a restored log that is not announced yet, and while the new secondaries do not hold what is published,
-    /// always.
-    pub(crate) async fn hand_over_by_force(&self, generation: u64) -> Result<(), StoreError> {
-        let state = self.ledger.state();
-        if let Some(why) = self.unannounced(&state).await? {
-            return Err(StoreError::Io(format!(
-                "{why}: restore it again, with --force where those secondaries are lost"
-            )));
-        }
-        let published =
-            position::published_index(&*self.ledger.store, &self.ledger.keys, &state).await?;
-        let eras = self.running.eras.load_full();
-        let mut next = eras.members().iter().rev();
-        if let Some(next) = next.find(|of| of.generation <= generation)
-            && !self
-                .running
-                .holds(next, next.quorum as usize, published, &state)
-                .await?
-        {
-            return Err(StoreError::Io(format!(
-                "the new secondaries do not hold what is published yet: {} of them must have verified {published} entries; run it again when they do",
-                next.quorum
-            )));
-        }
-        self.running.hand_over(generation).await
     }
 }
 

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use logconfig::{LogConfig, LogName, ShardName};
 
-use crate::ingest::keyed::*;
 use crate::log::Log;
 use crate::promise::tests::{Rig, caller, census};
+use crate::uploads::keyed::*;
 use crate::{Caller, ChangeError, Request};
 use store::fault::{Fault, Faults, Operation};
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use logconfig::{FrontendConfig, StorageNode};
 
 use crate::heart;
-use crate::nodes::leaving::*;
+use crate::leaving::*;
 use crate::places::Places;
 use crate::promise::tests::{Rig, caller};
 use crate::{Log, MergeOptions, Request};

@@ -34,7 +34,7 @@ impl Source {
         let config = running.config();
         let mut all = Vec::new();
         for frontend in &config.merge.frontends {
-            let (places, frontend) = (Arc::clone(&running.progress.merge.places), frontend.clone());
+            let (places, frontend) = (Arc::clone(&running.merge.places), frontend.clone());
             let name = format!("frontend {}", frontend.name);
             let opened = tokio::task::spawn_blocking(move || places.frontend(&frontend)).await;
             match opened {

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tlog::{Hash, ShardTree, TILE_WIDTH, TileKind, TilePath, subtree_root, tile_bytes, walk};
 
-use crate::damage::copies::Source;
 use crate::position;
 use crate::publish::signing::Signing;
+use crate::repair::copies::Source;
 use crate::shard::{Published, Shard};
 use mirror::Tiles;
 use store::StoreError;

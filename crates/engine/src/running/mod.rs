@@ -1,20 +1,25 @@
 //! The configuration that runs: the document of the newest generation, its rules, and the configurations under which the entries that
 //! are not published were ordered.
 
+pub(crate) mod eras;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use logconfig::LogConfig;
-use tlog::Hash;
-use tokio::sync::Notify;
+use tokio::sync::{MutexGuard, Notify};
 
-use crate::eras::Eras;
-use crate::ingest::batcher::Batcher;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, etag};
 use crate::objects::LogObjects;
+use crate::program::MergeOptions;
 use crate::progress::Progress;
 use qos::Policy;
 use store::StoreError;
+
+use eras::Eras;
+
+/// Rows read at a time.
+const PAGE: usize = 512;
 
 /// A configuration as it was decided.
 #[derive(Clone, Debug)]
@@ -25,17 +30,16 @@ pub(crate) struct Current {
     pub(crate) etag: String,
 }
 
-/// The entity tag of a generation whose document has this digest.
-pub(crate) fn etag(generation: u64, document: &Hash) -> String {
-    format!("g{generation}-{}", &document.to_string()[..8])
-}
+/// Makes the rules of a configuration, and takes them into use.
+pub(crate) type Configure = Box<dyn Fn(&LogConfig) -> Policy + Send + Sync>;
 
 pub(crate) struct Running {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) objects: Arc<LogObjects>,
     pub(crate) progress: Arc<Progress>,
-    /// Its rules change with the configuration.
-    pub(crate) batcher: Arc<Batcher>,
+    /// How this process takes part in the merge.
+    pub(crate) merge: MergeOptions,
+    configure: Configure,
     pub(crate) now: ArcSwap<Current>,
     /// Held while a new configuration is read: everybody sees at once that there is one, and one of them is enough to read it.
     pub(crate) updating: tokio::sync::Mutex<()>,
@@ -55,14 +59,17 @@ impl Running {
         ledger: Arc<Ledger>,
         objects: Arc<LogObjects>,
         progress: Arc<Progress>,
-        (placeholder, batcher, policy): (LogConfig, Arc<Batcher>, Policy),
+        merge: MergeOptions,
+        (placeholder, configure): (LogConfig, Configure),
         moved: Arc<Notify>,
     ) -> Self {
         Self {
             ledger,
             objects,
             progress,
-            batcher,
+            merge,
+            policy: ArcSwap::from_pointee(configure(&placeholder)),
+            configure,
             now: ArcSwap::from_pointee(Current {
                 generation: 0,
                 document: Arc::new(placeholder),
@@ -70,7 +77,6 @@ impl Running {
             }),
             updating: tokio::sync::Mutex::default(),
             eras: ArcSwap::default(),
-            policy: ArcSwap::from_pointee(policy),
             configured: Mutex::default(),
             moved,
         }
@@ -107,7 +113,7 @@ impl Running {
                 *configured = running.generation;
                 let storage = &running.document.merge.storage;
                 self.objects.nodes.configure(storage, running.generation);
-                let policy = self.batcher.configure(&running.document);
+                let policy = (self.configure)(&running.document);
                 self.policy.store(Arc::new(policy));
             }
         }
@@ -121,6 +127,20 @@ impl Running {
         self.update_leaving(&updating).await?;
         self.moved.notify_one();
         self.progress.merged.send_modify(|count| *count += 1);
+        Ok(())
+    }
+
+    /// Tells the reading side which nodes are leaving. `updating` is held, so that no list of an earlier moment comes last.
+    pub(crate) async fn update_leaving(&self, _: &MutexGuard<'_, ()>) -> Result<(), StoreError> {
+        let prefix = self.ledger.keys.all_leaving();
+        let rows = self.ledger.store.scan(&prefix, &prefix, PAGE).await?;
+        let rows = rows
+            .into_iter()
+            .map(|(key, _)| key[prefix.len()..].to_owned());
+        let eras = self.eras.load_full();
+        self.objects
+            .nodes
+            .leave(rows.chain(eras.nodes().map(str::to_owned)));
         Ok(())
     }
 }

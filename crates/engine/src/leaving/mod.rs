@@ -19,12 +19,10 @@ use std::time::Duration;
 
 use logconfig::{LOCAL, LogConfig};
 use serde::{Deserialize, Serialize};
-use tokio::sync::MutexGuard;
 
 use crate::heart::replicas;
 use crate::ledger::Ledger;
 use crate::publish::signing::Signing;
-use crate::running::Running;
 use order::propose::may_be_ordered;
 use order::slot::{Announcement, BatchRef, Promised, Work};
 use order::state::View;
@@ -160,22 +158,6 @@ impl Ledger {
     }
 }
 
-impl Running {
-    /// Tells the reading side which nodes are leaving. `updating` is held, so that no list of an earlier moment comes last.
-    pub(crate) async fn update_leaving(&self, _: &MutexGuard<'_, ()>) -> Result<(), StoreError> {
-        let prefix = self.ledger.keys.all_leaving();
-        let rows = self.ledger.store.scan(&prefix, &prefix, PAGE).await?;
-        let rows = rows
-            .into_iter()
-            .map(|(key, _)| key[prefix.len()..].to_owned());
-        let eras = self.eras.load_full();
-        self.objects
-            .nodes
-            .leave(rows.chain(eras.nodes().map(str::to_owned)));
-        Ok(())
-    }
-}
-
 impl Signing {
     /// Goes on with each node that is leaving, as far as it gets.
     async fn release_nodes(&self) -> Result<(), StoreError> {
@@ -216,7 +198,7 @@ impl Signing {
                 Step::Closed { slots }
             }
             Step::Closed { slots } => {
-                if self.progress.merge.writes {
+                if self.running.merge.writes {
                     // Authors that are gone order nothing, and nobody else may write for a long time.
                     self.marked().await;
                     self.ledger.help().await?;

@@ -1,39 +1,20 @@
-//! Published objects that are lost or altered: reports from readers and from a slow check of everything ([`scrub`]), and the repair.
-//!
-//! Nothing that is signed later rests on these objects, so a reader that meets one halts nothing. The read is refused and counted;
-//! a task finds the damaged object ([`inspect`], [`notes`]), lists it for the operator, and rewrites it from a copy that leads to
-//! the signed root ([`copies`]).
-//!
-//! What must never happen: bytes that are written back without having been checked against the signed root; a reader that makes
-//! the server do more than one check at a time.
-
-mod copies;
-mod inspect;
-mod notes;
-pub(crate) mod scrub;
-#[cfg(test)]
-mod tests;
+//! Published objects that were found lost or altered: what readers and the scrub report, and what an operator is shown. Nothing
+//! that is signed later rests on these objects, so a reader that meets one halts nothing. The read is refused and counted;
+//! [`crate::repair`] does the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tlog::TILE_WIDTH;
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 use crate::ledger::now_ms;
 use crate::metrics::Gauge;
-use crate::publish::signing::Signing;
 
 /// Objects that are listed by name; more are counted.
 const LISTED: usize = 64;
 /// Places that wait for a check.
 const SUSPECTS: usize = 64;
-/// Pause between two checks of objects that could not be repaired.
-const AGAIN: Duration = Duration::from_secs(30);
-/// Between any two looks: readers can ask for no more of them.
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// A published object that is lost or altered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +39,7 @@ pub(crate) struct Damage {
     pub(crate) reads: Gauge,
     /// Objects that were written anew.
     pub(crate) repairs: Gauge,
-    look: Notify,
+    pub(crate) look: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -134,7 +115,7 @@ impl Damage {
     }
 
     /// What is to be looked at now: suspects, or what could not be repaired so far.
-    fn places(&self, known: bool) -> BTreeSet<(Arc<str>, u64)> {
+    pub(crate) fn places(&self, known: bool) -> BTreeSet<(Arc<str>, u64)> {
         let mut all = self.all();
         let mut places = std::mem::take(&mut all.suspects);
         if known {
@@ -146,7 +127,7 @@ impl Damage {
     }
 
     /// All objects of a place that are listed as damaged and were found sound, or are not needed any more.
-    fn forget(&self, place: &(Arc<str>, u64), still: &BTreeSet<String>) {
+    pub(crate) fn forget(&self, place: &(Arc<str>, u64), still: &BTreeSet<String>) {
         let mut all = self.all();
         all.found.retain(|path, damaged| {
             let gone =
@@ -167,28 +148,5 @@ impl Damage {
         let all = self.all();
         let open = all.found.values().filter(|d| d.repaired.is_none());
         open.count() + all.more.len()
-    }
-}
-
-/// Looks at what readers ran into, and repairs what it can, until the log ends.
-pub(crate) async fn mend(signing: Arc<Signing>) {
-    let mut again = Instant::now() + AGAIN;
-    loop {
-        tokio::select! {
-            _ = signing.health.halt.halted() => return,
-            () = signing.objects.damage.look.notified() => {}
-            () = tokio::time::sleep_until(again) => {}
-        };
-        // However often something else is suspected meanwhile.
-        let known = Instant::now() >= again;
-        if known {
-            again = Instant::now() + AGAIN;
-        }
-        for place in signing.objects.damage.places(known) {
-            if let Err(error) = inspect::inspect(&signing, &place).await {
-                tracing::warn!(log = signing.ledger.name, shard = %place.0, %error, "cannot look at damaged objects");
-            }
-        }
-        tokio::time::sleep(PAUSE).await;
     }
 }

@@ -1,0 +1,49 @@
+//! Repairs published objects that are lost or altered, as readers and a slow check of everything ([`scrub`]) report them.
+//!
+//! A task finds the damaged object ([`inspect`], [`notes`]), lists it for the operator, and rewrites it from a copy that leads to
+//! the signed root ([`copies`]).
+//!
+//! What must never happen: bytes that are written back without having been checked against the signed root; a reader that makes
+//! the server do more than one check at a time.
+
+mod copies;
+mod inspect;
+mod notes;
+pub(crate) mod scrub;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::publish::signing::Signing;
+
+/// Pause between two checks of objects that could not be repaired.
+const AGAIN: Duration = Duration::from_secs(30);
+/// Between any two looks: readers can ask for no more of them.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Looks at what readers ran into, and repairs what it can, until the log ends.
+pub(crate) async fn mend(signing: Arc<Signing>) {
+    let mut again = Instant::now() + AGAIN;
+    loop {
+        tokio::select! {
+            _ = signing.health.halt.halted() => return,
+            () = signing.objects.damage.look.notified() => {}
+            () = tokio::time::sleep_until(again) => {}
+        };
+        // However often something else is suspected meanwhile.
+        let known = Instant::now() >= again;
+        if known {
+            again = Instant::now() + AGAIN;
+        }
+        for place in signing.objects.damage.places(known) {
+            if let Err(error) = inspect::inspect(&signing, &place).await {
+                tracing::warn!(log = signing.ledger.name, shard = %place.0, %error, "cannot look at damaged objects");
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
