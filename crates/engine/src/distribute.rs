@@ -19,9 +19,9 @@ use crate::ledger::now_ms;
 use crate::position;
 use crate::position::Pushed;
 use crate::program::{Done, Program};
-use crate::publish::mark::classify;
-use crate::publish::mark::judge::{Found, Whence};
-use crate::publish::signing::Signing;
+use crate::publish::publication::Publication;
+use crate::publish::sign_guard::classify;
+use crate::publish::sign_guard::judge::{Found, Whence};
 use crate::shard::{Shard, Signed};
 use mirror::Tiles;
 use order::litter::completed;
@@ -39,7 +39,7 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 
 /// The distributor of one log.
 pub(crate) struct Distributor {
-    pub signing: Arc<Signing>,
+    pub shared: Arc<Publication>,
     /// Set when the log shuts down: push what there is once more, then end.
     pub closing: watch::Receiver<bool>,
 }
@@ -47,32 +47,32 @@ pub(crate) struct Distributor {
 impl Distributor {
     /// Runs until the log ends. Answers what it did.
     pub(crate) async fn run(mut self) -> Done {
-        let signing = Arc::clone(&self.signing);
-        let mut merged = signing.progress.merged.subscribe();
+        let shared = Arc::clone(&self.shared);
+        let mut merged = shared.progress.merged.subscribe();
         let mut pushers = JoinSet::new();
         let mut running: BTreeMap<String, (FrontendConfig, AbortHandle)> = BTreeMap::new();
         loop {
-            let config = signing.running.config();
+            let config = shared.running.config();
             let wanted = &config.merge.frontends;
             running.retain(|name, (frontend, task)| {
                 // One that ended by itself while its frontend stays is started again.
                 let stays = wanted.contains(frontend) && !task.is_finished();
                 if !stays {
                     task.abort();
-                    signing.health.set_peer(Program::Distribute, name, None);
+                    shared.health.set_peer(Program::Distribute, name, None);
                 }
                 stays
             });
             for frontend in wanted {
                 let name = frontend.name.as_str();
                 if !running.contains_key(name) {
-                    let pusher = Pusher::new(&signing, frontend.clone(), self.closing.clone());
+                    let pusher = Pusher::new(&shared, frontend.clone(), self.closing.clone());
                     let task = pushers.spawn(pusher.run());
                     running.insert(name.to_owned(), (frontend.clone(), task));
                 }
             }
             tokio::select! {
-                _ = signing.health.halt.halted() => return Done::default(),
+                _ = shared.health.halt.halted() => return Done::default(),
                 _ = merged.changed() => {}
                 _ = self.closing.wait_for(|closing| *closing) => break,
             }
@@ -88,7 +88,7 @@ impl Distributor {
 
 /// Pushes to one frontend.
 struct Pusher {
-    signing: Arc<Signing>,
+    shared: Arc<Publication>,
     frontend: FrontendConfig,
     closing: watch::Receiver<bool>,
     /// What it has of each shard that is not behind `whole`.
@@ -111,12 +111,12 @@ struct Has {
 
 impl Pusher {
     fn new(
-        signing: &Arc<Signing>,
+        shared: &Arc<Publication>,
         frontend: FrontendConfig,
         closing: watch::Receiver<bool>,
     ) -> Self {
         Self {
-            signing: Arc::clone(signing),
+            shared: Arc::clone(shared),
             frontend,
             closing,
             has: HashMap::new(),
@@ -126,8 +126,8 @@ impl Pusher {
     }
 
     async fn run(mut self) -> Done {
-        let signing = Arc::clone(&self.signing);
-        let mut published = signing.progress.published.subscribe();
+        let shared = Arc::clone(&self.shared);
+        let mut published = shared.progress.published.subscribe();
         let mut pause = PAUSE.0;
         loop {
             let closing = *self.closing.borrow_and_update();
@@ -135,7 +135,7 @@ impl Pusher {
             let pushed = self.push().await;
             let failed = pushed.as_ref().err().map(ToString::to_string);
             if let Some(why) = &failed {
-                tracing::warn!(log = signing.ledger.name, frontend = %self.frontend.name, error = why, "a frontend waits");
+                tracing::warn!(log = shared.ledger.name, frontend = %self.frontend.name, error = why, "a frontend waits");
                 // It may come back as another one.
                 self.has.clear();
                 self.whole = 0;
@@ -148,14 +148,14 @@ impl Pusher {
                 LOOK
             };
             let fails = failed.is_some();
-            signing
+            shared
                 .health
                 .set_peer(Program::Distribute, self.frontend.name.as_str(), failed);
             if closing {
                 return self.done;
             }
             tokio::select! {
-                _ = signing.health.halt.halted() => return self.done,
+                _ = shared.health.halt.halted() => return self.done,
                 _ = published.changed(), if !fails => {}
                 _ = self.closing.changed() => {}
                 () = tokio::time::sleep(wait) => {}
@@ -165,9 +165,9 @@ impl Pusher {
 
     /// Brings every shard there, oldest first.
     async fn push(&mut self) -> Result<(), StoreError> {
-        let signing = Arc::clone(&self.signing);
+        let shared = Arc::clone(&self.shared);
         let (places, frontend) = (
-            Arc::clone(&signing.running.merge.places),
+            Arc::clone(&shared.running.merge.places),
             self.frontend.clone(),
         );
         let opened = tokio::task::spawn_blocking(move || places.frontend(&frontend));
@@ -175,7 +175,7 @@ impl Pusher {
             .await
             .map_err(|e| StoreError::Io(e.to_string()))?
             .map_err(StoreError::Io)?;
-        let state = signing.ledger.state();
+        let state = shared.ledger.state();
         for (n, at) in state.shards.iter().enumerate().skip(self.whole) {
             let name = &at.identity.name;
             if at.start().is_none() {
@@ -188,10 +188,10 @@ impl Pusher {
                 }
                 continue;
             }
-            let Some(shard) = signing.shards.get(&state, name) else {
+            let Some(shard) = shared.shards.get(&state, name) else {
                 continue;
             };
-            while let Some(signed) = signing.signed(&shard).await? {
+            while let Some(signed) = shared.signed(&shard).await? {
                 let known = match self.has.remove(name) {
                     Some(known) if self.still_there(&*place, &shard, &known).await? => Some(known),
                     _ => self.survey(&*place, &shard, &signed).await?,
@@ -210,7 +210,7 @@ impl Pusher {
     }
 
     fn path(&self, shard: &Shard, rest: &str) -> String {
-        self.signing.objects.path(&shard.name, rest)
+        self.shared.objects.path(&shard.name, rest)
     }
 
     /// Whether a frontend has the checkpoint that this process put there; another process may have put a newer one.
@@ -240,7 +240,7 @@ impl Pusher {
     ) -> Result<Option<Has>, StoreError> {
         let there = place.get(&self.path(shard, "checkpoint")).await?;
         if there.as_deref() == Some(signed.note.as_bytes()) {
-            let (store, keys) = (&*self.signing.ledger.store, &self.signing.ledger.keys);
+            let (store, keys) = (&*self.shared.ledger.store, &self.shared.ledger.keys);
             let name = self.frontend.name.as_str();
             let row = position::pushed(store, keys, name, &shard.name).await?;
             let told = row.is_some_and(|row| row.size >= signed.at.size);
@@ -266,7 +266,7 @@ impl Pusher {
             _ => 0,
         };
         let whence = Whence::Frontend(self.frontend.name.to_string());
-        self.signing.fits(shard, &whence, &found).await?;
+        self.shared.guard.fits(shard, &whence, &found).await?;
         Ok((size <= signed.at.size).then(|| Has {
             size,
             ..Has::default()
@@ -275,9 +275,9 @@ impl Pusher {
 
     /// A newer checkpoint than the one of this size was put there by another process: the newest that is published goes there next.
     async fn overtaken(&self, shard: &Shard, size: u64) -> Result<(), StoreError> {
-        let (store, keys) = (&*self.signing.ledger.store, &self.signing.ledger.keys);
+        let (store, keys) = (&*self.shared.ledger.store, &self.shared.ledger.keys);
         if let Some(row) = position::published(store, keys, &shard.name).await? {
-            self.signing.adopt(shard, &row).await?;
+            self.shared.adopt(shard, &row).await?;
         }
         if shard.published() > size {
             return Ok(());
@@ -308,9 +308,9 @@ impl Pusher {
         {
             return Ok(Some(has));
         }
-        let folder = format!("{}/{}", self.signing.ledger.name, shard.name);
+        let folder = format!("{}/{}", self.shared.ledger.name, shard.name);
         let tiles = Tiles {
-            objects: &*self.signing.objects.store,
+            objects: &*self.shared.objects.store,
             folder: &folder,
         };
         let paths: Vec<TilePath> = tiles_between(known.size, size).collect();
@@ -322,7 +322,7 @@ impl Pusher {
             });
             place.put(try_join_all(read).await?).await?;
         }
-        let (store, keys) = (&*self.signing.ledger.store, &self.signing.ledger.keys);
+        let (store, keys) = (&*self.shared.ledger.store, &self.shared.ledger.keys);
         let row = position::pushed(store, keys, self.frontend.name.as_str(), &shard.name).await?;
         if row.is_some_and(|row| row.size > size) {
             return Ok(None);
@@ -347,8 +347,8 @@ impl Pusher {
 
     /// False when another process has put a newer checkpoint meanwhile.
     async fn record(&self, shard: &Shard, size: u64) -> Result<bool, StoreError> {
-        let signing = &self.signing;
-        let key = signing
+        let shared = &self.shared;
+        let key = shared
             .ledger
             .keys
             .dist(self.frontend.name.as_str(), &shard.name);
@@ -361,7 +361,7 @@ impl Pusher {
             puts: vec![(key, record::encode_numbered(size, &pushed))],
             ..Transaction::default()
         };
-        match signing.ledger.store.transact(transaction).await {
+        match shared.ledger.store.transact(transaction).await {
             Outcome::Committed => Ok(true),
             Outcome::Refused => Ok(false),
             Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
@@ -390,8 +390,8 @@ impl Pusher {
         else {
             return Ok(());
         };
-        let path = self.signing.objects.path(&shard.name, "seal");
-        if let Some(seal) = self.signing.objects.store.get(&path).await? {
+        let path = self.shared.objects.path(&shard.name, "seal");
+        if let Some(seal) = self.shared.objects.store.get(&path).await? {
             place.put(vec![(path, seal)]).await?;
             has.sealed = true;
         }

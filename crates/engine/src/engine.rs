@@ -7,12 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use logconfig::{LogConfig, LogName, ShardName, Span};
+use logconfig::{LogConfig, LogName, ShardName};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::clock::{Clock, ClockFault};
-use crate::control::{Caller, ChangeError};
 use crate::distribute::Distributor;
 use crate::formats::Formats;
 use crate::halt::Halt;
@@ -26,6 +25,7 @@ use crate::integrate::cut::Cutter;
 use crate::integrate::grow::Integrator;
 use crate::leaving;
 use crate::ledger::Ledger;
+use crate::life::LogLife;
 use crate::log::Log;
 use crate::metrics::LogMetrics;
 use crate::nodes;
@@ -34,18 +34,21 @@ use crate::objects::LogObjects;
 use crate::pending::{Pending, Step};
 use crate::program::{Done, Finished, MergeOptions, Program, Trouble};
 use crate::progress::Progress;
-use crate::promise::releaser;
+use crate::promise::{Promiser, releaser};
 use crate::publish::Publisher;
-use crate::publish::signing::Signing;
-use crate::publish::{follow, lost, mark};
+use crate::publish::publication::Publication;
+use crate::publish::sign_guard::SignGuard;
+use crate::publish::{follow, lost, sign_guard};
 use crate::recover;
 use crate::recover::Resumed;
 use crate::repair::{self, scrub};
 use crate::replicate::Replicator;
 use crate::running::Running;
+use crate::shard::Shards;
 use crate::shard::keys::Kek;
 use crate::status::view;
 use crate::supervise::Faults;
+use crate::uploads::Uploads;
 use order::keys::{CLOCK, Keys, LOGS};
 use order::slot::FORMAT;
 use order::state::State;
@@ -67,8 +70,6 @@ const PEERS: Duration = Duration::from_secs(2);
 const SWEEP: Duration = Duration::from_secs(60);
 /// The most that the age of a store grows in one such step, milliseconds.
 const GROWTH_MS: u64 = 120_000;
-/// Time between two checkpoints of a new system log: its readers wait for proofs.
-const SYSTEM_INTERVAL: Span = Span::from_millis(10);
 /// Pause between looks for other replicas' slots, so that a busy neighbour costs a bounded share.
 const FOLLOW: Duration = Duration::from_millis(20);
 /// A start that began anew may keep at most so many doublings of `max_pending` in memory.
@@ -104,7 +105,7 @@ pub enum EngineError {
         /// The log that was to be made.
         log: String,
         /// Why the change was not made.
-        error: Box<ChangeError>,
+        error: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The system has no randomness.
     #[error("no randomness: {0}")]
@@ -147,7 +148,7 @@ impl Opened {
                 program,
                 done: ended.ok().and_then(Result::ok).unwrap_or_default(),
                 trouble: halted.or_else(|| log.health.trouble_of(program)),
-                peers: log.signing.unreached(program),
+                peers: log.unreached(program),
             });
         }
         self.others.iter().for_each(JoinHandle::abort);
@@ -167,14 +168,14 @@ impl Started {
     /// Nothing is made of the order before the stores were compared with what others hold.
     fn start<F: Future<Output = Done> + Send + 'static>(
         program: Program,
-        signing: &Arc<Signing>,
+        guard: &Arc<SignGuard>,
         run: impl FnOnce(watch::Receiver<bool>) -> F,
     ) -> Self {
         let (closing, closed) = watch::channel(false);
-        let name = format!("{program} of the log {}", signing.ledger.name);
-        let (signing, run) = (Arc::clone(signing), run(closed));
-        let task = signing.health.faults.clone().watch(name, async move {
-            signing.marked().await;
+        let name = format!("{program} of the log {}", guard.ledger.name);
+        let (guard, run) = (Arc::clone(guard), run(closed));
+        let task = guard.health.faults.clone().watch(name, async move {
+            guard.passed().await;
             run.await
         });
         Self {
@@ -211,16 +212,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Opens every log of the stores; creates the system log when it is not there.
-    pub async fn open(options: EngineOptions) -> Result<Arc<Self>, EngineError> {
-        Self::open_by(options, Clock::system()).await
-    }
-
-    /// [`Engine::open`], by this clock.
-    ///
-    /// # Errors
-    /// As [`Engine::open`].
-    pub(crate) async fn open_by(
+    /// Opens every log of the stores. Until [`Engine::run`], nobody else hears of it.
+    pub(crate) async fn load(
         options: EngineOptions,
         clock: Clock,
     ) -> Result<Arc<Self>, EngineError> {
@@ -245,36 +238,22 @@ impl Engine {
             faults: Faults::default(),
         });
         engine.open_new_logs().await?;
-        if engine.log(SYSTEM).is_none() && engine.merge.writes {
-            let shard =
-                ShardName::try_from("1".to_owned()).map_err(|e| StoreError::Io(e.to_string()))?;
-            let mut config = LogConfig::new(LogName::system(), SYSTEM.to_owned(), shard);
-            config.merge.checkpoint_interval = SYSTEM_INTERVAL;
-            let caller = Caller {
-                actor: "server".to_owned(),
-                idempotency_key: None,
-                reason: None,
-            };
-            engine
-                .create(config, caller)
-                .await
-                .map_err(|e| EngineError::Create {
-                    log: SYSTEM.to_owned(),
-                    error: Box::new(e),
-                })?;
-        }
-        engine.beat().await?;
-        let heart = engine.keep("the heartbeats", Self::heartbeats);
-        let space = engine.keep("the watch over free space", Self::watch_space);
-        let sweep = engine.keep("the sweep of what is remembered", Self::sweep);
-        let discover = engine.keep("the look for new logs", Self::discover);
-        let scrub = engine.keep("the look at published objects", Self::scrub);
-        engine
-            .tasks
+        Ok(engine)
+    }
+
+    /// Starts what an engine does beside its logs.
+    pub(crate) async fn run(self: &Arc<Self>) -> Result<(), EngineError> {
+        self.beat().await?;
+        let heart = self.keep("the heartbeats", Self::heartbeats);
+        let space = self.keep("the watch over free space", Self::watch_space);
+        let sweep = self.keep("the sweep of what is remembered", Self::sweep);
+        let discover = self.keep("the look for new logs", Self::discover);
+        let scrub = self.keep("the look at published objects", Self::scrub);
+        self.tasks
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .extend([heart, space, sweep, discover, scrub]);
-        Ok(engine)
+        Ok(())
     }
 
     /// Runs a task for as long as the engine.
@@ -438,14 +417,30 @@ impl Engine {
             (placeholder, Box::new(move |config| rules.configure(config))),
             Arc::clone(&self.moved),
         ));
-        let kek = Arc::clone(&self.kek);
-        let signing = Arc::new(Signing::new(&running, batcher, Arc::clone(&health), kek));
-        let formats = Arc::clone(&self.formats);
-        let ingest = Arc::new(Ingest::new(&signing, self.max_pending, formats));
+        let shards = Arc::<Shards>::default();
+        let life = Arc::new(LogLife::new(Arc::clone(&running)));
+        let guard = Arc::new(SignGuard::new(
+            &running,
+            Arc::clone(&health),
+            Arc::clone(&shards),
+            Arc::clone(&life),
+            Arc::clone(&self.kek),
+        ));
+        let publication = Arc::new(Publication::new(Arc::clone(&guard), Arc::clone(&batcher)));
+        let ingest = Arc::new(Ingest::new(
+            &running,
+            Arc::clone(&health),
+            Arc::clone(&shards),
+            life,
+            Arc::clone(&batcher),
+            (self.max_pending, Arc::clone(&self.formats)),
+        ));
+        let uploads = Arc::new(Uploads::new(Arc::clone(&ingest)));
+        let promiser = Arc::new(Promiser::new(Arc::clone(&ingest), Arc::clone(&guard)));
         let mut resumed = Resumed::default();
         if !halt.is_halted() {
             let trees = self.merge.programs.has(Program::Integrate);
-            match recover::start(&signing, trees, most).await {
+            match recover::start(&publication, trees, most).await {
                 Ok(Some(read)) => resumed = read,
                 Ok(None) => return Ok(None),
                 Err(e) => corrupt(e)?,
@@ -453,7 +448,7 @@ impl Engine {
         }
         progress.metrics.integrated.set(resumed.integrated);
         progress.integrated.send_replace(resumed.integrated);
-        signing.tell_published();
+        publication.tell_published();
         if halt.is_halted() {
             recover::show_published(&ledger, &progress).await;
         }
@@ -462,63 +457,65 @@ impl Engine {
             faults: &self.faults,
         };
         let open = [&*resumed.open, &*resumed.lost].concat();
-        let asking = mark::ask(Arc::clone(&signing), open);
+        let asking = sign_guard::ask(Arc::clone(&guard), open);
         let mut others = vec![
             // Nothing is taken or signed before.
             tasks.watch("the comparison with what others hold", asking),
-            tasks.keep("the reader of slots", &signing, follow),
+            tasks.keep("the reader of slots", &guard, follow),
             tasks.keep("the repair of storage nodes", &running, repair_nodes),
-            tasks.keep("the release of positions", &signing, leaving::release),
-            tasks.keep("the view of the merge", &signing, view::watch),
+            tasks.keep("the release of positions", &guard, leaving::release),
+            tasks.keep("the view of the merge", &guard, view::watch),
         ];
         if self.merge.programs.has(Program::Publish) {
             let look = lost::look_at_settled;
-            others.push(tasks.keep("the look at sealed shards", &signing, look));
+            others.push(tasks.keep("the look at sealed shards", &publication, look));
             let again = lost::sign_again;
-            others.push(tasks.keep("the repair of sealed shards", &signing, again));
+            others.push(tasks.keep("the repair of sealed shards", &publication, again));
         } else {
             let follow = follow::follow;
-            others.push(tasks.keep("the reader of positions", &signing, follow));
+            others.push(tasks.keep("the reader of positions", &publication, follow));
         }
-        let (mut batcher, mut promiser) = (None, None);
+        let (mut committing, mut promising) = (None, None);
         if self.merge.writes {
-            let (committer, promising) = (Arc::clone(&signing), Arc::clone(&ingest));
-            batcher = Some(tasks.watch("the committer", async move {
-                committer.marked().await;
+            let committer = Arc::clone(&publication);
+            committing = Some(tasks.watch("the committer", async move {
+                committer.guard.passed().await;
                 let (running, health) = (&committer.running, &committer.health);
-                committer
-                    .batcher
-                    .run(running, health, &committer.shards)
-                    .await;
+                batcher.run(running, health, &committer.shards).await;
             }));
-            promiser = Some(tasks.watch("the promiser", async move {
-                promising.signing.marked().await;
-                promising.promiser.run(&promising).await;
+            let (passed, promises) = (Arc::clone(&guard), Arc::clone(&promiser));
+            promising = Some(tasks.watch("the promiser", async move {
+                passed.passed().await;
+                promises.run().await;
             }));
             let id = self.id.clone();
             let arrivals = move |ingest| arrivals::keep(ingest, id.clone());
             others.push(tasks.keep("the record of arrivals", &ingest, arrivals));
-            let release = |ingest: Arc<Ingest>| async move {
-                ingest.signing.marked().await;
-                releaser::run(ingest).await;
+            let passed = Arc::clone(&guard);
+            let release = move |promiser| {
+                let passed = Arc::clone(&passed);
+                async move {
+                    passed.passed().await;
+                    releaser::run(promiser).await;
+                }
             };
-            others.push(tasks.keep("the releaser", &ingest, release));
-            let mend = |signing: Arc<Signing>| async move {
-                signing.marked().await;
-                repair::mend(signing).await;
+            others.push(tasks.keep("the releaser", &promiser, release));
+            let mend = |publication: Arc<Publication>| async move {
+                publication.guard.passed().await;
+                repair::mend(publication).await;
             };
-            others.push(tasks.keep("the repair of damaged objects", &signing, mend));
+            others.push(tasks.keep("the repair of damaged objects", &publication, mend));
         }
         let programs = self.programs(
-            &signing,
+            &publication,
             resumed,
             snapshot,
             (to_fetch, to_sth),
             (&tasks, &mut others),
         );
         Ok(Some(Opened {
-            batcher,
-            promiser,
+            batcher: committing,
+            promiser: promising,
             programs,
             others,
             log: Arc::new(Log {
@@ -527,8 +524,12 @@ impl Engine {
                 progress,
                 objects,
                 running,
-                signing,
+                shards,
+                guard,
+                publication,
                 ingest,
+                uploads,
+                promiser,
             }),
         }))
     }
@@ -536,7 +537,7 @@ impl Engine {
     /// Starts the programs that this process runs.
     fn programs(
         &self,
-        signing: &Arc<Signing>,
+        shared: &Arc<Publication>,
         resumed: Resumed,
         snapshot: Arc<State>,
         (to_fetch, to_sth): (mpsc::UnboundedReceiver<Step>, mpsc::UnboundedReceiver<Step>),
@@ -545,13 +546,14 @@ impl Engine {
         let recovered = resumed.slots;
         let has = |program| self.merge.programs.has(program);
         let mut programs = Vec::new();
+        let guard = &shared.guard;
         if has(Program::Integrate) {
             let (cuts, requests) = mpsc::channel(1);
             let cuts_here = Arc::new(AtomicBool::new(false));
             let fetch = Integrator {
-                ledger: Arc::clone(&signing.ledger),
-                progress: Arc::clone(&signing.progress),
-                objects: Arc::clone(&signing.objects),
+                ledger: Arc::clone(&shared.ledger),
+                progress: Arc::clone(&shared.progress),
+                objects: Arc::clone(&shared.objects),
                 slots: to_fetch,
                 cuts: requests,
                 growing: resumed.growing,
@@ -560,9 +562,9 @@ impl Engine {
                 cuts_here: Arc::clone(&cuts_here),
             };
             others.push(tasks.watch("fetch", fetch.run()));
-            let (running, health) = (Arc::clone(&signing.running), Arc::clone(&signing.health));
+            let (running, health) = (Arc::clone(&shared.running), Arc::clone(&shared.health));
             let slots = snapshot.len;
-            programs.push(Started::start(Program::Integrate, signing, |closing| {
+            programs.push(Started::start(Program::Integrate, guard, |closing| {
                 Cutter {
                     running,
                     health,
@@ -575,21 +577,21 @@ impl Engine {
             }));
         }
         if has(Program::Replicate) {
-            let own = Arc::clone(signing);
-            programs.push(Started::start(Program::Replicate, signing, |closing| {
+            let own = Arc::clone(guard);
+            programs.push(Started::start(Program::Replicate, guard, |closing| {
                 Replicator {
-                    signing: own,
+                    guard: own,
                     closing,
                 }
                 .run()
             }));
         }
         if has(Program::Publish) {
-            let (own, open) = (Arc::clone(signing), resumed.open);
+            let (own, open) = (Arc::clone(shared), resumed.open);
             let (sealed, opened) = (resumed.sealed, resumed.opened);
-            programs.push(Started::start(Program::Publish, signing, |closing| {
+            programs.push(Started::start(Program::Publish, guard, |closing| {
                 Publisher {
-                    signing: own,
+                    shared: own,
                     closing,
                     steps: to_sth,
                     unpublished: VecDeque::new(),
@@ -602,10 +604,10 @@ impl Engine {
             }));
         }
         if has(Program::Distribute) {
-            let own = Arc::clone(signing);
-            programs.push(Started::start(Program::Distribute, signing, |closing| {
+            let own = Arc::clone(shared);
+            programs.push(Started::start(Program::Distribute, guard, |closing| {
                 Distributor {
-                    signing: own,
+                    shared: own,
                     closing,
                 }
                 .run()
@@ -771,7 +773,7 @@ impl Engine {
         let logs: Vec<Opened> = logs.into_values().collect();
         for log in &logs {
             log.log.ingest.batcher.close();
-            log.log.ingest.promiser.close();
+            log.log.promiser.close();
         }
         let mut finished = Vec::new();
         for log in logs {
@@ -822,8 +824,8 @@ async fn repair_nodes(running: Arc<Running>) {
 }
 
 /// Reads the slots that other replicas decide.
-async fn follow(signing: Arc<Signing>) {
-    let ledger = &signing.ledger;
+async fn follow(guard: Arc<SignGuard>) {
+    let ledger = &guard.ledger;
     let prefix = ledger.keys.slots();
     loop {
         tokio::select! {
@@ -832,8 +834,8 @@ async fn follow(signing: Arc<Signing>) {
         }
         if let Err(e) = async {
             ledger.refresh().await?;
-            signing.running.update_running().await?;
-            signing.unannounced(&ledger.state()).await.map(drop)
+            guard.running.update_running().await?;
+            guard.life.unannounced(&ledger.state()).await.map(drop)
         }
         .await
         {

@@ -13,11 +13,14 @@
 //!
 //! A life that learns of a later one stops for good. Lives are ordered by their time, and those of one millisecond at random.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 use serde::{Deserialize, Serialize};
+use tokio::sync::OnceCell;
 
 use crate::ledger::Ledger;
 use crate::position;
-use crate::publish::signing::Signing;
 use crate::running::Running;
 use crate::running::eras::Membership;
 use mirror::PeerLife;
@@ -56,18 +59,40 @@ pub(crate) fn began_ms(id: u64) -> u64 {
     if id >> 48 == 0 { id } else { id >> CHANCE }
 }
 
-impl Signing {
+/// The life of one log, and whether it may sign.
+pub(crate) struct LogLife {
+    running: Arc<Running>,
+    /// What the log was restored with, once it was looked for.
+    restored: OnceCell<Option<Life>>,
+    /// It may sign: it was not restored, or is announced.
+    announced: AtomicBool,
+}
+
+impl LogLife {
+    pub(crate) fn new(running: Arc<Running>) -> Self {
+        Self {
+            running,
+            restored: OnceCell::new(),
+            announced: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether it may sign, as far as this process knows.
+    pub(crate) fn is_announced(&self) -> bool {
+        self.announced.load(Relaxed)
+    }
+
     /// The life of this log; `None` where it was never restored.
-    pub(crate) async fn life(&self) -> Result<Option<&Life>, StoreError> {
+    pub(crate) async fn known(&self) -> Result<Option<&Life>, StoreError> {
         let read = async {
-            let keys = &self.ledger.keys;
-            if let Some(row) = self.ledger.store.get(&keys.life()).await? {
+            let keys = &self.running.ledger.keys;
+            if let Some(row) = self.running.ledger.store.get(&keys.life()).await? {
                 let life = record::decode(&row);
                 return life
                     .map(Some)
                     .map_err(|e| StoreError::Corrupt(format!("{}: {e}", keys.life())));
             }
-            let Some(row) = self.ledger.store.get(&keys.restored()).await? else {
+            let Some(row) = self.running.ledger.store.get(&keys.restored()).await? else {
                 return Ok(None);
             };
             let id = record::decode_number(&row)
@@ -80,12 +105,12 @@ impl Signing {
                 forced: Some(Vec::new()),
             }))
         };
-        Ok(self.life.get_or_try_init(|| read).await?.as_ref())
+        Ok(self.restored.get_or_try_init(|| read).await?.as_ref())
     }
 
     /// The same, in the form for secondaries.
-    pub(crate) async fn peer_life(&self) -> Result<Option<PeerLife>, StoreError> {
-        let life = self.life().await?;
+    pub(crate) async fn for_peers(&self) -> Result<Option<PeerLife>, StoreError> {
+        let life = self.known().await?;
         Ok(life.map(|life| PeerLife {
             id: life.id,
             entries: life.entries,
@@ -94,16 +119,15 @@ impl Signing {
 
     /// Why this life of the log may not sign yet; `None` when it may, from then on.
     pub(crate) async fn unannounced(&self, state: &State) -> Result<Option<String>, StoreError> {
-        if self.announced.load(std::sync::atomic::Ordering::Relaxed) {
+        if self.is_announced() {
             return Ok(None);
         }
-        if let Some(life) = self.life().await?
+        if let Some(life) = self.known().await?
             && let Some(why) = self.running.look_around(life, state).await?
         {
             return Ok(Some(why));
         }
-        self.announced
-            .store(true, std::sync::atomic::Ordering::Relaxed);
+        self.announced.store(true, Relaxed);
         Ok(None)
     }
 }

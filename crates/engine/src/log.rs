@@ -14,16 +14,19 @@ use crate::health::Health;
 use crate::ingest::answer::{AppendError, Appended};
 use crate::ingest::{Ingest, arrivals};
 use crate::ledger::Ledger;
+use crate::ledger::locations::UploadProgress;
 use crate::ledger::queue::Waiting;
 use crate::metrics::LogMetrics;
 use crate::objects::LogObjects;
 use crate::peers::Peers;
+use crate::program::Program;
 use crate::progress::Progress;
-use crate::promise::{Placement, Promise, PromiseId};
-use crate::publish::signing::Signing;
+use crate::promise::{Placement, Promise, PromiseId, Promiser};
+use crate::publish::publication::Publication;
+use crate::publish::sign_guard::SignGuard;
 use crate::running::Running;
-use crate::shard::SignError;
-use crate::uploads::UploadProgress;
+use crate::shard::{Shards, SignError};
+use crate::uploads::Uploads;
 use crate::uploads::keyed::{Repeat, WriteKey};
 use order::chunk::{Chunk, UploadId};
 use qos::simulate::{Arrival, Machine};
@@ -38,8 +41,12 @@ pub struct Log {
     pub(crate) progress: Arc<Progress>,
     pub(crate) objects: Arc<LogObjects>,
     pub(crate) running: Arc<Running>,
-    pub(crate) signing: Arc<Signing>,
+    pub(crate) shards: Arc<Shards>,
+    pub(crate) guard: Arc<SignGuard>,
+    pub(crate) publication: Arc<Publication>,
     pub(crate) ingest: Arc<Ingest>,
+    pub(crate) uploads: Arc<Uploads>,
+    pub(crate) promiser: Arc<Promiser>,
 }
 
 impl Log {
@@ -123,7 +130,7 @@ impl Log {
         Ticket<impl Future<Output = Result<Appended, AppendError>> + Send + 'static + use<>>,
         AppendError,
     > {
-        self.ingest.submit_chunk(chunk, tenant, advice).await
+        self.uploads.submit_chunk(chunk, tenant, advice).await
     }
 
     /// Whether a write may be taken as things stand, for those who ask before they have its bytes. What is refused here is refused
@@ -157,7 +164,7 @@ impl Log {
         Ticket<impl Future<Output = Result<Appended, AppendError>> + Send + 'static + use<>>,
         AppendError,
     > {
-        self.ingest.submit_keyed(key, entry, tenant, advice).await
+        self.uploads.submit_keyed(key, entry, tenant, advice).await
     }
 
     /// Writes down that a batch under a key ends after so many entries, all of which are ordered.
@@ -165,7 +172,7 @@ impl Log {
     /// # Errors
     /// [`AppendError::KeyReused`] where another body went on, or ended before; [`AppendError::Unknown`] when that can't be learned.
     pub async fn end_keyed_batch(&self, key: WriteKey, entries: u64) -> Result<(), AppendError> {
-        self.ingest.end_keyed_batch(key, entries).await
+        self.uploads.end_keyed_batch(key, entries).await
     }
 
     /// What was accepted of a batch under a key, and what its repeat has to be.
@@ -173,12 +180,12 @@ impl Log {
     /// # Errors
     /// [`StoreError`] when the store does not answer.
     pub async fn keyed_batch(&self, key: WriteKey) -> Result<(UploadProgress, Repeat), StoreError> {
-        self.ingest.keyed_batch(key).await
+        self.uploads.keyed_batch(key).await
     }
 
     /// The shard that an ordered entry is in.
     pub fn shard_of(&self, index: u64) -> Option<Arc<str>> {
-        Some(self.signing.appended(index)?.shard)
+        Some(self.ingest.appended(index)?.shard)
     }
 
     /// Promises to publish an entry: it is durable when this answers, survives kill and power loss, and the receipt says by when
@@ -192,7 +199,7 @@ impl Log {
         tenant: TenantId,
         advice: &Advice,
     ) -> Result<Promise, AppendError> {
-        self.ingest.promise(entry, tenant, advice).await
+        self.promiser.promise(entry, tenant, advice).await
     }
 
     /// Where promised work is; `None` if this log never promised it, or so long ago that its row is gone.
@@ -200,7 +207,7 @@ impl Log {
     /// # Errors
     /// [`StoreError`] when the store does not answer.
     pub async fn placement(&self, promise: PromiseId) -> Result<Option<Placement>, StoreError> {
-        self.signing.placement(promise).await
+        self.promiser.placement(promise).await
     }
 
     /// Promised work that is not ordered yet, by tier and tenant.
@@ -222,12 +229,20 @@ impl Log {
     /// # Errors
     /// [`SignError`] when it can't be read or made.
     pub async fn replication_key(&self) -> Result<VerifierKey, SignError> {
-        Ok(self.signing.replication().await?.verifier().clone())
+        Ok(self.guard.keyring.replication().await?.verifier().clone())
     }
 
     /// Secondaries and witnesses, as this process knows them.
-    pub fn replicas(&self) -> &Peers {
-        &self.signing.replicas
+    pub fn peers(&self) -> &Peers {
+        &self.guard.peers
+    }
+
+    /// The peers that a program does not reach, with the reasons.
+    pub(crate) fn unreached(&self, program: Program) -> Vec<(String, String)> {
+        match program {
+            Program::Replicate => self.guard.peers.unreached(),
+            _ => self.health.unreached(program),
+        }
     }
 
     /// Published objects that were found damaged since this process started, those that were repaired too; a bounded list.

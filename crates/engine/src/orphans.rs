@@ -10,8 +10,8 @@ use tlog::{Checkpoint, Note};
 
 use crate::ledger::Ledger;
 use crate::objects::LogObjects;
-use crate::publish::mark::judge;
-use crate::publish::mark::judge::{Conflict, Whence};
+use crate::publish::sign_guard::judge;
+use crate::publish::sign_guard::judge::{Conflict, Whence};
 use store::{Objects, StoreError};
 
 /// Objects that only a shard has, the most telling first.

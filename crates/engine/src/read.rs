@@ -14,8 +14,8 @@ use crate::integrate::grow::read_batch;
 use crate::log::Log;
 use crate::objects::LogObjects;
 use crate::position;
-use crate::publish::mark::classify;
-use crate::publish::mark::judge::Found;
+use crate::publish::sign_guard::classify;
+use crate::publish::sign_guard::judge::Found;
 use crate::shard::{Published, Shard, Shards, SignError};
 use order::batch;
 use order::state::State;
@@ -159,7 +159,7 @@ impl Log {
             return Ok(None);
         };
         let leaf_index = index - at.start().unwrap_or(index);
-        let Some(shard) = self.signing.shards.get(&state, &at.identity.name) else {
+        let Some(shard) = self.shards.get(&state, &at.identity.name) else {
             return Ok(None);
         };
         let nth = |bytes: &Bytes, n: u64| -> Result<Option<EntryRecord>, ReadError> {
@@ -238,7 +238,7 @@ impl Log {
         let state = self.ledger.state();
         let Some(shard) = state
             .shard_at(index)
-            .and_then(|at| self.signing.shards.get(&state, &at.identity.name))
+            .and_then(|at| self.shards.get(&state, &at.identity.name))
         else {
             return Ok(Vec::new());
         };
@@ -278,14 +278,14 @@ impl Log {
             return Ok(None);
         };
         let leaf_index = index - at.start().unwrap_or(index);
-        let Some(shard) = self.signing.shards.get(&state, &at.identity.name) else {
+        let Some(shard) = self.shards.get(&state, &at.identity.name) else {
             return Ok(None);
         };
         for _ in 0..8 {
             if shard.published() <= leaf_index {
                 return Ok(None);
             }
-            let Some(signed) = self.signing.signed(&shard).await? else {
+            let Some(signed) = self.publication.signed(&shard).await? else {
                 return Err(self.objects.damaged(&shard.name, leaf_index));
             };
             // A partial tile may go as soon as the full one is there; then a newer checkpoint is, too.
@@ -336,10 +336,10 @@ impl Log {
     /// The newest signed checkpoint of a shard; an empty one while it is planned or has nothing published. `None`: no such shard.
     pub async fn checkpoint(&self, shard: &str) -> Result<Option<String>, ReadError> {
         let state = self.ledger.state();
-        let Some(shard) = self.signing.shards.get(&state, shard) else {
+        let Some(shard) = self.shards.get(&state, shard) else {
             return Ok(None);
         };
-        if let Some(signed) = self.signing.signed(&shard).await? {
+        if let Some(signed) = self.publication.signed(&shard).await? {
             return Ok(Some(signed.note.clone()));
         }
         if let Err(halted) = self.alive() {
@@ -349,11 +349,11 @@ impl Log {
             position::published(&*self.ledger.store, &self.ledger.keys, &shard.name).await?
             && row.size > 0
             // Its first checkpoint waits for witnesses: readers keep the empty one.
-            && !self.signing.replicas.unwitnessed(&shard.name)
+            && !self.guard.peers.unwitnessed(&shard.name)
         {
             return self.first_checkpoint(&shard, &row).await.map(Some);
         }
-        Ok(Some(self.signing.sign_empty(&shard).await?))
+        Ok(Some(self.guard.sign_empty(&shard).await?))
     }
 
     /// The checkpoint that readers of a halted log have: what was signed stays true.
@@ -375,7 +375,7 @@ impl Log {
         loop {
             // A lost one is the publisher's to look at.
             if shard.settled().is_none() {
-                self.signing.adopt(shard, row).await?;
+                self.publication.adopt(shard, row).await?;
             }
             if let Some(signed) = shard.signed().as_ref() {
                 return Ok(signed.note.clone());
@@ -402,7 +402,7 @@ impl Log {
         if path != "seal" && tile.is_none() {
             return Ok(None);
         }
-        let Some(shard) = self.signing.shards.get(&state, shard) else {
+        let Some(shard) = self.shards.get(&state, shard) else {
             return Ok(None);
         };
         let object = self.objects.path(&shard.name, path);
@@ -410,7 +410,7 @@ impl Log {
         for _ in 0..2 {
             let bytes = self.objects.store.get(&object).await?;
             let Some(tile) = tile else {
-                if bytes.is_none() && sealed(&state, &shard.name, &self.signing.shards) {
+                if bytes.is_none() && sealed(&state, &shard.name, &self.shards) {
                     self.objects.damage.suspect(&shard.name, 0);
                 }
                 return Ok(bytes);

@@ -14,10 +14,10 @@ use crate::orphans;
 use crate::position;
 use crate::position::Position;
 use crate::progress::Progress;
-use crate::publish::mark::classify;
-use crate::publish::mark::judge;
-use crate::publish::mark::judge::Found;
-use crate::publish::signing::Signing;
+use crate::publish::publication::Publication;
+use crate::publish::sign_guard::classify;
+use crate::publish::sign_guard::judge;
+use crate::publish::sign_guard::judge::Found;
 use crate::shard::{Published, Shard};
 use order::WINDOW;
 use order::keys::{Keys, trailing_number};
@@ -122,25 +122,29 @@ async fn rows<T>(
 /// The slots are read all the while: looking at everything may take long, and what is not read for long is collected. They are kept
 /// until the start ends, in at most `most` bytes where a newer snapshot lets half of them go.
 pub(crate) async fn start(
-    signing: &Signing,
+    shared: &Publication,
     trees: bool,
     most: usize,
 ) -> Result<Option<Resumed>, StoreError> {
-    let begun = signing.ledger.state().len;
-    if !signing.ledger.catch_up().await? {
+    let begun = shared.ledger.state().len;
+    if !shared.ledger.catch_up().await? {
         return Ok(None);
     }
     let resume = async {
-        signing.running.update_running().await?;
-        if !orphans::refuse(&signing.ledger, &signing.objects).await? {
+        shared.running.update_running().await?;
+        if !orphans::refuse(&shared.ledger, &shared.objects).await? {
             return Ok(None);
         }
-        signing.unannounced(&signing.ledger.state()).await?;
-        resumed(signing, trees).await
+        shared
+            .guard
+            .life
+            .unannounced(&shared.ledger.state())
+            .await?;
+        resumed(shared, trees).await
     };
     tokio::select! {
         resumed = resume => resumed,
-        () = keep_up(&signing.ledger, begun, most) => Ok(None),
+        () = keep_up(&shared.ledger, begun, most) => Ok(None),
     }
 }
 
@@ -187,25 +191,25 @@ async fn sealed(ledger: &Ledger) -> Result<u64, StoreError> {
 
 /// Loads the positions, and with `trees` the tree of every shard that is not integrated whole. The objects of a shard that was
 /// sealed long ago are not looked at: there may be thousands. `None`: as for [`start`].
-async fn resumed(signing: &Signing, trees: bool) -> Result<Option<Resumed>, StoreError> {
+async fn resumed(shared: &Publication, trees: bool) -> Result<Option<Resumed>, StoreError> {
     // Other processes go on meanwhile: what is published first, then what is integrated, then what is ordered.
-    let keys = &signing.ledger.keys;
-    let published_rows = rows(&signing.ledger, &keys.all_published(), |key, bytes| {
+    let keys = &shared.ledger.keys;
+    let published_rows = rows(&shared.ledger, &keys.all_published(), |key, bytes| {
         let read = record::decode_numbered::<Published>(bytes);
         Ok(read.map_err(|e| corrupt(key, &e))?.1)
     })
     .await?;
     let integrated_rows = rows(
-        &signing.ledger,
+        &shared.ledger,
         &keys.all_integrated(),
         position::decode_integrated,
     )
     .await?;
-    let sealed = sealed(&signing.ledger).await?;
-    if !signing.ledger.catch_up().await? {
+    let sealed = sealed(&shared.ledger).await?;
+    if !shared.ledger.catch_up().await? {
         return Ok(None);
     }
-    let state = signing.ledger.state();
+    let state = shared.ledger.state();
     let mut resumed = Resumed {
         slots: state.len,
         sealed,
@@ -222,11 +226,11 @@ async fn resumed(signing: &Signing, trees: bool) -> Result<Option<Resumed>, Stor
     for (n, shard) in state.shards.iter().enumerate() {
         let name = &shard.identity.name;
         let (Some(start), Some(length)) = (shard.start(), state.length(shard)) else {
-            look_at_planned(signing, &state, name).await?;
+            look_at_planned(shared, &state, name).await?;
             continue;
         };
         let row = published_rows.get(name);
-        let Some(known) = signing.shards.get(&state, name) else {
+        let Some(known) = shared.shards.get(&state, name) else {
             continue;
         };
         resumed.opened += 1;
@@ -236,7 +240,7 @@ async fn resumed(signing: &Signing, trees: bool) -> Result<Option<Resumed>, Stor
         let done = after && row.is_some_and(|row| row.size == length);
         match row {
             Some(row) if n < settled && row.size == length => known.settle(row.clone()),
-            _ => load_signed(signing, &known, row).await?,
+            _ => load_signed(shared, &known, row).await?,
         }
         let lost = known.at().is_none();
         if let Some(row) = row.filter(|_| lost && done) {
@@ -266,23 +270,23 @@ async fn resumed(signing: &Signing, trees: bool) -> Result<Option<Resumed>, Stor
             resumed.growing.push(Growing {
                 name: name.clone(),
                 start,
-                tree: resume(&signing.objects, name, cut.as_ref()).await?,
+                tree: resume(&shared.objects, name, cut.as_ref()).await?,
                 full: Vec::new(),
                 ahead: Vec::new(),
                 cut: cut.as_ref().map(|cut| cut.size),
             });
         }
-        let path = signing.objects.path(name, "seal");
+        let path = shared.objects.path(name, "seal");
         let sealed = !lost
             && (known.settled().is_some()
                 || known.signed().is_some()
                     && published == length
-                    && signing.objects.store.get(&path).await?.is_some());
+                    && shared.objects.store.get(&path).await?.is_some());
         if !sealed && done {
-            signing.unsettle(&known);
+            shared.unsettle(&known);
             resumed.lost.push(name.clone());
         } else if active || !sealed {
-            if !signing.look_beyond(&known).await? {
+            if !shared.guard.look_beyond(&known).await? {
                 return Ok(None);
             }
             resumed.open.push(name.clone());
@@ -313,24 +317,28 @@ pub(crate) async fn show_published(ledger: &Ledger, progress: &Progress) {
 }
 
 /// A planned shard has signed nothing. Objects of another log under its name are a matter for when it opens.
-async fn look_at_planned(signing: &Signing, state: &State, name: &str) -> Result<(), StoreError> {
-    let path = signing.objects.path(name, "checkpoint");
-    if let Some(shard) = signing.shards.get(state, name)
-        && let Some(bytes) = signing.objects.store.get(&path).await?
+async fn look_at_planned(
+    shared: &Publication,
+    state: &State,
+    name: &str,
+) -> Result<(), StoreError> {
+    let path = shared.objects.path(name, "checkpoint");
+    if let Some(shard) = shared.shards.get(state, name)
+        && let Some(bytes) = shared.objects.store.get(&path).await?
         && let (Found::Signed { .. }, _) = classify(&bytes, &shard.verifier()?)
     {
-        signing.look(&shard).await?;
+        shared.guard.look(&shard).await?;
     }
     Ok(())
 }
 
 /// The checkpoint of a shard: the object where it is current; else it is signed again. One that contradicts the row halts the log.
 async fn load_signed(
-    signing: &Signing,
+    shared: &Publication,
     shard: &Shard,
     row: Option<&Published>,
 ) -> Result<(), StoreError> {
-    let looked = signing.look_at(shard, row.cloned(), true).await?;
+    let looked = shared.guard.look_at(shard, row.cloned(), true).await?;
     if let (Some(looked), Some(row)) = (looked, row) {
         looked.take_over(shard, row);
     }
@@ -502,7 +510,7 @@ mod tests {
         assert!(why.contains("[kek]"), "{why}");
         // Whoever asks for it: nothing is sealed with the other key.
         let key = log.ledger.keys.replication();
-        assert!(log.signing.replication().await.is_err());
+        assert!(log.guard.keyring.replication().await.is_err());
         assert_eq!(wrong.with(&key), 0);
         engine.shutdown().await;
         let (engine, log) = rig.server(&Faults::new()).await;

@@ -13,7 +13,7 @@ use engine::{Log, SecondaryState};
 pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, logs: &[Arc<Log>]) -> fmt::Result {
     let views: Vec<_> = logs
         .iter()
-        .map(|log| (log, log.replicas().secondaries()))
+        .map(|log| (log, log.peers().secondaries()))
         .collect();
     type Sign = fn(&SecondaryState) -> bool;
     let signs: [(&str, &str, Sign); 2] = [
@@ -46,7 +46,7 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, logs: &[Arc<Log>]) -> 
         MetricType::Histogram,
     )?;
     for log in logs {
-        log.replicas().witnesses(|all| {
+        log.peers().witnesses(|all| {
             all.iter().try_for_each(|(witness, counts)| {
                 let labels = [("log", log.name()), ("witness", witness)];
                 spread(family.encode_family(&labels)?, &counts.seconds)
@@ -60,7 +60,7 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, logs: &[Arc<Log>]) -> 
         MetricType::Counter,
     )?;
     for log in logs {
-        log.replicas().witnesses(|all| {
+        log.peers().witnesses(|all| {
             all.iter().try_for_each(|(witness, counts)| {
                 counts.failures.iter().try_for_each(|(reason, count)| {
                     let labels = [

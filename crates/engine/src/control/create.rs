@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use logconfig::{Difference, Finding, LogConfig, ShardName, ShardState};
+use logconfig::{Difference, Finding, LogConfig, LogName, ShardName, ShardState, Span};
 use tlog::Hash;
 
+use crate::clock::Clock;
 use crate::control::{Action, Applied, Caller, ChangeError, ChangeOutcome, barred, fits, prepare};
-use crate::engine::{Engine, SYSTEM};
+use crate::engine::{Engine, EngineError, EngineOptions, SYSTEM};
 use crate::ledger::{CommitError, now_ms};
 use crate::log::Log;
 use crate::orphans;
@@ -16,10 +17,48 @@ use order::state::Refusal;
 use store::record;
 use store::{Guard, Outcome, StoreError, Transaction};
 
+/// Time between two checkpoints of a new system log: its readers wait for proofs.
+const SYSTEM_INTERVAL: Span = Span::from_millis(10);
 /// Rows of an origin, each of a log that has another one, that are passed over.
 const GIVEN_UP: usize = 16;
 
 impl Engine {
+    /// Opens every log of the stores; creates the system log when it is not there.
+    pub async fn open(options: EngineOptions) -> Result<Arc<Self>, EngineError> {
+        Self::open_by(options, Clock::system()).await
+    }
+
+    /// [`Engine::open`], by this clock.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub(crate) async fn open_by(
+        options: EngineOptions,
+        clock: Clock,
+    ) -> Result<Arc<Self>, EngineError> {
+        let engine = Self::load(options, clock).await?;
+        if engine.log(SYSTEM).is_none() && engine.merge.writes {
+            let shard =
+                ShardName::try_from("1".to_owned()).map_err(|e| StoreError::Io(e.to_string()))?;
+            let mut config = LogConfig::new(LogName::system(), SYSTEM.to_owned(), shard);
+            config.merge.checkpoint_interval = SYSTEM_INTERVAL;
+            let caller = Caller {
+                actor: "server".to_owned(),
+                idempotency_key: None,
+                reason: None,
+            };
+            engine
+                .create(config, caller)
+                .await
+                .map_err(|e| EngineError::Create {
+                    log: SYSTEM.to_owned(),
+                    error: Box::new(e),
+                })?;
+        }
+        engine.run().await?;
+        Ok(engine)
+    }
+
     /// Creates a log: its first slot plans and opens the shards of the document. One that runs just this is unchanged; a name is
     /// used once, for good.
     pub(crate) async fn create_log(
@@ -240,7 +279,7 @@ impl Engine {
         }
         let names: Vec<ShardName> = config.shards.iter().map(|s| s.name.clone()).collect();
         let written = config.written();
-        let plan = prepare(&log.signing, &config, &written, &names).await?;
+        let plan = prepare(&log.running, &log.guard.keyring, &config, &written, &names).await?;
         let open = config.active().map(|s| s.name.to_string());
         let control = Control::Reconfigure {
             base: 0,

@@ -147,7 +147,7 @@ impl Log {
         }];
         applied.outcome = ChangeOutcome::Planned;
         if action == Action::Unfreeze
-            && let Some(life) = self.signing.life().await?
+            && let Some(life) = self.guard.life.known().await?
             && life.forced.is_some()
             // Older versions did not say whether a restore was forced.
             && life.entries != u64::MAX

@@ -593,8 +593,14 @@ impl Log {
                 return Ok(applied);
             }
             let fresh = unknown(&planned.plan, &state.shards);
-            let identities =
-                prepare(&self.signing, &planned.next, &planned.written, &fresh).await?;
+            let identities = prepare(
+                &self.running,
+                &self.guard.keyring,
+                &planned.next,
+                &planned.written,
+                &fresh,
+            )
+            .await?;
             let leaving = taken_out(&self.running.config(), &planned.next);
             self.ledger.note_leaving(&leaving, planned.base).await?;
             if let Request::OnProbation {

@@ -8,10 +8,11 @@ use tlog::{Hash, Signer};
 
 use crate::control::ChangeError;
 use crate::document;
+use crate::keyring::KeyRing;
 use crate::ledger::Ledger;
 use crate::objects::LogObjects;
 use crate::orphans;
-use crate::publish::signing::Signing;
+use crate::running::Running;
 use order::slot::ShardIdentity;
 use store::{Outcome, StoreError, Transaction};
 
@@ -41,14 +42,15 @@ async fn vacant(
 /// Makes the document and a sealed key for each new shard durable, before any slot names them. If the proposal loses, they are
 /// litter, not shards.
 pub(crate) async fn prepare(
-    signing: &Signing,
+    running: &Running,
+    keyring: &KeyRing,
     next: &LogConfig,
     written: &Written,
     plan: &[ShardName],
 ) -> Result<Vec<ShardIdentity>, ChangeError> {
-    let keys = &signing.ledger.keys;
+    let keys = &running.ledger.keys;
     let random = |e: getrandom::Error| StoreError::Io(format!("no randomness: {e}"));
-    let mut taken: HashSet<u64> = signing
+    let mut taken: HashSet<u64> = running
         .ledger
         .state()
         .shards
@@ -57,19 +59,19 @@ pub(crate) async fn prepare(
         .collect();
     let (digest, stored) = (Hash(written.digest), written.stored.clone());
     // Where it lists other frozen shards than the log has, nobody could put it together again.
-    document::check(&stored, &digest, &signing.ledger.state())
+    document::check(&stored, &digest, &running.ledger.state())
         .map_err(|e| ChangeError::Conflict(format!("the document does not fit the log: {e}")))?;
-    let mut puts = document::rows(keys, signing.ledger.store.value_limit(), &digest, stored);
+    let mut puts = document::rows(keys, running.ledger.store.value_limit(), &digest, stored);
     if !plan.is_empty() {
         // A key that is sealed with another one opens nowhere afterwards.
-        let own = signing.has_own_kek().await;
+        let own = keyring.has_own_kek().await;
         own.map_err(|reason| ChangeError::Halted {
             reason: reason.to_string(),
         })?;
     }
     let mut identities = Vec::with_capacity(plan.len());
     for name in plan {
-        vacant(&signing.ledger, &signing.objects, name).await?;
+        vacant(&running.ledger, &running.objects, name).await?;
         let mut seed = zeroize::Zeroizing::new([0; 32]);
         getrandom::fill(&mut *seed).map_err(random)?;
         let tree_id = loop {
@@ -81,7 +83,7 @@ pub(crate) async fn prepare(
         let origin = format!("{}/{name}", next.origin);
         let signer =
             Signer::from_seed(&origin, &seed).map_err(|e| ChangeError::Conflict(e.to_string()))?;
-        let sealed = signing
+        let sealed = keyring
             .kek
             .seal(&seed, &origin)
             .map_err(|e| ChangeError::Conflict(e.to_string()))?;
@@ -93,7 +95,7 @@ pub(crate) async fn prepare(
             vkey: signer.verifier().to_string(),
         });
     }
-    match signing
+    match running
         .ledger
         .store
         .transact(Transaction {

@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::Either;
 
 use crate::ingest::Ingest;
 use crate::ingest::answer::{AppendError, Appended};
@@ -88,7 +87,7 @@ impl Ingest {
         if let Some(refused) = self.ledger.frozen(&self.ledger.state()) {
             return Err(refused);
         }
-        if !self.signing.announced.load(Relaxed) {
+        if !self.life.is_announced() {
             // Another copy may have been restored as well, and be the one that goes on.
             return Err(AppendError::overloaded(
                 "the log was restored, and takes writes once its secondaries have taken it; see `logctl status`",
@@ -146,35 +145,6 @@ impl Ingest {
     > {
         AppendError::of_size(&entry)?;
         self.enqueue(Payload::Entry(entry), tenant, advice)
-    }
-
-    pub(crate) async fn submit_chunk(
-        self: &Arc<Self>,
-        chunk: Chunk,
-        tenant: TenantId,
-        advice: &Advice,
-    ) -> Result<
-        Ticket<impl Future<Output = Result<Appended, AppendError>> + Send + 'static + use<>>,
-        AppendError,
-    > {
-        if chunk.entries == 0 || chunk.bytes.is_empty() {
-            return Err(AppendError::Empty);
-        }
-        if chunk.bytes.len() > Chunk::MAX_BYTES {
-            return Err(AppendError::TooLarge);
-        }
-        let ticket = match chunk.upload {
-            Some(part) => {
-                let ticket = self.submit_part(part, chunk, tenant, advice).await?;
-                (ticket.granted, Either::Left(ticket.answer))
-            }
-            None => {
-                let ticket = self.enqueue_chunk(chunk, None, tenant, advice).await?;
-                (ticket.granted, Either::Right(ticket.answer))
-            }
-        };
-        let (granted, answer) = ticket;
-        Ok(Ticket { granted, answer })
     }
 
     /// Queues a chunk, as soon as there is room; a part of an upload with its place and the first slot that may have it.

@@ -14,11 +14,11 @@ use std::sync::Arc;
 use crate::formats::Formats;
 use crate::health::Health;
 use crate::ledger::Ledger;
+use crate::life::LogLife;
 use crate::progress::Progress;
-use crate::promise::Promiser;
-use crate::publish::signing::Signing;
 use crate::running::Running;
-use crate::uploads::Uploads;
+use crate::shard::Shards;
+use answer::Appended;
 use batcher::Batcher;
 
 pub(crate) struct Ingest {
@@ -26,10 +26,9 @@ pub(crate) struct Ingest {
     pub(crate) health: Arc<Health>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) running: Arc<Running>,
-    pub(crate) signing: Arc<Signing>,
+    pub(crate) shards: Arc<Shards>,
+    pub(crate) life: Arc<LogLife>,
     pub(crate) batcher: Arc<Batcher>,
-    pub(crate) promiser: Promiser,
-    pub(crate) uploads: Uploads,
     /// Bytes of entries that may wait for publication.
     pub(crate) max_pending: usize,
     /// What the servers on the stores understand.
@@ -37,18 +36,35 @@ pub(crate) struct Ingest {
 }
 
 impl Ingest {
-    pub(crate) fn new(signing: &Arc<Signing>, max_pending: usize, formats: Arc<Formats>) -> Self {
+    pub(crate) fn new(
+        running: &Arc<Running>,
+        health: Arc<Health>,
+        shards: Arc<Shards>,
+        life: Arc<LogLife>,
+        batcher: Arc<Batcher>,
+        (max_pending, formats): (usize, Arc<Formats>),
+    ) -> Self {
         Self {
-            ledger: Arc::clone(&signing.ledger),
-            health: Arc::clone(&signing.health),
-            progress: Arc::clone(&signing.progress),
-            running: Arc::clone(&signing.running),
-            signing: Arc::clone(signing),
-            batcher: Arc::clone(&signing.batcher),
-            promiser: Promiser::default(),
-            uploads: Uploads::default(),
+            ledger: Arc::clone(&running.ledger),
+            health,
+            progress: Arc::clone(&running.progress),
+            running: Arc::clone(running),
+            shards,
+            life,
+            batcher,
             max_pending,
             formats,
         }
+    }
+
+    /// The place of an entry that is ordered.
+    pub(crate) fn appended(&self, index: u64) -> Option<Appended> {
+        let state = self.ledger.state();
+        let shard = state.shard_at(index)?;
+        Some(Appended {
+            index,
+            shard: Arc::clone(&self.shards.get(&state, &shard.identity.name)?.name),
+            leaf_index: index - shard.start()?,
+        })
     }
 }

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::heart::replicas;
 use crate::ledger::Ledger;
-use crate::publish::signing::Signing;
+use crate::publish::sign_guard::SignGuard;
 use order::propose::may_be_ordered;
 use order::slot::{Announcement, BatchRef, Promised, Work};
 use order::state::View;
@@ -158,61 +158,59 @@ impl Ledger {
     }
 }
 
-impl Signing {
-    /// Goes on with each node that is leaving, as far as it gets.
-    async fn release_nodes(&self) -> Result<(), StoreError> {
-        let prefix = self.ledger.keys.all_leaving();
-        let rows = self.ledger.store.scan(&prefix, &prefix, PAGE).await?;
-        // A courtesy, and no reason to let one go: those that live are not refused what they have just written.
-        let servers = replicas(&*self.ledger.store, Some(&self.ledger.name)).await?;
-        let generations = servers.iter().map(|server| server.generation.unwrap_or(0));
-        let run = generations.min().unwrap_or(u64::MAX);
-        for (key, row) in rows {
-            let corrupt = |e| StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`"));
-            let (base, mut step) = decode(&row).map_err(corrupt)?;
-            if base >= self.ledger.state().generation.min(run) {
-                continue;
+/// Goes on with each node that is leaving, as far as it gets.
+async fn release_nodes(guard: &SignGuard) -> Result<(), StoreError> {
+    let prefix = guard.ledger.keys.all_leaving();
+    let rows = guard.ledger.store.scan(&prefix, &prefix, PAGE).await?;
+    // A courtesy, and no reason to let one go: those that live are not refused what they have just written.
+    let servers = replicas(&*guard.ledger.store, Some(&guard.ledger.name)).await?;
+    let generations = servers.iter().map(|server| server.generation.unwrap_or(0));
+    let run = generations.min().unwrap_or(u64::MAX);
+    for (key, row) in rows {
+        let corrupt = |e| StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`"));
+        let (base, mut step) = decode(&row).map_err(corrupt)?;
+        if base >= guard.ledger.state().generation.min(run) {
+            continue;
+        }
+        while step != Step::Over {
+            let next = next_step(guard, base, step).await?;
+            if next == step {
+                break;
             }
-            while step != Step::Over {
-                let next = self.step(base, step).await?;
-                if next == step {
-                    break;
-                }
-                step = next;
-                if !self.ledger.write_step(&key, base, step).await? {
-                    break; // It was taken out again, or another process has let it go.
-                }
+            step = next;
+            if !guard.ledger.write_step(&key, base, step).await? {
+                break; // It was taken out again, or another process has let it go.
             }
         }
-        let updating = self.running.updating.lock().await;
-        self.running.update_leaving(&updating).await
     }
+    let updating = guard.running.updating.lock().await;
+    guard.running.update_leaving(&updating).await
+}
 
-    /// The next step, or the same where it is too early.
-    async fn step(&self, base: u64, step: Step) -> Result<Step, StoreError> {
-        Ok(match step {
-            Step::Noted => {
-                self.ledger.close_storage(base + 1).await?;
-                self.ledger.refresh().await?;
-                let slots = self.ledger.state().len;
-                Step::Closed { slots }
+/// The next step, or the same where it is too early.
+async fn next_step(guard: &SignGuard, base: u64, step: Step) -> Result<Step, StoreError> {
+    Ok(match step {
+        Step::Noted => {
+            guard.ledger.close_storage(base + 1).await?;
+            guard.ledger.refresh().await?;
+            let slots = guard.ledger.state().len;
+            Step::Closed { slots }
+        }
+        Step::Closed { slots } => {
+            if guard.running.merge.writes {
+                // Authors that are gone order nothing, and nobody else may write for a long time.
+                guard.passed().await;
+                guard.ledger.help().await?;
             }
-            Step::Closed { slots } => {
-                if self.running.merge.writes {
-                    // Authors that are gone order nothing, and nobody else may write for a long time.
-                    self.marked().await;
-                    self.ledger.help().await?;
-                }
-                if self.ledger.needs_nodes(slots).await? {
-                    return Ok(step);
-                }
-                let end = self.ledger.state().size;
-                Step::Ordered { end }
+            if guard.ledger.needs_nodes(slots).await? {
+                return Ok(step);
             }
-            Step::Ordered { end } if self.shards.published(&self.ledger.state()) < end => step,
-            Step::Ordered { .. } | Step::Over => Step::Over,
-        })
-    }
+            let end = guard.ledger.state().size;
+            Step::Ordered { end }
+        }
+        Step::Ordered { end } if guard.shards.published(&guard.ledger.state()) < end => step,
+        Step::Ordered { .. } | Step::Over => Step::Over,
+    })
 }
 
 /// A row behind its number. One that is only noted has nothing there.
@@ -248,13 +246,13 @@ fn waits(view: &View, bag: bool, key: &str, row: &[u8], slots: u64) -> bool {
 }
 
 /// Lets leaving nodes go once they are not needed, as long as the log lives.
-pub(crate) async fn release(signing: Arc<Signing>) {
+pub(crate) async fn release(guard: Arc<SignGuard>) {
     loop {
         tokio::select! {
-            _ = signing.health.halt.halted() => return,
+            _ = guard.health.halt.halted() => return,
             () = tokio::time::sleep(LOOK) => {}
         }
-        if signing
+        if guard
             .objects
             .nodes
             .states()
@@ -263,8 +261,8 @@ pub(crate) async fn release(signing: Arc<Signing>) {
         {
             continue;
         }
-        if let Err(e) = signing.release_nodes().await {
-            tracing::debug!(log = signing.ledger.name, error = %e, "cannot look whether storage nodes are still needed");
+        if let Err(e) = release_nodes(&guard).await {
+            tracing::debug!(log = guard.ledger.name, error = %e, "cannot look whether storage nodes are still needed");
         }
     }
 }

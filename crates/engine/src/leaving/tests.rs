@@ -103,7 +103,7 @@ async fn a_node_is_needed_by_a_server_that_was_stopped() {
         }
         // No slot is decided meanwhile: a log in which nobody writes lets a node go, too.
         while leaving() > 0 {
-            log.signing.release_nodes().await.unwrap();
+            release_nodes(&log.guard).await.unwrap();
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         faults.clear();
@@ -216,7 +216,7 @@ async fn what_an_author_left_in_the_bag_keeps_no_node() {
         let leaving = || rig.with(&keys.leaving("b"));
         let gone = async {
             while leaving() > 0 {
-                log.signing.release_nodes().await.unwrap();
+                release_nodes(&log.guard).await.unwrap();
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -224,7 +224,7 @@ async fn what_an_author_left_in_the_bag_keeps_no_node() {
         assert!(gone.is_ok(), "{left:?}: it stays for ever");
         let size = log.ledger.state().size;
         assert_eq!(size, u64::from(left == Left::Live), "{left:?}");
-        let published = log.signing.shards.published(&log.ledger.state());
+        let published = log.shards.published(&log.ledger.state());
         assert_eq!((published, log.health.halt.reason()), (size, None));
         engine.shutdown().await;
     }

@@ -6,6 +6,7 @@
 //! What must never happen: a wrong answer. `Ordered` is given only for a token found in the slots; `Rejected` only
 //! when no earlier write of this committer can still land: proposals hold for one slot number, announcements end at a freeze.
 
+pub(crate) mod locations;
 pub(crate) mod queue;
 pub(crate) mod snapshot;
 #[cfg(test)]

@@ -23,7 +23,7 @@ use crate::ingest::batcher::Batcher;
 use crate::ingest::in_flight::Kept;
 use crate::ledger::{Ledger, now_ms};
 use crate::promise::releaser::KEEP_PLACES;
-use crate::publish::signing::Signing;
+use crate::publish::sign_guard::SignGuard;
 use crate::running::Running;
 use crate::shard::SignError;
 use order::batch;
@@ -134,8 +134,9 @@ struct Asks {
 }
 
 /// Group commit in front of the durable queue.
-#[derive(Default)]
 pub(crate) struct Promiser {
+    pub(crate) ingest: Arc<Ingest>,
+    guard: Arc<SignGuard>,
     asks: Mutex<Asks>,
     wake: Notify,
     /// Wakes the releaser after a put into the queue.
@@ -147,15 +148,15 @@ pub(crate) struct Promiser {
 
 /// What admission counts as accepted: given back when it is dropped, unless it is kept until the entry is ordered.
 struct Counted {
-    ingest: Arc<Ingest>,
+    promiser: Arc<Promiser>,
     due: Option<Due>,
     cost: u64,
 }
 
 impl Counted {
-    fn new(ingest: &Arc<Ingest>, due: Option<Due>, cost: u64) -> Self {
+    fn new(promiser: &Arc<Promiser>, due: Option<Due>, cost: u64) -> Self {
         Self {
-            ingest: Arc::clone(ingest),
+            promiser: Arc::clone(promiser),
             due,
             cost,
         }
@@ -163,7 +164,7 @@ impl Counted {
 
     fn keep(mut self, token: Token, promise: Kept) {
         if let Some(due) = self.due.take() {
-            let mut counted = self.ingest.promiser.counted();
+            let mut counted = self.promiser.counted();
             let kept = counted.entry(token).or_insert(Kept {
                 entries: 0,
                 bytes: 0,
@@ -180,7 +181,7 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         if let Some(due) = &self.due {
-            self.ingest.batcher.settled(due, self.cost);
+            self.promiser.ingest.batcher.settled(due, self.cost);
         }
     }
 }
@@ -195,6 +196,18 @@ struct Batch {
 }
 
 impl Promiser {
+    pub(crate) fn new(ingest: Arc<Ingest>, guard: Arc<SignGuard>) -> Self {
+        Self {
+            ingest,
+            guard,
+            asks: Mutex::default(),
+            wake: Notify::default(),
+            queued: Notify::default(),
+            held: AtomicU64::default(),
+            counted: Mutex::default(),
+        }
+    }
+
     fn asks(&self) -> std::sync::MutexGuard<'_, Asks> {
         // No code that can panic runs under this lock.
         self.asks.lock().unwrap_or_else(PoisonError::into_inner)
@@ -311,12 +324,12 @@ impl Promiser {
     }
 
     /// Makes durable what comes, until closed and empty.
-    pub(crate) async fn run(&self, ingest: &Ingest) {
+    pub(crate) async fn run(&self) {
         loop {
-            let limit = ingest.ledger.store.value_limit();
+            let limit = self.ingest.ledger.store.value_limit();
             let batches = {
                 let mut asks = self.asks();
-                let batches = take(&mut asks, limit, &ingest.ledger);
+                let batches = take(&mut asks, limit, &self.ingest.ledger);
                 if batches.is_empty() && asks.closed {
                     return;
                 }
@@ -325,7 +338,7 @@ impl Promiser {
             if batches.is_empty() {
                 self.wake.notified().await;
             } else {
-                flush(ingest, batches).await;
+                flush(self, batches).await;
                 self.queued.notify_one();
             }
         }
@@ -388,11 +401,11 @@ fn take(asks: &mut Asks, limit: usize, ledger: &Ledger) -> Vec<Batch> {
 }
 
 /// Makes batches durable in one transaction, and answers their writers.
-async fn flush(ingest: &Ingest, mut batches: Vec<Batch>) {
-    let result = put(&ingest.running, &mut batches).await;
+async fn flush(promiser: &Promiser, mut batches: Vec<Batch>) {
+    let result = put(&promiser.ingest.running, &mut batches).await;
     if result.is_ok() {
         let bytes = batches.iter().map(|b| b.promised.bytes).sum();
-        ingest.promiser.held.fetch_add(bytes, Relaxed);
+        promiser.held.fetch_add(bytes, Relaxed);
     }
     for batch in batches {
         for (entry, reply) in (0..).zip(batch.replies) {
@@ -502,22 +515,23 @@ async fn is_somewhere(ledger: &Ledger, promised: &Promised) -> Result<bool, Stor
     Ok(false)
 }
 
-impl Ingest {
+impl Promiser {
     pub(crate) async fn promise(
         self: &Arc<Self>,
         entry: Bytes,
         tenant: TenantId,
         advice: &Advice,
     ) -> Result<Promise, AppendError> {
+        let ingest = &self.ingest;
         AppendError::of_size(&entry)?;
-        self.takes_writes()?;
-        self.knows_places()?;
+        ingest.takes_writes()?;
+        ingest.knows_places()?;
         if advice.shard.is_some() {
             return Err(AppendError::Unpromisable {
                 reason: "which shard will be the active one cannot be promised",
             });
         }
-        let policy = self.running.policy.load_full();
+        let policy = ingest.running.policy.load_full();
         let grant = policy.grant(tenant, advice);
         let granted = policy.granted(grant);
         let owner = policy.tenants().get(tenant.index());
@@ -528,29 +542,31 @@ impl Ingest {
             });
         };
         // Before anything is written: without the key there is no receipt.
-        let state = self.ledger.state();
+        let state = ingest.ledger.state();
         let shard = state
             .active()
-            .and_then(|active| self.signing.shards.get(&state, &active.identity.name))
+            .and_then(|active| ingest.shards.get(&state, &active.identity.name))
             .ok_or(AppendError::Unknown)?;
-        let receipts = self.signing.receipts(&shard).await.map_err(|e| {
+        let receipts = self.guard.receipts(&shard).await.map_err(|e| {
             if let SignError::Halted(reason) = e {
                 return AppendError::Halted { reason };
             }
-            tracing::error!(error = %e, log = self.ledger.name, "cannot sign receipts");
+            tracing::error!(error = %e, log = ingest.ledger.name, "cannot sign receipts");
             AppendError::overloaded("this server cannot sign a receipt; see its log")
         })?;
         let leaf_hash = leaf_hash(&entry);
         let delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         let group = (Arc::clone(&granted.tier), owner, delay);
         let bytes = entry.len() as u64;
-        let free = self.promiser.free();
-        let due = self.batcher.promise(&policy, tenant, grant, bytes, free)?;
+        let free = self.free();
+        let due = ingest
+            .batcher
+            .promise(&policy, tenant, grant, bytes, free)?;
         let counted = Counted::new(self, due, cost(1, bytes));
         // A receipt names a time: not one by a clock that is wrong.
-        let arrived = self.health.clock.sound();
+        let arrived = ingest.health.clock.sound();
         let arrived = arrived.map_err(|fault| AppendError::overloaded(&fault.to_string()))?;
-        let answer = self.promiser.ask(group, entry, arrived)?;
+        let answer = self.ask(group, entry, arrived)?;
         let (id, deadline_ms) = answer.await.unwrap_or(Err(AppendError::Unknown))?;
         let kept = Kept {
             tier: Arc::clone(&granted.tier),
@@ -568,7 +584,7 @@ impl Ingest {
             promise: id.to_string(),
         };
         let receipt = receipts.sign(&receipt).map_err(|e| {
-            tracing::error!(error = %e, log = self.ledger.name, "cannot sign a receipt");
+            tracing::error!(error = %e, log = ingest.ledger.name, "cannot sign a receipt");
             AppendError::Unknown
         })?;
         Ok(Promise {
@@ -579,29 +595,27 @@ impl Ingest {
             receipt,
         })
     }
-}
 
-impl Signing {
     pub(crate) async fn placement(
         &self,
         promise: PromiseId,
     ) -> Result<Option<Placement>, StoreError> {
-        let PromiseId { token, entry } = promise;
+        let (ingest, PromiseId { token, entry }) = (&self.ingest, promise);
         if !token.is_kept() {
             return Ok(None);
         }
-        let row = match self.ledger.placed(Location::Promise, token).await? {
+        let row = match ingest.ledger.placed(Location::Promise, token).await? {
             Some(row) => row,
             None => {
                 // Its batch goes when it is published, and then the row is there.
-                let batch = self.ledger.keys.batch(token);
-                if self.ledger.store.get(&batch).await?.is_some() {
+                let batch = ingest.ledger.keys.batch(token);
+                if ingest.ledger.store.get(&batch).await?.is_some() {
                     return Ok(Some(Placement::Queued));
                 }
-                match self.ledger.placed(Location::Promise, token).await? {
+                match ingest.ledger.placed(Location::Promise, token).await? {
                     Some(row) => row,
                     None => {
-                        let large = self.objects.nodes.get(&batch).await?.is_some();
+                        let large = ingest.running.objects.nodes.get(&batch).await?.is_some();
                         return Ok(large.then_some(Placement::Queued));
                     }
                 }
@@ -612,11 +626,11 @@ impl Signing {
         }
         let index = row.index + u64::from(entry);
         // Another replica may have ordered it a moment ago.
-        if index >= self.ledger.state().size {
-            self.ledger.refresh().await?;
+        if index >= ingest.ledger.state().size {
+            ingest.ledger.refresh().await?;
         }
-        let at = self.appended(index);
-        let published = self.shards.published(&self.ledger.state()) > index;
+        let at = ingest.appended(index);
+        let published = ingest.shards.published(&ingest.ledger.state()) > index;
         Ok(at.map(|at| Placement::Ordered {
             at,
             published,

@@ -13,9 +13,9 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
-use crate::ingest::Ingest;
 use crate::ingest::batcher::Batcher;
 use crate::ledger::Ledger;
+use crate::promise::Promiser;
 use order::keys::{CLOCK, trailing_number};
 use order::litter;
 use order::litter::Mark;
@@ -82,9 +82,10 @@ impl Turns {
 }
 
 /// Runs until the log ends.
-pub(crate) async fn run(ingest: Arc<Ingest>) {
+pub(crate) async fn run(promiser: Arc<Promiser>) {
+    let ingest = &promiser.ingest;
     let prefix = ingest.ledger.keys.queue();
-    if let Err(e) = ingest.promiser.adopt(&ingest.ledger, &ingest.batcher).await {
+    if let Err(e) = promiser.adopt(&ingest.ledger, &ingest.batcher).await {
         tracing::warn!(error = %e, log = ingest.ledger.name, "cannot count what was promised before");
     }
     let (mut cursor, mut swept) = (ingest.ledger.keys.all_placed(), tokio::time::Instant::now());
@@ -92,16 +93,14 @@ pub(crate) async fn run(ingest: Arc<Ingest>) {
     loop {
         // Asked for before the rows are read, so that nothing is missed.
         let changed = ingest.ledger.store.changed(&prefix, LOOK);
-        if let Err(e) = pass(&ingest, &mut turns, turn.take()).await {
+        if let Err(e) = pass(&promiser, &mut turns, turn.take()).await {
             ingest.progress.metrics.failure("release", &e);
             tracing::warn!(error = %e, log = ingest.ledger.name, "cannot release promised work; trying again");
             tokio::time::sleep(LOOK).await;
         }
         if swept.elapsed() > SWEEP {
             match ingest.ledger.waiting().await {
-                Ok(waiting) => ingest
-                    .promiser
-                    .holds(waiting.values().map(|w| w.bytes).sum()),
+                Ok(waiting) => promiser.holds(waiting.values().map(|w| w.bytes).sum()),
                 Err(e) => {
                     tracing::warn!(error = %e, log = ingest.ledger.name, "cannot count promised work");
                 }
@@ -120,7 +119,7 @@ pub(crate) async fn run(ingest: Arc<Ingest>) {
                 // The queue takes no more.
                 None => tokio::time::sleep(PAUSE).await,
             },
-            () = ingest.promiser.queued.notified() => {}
+            () = promiser.queued.notified() => {}
             () = ingest.ledger.promised.notified() => {}
             () = changed => tokio::time::sleep(PAUSE).await,
             _ = ingest.health.halt.halted() => return,
@@ -129,7 +128,12 @@ pub(crate) async fn run(ingest: Arc<Ingest>) {
 }
 
 /// One look at bag and queue, when it is this tier's `turn`, or to ask for turns.
-async fn pass(ingest: &Ingest, turns: &mut Turns, turn: Option<String>) -> Result<(), StoreError> {
+async fn pass(
+    promiser: &Promiser,
+    turns: &mut Turns,
+    turn: Option<String>,
+) -> Result<(), StoreError> {
+    let ingest = &promiser.ingest;
     let order = &ingest.ledger;
     let bag = order.announced().await?;
     for (key, promised) in &bag.dead {
@@ -157,10 +161,7 @@ async fn pass(ingest: &Ingest, turns: &mut Turns, turn: Option<String>) -> Resul
             }
         }
     }
-    ingest
-        .promiser
-        .settle(&ingest.ledger, &ingest.batcher)
-        .await
+    promiser.settle(&ingest.ledger, &ingest.batcher).await
 }
 
 /// Moves the first rows of a tier into the bag; answers what is there now.

@@ -285,7 +285,7 @@ async fn promises_are_measured_and_a_missed_one_is_counted() {
         assert!(ordered <= 2 && published <= 2 && missed <= 1);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert!(log.ingest.promiser.counted().is_empty());
+    assert!(log.promiser.counted().is_empty());
     engine.shutdown().await;
 }
 

@@ -8,23 +8,23 @@ use std::time::Duration;
 use crate::objects::LogObjects;
 use crate::position;
 use crate::program::Program;
-use crate::publish::mark::judge::{Found, Known, Whence, judge};
-use crate::publish::mark::{Looked, classify};
-use crate::publish::signing::Signing;
+use crate::publish::publication::Publication;
+use crate::publish::sign_guard::judge::{Found, Known, Whence, judge};
+use crate::publish::sign_guard::{Looked, classify};
 use crate::shard::{Published, Shard, SignError, Signed};
 use store::StoreError;
 
 /// Pause between two looks, so that a busy neighbour costs a bounded share.
 const LOOK: Duration = Duration::from_millis(10);
 
-impl Signing {
+impl Publication {
     /// Takes over a position that another process published, with the checkpoint that it signed. Where that is not there yet,
     /// the position stays what it was here. One that contradicts the row halts the log.
     pub(crate) async fn adopt(&self, shard: &Shard, row: &Published) -> Result<(), SignError> {
         if shard.published() >= row.size && shard.signed().is_some() {
             return Ok(());
         }
-        if let Some(looked) = self.look(shard).await? {
+        if let Some(looked) = self.guard.look(shard).await? {
             looked.take_over(shard, row);
         }
         Ok(())
@@ -87,7 +87,8 @@ impl Signing {
             published: row.map(|row| (row.size, row.root)),
             ..Known::default()
         };
-        self.heed(judge(&shard.name, &Whence::Process, &found, &known))?;
+        self.guard
+            .heed(judge(&shard.name, &Whence::Process, &found, &known))?;
         Ok(())
     }
 
@@ -136,32 +137,32 @@ impl LogObjects {
 }
 
 /// Follows what other processes integrate and publish, where this one does not.
-pub(crate) async fn follow(signing: Arc<Signing>) {
-    let prefix = signing.ledger.keys.all_published();
+pub(crate) async fn follow(shared: Arc<Publication>) {
+    let prefix = shared.ledger.keys.all_published();
     loop {
         tokio::select! {
-            () = signing.ledger.store.changed(&prefix, Duration::from_secs(1)) => {}
-            _ = signing.health.halt.halted() => return,
+            () = shared.ledger.store.changed(&prefix, Duration::from_secs(1)) => {}
+            _ = shared.health.halt.halted() => return,
         }
-        if let Err(e) = look(&signing).await {
-            tracing::warn!(log = signing.ledger.name, error = %e, "cannot read what is published");
+        if let Err(e) = look(&shared).await {
+            tracing::warn!(log = shared.ledger.name, error = %e, "cannot read what is published");
         }
         tokio::time::sleep(LOOK).await;
     }
 }
 
-async fn look(signing: &Signing) -> Result<(), SignError> {
+async fn look(shared: &Publication) -> Result<(), SignError> {
     let (store, keys, state) = (
-        &*signing.ledger.store,
-        &signing.ledger.keys,
-        signing.ledger.state(),
+        &*shared.ledger.store,
+        &shared.ledger.keys,
+        shared.ledger.state(),
     );
-    let own = signing.running.merge.programs;
-    for at in state.shards.iter().skip(signing.shards.whole()) {
+    let own = shared.running.merge.programs;
+    for at in state.shards.iter().skip(shared.shards.whole()) {
         let (Some(start), Some(length)) = (at.start(), state.length(at)) else {
             continue;
         };
-        let Some(shard) = signing.shards.get(&state, &at.identity.name) else {
+        let Some(shard) = shared.shards.get(&state, &at.identity.name) else {
             continue;
         };
         // Taken before the row is read: a row that is read later covers it.
@@ -175,20 +176,20 @@ async fn look(signing: &Signing) -> Result<(), SignError> {
             && let Some(row) = position::integrated(store, keys, &shard.name).await?
         {
             let reached = start + row.size;
-            signing
+            shared
                 .progress
                 .metrics
                 .integrated
-                .set(reached.max(signing.progress.metrics.integrated.get()));
+                .set(reached.max(shared.progress.metrics.integrated.get()));
         }
         let row = position::published(store, keys, &shard.name).await?;
-        signing.recall(&shard, known.as_deref(), row.as_ref())?;
+        shared.recall(&shard, known.as_deref(), row.as_ref())?;
         if let Some(row) = row
             && (known.is_none() || row.size > shard.published())
         {
-            signing.adopt(&shard, &row).await?;
+            shared.adopt(&shard, &row).await?;
         }
     }
-    signing.tell_published();
+    shared.tell_published();
     Ok(())
 }

@@ -4,13 +4,13 @@ use store::StoreError;
 
 use super::{PublishError, Publisher};
 use crate::position;
-use crate::publish::signing::Signing;
+use crate::publish::publication::Publication;
 use crate::running::eras::Membership;
 
 /// Generations that the base may be behind while nothing changes the secondaries.
 const FAR: u64 = 64;
 
-impl Signing {
+impl Publication {
     /// Hands over the changes of the secondaries up to a generation, whether or not the old ones have taken them.
     ///
     /// # Errors
@@ -18,7 +18,7 @@ impl Signing {
     /// always.
     pub(crate) async fn hand_over_by_force(&self, generation: u64) -> Result<(), StoreError> {
         let state = self.ledger.state();
-        if let Some(why) = self.unannounced(&state).await? {
+        if let Some(why) = self.guard.life.unannounced(&state).await? {
             return Err(StoreError::Io(format!(
                 "{why}: restore it again, with --force where those secondaries are lost"
             )));
@@ -45,40 +45,40 @@ impl Signing {
 impl Publisher {
     /// Hands a change of the secondaries or of the quorum over, as soon as it may be: see [`crate::running::eras`].
     pub(super) async fn hand_over(&self) -> Result<(), PublishError> {
-        let signing = &self.signing;
-        let eras = signing.running.eras.load_full();
+        let shared = &self.shared;
+        let eras = shared.running.eras.load_full();
         let Some(first) = eras.members().first() else {
             return Ok(());
         };
         // An older version wrote no base down: what was published is under the first.
         if eras.base() == 0 {
-            signing.running.hand_over(first.generation).await?;
+            shared.running.hand_over(first.generation).await?;
         }
         if !eras.joint() {
             // Nothing changes by it, but that the next start looks less far back.
             if eras.newest() >= eras.base() + FAR {
-                signing.running.hand_over(eras.newest()).await?;
+                shared.running.hand_over(eras.newest()).await?;
             }
             return Ok(());
         }
-        signing.running.update_base().await?;
-        let (eras, state) = (signing.running.eras.load_full(), signing.ledger.state());
+        shared.running.update_base().await?;
+        let (eras, state) = (shared.running.eras.load_full(), shared.ledger.state());
         let [base, later @ ..] = eras.members() else {
             return Ok(());
         };
         for next in later.iter().rev() {
             if self.told(base, next.generation).await?
-                && signing
+                && shared
                     .running
                     .holds(next, next.quorum as usize, next.start, &state)
                     .await?
             {
                 tracing::info!(
-                    log = signing.ledger.name,
+                    log = shared.ledger.name,
                     generation = next.generation,
                     "the change of the secondaries is handed over"
                 );
-                return Ok(signing.running.hand_over(next.generation).await?);
+                return Ok(shared.running.hand_over(next.generation).await?);
             }
         }
         Ok(())
@@ -86,7 +86,7 @@ impl Publisher {
 
     /// Whether enough of a membership, a quorum where all are ours, hold a manifest that names this generation, or a later one.
     async fn told(&self, of: &Membership, generation: u64) -> Result<bool, StoreError> {
-        let (store, keys) = (&*self.signing.ledger.store, &self.signing.ledger.keys);
+        let (store, keys) = (&*self.shared.ledger.store, &self.shared.ledger.keys);
         let (mut told, mut foreign) = (0, 0);
         for secondary in &of.secondaries {
             let name = secondary.name.as_str();

@@ -7,12 +7,12 @@
 pub(crate) mod follow;
 mod hand_over;
 pub(crate) mod lost;
-pub(crate) mod mark;
+pub(crate) mod publication;
 pub(crate) mod quorum;
 mod reach;
-mod seal;
+pub(crate) mod seal;
 mod sign;
-pub(crate) mod signing;
+pub(crate) mod sign_guard;
 pub(crate) mod witness;
 
 use std::collections::VecDeque;
@@ -28,7 +28,7 @@ use crate::ledger::now_ms;
 use crate::pending::Step;
 use crate::position;
 use crate::program::{Done, Program, Trouble};
-use crate::publish::signing::Signing;
+use crate::publish::publication::Publication;
 use crate::shard::{Published, Shard, SignError};
 use order::state::{Phase, State};
 use store::{Objects as _, StoreError};
@@ -69,7 +69,7 @@ impl From<SignError> for PublishError {
 
 /// The publisher of one log.
 pub(crate) struct Publisher {
-    pub signing: Arc<Signing>,
+    pub shared: Arc<Publication>,
     /// Set when the log shuts down: publish what can be, then end.
     pub closing: watch::Receiver<bool>,
     /// The order's slots, to know what a published size covers.
@@ -97,8 +97,8 @@ struct Look {
 impl Publisher {
     /// Runs until the log ends. Answers what it did.
     pub(crate) async fn run(mut self) -> Done {
-        let signing = Arc::clone(&self.signing);
-        let mut moved = signing.progress.merged.subscribe();
+        let shared = Arc::clone(&self.shared);
+        let mut moved = shared.progress.merged.subscribe();
         let mut done = Done::default();
         // When a checkpoint was last signed, since when the quorum is lacking or the publication fails, the pause after that.
         let mut last = Instant::now();
@@ -122,24 +122,24 @@ impl Publisher {
                         last = Instant::now();
                         waiting = None;
                         done.add(look.done.entries, look.done.positions);
-                        signing
+                        shared
                             .progress
                             .metrics
                             .publications
                             .add(look.done.positions);
                         let took = began.elapsed().as_secs_f64();
-                        signing.progress.metrics.publish_seconds.observe(took);
+                        shared.progress.metrics.publish_seconds.observe(took);
                     }
                     waiting = look.lacking.as_ref().and(waiting.or(Some(began)));
                     let long = waiting.is_some_and(|since| since.elapsed() >= PATIENCE);
                     let said = long || closed.is_some();
                     let trouble = look.lacking.filter(|_| said).map(Trouble::waits);
-                    signing.health.set_trouble(Program::Publish, trouble);
+                    shared.health.set_trouble(Program::Publish, trouble);
                 }
-                Err(PublishError::Halt(why)) => signing.health.halt.halt(why),
+                Err(PublishError::Halt(why)) => shared.health.halt.halt(why),
                 Err(e) => {
-                    tracing::warn!(log = signing.ledger.name, error = %e, "publication waits");
-                    signing
+                    tracing::warn!(log = shared.ledger.name, error = %e, "publication waits");
+                    shared
                         .health
                         .set_trouble(Program::Publish, Some(trouble(e)));
                     pause = if waiting.is_some() {
@@ -150,7 +150,7 @@ impl Publisher {
                     waiting = waiting.or(Some(began));
                 }
             }
-            if signing.health.halt.is_halted() {
+            if shared.health.halt.is_halted() {
                 return done;
             }
             let given_up = |at: Instant| !failing || at.elapsed() >= LAST_WAIT;
@@ -158,13 +158,13 @@ impl Publisher {
                 // What is ordered is durable; the next start publishes it.
                 return done;
             }
-            let idle = signing.running.config().merge.idle_republish.duration();
+            let idle = shared.running.config().merge.idle_republish.duration();
             let due = match waiting {
                 Some(_) => Instant::now() + if closed.is_some() { PAUSE.0 } else { pause },
                 None => last + idle,
             };
             let quiet = tokio::select! {
-                _ = signing.health.halt.halted() => return done,
+                _ = shared.health.halt.halted() => return done,
                 _ = moved.changed() => false,
                 () = elsewhere => { tokio::time::sleep(LOOK).await; false }
                 _ = self.closing.changed(), if closed.is_none() => false,
@@ -179,20 +179,20 @@ impl Publisher {
 
     /// Resolves when another process may have written what this one looks at; never, where all of it happens here.
     fn elsewhere(&self) -> BoxFuture<'static, ()> {
-        let signing = &self.signing;
-        let keys = &signing.ledger.keys;
+        let shared = &self.shared;
+        let keys = &shared.ledger.keys;
         let mut prefixes = Vec::new();
-        if !signing.running.merge.programs.has(Program::Integrate) {
+        if !shared.running.merge.programs.has(Program::Integrate) {
             prefixes.push(keys.all_integrated());
         }
-        if !signing.running.merge.programs.has(Program::Replicate) {
+        if !shared.running.merge.programs.has(Program::Replicate) {
             prefixes.push(keys.all_verified());
             prefixes.push(keys.all_manifests());
         }
         if prefixes.is_empty() {
             return Box::pin(std::future::pending());
         }
-        let store = Arc::clone(&signing.ledger.store);
+        let store = Arc::clone(&shared.ledger.store);
         let asked = prefixes.into_iter().map(move |prefix| {
             let store = Arc::clone(&store);
             let changed = async move { store.changed(&prefix, Duration::from_secs(1)).await };
@@ -204,13 +204,13 @@ impl Publisher {
 
     /// Publishes what can be.
     async fn publish(&mut self) -> Result<Look, PublishError> {
-        let signing = Arc::clone(&self.signing);
+        let shared = Arc::clone(&self.shared);
         while let Ok(step) = self.steps.try_recv() {
             self.unpublished.push_back(step);
         }
-        signing.running.update_running().await?;
-        let state = signing.ledger.state();
-        if let Some(why) = signing.unannounced(&state).await? {
+        shared.running.update_running().await?;
+        let state = shared.ledger.state();
+        if let Some(why) = shared.guard.life.unannounced(&state).await? {
             return Ok(Look {
                 lacking: Some(why),
                 ..Look::default()
@@ -221,7 +221,7 @@ impl Publisher {
         let mut look = Look::default();
         for name in self.open.clone() {
             let at = state.shards.iter().rev().find(|s| s.identity.name == name);
-            let (Some(at), Some(shard)) = (at, signing.shards.get(&state, &name)) else {
+            let (Some(at), Some(shard)) = (at, shared.shards.get(&state, &name)) else {
                 break;
             };
             let start = at.start().unwrap_or_default();
@@ -239,7 +239,7 @@ impl Publisher {
             self.open.retain(|open| *open != name);
         }
         self.note_sealed(&state).await?;
-        signing.tell_published();
+        shared.tell_published();
         self.collect(&state).await;
         Ok(look)
     }
@@ -251,20 +251,20 @@ impl Publisher {
         start: u64,
         look: &mut Look,
     ) -> Result<bool, PublishError> {
-        let signing = &self.signing;
-        let (store, keys) = (&*signing.ledger.store, &signing.ledger.keys);
+        let shared = &self.shared;
+        let (store, keys) = (&*shared.ledger.store, &shared.ledger.keys);
         let Some(cut) = position::integrated(store, keys, &shard.name).await? else {
             return Ok(false);
         };
         // Another process may have cut what it read of the order before this one: the configuration is that of its slots.
-        if signing.ledger.state().len < cut.slots {
-            signing.ledger.refresh().await?;
+        if shared.ledger.state().len < cut.slots {
+            shared.ledger.refresh().await?;
         }
-        signing.running.update_running().await?;
+        shared.running.update_running().await?;
         // Taken before the row is read: a row that is read later covers it.
         let signed = shard.signed();
         let row = position::published(store, keys, &shard.name).await?;
-        signing.recall(shard, signed.as_deref(), row.as_ref())?;
+        shared.recall(shard, signed.as_deref(), row.as_ref())?;
         let published = row.as_ref().map_or(0, |row| row.size);
         let held = self.held(shard, published).await?;
         let size = self.reach(&cut, start, published, &held, look);
@@ -277,7 +277,7 @@ impl Publisher {
                     )));
                 }
                 if shard.published() != row.size || shard.signed().is_none() {
-                    signing.adopt(shard, &row).await?;
+                    shared.adopt(shard, &row).await?;
                 }
                 // Published, but its author died before its checkpoint was there.
                 if shard.published() < row.size || shard.signed().is_none() {
@@ -303,14 +303,14 @@ impl Publisher {
                 };
                 // Until its first checkpoint is cosigned, readers of a shard keep the empty one; never after.
                 if published == 0 && shard.signed().is_none() {
-                    signing.replicas.wait_for_first(&shard.name);
+                    shared.guard.peers.wait_for_first(&shard.name);
                 }
                 let (behind, batches) = self.persist(shard, start, &at).await?;
                 self.sign(shard, at, &held).await?;
                 if !batches.is_empty()
-                    && let Err(e) = signing.objects.nodes.delete(batches).await
+                    && let Err(e) = shared.objects.nodes.delete(batches).await
                 {
-                    tracing::warn!(log = signing.ledger.name, error = %e, "published batches go when their slots are collected");
+                    tracing::warn!(log = shared.ledger.name, error = %e, "published batches go when their slots are collected");
                 }
                 self.delete_partials(shard, &behind, size).await;
                 look.done.add(size - published, 1);
@@ -322,8 +322,8 @@ impl Publisher {
     async fn collect_published(&self) -> Result<(), StoreError> {
         let slots = self.unpublished.iter().map(|(slot, _)| &**slot);
         collect::collect(
-            &self.signing.ledger,
-            &self.signing.objects.nodes,
+            &self.shared.ledger,
+            &self.shared.objects.nodes,
             &self.published,
             slots,
         )
@@ -332,7 +332,7 @@ impl Publisher {
 
     /// Lets go of what is published whole.
     async fn collect(&mut self, state: &State) {
-        let published = self.signing.shards.published(state);
+        let published = self.shared.shards.published(state);
         let before = self.published.len;
         while let Some((_, after)) = self.unpublished.front() {
             if after.size > published {

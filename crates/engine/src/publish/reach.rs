@@ -13,9 +13,9 @@ impl Publisher {
         shard: &Shard,
         published: u64,
     ) -> Result<Vec<Held>, PublishError> {
-        let signing = &self.signing;
-        let (store, keys) = (&*signing.ledger.store, &signing.ledger.keys);
-        let mut held = signing.running.held(&shard.name).await?;
+        let shared = &self.shared;
+        let (store, keys) = (&*shared.ledger.store, &shared.ledger.keys);
+        let mut held = shared.running.held(&shard.name).await?;
         for one in &mut held {
             let Some(verified) = one.verified.take_if(|v| v.size > published) else {
                 continue;
@@ -38,7 +38,7 @@ impl Publisher {
         held: &[Held],
         look: &mut Look,
     ) -> u64 {
-        let eras = self.signing.running.eras.load();
+        let eras = self.shared.running.eras.load();
         let mut binding = Vec::new();
         for (at, of) in eras.members().iter().enumerate() {
             let sizes = held.iter().filter(|held| of.names(held));

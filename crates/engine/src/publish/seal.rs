@@ -1,13 +1,70 @@
 //! Which shards are still to be published or sealed, and the seals.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use order::state::{Phase, State};
 use store::{Guard, Outcome, StoreError, Transaction, record};
+use tlog::Seal;
 
 use super::{PublishError, Publisher};
-use crate::shard::Shard;
+use crate::publish::publication::Publication;
+use crate::shard::{Published, Shard, SignError};
 
 /// Shards that are sealed before that is written down: so many a start looks at, and one transaction is enough for all of them.
 const SEALED: u64 = 16;
+
+/// A shard that is done.
+pub(crate) struct Finished {
+    pub(crate) shard: Arc<Shard>,
+    successor: Arc<Shard>,
+    /// Its final size and root.
+    pub(crate) at: Published,
+}
+
+/// What the seal of a shard that ended at `at` says.
+pub(crate) fn seal_of(shard: &Shard, at: &Published, successor: &Shard) -> Result<Seal, SignError> {
+    Ok(Seal {
+        origin: shard.identity.origin.clone(),
+        size: at.size,
+        root: at.root,
+        successor_origin: successor.identity.origin.clone(),
+        successor_key: successor.verifier()?,
+    })
+}
+
+impl Publication {
+    /// The shard with this number, if it is done.
+    pub(crate) fn finished(&self, state: &State, number: usize) -> Option<Finished> {
+        let (at, next) = (state.shards.get(number)?, state.shards.get(number + 1)?);
+        let Phase::Frozen { length, .. } = at.phase else {
+            return None;
+        };
+        next.start()?;
+        let shard = self.shards.get(state, &at.identity.name)?;
+        let end = shard.at().filter(|at| at.size == length)?;
+        Some(Finished {
+            shard,
+            successor: self.shards.get(state, &next.identity.name)?,
+            at: end,
+        })
+    }
+
+    /// Seals a shard that is done. Deterministic, so writing it twice is harmless.
+    pub(crate) async fn seal(&self, of: &Finished) -> Result<(), PublishError> {
+        let seal = seal_of(&of.shard, &of.at, &of.successor)?;
+        let note = self
+            .guard
+            .sign_seal(&of.shard, &of.successor, &seal)
+            .await?;
+        let path = self.objects.path(&of.shard.name, "seal");
+        self.objects
+            .store
+            .put(vec![(path, Bytes::from(note))])
+            .await?;
+        Ok(())
+    }
+}
 
 impl Publisher {
     /// Shards that opened since. One that has a checkpoint already may still have no seal, whoever published it.
@@ -39,13 +96,13 @@ impl Publisher {
         if sealed < self.sealed + SEALED {
             return Ok(());
         }
-        let key = self.signing.ledger.keys.sealed();
+        let key = self.shared.ledger.keys.sealed();
         let transaction = Transaction {
             guards: vec![Guard::AtMost(key.clone(), sealed)],
             puts: vec![(key, record::encode_counted(sealed))],
             ..Transaction::default()
         };
-        match self.signing.ledger.store.transact(transaction).await {
+        match self.shared.ledger.store.transact(transaction).await {
             // Refused: another process was further.
             Outcome::Committed | Outcome::Refused => self.sealed = sealed,
             Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e),
@@ -55,17 +112,17 @@ impl Publisher {
 
     /// Seals a shard that was rotated out and is published whole. Only readers need the seal: where it can't be written, nothing waits for it.
     pub(super) async fn seal(&self, state: &State, shard: &Shard) -> Result<(), PublishError> {
-        let signing = &self.signing;
+        let shared = &self.shared;
         let mut shards = state.shards.iter();
         let number = shards.rposition(|s| s.identity.name == *shard.name);
-        let Some(done) = number.and_then(|number| signing.finished(state, number)) else {
+        let Some(done) = number.and_then(|number| shared.finished(state, number)) else {
             return Ok(());
         };
-        match signing.seal(&done).await {
+        match shared.seal(&done).await {
             Err(PublishError::Halt(why)) => Err(PublishError::Halt(why)),
             Err(error) => {
-                tracing::warn!(log = signing.ledger.name, shard = &*shard.name, %error, "a seal waits");
-                signing.unsettle(shard);
+                tracing::warn!(log = shared.ledger.name, shard = &*shard.name, %error, "a seal waits");
+                shared.unsettle(shard);
                 Ok(())
             }
             Ok(()) => Ok(()),
@@ -114,7 +171,7 @@ mod tests {
             open: vec![names[0].to_owned()],
             sealed: 0,
             opened: 1,
-            signing: Arc::clone(&log.signing),
+            shared: Arc::clone(&log.publication),
         };
         publisher.open_shards(&state);
         assert_eq!(publisher.open, names);

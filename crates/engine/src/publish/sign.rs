@@ -11,7 +11,7 @@ use store::{Guard, Outcome, StoreError, Transaction, record};
 use super::{PublishError, Publisher, witness};
 use crate::ledger::now_ms;
 use crate::position::{self, Held};
-use crate::publish::signing::Signing;
+use crate::publish::publication::Publication;
 use crate::shard::{Published, Shard, SignError, Signed};
 
 /// The most cuts that one publication leaves behind; what is more goes with the next.
@@ -26,11 +26,11 @@ impl Publisher {
         start: u64,
         at: &Published,
     ) -> Result<(Vec<u64>, Vec<String>), PublishError> {
-        let signing = &self.signing;
-        let keys = &signing.ledger.keys;
+        let shared = &self.shared;
+        let keys = &shared.ledger.keys;
         let (mut behind, mut deletes, mut objects) = (Vec::new(), Vec::new(), Vec::new());
         let prefix = keys.roots(&shard.name);
-        for (key, _) in signing.ledger.store.scan(&prefix, &prefix, CUTS).await? {
+        for (key, _) in shared.ledger.store.scan(&prefix, &prefix, CUTS).await? {
             let goes = |cut: &u64| litter::root_goes(*cut, at.size);
             if let Some(size) = trailing_number(&key).filter(goes) {
                 behind.push(size);
@@ -57,7 +57,7 @@ impl Publisher {
             puts: vec![(key, record::encode_numbered(at.size, at))],
             deletes,
         };
-        match signing.ledger.store.transact(transaction).await {
+        match shared.ledger.store.transact(transaction).await {
             Outcome::Committed => {}
             Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
             Outcome::Refused => {
@@ -77,12 +77,12 @@ impl Publisher {
         mut at: Published,
         held: &[Held],
     ) -> Result<(), PublishError> {
-        let signing = &self.signing;
-        let (store, keys) = (&*signing.ledger.store, &signing.ledger.keys);
-        let path = signing.objects.path(&shard.name, "checkpoint");
+        let shared = &self.shared;
+        let (store, keys) = (&*shared.ledger.store, &shared.ledger.keys);
+        let path = shared.objects.path(&shard.name, "checkpoint");
         let mut held = Cow::Borrowed(held);
         loop {
-            let cosigned = note(signing, shard, &at, &held).await?;
+            let cosigned = note(shared, shard, &at, &held).await?;
             if let Some(lacking) = cosigned.lacking {
                 return Err(PublishError::Witness(lacking));
             }
@@ -91,7 +91,7 @@ impl Publisher {
             let mut row = position::published(store, keys, &shard.name).await?;
             if row.as_ref().is_none_or(|row| row.size <= at.size) {
                 let object = (path.clone(), Bytes::from(note.clone()));
-                signing.objects.store.put(vec![object]).await?;
+                shared.objects.store.put(vec![object]).await?;
                 let size = at.size;
                 shard.advance(Signed { at, note });
                 row = position::published(store, keys, &shard.name).await?;
@@ -101,17 +101,17 @@ impl Publisher {
             }
             let Some(row) = row else { return Ok(()) };
             at = row;
-            held = Cow::Owned(signing.running.held(&shard.name).await?);
+            held = Cow::Owned(shared.running.held(&shard.name).await?);
         }
     }
 
     /// Says again what was said last, so that readers see a live log, and a lost checkpoint file comes back.
     pub(super) async fn republish(&self) {
-        let signing = &self.signing;
-        let state = signing.ledger.state();
+        let shared = &self.shared;
+        let state = shared.ledger.state();
         let Some(shard) = state
             .active()
-            .and_then(|s| signing.shards.get(&state, &s.identity.name))
+            .and_then(|s| shared.shards.get(&state, &s.identity.name))
         else {
             return;
         };
@@ -122,39 +122,38 @@ impl Publisher {
             time: now_ms(),
             ..signed.at.clone()
         };
-        let key = signing.ledger.keys.published(&shard.name);
+        let key = shared.ledger.keys.published(&shard.name);
         let transaction = Transaction {
             guards: vec![Guard::AtMost(key.clone(), at.size)],
             puts: vec![(key, record::encode_numbered(at.size, &at))],
             ..Transaction::default()
         };
         let again = async {
-            let row =
-                position::published(&*signing.ledger.store, &signing.ledger.keys, &shard.name)
-                    .await?;
-            signing.recall(&shard, Some(&signed), row.as_ref())?;
-            if let Outcome::Committed = signing.ledger.store.transact(transaction).await {
-                let held = signing.running.held(&shard.name).await?;
+            let row = position::published(&*shared.ledger.store, &shared.ledger.keys, &shard.name)
+                .await?;
+            shared.recall(&shard, Some(&signed), row.as_ref())?;
+            if let Outcome::Committed = shared.ledger.store.transact(transaction).await {
+                let held = shared.running.held(&shard.name).await?;
                 self.sign(&shard, at, &held).await?;
             }
             Ok::<_, PublishError>(())
         };
         if let Err(e) = again.await {
-            tracing::warn!(log = signing.ledger.name, error = %e, "cannot refresh the checkpoint");
+            tracing::warn!(log = shared.ledger.name, error = %e, "cannot refresh the checkpoint");
         }
     }
 
     /// Partial tiles go once a checkpoint covers the full tile (tlog-tiles, "Partial Tiles"): those of the sizes that are behind
     /// now. Litter is harmless, so errors only count.
     pub(super) async fn delete_partials(&self, shard: &Shard, behind: &[u64], size: u64) {
-        let signing = &self.signing;
+        let shared = &self.shared;
         for tile in completed(behind, size) {
-            let folder = signing.objects.path(&shard.name, &format!("{tile}.p"));
-            match signing.objects.store.list(&folder).await {
+            let folder = shared.objects.path(&shard.name, &format!("{tile}.p"));
+            match shared.objects.store.list(&folder).await {
                 Ok(paths) => {
                     let count = paths.len() as u64;
-                    if signing.objects.store.delete(paths).await.is_ok() {
-                        signing.progress.metrics.partials_deleted.add(count);
+                    if shared.objects.store.delete(paths).await.is_ok() {
+                        shared.progress.metrics.partials_deleted.add(count);
                     }
                 }
                 Err(e) => tracing::warn!(error = %e, folder, "cannot list partial tiles"),
@@ -165,19 +164,19 @@ impl Publisher {
 
 /// The checkpoint of a position that is durable, with the cosignatures of secondaries and witnesses.
 pub(crate) async fn note(
-    signing: &Signing,
+    shared: &Publication,
     shard: &Shard,
     at: &Published,
     held: &[Held],
 ) -> Result<witness::Cosigned, PublishError> {
-    let note = signing.sign_checkpoint(shard, at).await?;
+    let note = shared.guard.sign_checkpoint(shard, at).await?;
     // What a secondary signed covers the body, which is the same.
     let verified = held.iter().filter_map(|held| held.verified.as_ref());
     let lines = verified
         .filter(|v| (v.size, v.root) == (at.size, at.root))
         .filter_map(|v| v.cosignature.as_deref());
     let note = tlog::attach(&note, lines).map_err(|e| note_error(shard, &e))?;
-    let cosigned = witness::cosign(signing, shard, note).await;
+    let cosigned = witness::cosign(&shared.running, &shared.guard.peers, shard, note).await;
     cosigned.map_err(PublishError::Witness)
 }
 

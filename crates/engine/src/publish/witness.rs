@@ -14,8 +14,8 @@ use tlog::mirror::{AddCheckpoint, SIZE_TYPE};
 use tlog::{Note, PolicyWitness};
 use tokio::time::Instant;
 
+use crate::peers::Peers;
 use crate::program::Trouble;
-use crate::publish::signing::Signing;
 use crate::running::Running;
 use crate::shard::Shard;
 use mirror::Tiles;
@@ -53,7 +53,8 @@ pub(crate) struct Cosigned {
 /// The checkpoint with the cosignatures that `witnesses.policy` asks for, or why it does not have them. `note` is signed by the shard
 /// and carries the cosignatures of its secondaries.
 pub(crate) async fn cosign(
-    signing: &Signing,
+    running: &Running,
+    peers: &Peers,
     shard: &Shard,
     note: String,
 ) -> Result<Cosigned, Trouble> {
@@ -61,7 +62,7 @@ pub(crate) async fn cosign(
         note,
         lacking: None,
     };
-    let Some(witnesses) = signing.running.witnesses_of(shard, &note) else {
+    let Some(witnesses) = running.witnesses_of(shard, &note) else {
         return Ok(whole(note));
     };
     let policy = witnesses
@@ -89,7 +90,12 @@ pub(crate) async fn cosign(
         .filter(|(at, _)| !cosigned[*at])
         .map(|(at, witness)| {
             let note = &note;
-            async move { (at, ask(signing, shard, witness, text, note, timeout).await) }
+            async move {
+                (
+                    at,
+                    ask(running, peers, shard, witness, text, note, timeout).await,
+                )
+            }
         })
         .collect();
     let mut why = Vec::new();
@@ -113,7 +119,8 @@ pub(crate) async fn cosign(
             .any(|text| text.starts_with(&format!("{}: ", witness.name)));
         if !cosigned[at] && !answered && Instant::now() >= deadline {
             fail(
-                signing,
+                &running.ledger.name,
+                peers,
                 witness,
                 &Failure("timeout", format!("no answer within {timeout:?}")),
             );
@@ -145,12 +152,12 @@ impl Running {
     }
 }
 
-fn fail(signing: &Signing, witness: &PolicyWitness, Failure(reason, text): &Failure) {
-    signing.replicas.witness(&witness.name, |counts| {
+fn fail(log: &str, peers: &Peers, witness: &PolicyWitness, Failure(reason, text): &Failure) {
+    peers.witness(&witness.name, |counts| {
         *counts.failures.entry(reason).or_default() += 1;
         if counts.trouble.as_ref() != Some(text) {
             tracing::warn!(
-                log = signing.ledger.name,
+                log,
                 witness = witness.name,
                 why = text,
                 "a witness does not cosign"
@@ -162,7 +169,8 @@ fn fail(signing: &Signing, witness: &PolicyWitness, Failure(reason, text): &Fail
 
 /// Asks one witness; counts how that went.
 async fn ask(
-    signing: &Signing,
+    running: &Running,
+    peers: &Peers,
     shard: &Shard,
     witness: &PolicyWitness,
     text: &str,
@@ -170,19 +178,20 @@ async fn ask(
     timeout: Duration,
 ) -> Result<String, Failure> {
     let began = Instant::now();
-    let answer = converse(signing, shard, witness, text, note, timeout).await;
+    let answer = converse(running, peers, shard, witness, text, note, timeout).await;
     match &answer {
-        Ok(_) => signing.replicas.witness(&witness.name, |counts| {
+        Ok(_) => peers.witness(&witness.name, |counts| {
             counts.seconds.observe(began.elapsed().as_secs_f64());
             counts.trouble = None;
         }),
-        Err(failure) => fail(signing, witness, failure),
+        Err(failure) => fail(&running.ledger.name, peers, witness, failure),
     }
     answer
 }
 
 async fn converse(
-    signing: &Signing,
+    running: &Running,
+    peers: &Peers,
     shard: &Shard,
     witness: &PolicyWitness,
     text: &str,
@@ -197,19 +206,19 @@ async fn converse(
         .size;
     let memory = (url.clone(), shard.name.to_string());
     let known = || {
-        let sizes = signing.replicas.witnessed.lock();
+        let sizes = peers.witnessed.lock();
         let sizes = sizes.unwrap_or_else(PoisonError::into_inner);
         sizes.get(&memory).copied().unwrap_or(0)
     };
     let learn = |size: u64| {
-        let sizes = signing.replicas.witnessed.lock();
+        let sizes = peers.witnessed.lock();
         sizes
             .unwrap_or_else(PoisonError::into_inner)
             .insert(memory.clone(), size);
     };
-    let folder = format!("{}/{}", signing.ledger.name, shard.name);
+    let folder = format!("{}/{}", running.ledger.name, shard.name);
     let tiles = Tiles {
-        objects: &*signing.objects.store,
+        objects: &*running.objects.store,
         folder: &folder,
     };
     for _ in 0..TRIES {
@@ -231,7 +240,7 @@ async fn converse(
             checkpoint: note.to_owned(),
         };
         let request = submission(url, Bytes::from(body.to_body()), timeout);
-        let answer = signing.replicas.peers.send(request).await.map_err(|e| {
+        let answer = peers.client.send(request).await.map_err(|e| {
             let reason = match e {
                 PeerError::Timeout(_) => "timeout",
                 PeerError::Unreachable(_) => "unreachable",

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tlog::mirror::origin_hash;
 use tlog::{Hash, TileKind, TilePath, bundle};
 
-use crate::publish::signing::Signing;
+use crate::peers::Peers;
 use crate::running::Running;
 use crate::shard::Shard;
 use mirror::PeerRequest;
@@ -61,27 +61,21 @@ impl Source {
     }
 
     /// Its copy of a tile or bundle, unchecked.
-    pub(crate) async fn get(
-        &self,
-        signing: &Signing,
-        shard: &str,
-        path: TilePath,
-    ) -> Option<Bytes> {
+    pub(crate) async fn get(&self, peers: &Peers, folder: &str, path: TilePath) -> Option<Bytes> {
         match self {
             Self::Frontend { name, place } => {
-                let folder = format!("{}/{shard}", signing.ledger.name);
                 let tiles = Tiles {
                     objects: &**place,
-                    folder: &folder,
+                    folder,
                 };
                 let read = tiles.get(path).await;
                 read.inspect_err(|error| tracing::debug!(name, %path, %error, "has no copy"))
                     .ok()
             }
-            Self::Secondary { base, .. } => match self.ask(signing, base, path).await {
+            Self::Secondary { base, .. } => match self.ask(peers, base, path).await {
                 Some(bytes) => Some(bytes),
                 None if path.is_partial() => {
-                    let full = self.ask(signing, base, path.full()).await?;
+                    let full = self.ask(peers, base, path.full()).await?;
                     beginning(path, &full)
                 }
                 None => None,
@@ -89,7 +83,7 @@ impl Source {
         }
     }
 
-    async fn ask(&self, signing: &Signing, base: &str, path: TilePath) -> Option<Bytes> {
+    async fn ask(&self, peers: &Peers, base: &str, path: TilePath) -> Option<Bytes> {
         let request = PeerRequest {
             url: format!("{base}/{path}"),
             body: None,
@@ -97,7 +91,7 @@ impl Source {
             most: 256 * (bundle::MAX_ENTRY + 2),
             life: None,
         };
-        match signing.replicas.peers.send(request).await {
+        match peers.client.send(request).await {
             Ok(answer) if answer.status == 200 => Some(answer.body),
             Ok(answer) => {
                 tracing::debug!(name = self.name(), %path, said = answer.words(), "has no copy");

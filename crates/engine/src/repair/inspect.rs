@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tlog::{Hash, ShardTree, TILE_WIDTH, TileKind, TilePath, subtree_root, tile_bytes, walk};
 
 use crate::position;
-use crate::publish::signing::Signing;
+use crate::publish::publication::Publication;
 use crate::repair::copies::Source;
 use crate::shard::{Published, Shard};
 use mirror::Tiles;
@@ -30,9 +30,12 @@ type Candidate = (String, Vec<Hash>);
 ///
 /// # Errors
 /// The store does not answer.
-pub(crate) async fn inspect(signing: &Signing, place: &(Arc<str>, u64)) -> Result<(), StoreError> {
-    let state = signing.ledger.state();
-    let Some(shard) = signing.shards.get(&state, &place.0) else {
+pub(crate) async fn inspect(
+    shared: &Publication,
+    place: &(Arc<str>, u64),
+) -> Result<(), StoreError> {
+    let state = shared.ledger.state();
+    let Some(shard) = shared.shards.get(&state, &place.0) else {
         return Ok(());
     };
     // Partial objects may go as soon as a newer checkpoint covers what they became.
@@ -41,17 +44,16 @@ pub(crate) async fn inspect(signing: &Signing, place: &(Arc<str>, u64)) -> Resul
         let at = match shard.at() {
             Some(at) => Some(at),
             None => {
-                position::published(&*signing.ledger.store, &signing.ledger.keys, &shard.name)
-                    .await?
+                position::published(&*shared.ledger.store, &shared.ledger.keys, &shard.name).await?
             }
         };
         let Some(at) = at.filter(|at| at.size > place.1) else {
-            signing.objects.damage.forget(place, &BTreeSet::new());
+            shared.objects.damage.forget(place, &BTreeSet::new());
             return Ok(());
         };
-        let folder = format!("{}/{}", signing.ledger.name, shard.name);
+        let folder = format!("{}/{}", shared.ledger.name, shard.name);
         let mut inspector = Inspector {
-            signing,
+            shared,
             shard: &shard,
             folder: &folder,
             at: &at,
@@ -73,19 +75,19 @@ pub(crate) async fn inspect(signing: &Signing, place: &(Arc<str>, u64)) -> Resul
             .filter(|path| !written.iter().any(|(p, _)| p == *path));
         let still: BTreeSet<String> = still.cloned().collect();
         for (path, what) in wrong {
-            signing.objects.damage.report(&path, what, place.clone());
+            shared.objects.damage.report(&path, what, place.clone());
         }
         for (path, from) in written {
-            signing.objects.damage.repaired(&path, &from);
+            shared.objects.damage.repaired(&path, &from);
         }
-        signing.objects.damage.forget(place, &still);
+        shared.objects.damage.forget(place, &still);
         return Ok(());
     }
     Ok(())
 }
 
 pub(crate) struct Inspector<'a> {
-    pub(crate) signing: &'a Signing,
+    pub(crate) shared: &'a Publication,
     pub(crate) shard: &'a Shard,
     pub(crate) folder: &'a str,
     pub(crate) at: &'a Published,
@@ -273,10 +275,10 @@ impl Inspector<'_> {
                 .to_owned(),
             Err(what) => what,
         };
-        let signing = self.signing;
-        let (shard, mut good) = (self.shard, None);
+        let (peers, folder) = (&self.shared.guard.peers, self.folder);
+        let mut good = None;
         for source in self.sources().await {
-            if let Some(bytes) = source.get(signing, &shard.name, path).await
+            if let Some(bytes) = source.get(peers, folder, path).await
                 && fits(&bytes)
             {
                 good = Some((source.name().to_owned(), bytes));
@@ -315,7 +317,7 @@ impl Inspector<'_> {
         );
         self.wrong.insert(object.clone(), what.to_owned());
         match self
-            .signing
+            .shared
             .objects
             .store
             .put(vec![(object.clone(), bytes)])
@@ -331,13 +333,13 @@ impl Inspector<'_> {
     /// An object's bytes, or what is wrong with it.
     async fn read(&self, path: TilePath) -> Result<Result<Bytes, String>, StoreError> {
         let tiles = Tiles {
-            objects: &*self.signing.objects.store,
+            objects: &*self.shared.objects.store,
             folder: self.folder,
         };
         match tiles.get(path).await {
             Ok(bytes) => Ok(Ok(bytes)),
             Err(StoreError::Corrupt(_)) => {
-                let there = self.signing.objects.store.get(&self.object(path)).await?;
+                let there = self.shared.objects.store.get(&self.object(path)).await?;
                 let what = if there.is_none() {
                     "is missing"
                 } else {
@@ -379,17 +381,16 @@ impl Inspector<'_> {
 
     async fn sources(&mut self) -> &[Source] {
         if self.sources.is_none() {
-            self.sources = Some(Source::all(&self.signing.running, self.shard).await);
+            self.sources = Some(Source::all(&self.shared.running, self.shard).await);
         }
         self.sources.as_deref().unwrap_or_default()
     }
 
     async fn copies(&mut self, path: TilePath) -> Vec<Candidate> {
-        let signing = self.signing;
-        let shard = self.shard;
+        let (peers, folder) = (&self.shared.guard.peers, self.folder);
         let mut all = Vec::new();
         for source in self.sources().await {
-            if let Some(bytes) = source.get(signing, &shard.name, path).await
+            if let Some(bytes) = source.get(peers, folder, path).await
                 && let Ok(hashes) = walk::hashes(path, &bytes)
             {
                 all.push((source.name().to_owned(), hashes));

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::publish::signing::Signing;
+use crate::publish::publication::Publication;
 
 /// Pause between two checks of objects that could not be repaired.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -26,12 +26,12 @@ const AGAIN: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Looks at what readers ran into, and repairs what it can, until the log ends.
-pub(crate) async fn mend(signing: Arc<Signing>) {
+pub(crate) async fn mend(shared: Arc<Publication>) {
     let mut again = Instant::now() + AGAIN;
     loop {
         tokio::select! {
-            _ = signing.health.halt.halted() => return,
-            () = signing.objects.damage.look.notified() => {}
+            _ = shared.health.halt.halted() => return,
+            () = shared.objects.damage.look.notified() => {}
             () = tokio::time::sleep_until(again) => {}
         };
         // However often something else is suspected meanwhile.
@@ -39,9 +39,9 @@ pub(crate) async fn mend(signing: Arc<Signing>) {
         if known {
             again = Instant::now() + AGAIN;
         }
-        for place in signing.objects.damage.places(known) {
-            if let Err(error) = inspect::inspect(&signing, &place).await {
-                tracing::warn!(log = signing.ledger.name, shard = %place.0, %error, "cannot look at damaged objects");
+        for place in shared.objects.damage.places(known) {
+            if let Err(error) = inspect::inspect(&shared, &place).await {
+                tracing::warn!(log = shared.ledger.name, shard = %place.0, %error, "cannot look at damaged objects");
             }
         }
         tokio::time::sleep(PAUSE).await;

@@ -8,8 +8,9 @@
 use bytes::Bytes;
 use tlog::{Checkpoint, Note, Seal, VerifierKey};
 
-use crate::publish::mark::classify;
-use crate::publish::mark::judge::Found;
+use crate::publish::seal::seal_of;
+use crate::publish::sign_guard::classify;
+use crate::publish::sign_guard::judge::Found;
 use crate::repair::inspect::Inspector;
 use order::state::{Phase, State};
 use store::StoreError;
@@ -41,7 +42,7 @@ impl Inspector<'_> {
         let phase = state.shards.get(position).map(|shard| &shard.phase);
         let whole = matches!(phase, Some(Phase::Frozen { length, .. }) if *length == self.at.size);
         let path = format!("{}/checkpoint", self.folder);
-        let stored = self.signing.objects.store.get(&path).await?;
+        let stored = self.shared.objects.store.get(&path).await?;
         let same = |note: &Bytes| {
             let of = checkpoint(note, &key);
             of.is_some_and(|of| !whole || (of.size, of.root) == (self.at.size, self.at.root))
@@ -61,7 +62,7 @@ impl Inspector<'_> {
             let stays = match stored.as_ref().map(|note| (note, classify(note, &key).0)) {
                 Some((note, Found::Foreign { .. })) => !ours(note),
                 Some((_, Found::Signed { size, .. })) if whole && size < self.at.size => {
-                    let may = self.signing.may_replace(self.shard, self.at).await;
+                    let may = self.shared.guard.may_replace(self.shard, self.at).await;
                     may.inspect_err(|error| tracing::warn!(path, %error, "a checkpoint stays"))
                         .is_err()
                 }
@@ -75,27 +76,20 @@ impl Inspector<'_> {
                     self.put(path, note, "the checkpoint in memory").await;
                 }
                 // Whoever publishes looks at a settled shard again, and signs the same once more.
-                None => drop(self.signing.signed(self.shard).await?),
+                None => drop(self.shared.signed(self.shard).await?),
             }
         }
         let next = state.shards.get(position + 1);
-        let next = next.and_then(|next| self.signing.shards.get(state, &next.identity.name));
+        let next = next.and_then(|next| self.shared.shards.get(state, &next.identity.name));
         // Older shards first: one whose successor has published is sealed.
         let Some(next) = next.filter(|next| whole && next.published() > 0) else {
             return Ok(());
         };
-        let Ok(successor_key) = next.verifier() else {
+        let Ok(seal) = seal_of(self.shard, self.at, &next) else {
             return Ok(());
         };
-        let seal = Seal {
-            origin: self.shard.identity.origin.clone(),
-            size: self.at.size,
-            root: self.at.root,
-            successor_origin: next.identity.origin.clone(),
-            successor_key,
-        };
         let path = format!("{}/seal", self.folder);
-        let stored = self.signing.objects.store.get(&path).await?;
+        let stored = self.shared.objects.store.get(&path).await?;
         let same = |note: &Bytes| {
             let open = text(note).and_then(|note| Seal::open(note, &key).ok());
             open.is_some_and(|open| open == seal)
@@ -108,7 +102,7 @@ impl Inspector<'_> {
             if stored.as_ref().is_some_and(opens) {
                 return Ok(());
             }
-            match self.signing.sign_seal(self.shard, &next, &seal).await {
+            match self.shared.guard.sign_seal(self.shard, &next, &seal).await {
                 Ok(note) => self.put(path, note.into(), "the shard's keys").await,
                 Err(error) => tracing::warn!(path, %error, "a seal can't be signed again"),
             }
@@ -118,7 +112,7 @@ impl Inspector<'_> {
 
     async fn put(&mut self, path: String, note: Bytes, from: &str) {
         match self
-            .signing
+            .shared
             .objects
             .store
             .put(vec![(path.clone(), note)])

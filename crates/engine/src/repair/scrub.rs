@@ -127,7 +127,7 @@ impl Scrub {
             let state = of.ledger.state();
             let published = |number: usize| {
                 let shard = state.shards.get(number)?;
-                let size = of.signing.shards.get(&state, &shard.identity.name);
+                let size = of.shards.get(&state, &shard.identity.name);
                 let size = size.map_or(0, |shard| shard.published());
                 let whole = matches!(shard.phase, Phase::Frozen { length, .. } if length == size);
                 Some((size, !whole))
@@ -140,7 +140,7 @@ impl Scrub {
         let log = logs[log];
         let state = log.ledger.state();
         if let Some(shard) = state.shards.get(at.shard)
-            && let Some(shard) = log.signing.shards.get(&state, &shard.identity.name)
+            && let Some(shard) = log.shards.get(&state, &shard.identity.name)
         {
             log.objects.damage.suspect(&shard.name, at.leaf);
         }

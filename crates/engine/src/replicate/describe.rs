@@ -2,15 +2,14 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use tlog::mirror::SIZE_TYPE;
 
 use crate::document;
 use crate::position;
 use crate::position::{Described, Vouched};
-use crate::publish::mark;
-use crate::publish::signing::Signing;
+use crate::publish::sign_guard;
+use crate::publish::sign_guard::SignGuard;
 use crate::replicate::manifest::Manifest;
 use crate::replicate::{Copier, CopyError, SHORT};
 use crate::running::eras::Membership;
@@ -59,12 +58,11 @@ impl Sent {
 impl Copier {
     /// What a restore needs beside the entries; sent before the first entry of what it describes.
     pub(crate) async fn send_manifest(&mut self, state: &State) -> Result<(), CopyError> {
-        let signing = Arc::clone(&self.signing);
-        signing.running.update_eras().await?;
-        let eras = signing.running.eras.load_full();
+        let guard = Arc::clone(&self.guard);
+        guard.running.update_eras().await?;
+        let eras = guard.running.eras.load_full();
         let members = eras.members();
-        let (mut vouched, (store, keys)) =
-            (Vec::new(), (&*signing.ledger.store, &signing.ledger.keys));
+        let (mut vouched, (store, keys)) = (Vec::new(), (&*guard.ledger.store, &guard.ledger.keys));
         // Both only grow, so of two manifests after the same slot it is known which one is newer.
         let mut edition = members.first().map_or(0, |base| base.generation);
         for one in position::storages(store, keys).await? {
@@ -86,16 +84,16 @@ impl Copier {
         if sent.is_some_and(|sent| sent.same(&of)) {
             return Ok(());
         }
-        let manifest = manifest(&signing, state, members, of.vouched.clone()).await?;
-        let signer = signing.replication().await?;
-        let life = signing.life().await?;
+        let manifest = manifest(&guard, state, members, of.vouched.clone()).await?;
+        let signer = guard.keyring.replication().await?;
+        let life = guard.life.known().await?;
         let stamp = Stamp {
             restored: life.map_or(0, |life| life.id),
             entries: life.map_or(u64::MAX, |life| life.entries),
             edition,
         };
         let bytes = manifest
-            .sign(&signing.kek, signer, stamp)
+            .sign(&guard.keyring.kek, signer, stamp)
             .map_err(|e| CopyError::Refused(e.to_string()))?;
         let answer = self
             .post("manifest", "application/octet-stream", bytes.into(), SHORT)
@@ -107,12 +105,12 @@ impl Copier {
             }
             // An earlier life of this log went on there.
             409 if let Some(there) = answer.life => {
-                let entries = signing.life().await?.map_or(0, |life| life.entries);
+                let entries = guard.life.known().await?.map_or(0, |life| life.entries);
                 let why = format!(
                     "secondary {} has verified {} entries of this log, which was restored with {entries}",
                     self.name, there.entries
                 );
-                if signing.announced.load(Relaxed) {
+                if guard.life.is_announced() {
                     return Err(CopyError::Refused(format!(
                         "{why}: another copy of the log may have published what it has more. Keep its folder, and look at \"Restore\" in docs/operations.md before anything else"
                     )));
@@ -125,7 +123,7 @@ impl Copier {
             404 | 405 if answer.incarnation.is_none() => {}
             // Another replica of this log was faster; or the log goes on elsewhere, and this store is an older one.
             409 if answer.kind.starts_with(SIZE_TYPE) => {
-                mark::outdated(&signing, &self.name, &self.url).await?;
+                sign_guard::outdated(&guard, &self.name, &self.url).await?;
                 of.refused = Some(state.len);
             }
             _ => return Err(self.refused("the manifest", &answer)),
@@ -137,39 +135,39 @@ impl Copier {
 
     /// Writes down which manifest the secondary holds; `number` is that of the manifest.
     async fn took(&self, number: u64, generation: u64, life: u64) -> Result<(), CopyError> {
-        let signing = &self.signing;
+        let guard = &self.guard;
         let row = Described {
             incarnation: self.incarnation.clone().unwrap_or_default(),
             vkey: self.vkey.clone(),
             generation,
             life,
         };
-        let key = signing.ledger.keys.manifest(&self.name);
+        let key = guard.ledger.keys.manifest(&self.name);
         let transaction = Transaction {
             guards: vec![Guard::AtMost(key.clone(), number)],
             puts: vec![(key, record::encode_numbered(number, &row))],
             ..Transaction::default()
         };
-        match signing.ledger.store.transact(transaction).await {
+        match guard.ledger.store.transact(transaction).await {
             // Refused: another replica of this log was further.
             Outcome::Committed | Outcome::Refused => {}
             Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
         }
-        signing.progress.merged.send_modify(|count| *count += 1);
+        guard.progress.merged.send_modify(|count| *count += 1);
         Ok(())
     }
 }
 
 /// Everything beside the entries that a restore needs.
 async fn manifest(
-    signing: &Signing,
+    guard: &SignGuard,
     state: &State,
     members: &[Membership],
     vouched: Vec<Vouched>,
 ) -> Result<Manifest, CopyError> {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
-    let (store, keys) = (&*signing.ledger.store, &signing.ledger.keys);
+    let (store, keys) = (&*guard.ledger.store, &guard.ledger.keys);
     let missing = |key: &str| StoreError::Corrupt(format!("{key} is missing; run `logd fsck`"));
     let get = async |key: String| store.get(&key).await?.ok_or_else(|| missing(&key));
     let document = document::read(store, keys, &state.document).await?;
@@ -196,12 +194,12 @@ async fn manifest(
         return Err(missing(&keys.signing_key(*lost)).into());
     }
     // Made, if it was not there.
-    signing.replication().await?;
+    guard.keyring.replication().await?;
     let now = members
         .iter()
         .rposition(|of| of.generation <= state.generation);
     Ok(Manifest {
-        log: signing.ledger.name.clone(),
+        log: guard.ledger.name.clone(),
         state: state.clone(),
         joint: members[..now.unwrap_or(0)].to_vec(),
         document,

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use self::describe::Sent;
 use crate::position;
 use crate::program::{Done, Program, Trouble};
-use crate::publish::signing::Signing;
+use crate::publish::sign_guard::SignGuard;
 use crate::shard::SignError;
 use mirror::PeerError;
 use order::state::Phase;
@@ -64,7 +64,7 @@ enum CopyError {
 /// The copier of one log.
 pub(crate) struct Replicator {
     /// The log. What was verified is told through `core.merged`.
-    pub signing: Arc<Signing>,
+    pub guard: Arc<SignGuard>,
     /// Set when the log shuts down, or when it is to do only what there is to do: bring each secondary that answers to the last
     /// cut, then end.
     pub closing: watch::Receiver<bool>,
@@ -75,14 +75,14 @@ type Worker = (SecondaryConfig, JoinHandle<Done>);
 impl Replicator {
     /// Runs until the log ends. Answers what it did.
     pub(crate) async fn run(mut self) -> Done {
-        let mut moved = self.signing.progress.merged.subscribe();
+        let mut moved = self.guard.progress.merged.subscribe();
         let mut workers: BTreeMap<String, Worker> = BTreeMap::new();
         let mut done = Done::default();
         loop {
             moved.borrow_and_update();
             self.match_config(&mut workers);
             tokio::select! {
-                _ = self.signing.health.halt.halted() => break,
+                _ = self.guard.health.halt.halted() => break,
                 _ = self.closing.wait_for(|closing| *closing) => break,
                 _ = moved.changed() => {}
             }
@@ -97,7 +97,7 @@ impl Replicator {
 
     /// One task for each secondary that the configuration names, or named before a change that is not handed over.
     fn match_config(&self, workers: &mut BTreeMap<String, Worker>) {
-        let named = &self.signing.running.eras.load().secondaries();
+        let named = &self.guard.running.eras.load().secondaries();
         workers.retain(|_, (known, worker)| {
             // One that ended by itself while its secondary stays is started again.
             let stays = named.contains(known) && !worker.is_finished();
@@ -107,8 +107,8 @@ impl Replicator {
             }
             stays
         });
-        self.signing
-            .replicas
+        self.guard
+            .peers
             .keep(|name| named.iter().any(|s| s.name.as_str() == name));
         for secondary in named {
             let name = secondary.name.to_string();
@@ -123,7 +123,7 @@ impl Replicator {
                 }
             };
             let copier = Copier {
-                signing: Arc::clone(&self.signing),
+                guard: Arc::clone(&self.guard),
                 name: name.clone(),
                 url: secondary.url.trim_end_matches('/').to_owned(),
                 vkey: secondary.vkey.clone(),
@@ -149,13 +149,13 @@ impl Replicator {
 
 impl Drop for Copier {
     fn drop(&mut self) {
-        self.signing.health.set_trouble(Program::Replicate, None);
+        self.guard.health.set_trouble(Program::Replicate, None);
     }
 }
 
 /// The copier to one secondary.
 struct Copier {
-    signing: Arc<Signing>,
+    guard: Arc<SignGuard>,
     name: String,
     url: String,
     vkey: String,
@@ -188,20 +188,20 @@ struct Copier {
 
 impl Copier {
     async fn run(mut self, mut closing: watch::Receiver<bool>) -> Done {
-        let signing = Arc::clone(&self.signing);
-        let mut moved = signing.progress.merged.subscribe();
-        let mut published = signing.progress.published.subscribe();
+        let guard = Arc::clone(&self.guard);
+        let mut moved = guard.progress.merged.subscribe();
+        let mut published = guard.progress.published.subscribe();
         let mut pause = PAUSE.0;
         loop {
             moved.borrow_and_update();
             published.borrow_and_update();
             let ending = *closing.borrow_and_update();
             let elsewhere = async {
-                if signing.running.merge.programs.has(Program::Integrate) {
+                if guard.running.merge.programs.has(Program::Integrate) {
                     std::future::pending::<()>().await;
                 }
-                let prefix = signing.ledger.keys.all_integrated();
-                signing
+                let prefix = guard.ledger.keys.all_integrated();
+                guard
                     .ledger
                     .store
                     .changed(&prefix, Duration::from_secs(1))
@@ -211,7 +211,7 @@ impl Copier {
             tokio::pin!(elsewhere);
             let passed = tokio::select! {
                 passed = self.pass() => passed,
-                _ = signing.health.halt.halted() => return self.done,
+                _ = guard.health.halt.halted() => return self.done,
             };
             let wait = match passed {
                 Ok(true) => continue,
@@ -221,7 +221,7 @@ impl Copier {
                     None
                 }
                 Err(CopyError::Superseded(why)) => {
-                    signing.health.halt.halt(why);
+                    guard.health.halt.halt(why);
                     return self.done;
                 }
                 Err(e) => {
@@ -256,7 +256,7 @@ impl Copier {
                 }
             };
             tokio::select! {
-                _ = signing.health.halt.halted() => return self.done,
+                _ = guard.health.halt.halted() => return self.done,
                 _ = closing.changed() => {}
                 () = moves => {}
             }
@@ -266,7 +266,7 @@ impl Copier {
     /// Says how it goes: in the log when that changes, in the status always.
     fn tell(&self, error: Option<CopyError>) {
         let trouble = error.as_ref().map(ToString::to_string);
-        self.signing.replicas.secondary(&self.name, |state| {
+        self.guard.peers.secondary(&self.name, |state| {
             if state.trouble != trouble {
                 match &trouble {
                     Some(why)
@@ -275,20 +275,20 @@ impl Copier {
                             .is_some_and(|e| matches!(e, CopyError::Alarm(_))) =>
                     {
                         tracing::error!(
-                            log = self.signing.ledger.name,
+                            log = self.guard.ledger.name,
                             secondary = self.name,
                             why,
                             "ALARM from a secondary"
                         );
                     }
                     Some(why) => tracing::warn!(
-                        log = self.signing.ledger.name,
+                        log = self.guard.ledger.name,
                         secondary = self.name,
                         why,
                         "copying to a secondary is stuck"
                     ),
                     None => tracing::info!(
-                        log = self.signing.ledger.name,
+                        log = self.guard.ledger.name,
                         secondary = self.name,
                         "a secondary makes progress again"
                     ),
@@ -303,19 +303,19 @@ impl Copier {
             state.incarnation = self.incarnation.clone();
         });
         let trouble = trouble.map(|why| Trouble::new(format!("secondary {}: {why}", self.name)));
-        self.signing.health.set_trouble(Program::Replicate, trouble);
+        self.guard.health.set_trouble(Program::Replicate, trouble);
     }
 
     /// Brings the secondary to the last cut of each shard, oldest first. Answers whether something moved.
     async fn pass(&mut self) -> Result<bool, CopyError> {
-        let signing = Arc::clone(&self.signing);
-        let (store, keys) = (&*signing.ledger.store, &signing.ledger.keys);
-        let state = signing.ledger.state();
+        let guard = Arc::clone(&self.guard);
+        let (store, keys) = (&*guard.ledger.store, &guard.ledger.keys);
+        let state = guard.ledger.state();
         let mut moved = false;
         self.unshown = false;
         self.recall().await?;
-        if signing.running.eras.load().joint() {
-            signing.running.update_base().await?;
+        if guard.running.eras.load().joint() {
+            guard.running.update_base().await?;
         }
         // Also without new entries: a planned shard has a key that must not be lost, and a change is handed over by it.
         self.send_manifest(&state).await?;

@@ -28,9 +28,9 @@ impl Copier {
     /// Forgets what it was believed to have where another process wrote the row since: it may have met another storage, or one that
     /// has less than it had verified.
     pub(crate) async fn recall(&mut self) -> Result<(), StoreError> {
-        let signing = Arc::clone(&self.signing);
+        let guard = Arc::clone(&self.guard);
         let (number, _) =
-            position::storage(&*signing.ledger.store, &signing.ledger.keys, &self.name).await?;
+            position::storage(&*guard.ledger.store, &guard.ledger.keys, &self.name).await?;
         let known = self.storage.replace(number);
         if known.is_some_and(|known| known != number) {
             self.know_nothing();
@@ -43,7 +43,7 @@ impl Copier {
         let Some(incarnation) = &self.incarnation else {
             return Ok(None);
         };
-        let (store, keys) = (&*self.signing.ledger.store, &self.signing.ledger.keys);
+        let (store, keys) = (&*self.guard.ledger.store, &self.guard.ledger.keys);
         let live = position::live(store, keys, &self.name).await?;
         if live.is_none_or(|live| live.incarnation != *incarnation || live.vkey != self.vkey) {
             return Ok(None);
@@ -55,8 +55,8 @@ impl Copier {
     /// Another storage answers than the one before. What that had counts for nothing from now on, not only when this one has
     /// verified something; and the manifest that it was told it may have lost.
     pub(crate) async fn meet(&mut self, named: &str) -> Result<(), CopyError> {
-        let signing = Arc::clone(&self.signing);
-        let (store, keys) = (&*signing.ledger.store, &signing.ledger.keys);
+        let guard = Arc::clone(&self.guard);
+        let (store, keys) = (&*guard.ledger.store, &guard.ledger.keys);
         for _ in 0..TRIES {
             let (number, _) = position::storage(store, keys, &self.name).await?;
             let live = position::live(store, keys, &self.name).await?;
@@ -72,7 +72,7 @@ impl Copier {
             }
             if let Some(old) = other {
                 tracing::warn!(
-                    log = signing.ledger.name,
+                    log = guard.ledger.name,
                     secondary = self.name,
                     incarnation = named,
                     before = old.incarnation,
@@ -94,7 +94,7 @@ impl Copier {
             }
             if !transaction.deletes.is_empty() {
                 match store.transact(transaction).await {
-                    Outcome::Committed => signing.progress.merged.send_modify(|count| *count += 1),
+                    Outcome::Committed => guard.progress.merged.send_modify(|count| *count += 1),
                     // Another process met one, too.
                     Outcome::Refused => continue,
                     Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
@@ -103,7 +103,7 @@ impl Copier {
             self.incarnation = Some(named.to_owned());
             self.storage = Some(written);
             // Told at once: what it is given next may be published before this pass ends.
-            signing.replicas.secondary(&self.name, |state| {
+            guard.peers.secondary(&self.name, |state| {
                 state.incarnation = Some(named.to_owned())
             });
             self.know_nothing();
@@ -126,7 +126,7 @@ impl Copier {
             vkey: self.vkey.clone(),
             whole,
         };
-        let key = self.signing.ledger.keys.storage(&self.name);
+        let key = self.guard.ledger.keys.storage(&self.name);
         (key, record::encode_numbered(number, &row))
     }
 
@@ -141,7 +141,7 @@ impl Copier {
     /// the number of the storage's row after it.
     pub(crate) async fn counts(&self, transaction: &mut Transaction) -> Result<u64, StoreError> {
         let incarnation = self.incarnation.as_deref().unwrap_or_default();
-        let (store, keys) = (&*self.signing.ledger.store, &self.signing.ledger.keys);
+        let (store, keys) = (&*self.guard.ledger.store, &self.guard.ledger.keys);
         let (number, storage) = position::storage(store, keys, &self.name).await?;
         let live = position::live(store, keys, &self.name).await?;
         // What another process found out since, this one has not heeded yet.
@@ -169,8 +169,8 @@ impl Copier {
     /// Calls this storage whole when it has verified everything that was published when it was first seen not to be. Answers
     /// whether that changed.
     pub(crate) async fn vouch(&mut self) -> Result<bool, CopyError> {
-        let signing = Arc::clone(&self.signing);
-        let (store, keys) = (&*signing.ledger.store, &signing.ledger.keys);
+        let guard = Arc::clone(&self.guard);
+        let (store, keys) = (&*guard.ledger.store, &guard.ledger.keys);
         let Some(incarnation) = self.incarnation.clone() else {
             return Ok(false);
         };
@@ -190,7 +190,7 @@ impl Copier {
             // Nothing of it counts yet.
             return Ok(false);
         }
-        let state = signing.ledger.state();
+        let state = guard.ledger.state();
         // Published later than it was live, nothing counted another storage of this secondary.
         let owed = match self.owed {
             Some((of, owed)) if of == number => owed,
@@ -231,8 +231,8 @@ impl Copier {
         had: u64,
         has: u64,
     ) -> Result<CopyError, CopyError> {
-        let signing = Arc::clone(&self.signing);
-        let (store, keys) = (&*signing.ledger.store, &signing.ledger.keys);
+        let guard = Arc::clone(&self.guard);
+        let (store, keys) = (&*guard.ledger.store, &guard.ledger.keys);
         let incarnation = self.incarnation.as_deref().unwrap_or_default();
         let (mut number, _) = position::storage(store, keys, &self.name).await?;
         // Of the other shards it may have less, too, and of the manifest an older one. Twice: a row that another server writes while
@@ -254,7 +254,7 @@ impl Copier {
         }
         self.storage = Some(number);
         self.know_nothing();
-        signing.progress.merged.send_modify(|count| *count += 1);
+        guard.progress.merged.send_modify(|count| *count += 1);
         Ok(CopyError::Refused(format!(
             "it has {has} of the {had} entries of shard {shard} that it had verified: its storage is an older copy, and is filled again"
         )))

@@ -9,7 +9,7 @@ use tlog::mirror::AddCheckpoint;
 use tokio::time::Instant;
 
 use crate::position::UNNAMED;
-use crate::publish::mark;
+use crate::publish::sign_guard;
 use crate::replicate::{Copier, CopyError, SHORT};
 use mirror::{PeerAnswer, PeerRequest};
 use order::state::State;
@@ -25,8 +25,8 @@ impl Copier {
         body: Bytes,
         timeout: Duration,
     ) -> Result<PeerAnswer, CopyError> {
-        let signing = Arc::clone(&self.signing);
-        let life = signing.peer_life().await?;
+        let guard = Arc::clone(&self.guard);
+        let life = guard.life.for_peers().await?;
         let request = PeerRequest {
             url: format!("{}/{path}", self.url),
             body: Some((kind, body)),
@@ -34,13 +34,13 @@ impl Copier {
             most: ANSWER,
             life,
         };
-        let answer = signing.replicas.peers.send(request).await?;
+        let answer = guard.peers.client.send(request).await?;
         self.asked_at = Instant::now();
         self.heed(&answer).await?;
         let own = life.map_or(0, |life| life.id);
         if answer.life.is_some_and(|heard| heard.id > own) {
             // Its manifest proves that, signed; then this copy of the log halts.
-            mark::outdated(&signing, &self.name, &self.url).await?;
+            sign_guard::outdated(&guard, &self.name, &self.url).await?;
             return Err(CopyError::Refused(
                 "it says that the log was restored elsewhere, and has no manifest that proves it"
                     .to_owned(),
@@ -52,12 +52,14 @@ impl Copier {
     /// Asks what it would say to something new, where there is nothing new: that a copy of this log was restored meanwhile. What it
     /// is asked binds nobody.
     pub(crate) async fn probe(&mut self, state: &State) -> Result<(), CopyError> {
-        let signing = Arc::clone(&self.signing);
+        let guard = Arc::clone(&self.guard);
         let Some(shard) = state.active() else {
             return Ok(());
         };
         let empty = tlog::empty_root();
-        let empty = signing.pending_checkpoint(&shard.identity.origin, 0, empty);
+        let empty = guard
+            .keyring
+            .pending_checkpoint(&shard.identity.origin, 0, empty);
         let message = AddCheckpoint {
             old: 0,
             proof: Vec::new(),

@@ -23,8 +23,8 @@ impl Copier {
         name: &str,
         origin: &str,
     ) -> Result<(), CopyError> {
-        let signing = Arc::clone(&self.signing);
-        let Some(signed) = signing.shards.get(state, name).and_then(|s| s.signed()) else {
+        let guard = Arc::clone(&self.guard);
+        let Some(signed) = guard.shards.get(state, name).and_then(|s| s.signed()) else {
             return Ok(());
         };
         let (size, root) = (signed.at.size, signed.at.root);
@@ -38,7 +38,7 @@ impl Copier {
         }
         let own = format!("\u{2014} {origin} ");
         let lines = signed.note.lines().filter(|line| line.starts_with(&own));
-        let checkpoint = signing.pending_checkpoint(origin, size, root).await?;
+        let checkpoint = guard.keyring.pending_checkpoint(origin, size, root).await?;
         let checkpoint = tlog::attach(&checkpoint, lines)
             .map_err(|e| CopyError::Refused(format!("the published checkpoint: {e}")))?;
         let message = AddCheckpoint {
@@ -76,10 +76,10 @@ impl Copier {
         cut: &Position,
         have: u64,
     ) -> Result<(), CopyError> {
-        let signing = Arc::clone(&self.signing);
-        let folder = format!("{}/{shard}", signing.ledger.name);
+        let guard = Arc::clone(&self.guard);
+        let folder = format!("{}/{shard}", guard.ledger.name);
         let tiles = Tiles {
-            objects: &*signing.objects.store,
+            objects: &*guard.objects.store,
             folder: &folder,
         };
         let mut head = EntriesHead {
@@ -169,8 +169,9 @@ impl Copier {
         cut: &Position,
         tiles: &Tiles<'_>,
     ) -> Result<(), CopyError> {
-        let signing = Arc::clone(&self.signing);
-        let checkpoint = signing
+        let guard = Arc::clone(&self.guard);
+        let checkpoint = guard
+            .keyring
             .pending_checkpoint(origin, cut.size, cut.root)
             .await?;
         for _ in 0..STUBBORN {
@@ -219,12 +220,12 @@ impl Copier {
         size: u64,
         tiles: &Tiles<'_>,
     ) -> Result<(), CopyError> {
-        let signing = Arc::clone(&self.signing);
+        let guard = Arc::clone(&self.guard);
         let root = tiles.root(size).await?;
         let message = AddCheckpoint {
             old: size,
             proof: Vec::new(),
-            checkpoint: signing.pending_checkpoint(origin, size, root).await?,
+            checkpoint: guard.keyring.pending_checkpoint(origin, size, root).await?,
         };
         let body = Bytes::from(message.to_body());
         self.post("add-checkpoint", "text/plain; charset=utf-8", body, SHORT)
@@ -240,8 +241,8 @@ impl Copier {
         line: String,
         before: u64,
     ) -> Result<(), CopyError> {
-        let signing = Arc::clone(&self.signing);
-        let (store, keys) = (&*signing.ledger.store, &signing.ledger.keys);
+        let guard = Arc::clone(&self.guard);
+        let (store, keys) = (&*guard.ledger.store, &guard.ledger.keys);
         let incarnation = self.incarnation.clone().unwrap_or_default();
         let verified = Verified {
             size: cut.size,
@@ -260,7 +261,7 @@ impl Copier {
             ..Transaction::default()
         };
         let number = self.counts(&mut transaction).await?;
-        match signing.ledger.store.transact(transaction).await {
+        match guard.ledger.store.transact(transaction).await {
             Outcome::Committed => self.storage = Some(number),
             Outcome::Refused
                 if store
@@ -279,7 +280,7 @@ impl Copier {
             Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
         }
         self.done.add(cut.size.saturating_sub(before), 1);
-        signing.progress.merged.send_modify(|count| *count += 1);
+        guard.progress.merged.send_modify(|count| *count += 1);
         Ok(())
     }
 

@@ -19,12 +19,12 @@ mod write;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::Kek;
 use crate::document;
 use crate::ledger::now_ms;
 use crate::life;
 use crate::life::Life;
 use crate::running::eras::Membership;
+use crate::shard::keys::Kek;
 use mirror::PeerClient;
 use order::keys::LOGS;
 use order::state::{Intake, Phase};

@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use tlog::{Checkpoint, Hash, Signer, VerifierKey};
 use zeroize::Zeroizing;
 
-use crate::publish::mark::Cleared;
 use order::keys::Keys;
 use order::slot::ShardIdentity;
 use order::state::{Phase, State};
@@ -47,19 +46,10 @@ pub struct Shard {
     pub identity: Arc<ShardIdentity>,
     /// The name, shared with every answer that carries it.
     pub name: Arc<str>,
-    signer: OnceLock<ShardSigner>,
     /// The last checkpoint; [`Shard::advance`] replaces it.
     signed: ArcSwapOption<Signed>,
     /// Where it ends, of one that is sealed for certain: its checkpoint is read when somebody asks for it.
     settled: OnceLock<Published>,
-}
-
-struct ShardSigner(Signer);
-
-impl std::fmt::Debug for ShardSigner {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("(secret)")
-    }
 }
 
 /// Why a shard's key is not at hand.
@@ -110,7 +100,6 @@ impl Shard {
         Self {
             identity,
             name,
-            signer: OnceLock::new(),
             signed: ArcSwapOption::empty(),
             settled: OnceLock::new(),
         }
@@ -121,52 +110,15 @@ impl Shard {
         self.identity.vkey.parse().map_err(|e| self.note_error(&e))
     }
 
-    fn note_error(&self, why: &dyn std::fmt::Display) -> SignError {
+    pub(crate) fn note_error(&self, why: &dyn std::fmt::Display) -> SignError {
         SignError::Note {
             shard: self.identity.name.clone(),
             why: why.to_string(),
         }
     }
 
-    /// The signer; its key is read from the store and opened at the first use.
-    pub(crate) async fn signer(
-        &self,
-        _: Cleared,
-        keys: &Keys,
-        store: &dyn Coordination,
-        kek: &keys::Kek,
-    ) -> Result<&Signer, SignError> {
-        if let Some(ShardSigner(signer)) = self.signer.get() {
-            return Ok(signer);
-        }
-        let seed = self.seed(keys, store, kek).await?;
-        let signer =
-            Signer::from_seed(&self.identity.origin, &seed).map_err(|e| self.note_error(&e))?;
-        if signer.verifier().to_string() != self.identity.vkey {
-            return Err(SignError::Sealed {
-                shard: self.identity.name.clone(),
-                why: "the stored key is not the one this shard was planned with".into(),
-            });
-        }
-        let ShardSigner(signer) = self.signer.get_or_init(|| ShardSigner(signer));
-        Ok(signer)
-    }
-
-    /// Whether the key-encryption key opens the shard's key; nothing is signed with it.
-    ///
-    /// # Errors
-    /// [`SignError::Sealed`] where it does not.
-    pub(crate) async fn opens(
-        &self,
-        keys: &Keys,
-        store: &dyn Coordination,
-        kek: &keys::Kek,
-    ) -> Result<(), SignError> {
-        self.seed(keys, store, kek).await.map(drop)
-    }
-
     /// The seed of its key, read from the store and opened.
-    async fn seed(
+    pub(crate) async fn seed(
         &self,
         keys: &Keys,
         store: &dyn Coordination,
@@ -197,7 +149,7 @@ impl Shard {
         checkpoint.sign(signer).map_err(|e| self.note_error(&e))
     }
 
-    /// The last checkpoint, where it is in memory: of a settled shard, [`Signing::signed`](crate::publish::signing::Signing::signed) reads it.
+    /// The last checkpoint, where it is in memory: that of a settled shard is read when somebody asks for it.
     pub fn signed(&self) -> Option<Arc<Signed>> {
         self.signed.load_full()
     }

@@ -104,7 +104,6 @@ impl Log {
             .filter(is_listed)
             .map(|shard| {
                 let at = self
-                    .signing
                     .shards
                     .get(&state, &shard.identity.name)
                     .and_then(|s| s.at());
@@ -182,7 +181,7 @@ impl Log {
     pub fn published_at_ms(&self) -> Option<u64> {
         let state = self.ledger.state();
         state.shards.iter().rev().find_map(|shard| {
-            let known = self.signing.shards.get(&state, &shard.identity.name)?;
+            let known = self.shards.get(&state, &shard.identity.name)?;
             known.at().map(|at| at.time)
         })
     }
@@ -288,7 +287,6 @@ impl Log {
             if let (ShardState::Frozen, Phase::Frozen { length, .. }) = (shard.state, known.phase) {
                 shard.length = Some(length);
                 let at = self
-                    .signing
                     .shards
                     .get(&state, &known.identity.name)
                     .and_then(|s| s.at());

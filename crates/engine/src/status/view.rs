@@ -12,7 +12,7 @@ use crate::log::Log;
 use crate::position;
 use crate::program::Program;
 use crate::progress::view::{MergeView, PeerView, ShardPositions};
-use crate::publish::signing::Signing;
+use crate::publish::sign_guard::SignGuard;
 use store::StoreError;
 
 /// Shards that are looked at, from the newest on.
@@ -21,13 +21,13 @@ const SHARDS: usize = 3;
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Reads the positions of all programs and peers.
-pub(crate) async fn look(signing: &Signing) -> Result<MergeView, StoreError> {
+pub(crate) async fn look(guard: &SignGuard) -> Result<MergeView, StoreError> {
     let (store, keys, state) = (
-        &*signing.ledger.store,
-        &signing.ledger.keys,
-        signing.ledger.state(),
+        &*guard.ledger.store,
+        &guard.ledger.keys,
+        guard.ledger.state(),
     );
-    let config = signing.running.config();
+    let config = guard.running.config();
     let merge = &config.merge;
     let now = now_ms();
     let opened: Vec<_> = state
@@ -39,10 +39,10 @@ pub(crate) async fn look(signing: &Signing) -> Result<MergeView, StoreError> {
     let mut view = MergeView {
         quorum: merge.backup_quorum,
         storage_quorum: merge.storage.quorum,
-        nodes: signing.objects.nodes.states(),
+        nodes: guard.objects.nodes.states(),
         ..MergeView::default()
     };
-    let secondaries = signing.replicas.secondaries();
+    let secondaries = guard.peers.secondaries();
     for secondary in &merge.secondaries {
         let name = secondary.name.to_string();
         let known = secondaries.get(&name).cloned().unwrap_or_default();
@@ -58,7 +58,11 @@ pub(crate) async fn look(signing: &Signing) -> Result<MergeView, StoreError> {
             ..PeerView::default()
         });
     }
-    let unreached: BTreeMap<_, _> = signing.unreached(Program::Distribute).into_iter().collect();
+    let unreached: BTreeMap<_, _> = guard
+        .health
+        .unreached(Program::Distribute)
+        .into_iter()
+        .collect();
     for frontend in &merge.frontends {
         view.frontends.push(PeerView {
             name: frontend.name.to_string(),
@@ -119,17 +123,17 @@ pub(crate) async fn look(signing: &Signing) -> Result<MergeView, StoreError> {
     if view.positions[2] < view.positions[0] {
         view.lag_ms = published_time.map_or(0, |time| now.saturating_sub(time));
     }
-    let has = |program: &Program| signing.running.merge.programs.has(*program);
+    let has = |program: &Program| guard.running.merge.programs.has(*program);
     view.programs = Program::ALL.into_iter().filter(has).collect();
-    let trouble = |program| Some((program, signing.health.trouble_of(program)?));
+    let trouble = |program| Some((program, guard.health.trouble_of(program)?));
     view.troubles = Program::ALL.into_iter().filter_map(trouble).collect();
     // A witness that the policy no longer names does not matter.
-    let policy = signing.running.config().witnesses.policy();
+    let policy = guard.running.config().witnesses.policy();
     let named = |name: &str| {
         let policy = policy.as_ref();
         policy.is_ok_and(|policy| policy.witnesses.iter().any(|w| w.name == name))
     };
-    view.witnesses = signing.replicas.witnesses(|all| {
+    view.witnesses = guard.peers.witnesses(|all| {
         let all = all.iter().filter(|(name, _)| named(name));
         all.map(|(name, counts)| (name.clone(), counts.trouble.clone()))
             .collect()
@@ -139,30 +143,30 @@ pub(crate) async fn look(signing: &Signing) -> Result<MergeView, StoreError> {
 
 /// Keeps a view for the metrics, as long as the log lives. A log that has nothing to do, and nobody to do it with, is not looked at
 /// again until a slot is decided: there may be thousands of them.
-pub(crate) async fn watch(signing: Arc<Signing>) {
+pub(crate) async fn watch(guard: Arc<SignGuard>) {
     let mut at_rest = None;
     loop {
         let now = (
-            signing.ledger.state().len,
-            signing.running.now.load().generation,
+            guard.ledger.state().len,
+            guard.running.now.load().generation,
         );
         let troubled = || {
             Program::ALL
                 .iter()
-                .any(|p| signing.health.trouble_of(*p).is_some())
+                .any(|p| guard.health.trouble_of(*p).is_some())
         };
         if at_rest == Some(now) && !troubled() {
             tokio::time::sleep(LOOK).await;
             continue;
         }
-        match look(&signing).await {
+        match look(&guard).await {
             Ok(mut view) => {
-                view.settled = signing.progress.view.load().positions[2];
+                view.settled = guard.progress.view.load().positions[2];
                 at_rest = view.is_at_rest().then_some(now);
-                signing.progress.view.store(Arc::new(view));
+                guard.progress.view.store(Arc::new(view));
             }
             Err(e) => {
-                tracing::debug!(log = signing.ledger.name, error = %e, "cannot look at the merge")
+                tracing::debug!(log = guard.ledger.name, error = %e, "cannot look at the merge")
             }
         }
         tokio::time::sleep(LOOK).await;
@@ -173,7 +177,7 @@ impl Log {
     /// The merge as it stands.
     pub async fn merge(&self) -> Result<MergeView, StoreError> {
         let mut view = self.merge_now().await?;
-        match self.signing.replication().await {
+        match self.guard.keyring.replication().await {
             Ok(signer) => view.replication_key = Some(signer.verifier().to_string()),
             Err(e) => tracing::warn!(log = self.ledger.name, error = %e, "no replication key"),
         }
@@ -182,7 +186,7 @@ impl Log {
 
     /// The merge as it stands, without what only people need.
     pub(crate) async fn merge_now(&self) -> Result<MergeView, StoreError> {
-        let mut view = look(&self.signing).await?;
+        let mut view = look(&self.guard).await?;
         view.settled = self.progress.view.load().settled;
         Ok(view)
     }
@@ -205,7 +209,7 @@ mod tests {
         let rig = Rig::new();
         let (engine, log) = rig.server(&Faults::new()).await;
         let failed = |name: &str| {
-            log.signing.replicas.witness(name, |counts| {
+            log.guard.peers.witness(name, |counts| {
                 counts.trouble = Some("connection refused".to_owned());
             });
         };

@@ -14,18 +14,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::future::Either;
 use tokio::sync::{Notify, oneshot};
 
 use crate::ingest::Ingest;
 use crate::ingest::answer::{AppendError, Appended};
-use crate::ledger::Ledger;
-use crate::publish::signing::Signing;
-use order::WINDOW;
-use order::answer::Proposal;
 use order::chunk::{Chunk, UploadId, UploadPart};
-use order::keys::trailing_number;
 use order::location::{Location, LocationRow};
-use order::slot::Token;
 use qos::job::cost;
 use qos::{Advice, TenantId, Ticket};
 use store::StoreError;
@@ -34,38 +29,15 @@ use store::record;
 /// Uploads whose position is kept in memory; others are read again.
 const REMEMBERED: usize = 1024;
 
-/// Rows read at a time.
-const PAGE: usize = 512;
-
 /// Bytes that wait while a part is under way: of one upload, and of all. A single piece always may.
 const AHEAD: (usize, usize) = (4 << 20, 64 << 20);
 
 /// How long a part waits for room in the queue.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A run of an upload's entries with consecutive indexes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UploadRange {
-    /// Position in the upload of its first entry.
-    pub first: u64,
-    /// Global index of that entry.
-    pub index: u64,
-    /// How many there are.
-    pub entries: u64,
-}
-
-/// What was accepted of an upload.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UploadProgress {
-    /// Entries from its beginning; the next part has this offset.
-    pub accepted: u64,
-    /// Where they are, in order.
-    pub ranges: Vec<UploadRange>,
-}
-
 /// The uploads of this server.
-#[derive(Debug, Default)]
 pub(crate) struct Uploads {
+    ingest: Arc<Ingest>,
     by_id: Mutex<HashMap<UploadId, Arc<Upload>>>,
     /// Bytes that wait to be in the next part of their upload, of all of them.
     ahead: AtomicUsize,
@@ -101,6 +73,14 @@ struct Piece {
 }
 
 impl Uploads {
+    pub(crate) fn new(ingest: Arc<Ingest>) -> Self {
+        Self {
+            ingest,
+            by_id: Mutex::default(),
+            ahead: AtomicUsize::default(),
+        }
+    }
+
     fn get(&self, id: UploadId) -> Arc<Upload> {
         let mut uploads = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
         if uploads.len() >= REMEMBERED && !uploads.contains_key(&id) {
@@ -109,12 +89,10 @@ impl Uploads {
         }
         Arc::clone(uploads.entry(id).or_default())
     }
-}
 
-impl Ingest {
     /// An upload has an end: where it stands is read again.
-    pub(crate) fn upload_ended(&self, id: UploadId) {
-        self.uploads.get(id).parts().standing = None;
+    fn ended(&self, id: UploadId) {
+        self.get(id).parts().standing = None;
     }
 }
 
@@ -142,112 +120,39 @@ impl Parts {
     }
 }
 
-fn decode(key: &str, bytes: &[u8]) -> Result<LocationRow, StoreError> {
-    record::decode(bytes).map_err(|e| StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`")))
-}
-
-impl Ledger {
-    /// The row of a batch's place, once it is ordered.
-    pub(crate) async fn placed(
-        &self,
-        place: Location,
-        token: Token,
-    ) -> Result<Option<LocationRow>, StoreError> {
-        let key = self.keys.placed(&place, token);
-        let row = self.store.get(&key).await?;
-        row.map(|bytes| decode(&key, &bytes)).transpose()
-    }
-
-    pub(crate) async fn part(
-        &self,
-        id: UploadId,
-        offset: u64,
-    ) -> Result<Option<LocationRow>, StoreError> {
-        // A part's row does not depend on the token of the batch.
-        self.placed(Location::Upload { id, offset }, Token::from_bytes([0; 16]))
-            .await
-    }
-
-    /// Parts that waited for longer than the duplicate filter reaches are looked for in their rows, so that they may still be
-    /// proposed.
-    pub(crate) async fn renew_births(&self, mine: &mut [Proposal]) {
-        for m in mine {
-            let first_slot = self.state().len;
-            let old = m.first_slot.is_some_and(|b| first_slot > b + WINDOW / 2);
-            let Some((id, offset)) = m.work.batch().and_then(|b| b.part()).filter(|_| old) else {
-                continue;
-            };
-            if let Ok(None) = self.part(id, offset).await {
-                m.first_slot = Some(first_slot);
-            }
+impl Uploads {
+    pub(crate) async fn submit_chunk(
+        self: &Arc<Self>,
+        chunk: Chunk,
+        tenant: TenantId,
+        advice: &Advice,
+    ) -> Result<
+        Ticket<impl Future<Output = Result<Appended, AppendError>> + Send + 'static + use<>>,
+        AppendError,
+    > {
+        if chunk.entries == 0 || chunk.bytes.is_empty() {
+            return Err(AppendError::Empty);
         }
-    }
-
-    /// After how many entries an upload ends, where that was written down.
-    pub(crate) async fn end_of(&self, id: UploadId) -> Result<Option<u64>, StoreError> {
-        let ends = self.keys.placed_ends(id);
-        let rows = self.store.scan(&ends, &ends, 1).await?;
-        let end = rows.first().map(|(key, _)| trailing_number(key));
-        Ok(end.flatten())
-    }
-
-    /// [`Log::upload`], and each part of it in order; at its `end` the row that says so.
-    pub(crate) async fn parts(
-        &self,
-        id: UploadId,
-        end: Option<u64>,
-        mut each: impl FnMut(&LocationRow),
-    ) -> Result<UploadProgress, StoreError> {
-        let prefix = self.keys.placed_parts(id);
-        let (mut progress, mut from) = (UploadProgress::default(), prefix.clone());
-        loop {
-            let page = self.store.scan(&prefix, &from, PAGE).await?;
-            let full = page.len() == PAGE;
-            for (key, bytes) in page {
-                let row = decode(&key, &bytes)?;
-                from = format!("{key}\0");
-                // What was ordered behind the end belongs to nothing.
-                let behind = end == Some(progress.accepted) && !row.is_end();
-                if behind {
-                    continue;
-                }
-                if trailing_number(&key) != Some(progress.accepted) {
-                    return Ok(progress); // Its beginning was swept; nothing joins on.
-                }
-                match progress.ranges.last_mut() {
-                    Some(last) if last.index + last.entries == row.index => {
-                        last.entries += row.entries
-                    }
-                    _ => progress.ranges.push(UploadRange {
-                        first: progress.accepted,
-                        index: row.index,
-                        entries: row.entries,
-                    }),
-                }
-                each(&row);
-                progress.accepted += row.entries;
-            }
-            if !full {
-                return Ok(progress);
-            }
+        if chunk.bytes.len() > Chunk::MAX_BYTES {
+            return Err(AppendError::TooLarge);
         }
+        let ticket = match chunk.upload {
+            Some(part) => {
+                let ticket = self.submit_part(part, chunk, tenant, advice).await?;
+                (ticket.granted, Either::Left(ticket.answer))
+            }
+            None => {
+                let ticket = self
+                    .ingest
+                    .enqueue_chunk(chunk, None, tenant, advice)
+                    .await?;
+                (ticket.granted, Either::Right(ticket.answer))
+            }
+        };
+        let (granted, answer) = ticket;
+        Ok(Ticket { granted, answer })
     }
-}
 
-impl Signing {
-    /// The place of an entry that is ordered.
-    pub(crate) fn appended(&self, index: u64) -> Option<Appended> {
-        let state = self.ledger.state();
-        let shard = state.shard_at(index)?;
-        Some(Appended {
-            index,
-            shard: Arc::clone(&self.shards.get(&state, &shard.identity.name)?.name),
-            leaf_index: index - shard.start()?,
-        })
-    }
-}
-
-impl Ingest {
     /// Submits a part. The same part twice has one place; one that is not where the upload stands is refused, saying where that
     /// is. Waits while enough of the upload is on its way.
     pub(crate) async fn submit_part(
@@ -262,14 +167,14 @@ impl Ingest {
     > {
         let UploadPart { id, offset } = part;
         let Chunk { bytes, entries, .. } = chunk;
-        let upload = self.uploads.get(id);
+        let upload = self.get(id);
         let (reply, answer) = oneshot::channel();
         let piece = Piece {
             bytes,
             entries,
             reply,
         };
-        let policy = self.running.policy.load();
+        let policy = self.ingest.running.policy.load();
         let granted = policy.granted(policy.grant(tenant, advice));
         let answer = async { answer.await.unwrap_or(Err(AppendError::Unknown)) };
         loop {
@@ -281,7 +186,7 @@ impl Ingest {
                     parts.tail = offset + entries;
                     // The writer may go away, what it sent is under way anyway.
                     let sender = Sender {
-                        ingest: Arc::clone(self),
+                        uploads: Arc::clone(self),
                         upload: Arc::clone(&upload),
                         id,
                         tenant,
@@ -293,11 +198,11 @@ impl Ingest {
                 let length = piece.bytes.len();
                 let room = parts.waiting.is_empty()
                     || parts.bytes + length <= AHEAD.0
-                        && self.uploads.ahead.load(Relaxed) + length <= AHEAD.1;
+                        && self.ahead.load(Relaxed) + length <= AHEAD.1;
                 if parts.tail == offset && parts.under_way.as_ref() == Some(advice) && room {
                     parts.tail += entries;
                     parts.bytes += length;
-                    self.uploads.ahead.fetch_add(length, Relaxed);
+                    self.ahead.fetch_add(length, Relaxed);
                     parts.waiting.push_back(piece);
                     return Ok(Ticket { granted, answer });
                 }
@@ -309,7 +214,7 @@ impl Ingest {
 
 /// Orders what comes of an upload, part after part, until nothing waits or one fails.
 struct Sender {
-    ingest: Arc<Ingest>,
+    uploads: Arc<Uploads>,
     upload: Arc<Upload>,
     id: UploadId,
     tenant: TenantId,
@@ -343,7 +248,7 @@ impl Sender {
         let pieces = match result {
             Ok(_) => {
                 parts.standing = Some(offset);
-                parts.take(self.ingest.batcher.piece())
+                parts.take(self.uploads.ingest.batcher.piece())
             }
             Err(error) => {
                 parts.standing = None;
@@ -353,10 +258,7 @@ impl Sender {
                 Vec::new()
             }
         };
-        self.ingest
-            .uploads
-            .ahead
-            .fetch_sub(before - parts.bytes, Relaxed);
+        self.uploads.ahead.fetch_sub(before - parts.bytes, Relaxed);
         if pieces.is_empty() {
             parts.under_way = None;
         }
@@ -387,8 +289,8 @@ impl Sender {
         };
         let answered = |row: LocationRow| match row.digest == digest {
             true => self
+                .uploads
                 .ingest
-                .signing
                 .appended(row.index)
                 .ok_or(AppendError::Unknown),
             false => Err(AppendError::UploadAt {
@@ -396,15 +298,28 @@ impl Sender {
             }),
         };
         // Before the row is looked for: whatever was decided below it has its row.
-        let first_slot = self.ingest.ledger.state().len;
-        if let Some(row) = self.ingest.ledger.part(id, offset).await.map_err(failed)? {
-            self.ingest.ledger.refresh().await.map_err(failed)?;
+        let first_slot = self.uploads.ingest.ledger.state().len;
+        if let Some(row) = self
+            .uploads
+            .ingest
+            .ledger
+            .part(id, offset)
+            .await
+            .map_err(failed)?
+        {
+            self.uploads.ingest.ledger.refresh().await.map_err(failed)?;
             return answered(row);
         }
         let standing = self.upload.parts().standing;
         if standing != Some(offset) {
-            let end = self.ingest.ledger.end_of(id).await.map_err(failed)?;
-            let progress = self.ingest.ledger.parts(id, end, |_| ()).await;
+            let end = self
+                .uploads
+                .ingest
+                .ledger
+                .end_of(id)
+                .await
+                .map_err(failed)?;
+            let progress = self.uploads.ingest.ledger.parts(id, end, |_| ()).await;
             let accepted = progress.map_err(failed)?.accepted;
             if accepted != offset || end == Some(offset) {
                 return Err(AppendError::UploadAt { accepted });
@@ -416,16 +331,19 @@ impl Sender {
             upload: None,
         };
         let place = Location::Upload { id, offset };
-        let queued =
-            self.ingest
-                .enqueue_chunk(chunk, Some((place, first_slot)), self.tenant, &self.advice);
+        let queued = self.uploads.ingest.enqueue_chunk(
+            chunk,
+            Some((place, first_slot)),
+            self.tenant,
+            &self.advice,
+        );
         let Ok(ticket) = tokio::time::timeout(PATIENCE, queued).await else {
             return Err(AppendError::overloaded("the queue was full for a minute"));
         };
         let result = ticket?.answer.await;
         if matches!(result, Err(AppendError::Unknown))
-            && let Ok(Some(row)) = self.ingest.ledger.part(id, offset).await
-            && self.ingest.ledger.refresh().await.is_ok()
+            && let Ok(Some(row)) = self.uploads.ingest.ledger.part(id, offset).await
+            && self.uploads.ingest.ledger.refresh().await.is_ok()
         {
             return answered(row);
         }

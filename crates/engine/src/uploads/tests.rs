@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::ledger::locations::{UploadProgress, UploadRange};
 use crate::log::Log;
 use crate::promise::tests::{Rig, census};
 use crate::uploads::*;

@@ -219,7 +219,7 @@ async fn course(seed: u64) {
     // Storages that are new since count in a restore when they have been told the manifest.
     let hash = tlog::mirror::origin_hash(ORIGIN);
     let told = async {
-        for name in log.replicas().secondaries().keys() {
+        for name in log.peers().secondaries().keys() {
             let mirror = {
                 let all = world.network.mirrors.lock().unwrap();
                 Arc::clone(&all[&format!("{name}.example.org")])

@@ -29,7 +29,7 @@ async fn nothing_is_published_before_the_quorum_has_it() {
     .await;
     assert_eq!(log.status().watermarks.published, 0, "one is not two");
     until("the dead one is told of", || {
-        log.replicas()
+        log.peers()
             .secondaries()
             .get("yy")
             .is_some_and(|s| s.trouble.is_some())
@@ -170,7 +170,7 @@ async fn a_lost_disk_does_not_count_until_it_has_verified_again() {
         310,
         "copied from zero, before anything was published"
     );
-    let known = log.replicas().secondaries();
+    let known = log.peers().secondaries();
     assert_eq!(
         known["x"].incarnation.as_deref(),
         Some(second.incarnation())
@@ -211,7 +211,7 @@ async fn a_wiped_secondary_stops_counting_at_its_first_answer() {
     let second = world.secondary("x", "x-new-disk", &key).await;
     append(&log, 1).await;
     until("the new storage answers", || {
-        let known = log.replicas().secondaries();
+        let known = log.peers().secondaries();
         known["x"].incarnation.as_deref() == Some(second.incarnation())
     })
     .await;
@@ -298,7 +298,7 @@ async fn a_second_history_is_an_alarm_on_both_sides() {
     // Another log of that name has another replication key: the secondary does not even listen.
     append(&log, 5).await;
     until("refused", || {
-        let all = log.replicas().secondaries();
+        let all = log.peers().secondaries();
         all.get("x")
             .and_then(|s| s.trouble.clone())
             .is_some_and(|why| why.contains("403"))
@@ -341,7 +341,7 @@ async fn a_second_history_is_an_alarm_on_both_sides() {
         } else {
             copy.network.set("x.example.org", Way::Open);
             until("alarm", || {
-                log.replicas()
+                log.peers()
                     .secondaries()
                     .get("x")
                     .is_some_and(|s| s.alarm.is_some())

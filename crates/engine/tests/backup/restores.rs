@@ -146,7 +146,7 @@ async fn a_lost_primary_is_rebuilt_and_goes_on() {
     append(&log, 10).await;
     published(&log, 1060).await;
     until("no secondary complains", || {
-        let all = log.replicas().secondaries();
+        let all = log.peers().secondaries();
         all.len() == 3
             && all
                 .values()
@@ -237,13 +237,13 @@ async fn a_change_is_handed_over_by_force_where_the_old_secondaries_are_lost() {
     world.network.set("x.example.org", Way::Dead);
     world.network.set("yy.example.org", Way::Dead);
     until("it is known", || {
-        let seen = log.replicas().secondaries();
+        let seen = log.peers().secondaries();
         seen.get("x").is_some_and(|x| x.incarnation.is_some())
     })
     .await;
     append(&log, 1).await;
     until("x is away", || {
-        let seen = log.replicas().secondaries();
+        let seen = log.peers().secondaries();
         seen.get("x").is_some_and(|x| x.trouble.is_some())
     })
     .await;
@@ -310,7 +310,7 @@ async fn a_change_that_the_old_secondaries_know_is_handed_over() {
     published(&log, 310).await;
     // The old one is not needed any more, for nothing.
     until("it is let go", || {
-        !log.replicas().secondaries().contains_key("x")
+        !log.peers().secondaries().contains_key("x")
     })
     .await;
     world.network.set("x.example.org", Way::Dead);
@@ -965,7 +965,7 @@ async fn a_secondary_that_has_more_is_to_be_kept() {
     published(&log, 101).await;
     world.network.set("zzz.example.org", Way::Open);
     until("it is said what to do", || {
-        let seen = log.replicas().secondaries();
+        let seen = log.peers().secondaries();
         let why = seen.get("zzz").and_then(|one| one.trouble.clone());
         why.is_some_and(|why| why.contains("may have published") && why.contains("Keep its folder"))
     })

@@ -34,7 +34,7 @@ async fn witnesses_decide_what_readers_get() {
         (at.size, cosigned),
         (20, vec!["w".to_owned(), "ww".to_owned()])
     );
-    log.replicas()
+    log.peers()
         .witnesses(|all| assert!(all["www"].failures.contains_key("unreachable"), "{all:?}"));
     // Too few: readers keep what they have, the order goes on.
     world.network.set("ww.example.org", Way::Dead);
@@ -90,7 +90,7 @@ async fn witnesses_decide_what_readers_get() {
     }
     published(&log, 35).await;
     assert_eq!(checkpoint(&folder(&world, &second), &names).0.size, 5);
-    log.replicas()
+    log.peers()
         .witnesses(|all| assert!(all["www"].seconds.counts().iter().sum::<u64>() > 0));
     // Those that the policy does not name any more are not listed.
     let listed = || log.merge_seen().witnesses.len();

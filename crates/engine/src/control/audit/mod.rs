@@ -211,7 +211,7 @@ impl Audited {
         let detail = format!("log {}: {gives_up}", log.name());
         self.event("hand-over-forced", actor, detail.clone())
             .await?;
-        let done = log.signing.hand_over_by_force(generation).await;
+        let done = log.publication.hand_over_by_force(generation).await;
         done.map_err(ChangeError::Store)?;
         Ok(Some(detail))
     }

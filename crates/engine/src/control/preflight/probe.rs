@@ -11,7 +11,8 @@ use logconfig::SecondaryConfig;
 use tlog::mirror::AddCheckpoint;
 use tlog::{PolicyWitness, empty_root};
 
-use crate::publish::signing::Signing;
+use crate::peers::Peers;
+use crate::publish::sign_guard::SignGuard;
 use crate::publish::witness::submission;
 use crate::shard::{Shard, SignError};
 use mirror::{PeerLife, PeerRequest};
@@ -21,30 +22,33 @@ const SHORT: Duration = Duration::from_secs(5);
 
 /// Asks the witnesses of a policy, by the shard's own key.
 pub(crate) async fn witnesses(
-    signing: &Signing,
+    guard: &SignGuard,
     shard: &Shard,
     witnesses: &[PolicyWitness],
     timeout: Duration,
 ) -> Result<Vec<Option<String>>, SignError> {
-    let checkpoint = signing.sign_empty(shard).await?;
+    let checkpoint = guard.sign_empty(shard).await?;
     let urls = witnesses.iter().map(|witness| witness.url.as_deref());
-    Ok(ask(signing, urls, checkpoint, timeout, None).await)
+    Ok(ask(&guard.peers, urls, checkpoint, timeout, None).await)
 }
 
 /// Asks secondaries, by the log's replication key: the shard needs no key of its own yet.
 pub(crate) async fn secondaries(
-    signing: &Signing,
+    guard: &SignGuard,
     origin: &str,
     secondaries: &[SecondaryConfig],
 ) -> Result<Vec<Option<String>>, SignError> {
-    let checkpoint = signing.pending_checkpoint(origin, 0, empty_root()).await?;
+    let checkpoint = guard
+        .keyring
+        .pending_checkpoint(origin, 0, empty_root())
+        .await?;
     let urls = secondaries.iter().map(|secondary| Some(&*secondary.url));
-    let life = signing.peer_life().await?;
-    Ok(ask(signing, urls, checkpoint, SHORT, life).await)
+    let life = guard.life.for_peers().await?;
+    Ok(ask(&guard.peers, urls, checkpoint, SHORT, life).await)
 }
 
 async fn ask(
-    signing: &Signing,
+    peers: &Peers,
     urls: impl Iterator<Item = Option<&str>>,
     checkpoint: String,
     timeout: Duration,
@@ -65,7 +69,7 @@ async fn ask(
             let Some(request) = request else {
                 return Some("the policy names no URL for it".to_owned());
             };
-            match signing.replicas.peers.send(request).await {
+            match peers.client.send(request).await {
                 Ok(answer) if answer.alarm.is_some() => Some(answer.words()),
                 Ok(answer) => match answer.status {
                     // It has a size of it already, or refuses an empty checkpoint as such.

@@ -90,11 +90,10 @@ impl Log {
         let Some(policy) = policy.filter(|policy| !policy.is_none()) else {
             return Ok(Strangers::default());
         };
-        let answers = match self.signing.shards.get(state, shard.as_str()) {
+        let answers = match self.shards.get(state, shard.as_str()) {
             Some(shard) => {
                 let timeout = next.witnesses.timeout.duration();
-                let asked =
-                    probe::witnesses(&self.signing, &shard, &policy.witnesses, timeout).await;
+                let asked = probe::witnesses(&self.guard, &shard, &policy.witnesses, timeout).await;
                 asked.map_err(unasked)?
             }
             None => vec![
@@ -136,7 +135,7 @@ impl Log {
             return Ok(Strangers::default());
         }
         let origin = format!("{}/{shard}", next.origin);
-        let asked = probe::secondaries(&self.signing, &origin, &merge.secondaries).await;
+        let asked = probe::secondaries(&self.guard, &origin, &merge.secondaries).await;
         let answers = asked.map_err(unasked)?;
         let known = answers.iter().filter(|why| why.is_none()).count();
         let (quorum, all) = (merge.backup_quorum, merge.secondaries.len());

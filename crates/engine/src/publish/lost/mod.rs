@@ -14,17 +14,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tlog::Seal;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::position;
 use crate::program::Program;
-use crate::publish::mark::judge::Found;
-use crate::publish::signing::Signing;
+use crate::publish::publication::Publication;
+use crate::publish::seal::Finished;
+use crate::publish::sign_guard::judge::Found;
 use crate::publish::{PublishError, note};
-use crate::shard::{Published, Shard, SignError, Signed};
-use order::state::{Phase, State};
+use crate::shard::{Shard, SignError, Signed};
 use store::StoreError;
 
 /// Pause between the checks of two shards: there may be thousands.
@@ -64,15 +63,7 @@ impl Lost {
     }
 }
 
-/// A shard that is done.
-pub(crate) struct Finished {
-    pub(crate) shard: Arc<Shard>,
-    successor: Arc<Shard>,
-    /// Its final size and root.
-    pub(crate) at: Published,
-}
-
-impl Signing {
+impl Publication {
     /// Asks for the notes of a shard to be signed again. One that is asked for already is tried at its own pace.
     pub(crate) fn unsettle(&self, shard: &Shard) {
         if !self.running.merge.programs.has(Program::Publish) {
@@ -93,110 +84,79 @@ impl Signing {
             self.lost.look.notify_one();
         }
     }
-
-    /// The shard with this number, if it is done.
-    pub(crate) fn finished(&self, state: &State, number: usize) -> Option<Finished> {
-        let (at, next) = (state.shards.get(number)?, state.shards.get(number + 1)?);
-        let Phase::Frozen { length, .. } = at.phase else {
-            return None;
-        };
-        next.start()?;
-        let shard = self.shards.get(state, &at.identity.name)?;
-        let end = shard.at().filter(|at| at.size == length)?;
-        Some(Finished {
-            shard,
-            successor: self.shards.get(state, &next.identity.name)?,
-            at: end,
-        })
-    }
-
-    /// Seals a shard that is done. Deterministic, so writing it twice is harmless.
-    pub(crate) async fn seal(&self, of: &Finished) -> Result<(), PublishError> {
-        let seal = Seal {
-            origin: of.shard.identity.origin.clone(),
-            size: of.at.size,
-            root: of.at.root,
-            successor_origin: of.successor.identity.origin.clone(),
-            successor_key: of.successor.verifier()?,
-        };
-        let note = self.sign_seal(&of.shard, &of.successor, &seal).await?;
-        let path = self.objects.path(&of.shard.name, "seal");
-        self.objects
-            .store
-            .put(vec![(path, Bytes::from(note))])
-            .await?;
-        Ok(())
-    }
 }
 
 /// Checks the notes of all shards that are done, one after the other, over and over: also those that a start does not check,
 /// and those that are lost later, which a process that does not sign may be the only one to notice.
-pub(crate) async fn look_at_settled(signing: Arc<Signing>) {
-    signing.marked().await;
+pub(crate) async fn look_at_settled(shared: Arc<Publication>) {
+    shared.guard.passed().await;
     loop {
-        let state = signing.ledger.state();
+        let state = shared.ledger.state();
         for number in 0..state.shards.len() {
-            if signing.health.halt.is_halted() {
+            if shared.health.halt.is_halted() {
                 return;
             }
-            let Some(done) = signing.finished(&state, number) else {
+            let Some(done) = shared.finished(&state, number) else {
                 continue;
             };
             let looked = async {
-                let checkpoint = signing
+                let checkpoint = shared
                     .objects
                     .last_checkpoint(&done.shard, &done.at)
                     .await?;
-                let seal = signing.objects.path(&done.shard.name, "seal");
-                let sealed = signing.objects.store.get(&seal).await?.is_some();
+                let seal = shared.objects.path(&done.shard.name, "seal");
+                let sealed = shared.objects.store.get(&seal).await?.is_some();
                 if checkpoint.is_err() || !sealed {
-                    signing.unsettle(&done.shard);
+                    shared.unsettle(&done.shard);
                 }
                 Ok::<_, StoreError>(())
             };
             if let Err(e) = looked.await {
-                tracing::warn!(log = signing.ledger.name, shard = &*done.shard.name, error = %e, "cannot look at a sealed shard");
+                tracing::warn!(log = shared.ledger.name, shard = &*done.shard.name, error = %e, "cannot look at a sealed shard");
             }
             tokio::time::sleep(SETTLED).await;
         }
         tokio::select! {
-            _ = signing.health.halt.halted() => return,
+            _ = shared.health.halt.halted() => return,
             () = tokio::time::sleep(ROUND) => {}
         }
     }
 }
 
 /// Signs lost notes again, until the log ends.
-pub(crate) async fn sign_again(signing: Arc<Signing>) {
-    signing.marked().await;
+pub(crate) async fn sign_again(shared: Arc<Publication>) {
+    shared.guard.passed().await;
     loop {
-        if signing.health.halt.is_halted() {
+        if shared.health.halt.is_halted() {
             return;
         }
-        let next = signing.lost.next();
+        let next = shared.lost.next();
         let due = next.as_ref().map(|(_, again)| again.due);
         if let Some((name, Again { tries, due })) = next
             && due <= Instant::now()
         {
             // A restored log that is not announced yet signs nothing.
-            if !matches!(signing.unannounced(&signing.ledger.state()).await, Ok(None)) {
+            if !matches!(
+                shared.guard.life.unannounced(&shared.ledger.state()).await,
+                Ok(None)
+            ) {
                 tokio::time::sleep(PAUSE.0).await;
                 continue;
             }
-            match again(&signing, &name, tries).await {
-                Ok(()) => drop(signing.lost.all().remove(&name)),
-                Err((_, PublishError::Halt(why))) => signing.health.halt.halt(why),
+            match again(&shared, &name, tries).await {
+                Ok(()) => drop(shared.lost.all().remove(&name)),
+                Err((_, PublishError::Halt(why))) => shared.health.halt.halt(why),
                 Err((path, error)) => {
-                    let path = signing.objects.path(&name, path);
+                    let path = shared.objects.path(&name, path);
                     let what = format!("can't be signed again: {error}");
                     let place = (Arc::from(&*name), 0);
-                    signing.objects.damage.report(&path, what, place);
+                    shared.objects.damage.report(&path, what, place);
                     let pause = (PAUSE.0 * 2u32.pow(tries.min(10))).min(PAUSE.1);
                     let again = Again {
                         tries: tries + 1,
                         due: Instant::now() + pause,
                     };
-                    signing.lost.all().insert(name, again);
+                    shared.lost.all().insert(name, again);
                 }
             }
             continue;
@@ -208,8 +168,8 @@ pub(crate) async fn sign_again(signing: Arc<Signing>) {
             }
         };
         tokio::select! {
-            _ = signing.health.halt.halted() => return,
-            () = signing.lost.look.notified() => {}
+            _ = shared.health.halt.halted() => return,
+            () = shared.lost.look.notified() => {}
             () = wait => {}
         }
     }
@@ -217,28 +177,28 @@ pub(crate) async fn sign_again(signing: Arc<Signing>) {
 
 /// Signs the lost notes of a shard again; returns which of them can't be, and why.
 async fn again(
-    signing: &Signing,
+    shared: &Publication,
     name: &str,
     tries: u32,
 ) -> Result<(), (&'static str, PublishError)> {
-    let state = signing.ledger.state();
+    let state = shared.ledger.state();
     let number = state.shards.iter().rposition(|s| s.identity.name == name);
-    let Some(done) = number.and_then(|number| signing.finished(&state, number)) else {
+    let Some(done) = number.and_then(|number| shared.finished(&state, number)) else {
         // It is published first.
         return Ok(());
     };
-    let checkpoint = checkpoint(signing, &done, tries + 1 < TRIES).await;
+    let checkpoint = checkpoint(shared, &done, tries + 1 < TRIES).await;
     let written = checkpoint.map_err(|error| ("checkpoint", error))?;
     if written && tries > 0 {
-        let path = signing.objects.path(name, "checkpoint");
-        signing.objects.damage.repaired(&path, "the shard's key");
+        let path = shared.objects.path(name, "checkpoint");
+        shared.objects.damage.repaired(&path, "the shard's key");
     }
     let seal = async {
-        let path = signing.objects.path(name, "seal");
-        if signing.objects.store.get(&path).await?.is_none() {
-            signing.seal(&done).await?;
+        let path = shared.objects.path(name, "seal");
+        if shared.objects.store.get(&path).await?.is_none() {
+            shared.seal(&done).await?;
             if tries > 0 {
-                signing.objects.damage.repaired(&path, "the shard's keys");
+                shared.objects.damage.repaired(&path, "the shard's keys");
             }
         }
         Ok(())
@@ -248,11 +208,11 @@ async fn again(
 
 /// Whether the last checkpoint of a shard was put again. `strict`: only with all the cosignatures that the policy asks for.
 async fn checkpoint(
-    signing: &Signing,
+    shared: &Publication,
     Finished { shard, at, .. }: &Finished,
     strict: bool,
 ) -> Result<bool, PublishError> {
-    match signing.objects.last_checkpoint(shard, at).await? {
+    match shared.objects.last_checkpoint(shard, at).await? {
         Ok(()) => return Ok(false),
         Err(Found::Foreign { why }) => {
             // Another log's objects are left alone.
@@ -262,11 +222,11 @@ async fn checkpoint(
             }));
         }
         // One of another history stops the log here.
-        Err(_) => signing.may_replace(shard, at).await?,
+        Err(_) => shared.guard.may_replace(shard, at).await?,
     }
-    let (store, keys) = (&*signing.ledger.store, &signing.ledger.keys);
+    let (store, keys) = (&*shared.ledger.store, &shared.ledger.keys);
     let row = position::published(store, keys, &shard.name).await?;
-    signing.recall(shard, shard.signed().as_deref(), row.as_ref())?;
+    shared.recall(shard, shard.signed().as_deref(), row.as_ref())?;
     if row.is_none_or(|row| (row.size, row.root) != (at.size, at.root)) {
         let key = keys.published(&shard.name);
         let why = format!("{key} is not what this server took over; run `logd fsck`");
@@ -275,13 +235,13 @@ async fn checkpoint(
     let note = match shard.signed() {
         Some(signed) if signed.at == *at => signed.note.clone(),
         _ => {
-            let held = signing.running.held(&shard.name).await?;
-            let cosigned = note(signing, shard, at, &held).await?;
+            let held = shared.running.held(&shard.name).await?;
+            let cosigned = note(shared, shard, at, &held).await?;
             match cosigned.lacking {
                 Some(lacking) if strict => return Err(PublishError::Witness(lacking)),
                 Some(lacking) => {
                     tracing::warn!(
-                        log = signing.ledger.name,
+                        log = shared.ledger.name,
                         shard = &*shard.name,
                         why = lacking.why,
                         "a lost checkpoint is put again with fewer cosignatures"
@@ -292,8 +252,8 @@ async fn checkpoint(
             cosigned.note
         }
     };
-    let path = signing.objects.path(&shard.name, "checkpoint");
-    signing
+    let path = shared.objects.path(&shard.name, "checkpoint");
+    shared
         .objects
         .store
         .put(vec![(path, Bytes::from(note.clone()))])

@@ -164,8 +164,8 @@ async fn a_smaller_checkpoint_of_another_history_stays() {
         if found_by == "look" {
             log.objects.damage.suspect(&Arc::from("a"), 0);
         } else if found_by == "signer" {
-            log.signing
-                .unsettle(&log.signing.shards.get(&log.ledger.state(), "a").unwrap());
+            log.publication
+                .unsettle(&log.shards.get(&log.ledger.state(), "a").unwrap());
         }
         let halted = tokio::time::timeout(Duration::from_secs(600), log.health.halt.halted());
         let why = halted.await.expect(found_by);

@@ -28,8 +28,8 @@ use crate::ingest::Ingest;
 use crate::ingest::answer::{AppendError, Appended};
 use crate::ingest::commit::Payload;
 use crate::ledger::Ledger;
-use crate::publish::signing::Signing;
-use crate::uploads::UploadProgress;
+use crate::ledger::locations::UploadProgress;
+use crate::uploads::Uploads;
 use order::batch;
 use order::chunk::UploadId;
 use order::location::{Location, LocationRow};
@@ -67,14 +67,12 @@ impl WriteKey {
     }
 }
 
-impl Signing {
-    /// The answer to a batch with these bytes, whose place has a row.
-    fn repeated(&self, row: &LocationRow, digest: &Hash) -> Result<Appended, AppendError> {
-        if row.digest != *digest {
-            return Err(AppendError::KeyReused);
-        }
-        self.appended(row.index).ok_or(AppendError::Unknown)
+/// The answer to a batch with these bytes, whose place has a row.
+fn repeated(ingest: &Ingest, row: &LocationRow, digest: &Hash) -> Result<Appended, AppendError> {
+    if row.digest != *digest {
+        return Err(AppendError::KeyReused);
     }
+    ingest.appended(row.index).ok_or(AppendError::Unknown)
 }
 
 impl Ledger {
@@ -88,7 +86,7 @@ impl Ledger {
     }
 }
 
-impl Ingest {
+impl Uploads {
     pub(crate) async fn submit_keyed(
         &self,
         key: WriteKey,
@@ -102,19 +100,19 @@ impl Ingest {
         AppendError::of_size(&entry)?;
         let mut bytes = BytesMut::with_capacity(entry.len() + 2);
         batch::push(&mut bytes, &entry);
-        let (ledger, signing) = (Arc::clone(&self.ledger), Arc::clone(&self.signing));
+        let ingest = Arc::clone(&self.ingest);
         let bytes = bytes.freeze();
         let digest = record::digest(&bytes);
         // Before the row is looked for: whatever was decided below it has its row.
-        let first_slot = ledger.state().len;
-        let row = ledger.keyed(key).await.map_err(|error| {
+        let first_slot = ingest.ledger.state().len;
+        let row = ingest.ledger.keyed(key).await.map_err(|error| {
             tracing::warn!(%error, "cannot look for an idempotency key");
             AppendError::overloaded("the store does not answer")
         })?;
         if let Some(row) = row {
-            let policy = self.running.policy.load();
+            let policy = self.ingest.running.policy.load();
             let granted = policy.granted(policy.grant(tenant, advice));
-            let answer = signing.repeated(&row, &digest)?;
+            let answer = repeated(&ingest, &row, &digest)?;
             let answer = Either::Left(std::future::ready(Ok(answer)));
             return Ok(Ticket { granted, answer });
         }
@@ -122,14 +120,14 @@ impl Ingest {
             bytes,
             at: (key.place(), first_slot),
         };
-        let ticket = self.enqueue(payload, tenant, advice)?;
+        let ticket = self.ingest.enqueue(payload, tenant, advice)?;
         let answer = Either::Right(async move {
             let result = ticket.answer.await;
             // Another one was ordered under this key, or nobody knows: its row tells.
             if matches!(result, Err(AppendError::Unknown))
-                && let Ok(Some(row)) = ledger.keyed(key).await
+                && let Ok(Some(row)) = ingest.ledger.keyed(key).await
             {
-                return signing.repeated(&row, &digest);
+                return repeated(&ingest, &row, &digest);
             }
             result
         });
@@ -150,11 +148,12 @@ impl Ingest {
         };
         for _ in 0..2 {
             // Every part of this body is ordered by now: an end before one of them was there first.
-            if let Some(end) = self.ledger.end_of(key.0).await.map_err(unknown)? {
+            if let Some(end) = self.ingest.ledger.end_of(key.0).await.map_err(unknown)? {
                 return (end == entries).then_some(()).ok_or(AppendError::KeyReused);
             }
             let mut last = None;
             let progress = self
+                .ingest
                 .ledger
                 .parts(key.0, None, |row| last = Some(*row))
                 .await;
@@ -169,7 +168,7 @@ impl Ingest {
                 id: key.0,
                 offset: entries,
             };
-            let keys = &self.ledger.keys;
+            let keys = &self.ingest.ledger.keys;
             let next = keys.placed(&next, Token::from_bytes([0; 16]));
             let ends = keys.placed_ends(key.0);
             let row = keys.placed_end(key.0, entries);
@@ -178,9 +177,9 @@ impl Ingest {
                 puts: vec![(row, record::encode(&last.end()))],
                 deletes: Vec::new(),
             };
-            match self.ledger.store.transact(transaction).await {
+            match self.ingest.ledger.store.transact(transaction).await {
                 Outcome::Committed => {
-                    self.upload_ended(key.0);
+                    self.ended(key.0);
                     return Ok(());
                 }
                 // Another request wrote the same, or went on.
@@ -200,10 +199,10 @@ impl Ingest {
             true => ended = true,
             false => parts.push_back((row.entries, row.digest)),
         };
-        let end = self.ledger.end_of(key.0).await?;
-        let progress = self.ledger.parts(key.0, end, each).await?;
+        let end = self.ingest.ledger.end_of(key.0).await?;
+        let progress = self.ingest.ledger.parts(key.0, end, each).await?;
         if progress.accepted > 0 {
-            self.ledger.refresh().await?;
+            self.ingest.ledger.refresh().await?;
         }
         // A body of more entries begins with a part of at least two.
         ended |= progress.accepted == 1;

@@ -3,8 +3,8 @@
 use tlog::{Checkpoint, Note, NoteError, TILE_WIDTH, TilePath, VerifierKey};
 
 use crate::position;
-use crate::publish::mark::judge::{Found, Known, Verdict, Whence, judge};
-use crate::publish::signing::Signing;
+use crate::publish::sign_guard::SignGuard;
+use crate::publish::sign_guard::judge::{Found, Known, Verdict, Whence, judge};
 use crate::shard::{Published, Shard, SignError, Signed};
 use order::state::Phase;
 use store::StoreError;
@@ -61,7 +61,7 @@ pub(crate) fn classify(bytes: &[u8], key: &VerifierKey) -> (Found, Option<Looked
     }
 }
 
-impl Signing {
+impl SignGuard {
     /// The checkpoint object of a shard, compared with what is published; `None` where there is none that is worth anything.
     pub(crate) async fn look(&self, shard: &Shard) -> Result<Option<Looked>, SignError> {
         self.look_at(shard, None, false).await
@@ -100,7 +100,7 @@ impl Signing {
                 looked
             }
         };
-        let mut shards = self.mark.shards();
+        let mut shards = self.compared.shards();
         shards.entry(shard.name.to_string()).or_default().looked = true;
         Ok(looked)
     }
@@ -139,7 +139,7 @@ impl Signing {
         deep: bool,
     ) -> Known {
         let state = self.ledger.state();
-        let at = self.mark.listed(&state, &shard.name);
+        let at = self.compared.listed(&state, &shard.name);
         let published = row.map(|row| (row.size, row.root));
         let behind = match found {
             Found::Signed { size, .. } if deep && *size > 0 => {
@@ -153,7 +153,7 @@ impl Signing {
                     .await
                     .unwrap_or_else(|error| {
                         tracing::warn!(log = self.ledger.name, %whence, %error, "cannot be compared yet");
-                        self.mark.keep(&shard.name, whence.clone(), found.clone());
+                        self.compared.keep(&shard.name, whence.clone(), found.clone());
                         None
                     })
             }
@@ -176,7 +176,7 @@ impl Signing {
     pub(crate) async fn look_beyond(&self, shard: &Shard) -> Result<bool, SignError> {
         let ordered = || {
             let state = self.ledger.state();
-            let at = self.mark.listed(&state, &shard.name);
+            let at = self.compared.listed(&state, &shard.name);
             at.and_then(|at| state.length(at)).unwrap_or(0)
         };
         let index = ordered() / TILE_WIDTH;

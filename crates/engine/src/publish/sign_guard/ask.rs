@@ -14,12 +14,10 @@ use tlog::mirror::{AddCheckpoint, SIZE_TYPE, origin_hash};
 use tlog::{Checkpoint, CosignerKey, Note, PolicyWitness, VerifierKey};
 use tokio::time::Instant;
 
-use crate::ledger::Ledger;
-use crate::objects::LogObjects;
 use crate::position;
-use crate::publish::mark::judge::{Found, Known, Lives, Verdict, Whence, judge, judge_order};
-use crate::publish::mark::look::classify;
-use crate::publish::signing::Signing;
+use crate::publish::sign_guard::SignGuard;
+use crate::publish::sign_guard::judge::{Found, Known, Lives, Verdict, Whence, judge, judge_order};
+use crate::publish::sign_guard::look::classify;
 use crate::publish::witness::submission;
 use crate::running::Running;
 use crate::shard::{Shard, SignError};
@@ -47,14 +45,14 @@ enum Said {
 type Answer = (Whence, Result<Vec<Said>, String>);
 
 /// Asks all frontends, secondaries and witnesses about these shards, and the oldest planned one; then writes are taken and checkpoints signed.
-pub(crate) async fn ask(signing: Arc<Signing>, open: Vec<String>) {
-    if signing.health.halt.is_halted() {
+pub(crate) async fn ask(guard: Arc<SignGuard>, open: Vec<String>) {
+    if guard.health.halt.is_halted() {
         return;
     }
     let (mut pause, mut tries, mut answers) = (PAUSE.0, 0, None);
-    while let Err(e) = look(&signing, &open, &mut answers).await {
+    while let Err(e) = look(&guard, &open, &mut answers).await {
         tries += 1;
-        if signing.health.halt.is_halted() {
+        if guard.health.halt.is_halted() {
             return;
         }
         if tries == TRIES {
@@ -62,66 +60,66 @@ pub(crate) async fn ask(signing: Arc<Signing>, open: Vec<String>) {
                 SignError::Store(_) => "restart the server when the store answers",
                 _ => "then restart the server",
             };
-            signing.health.halt.halt(format!(
+            guard.health.halt.halt(format!(
                 "what others hold cannot be compared with the coordination store: {e}; {remedy}"
             ));
             return;
         }
-        tracing::warn!(log = signing.ledger.name, error = %e, "cannot compare what others hold; trying again");
+        tracing::warn!(log = guard.ledger.name, error = %e, "cannot compare what others hold; trying again");
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(PAUSE.1);
     }
-    signing.mark.pass();
+    guard.compared.pass();
 }
 
 /// Asks all of them once, and compares their answers. A failure of this replica's stores is an error; a missing answer is not.
 async fn look(
-    signing: &Signing,
+    guard: &SignGuard,
     open: &[String],
     answers: &mut Option<Vec<Answer>>,
 ) -> Result<(), SignError> {
     if answers.is_none() {
         // Under another key-encryption key nothing can be signed, so nothing is taken.
-        if let Err(why) = signing.has_own_kek().await {
+        if let Err(why) = guard.keyring.has_own_kek().await {
             if matches!(why, SignError::Sealed { .. }) {
-                signing.health.halt.halt(why.to_string());
+                guard.health.halt.halt(why.to_string());
             }
             return Err(why);
         }
-        *answers = Some(gather(signing, open).await?);
+        *answers = Some(gather(guard, open).await?);
     }
-    compare(signing, answers.as_deref().unwrap_or_default()).await
+    compare(guard, answers.as_deref().unwrap_or_default()).await
 }
 
 /// The answers that came in time.
-async fn gather(signing: &Signing, open: &[String]) -> Result<Vec<Answer>, SignError> {
-    let (state, config) = (signing.ledger.state(), signing.running.config());
+async fn gather(guard: &SignGuard, open: &[String]) -> Result<Vec<Answer>, SignError> {
+    let (state, config) = (guard.ledger.state(), guard.running.config());
     let planned = state.shards.iter().find(|at| at.phase == Phase::Planned);
     let names = open
         .iter()
         .map(String::as_str)
         .chain(planned.map(|at| &*at.identity.name));
     let shards: Vec<Arc<Shard>> = names
-        .filter_map(|name| signing.shards.get(&state, name))
+        .filter_map(|name| guard.shards.get(&state, name))
         .collect();
     if shards.is_empty() {
         return Ok(Vec::new());
     }
     let shards: Arc<[Arc<Shard>]> = shards.into();
     // Until a change is handed over, the earlier ones as well.
-    let binding = signing.running.eras.load().secondaries();
+    let binding = guard.running.eras.load().secondaries();
     // It was validated.
     let policy = config.witnesses.policy().ok();
     // Without it nothing of what a secondary says could be checked.
     let replication = match &*binding {
         [] => None,
-        _ => Some(signing.replication().await?.verifier()),
+        _ => Some(guard.keyring.replication().await?.verifier()),
     };
     let witnesses = policy.iter().flat_map(|policy| &policy.witnesses);
     let witnesses: Vec<_> = witnesses.filter(|one| one.url.is_some()).collect();
     let empty: Arc<[_]> = match &*witnesses {
         [] => Arc::default(),
-        _ => empties(signing, &shards).await?.into(),
+        _ => empties(guard, &shards).await?.into(),
     };
     let until = Instant::now() + PATIENCE;
     let mut asked: FuturesUnordered<BoxFuture<'_, Answer>> = FuturesUnordered::new();
@@ -129,39 +127,32 @@ async fn gather(signing: &Signing, open: &[String]) -> Result<Vec<Answer>, SignE
     for one in &config.merge.frontends {
         let whence = Whence::Frontend(one.name.to_string());
         silent.insert(whence.to_string(), ());
-        let answer = frontend(
-            &signing.ledger,
-            &signing.running,
-            &signing.objects,
-            one.clone(),
-            Arc::clone(&shards),
-            until,
-        );
+        let answer = frontend(&guard.running, one.clone(), Arc::clone(&shards), until);
         asked.push(Box::pin(async move { (whence, answer.await) }));
     }
     for (one, key) in binding.iter().zip(replication.into_iter().cycle()) {
         let whence = Whence::Secondary(one.name.to_string());
         silent.insert(whence.to_string(), ());
-        let answer = secondary(signing, one, key, Arc::clone(&shards), until);
+        let answer = secondary(guard, one, key, Arc::clone(&shards), until);
         asked.push(Box::pin(async move { (whence, answer.await) }));
     }
     for one in witnesses {
         let whence = Whence::Witness(one.name.clone());
         silent.insert(whence.to_string(), ());
-        let answer = witness(signing, one, Arc::clone(&empty), until);
+        let answer = witness(guard, one, Arc::clone(&empty), until);
         asked.push(Box::pin(async move { (whence, answer.await) }));
     }
     let mut answers = Vec::new();
     while let Ok(Some(answer)) = tokio::time::timeout_at(until, asked.next()).await {
         silent.remove(&answer.0.to_string());
         if let Err(why) = &answer.1 {
-            tracing::warn!(log = signing.ledger.name, whence = %answer.0, why, "cannot be asked what it holds; starting without");
+            tracing::warn!(log = guard.ledger.name, whence = %answer.0, why, "cannot be asked what it holds; starting without");
         }
         answers.push(answer);
     }
     for (whence, ()) in silent {
         tracing::warn!(
-            log = signing.ledger.name,
+            log = guard.ledger.name,
             whence,
             "did not say in time what it holds; starting without"
         );
@@ -170,26 +161,26 @@ async fn gather(signing: &Signing, open: &[String]) -> Result<Vec<Answer>, SignE
 }
 
 /// Compares the answers with what the coordination store knows by now.
-async fn compare(signing: &Signing, answers: &[Answer]) -> Result<(), SignError> {
+async fn compare(guard: &SignGuard, answers: &[Answer]) -> Result<(), SignError> {
     if answers
         .iter()
         .all(|(_, said)| said.as_ref().is_ok_and(Vec::is_empty))
     {
         return Ok(());
     }
-    signing.ledger.refresh().await?;
+    guard.ledger.refresh().await?;
     let (store, keys, state) = (
-        &*signing.ledger.store,
-        &signing.ledger.keys,
-        signing.ledger.state(),
+        &*guard.ledger.store,
+        &guard.ledger.keys,
+        guard.ledger.state(),
     );
-    let life = signing.life().await?;
+    let life = guard.life.known().await?;
     let id = life.map_or(0, |life| life.id);
     // Check first whether the log was restored elsewhere: otherwise entries of that life would look like more of this one.
     for (whence, said) in answers {
         for said in said.iter().flatten() {
             if let Said::Order(lived, slots) = said {
-                signing.heed(judge_order(whence, (*lived, *slots), (id, state.len)))?;
+                guard.heed(judge_order(whence, (*lived, *slots), (id, state.len)))?;
             }
         }
     }
@@ -204,7 +195,7 @@ async fn compare(signing: &Signing, answers: &[Answer]) -> Result<(), SignError>
             let Said::Shard(shard, found) = said else {
                 continue;
             };
-            let at = signing.mark.listed(&state, &shard.name);
+            let at = guard.compared.listed(&state, &shard.name);
             let lives = match (life, whence) {
                 (Some(life), Whence::Secondary(name)) => {
                     // One that is planned would begin where the order ends.
@@ -214,7 +205,7 @@ async fn compare(signing: &Signing, answers: &[Answer]) -> Result<(), SignError>
                         id,
                         entries: (life.entries < u64::MAX).then_some(entries),
                         heard,
-                        verified: cosigned_at(&signing.running, name, shard).await?,
+                        verified: cosigned_at(&guard.running, name, shard).await?,
                     })
                 }
                 _ => None,
@@ -226,12 +217,12 @@ async fn compare(signing: &Signing, answers: &[Answer]) -> Result<(), SignError>
             let here = match (found.size().filter(open), cut) {
                 (Some(size), Some(cut)) => {
                     let cut = (cut.size, cut.root);
-                    signing.root_here(&shard.name, size, cut).await
+                    guard.root_here(&shard.name, size, cut).await
                 }
                 _ => Ok(None),
             };
             let here = here.inspect_err(|error| {
-                tracing::warn!(log = signing.ledger.name, %whence, %error, "cannot be compared yet");
+                tracing::warn!(log = guard.ledger.name, %whence, %error, "cannot be compared yet");
             });
             let unread = here.is_err();
             let known = Known {
@@ -241,7 +232,7 @@ async fn compare(signing: &Signing, answers: &[Answer]) -> Result<(), SignError>
                 lives,
                 whole: false,
             };
-            let verdict = signing.heed(judge(&shard.name, whence, found, &known))?;
+            let verdict = guard.heed(judge(&shard.name, whence, found, &known))?;
             let earlier = verdict == Verdict::Fits && matches!(found, Found::Copied { .. });
             if verdict == Verdict::Later || (unread && !earlier) {
                 later.push((shard, whence, found));
@@ -249,8 +240,8 @@ async fn compare(signing: &Signing, answers: &[Answer]) -> Result<(), SignError>
         }
     }
     for (shard, whence, found) in later {
-        signing
-            .mark
+        guard
+            .compared
             .keep(&shard.name, whence.clone(), found.clone());
     }
     Ok(())
@@ -310,9 +301,7 @@ fn heard(
 
 /// What a frontend has: checkpoints under the shards' own keys.
 async fn frontend(
-    ledger: &Ledger,
     running: &Running,
-    objects: &LogObjects,
     frontend: FrontendConfig,
     shards: Arc<[Arc<Shard>]>,
     until: Instant,
@@ -320,7 +309,7 @@ async fn frontend(
     let places = Arc::clone(&running.merge.places);
     if let Some(why) = places.refuses_frontend(&frontend) {
         // Another process pushes there.
-        tracing::debug!(log = ledger.name, frontend = %frontend.name, why, "not looked at");
+        tracing::debug!(log = running.ledger.name, frontend = %frontend.name, why, "not looked at");
         return Ok(Vec::new());
     }
     let name = frontend.name.to_string();
@@ -329,7 +318,7 @@ async fn frontend(
     let mut parts = Vec::new();
     for shard in &*shards {
         let part = async {
-            let path = objects.path(&shard.name, "checkpoint");
+            let path = running.objects.path(&shard.name, "checkpoint");
             let Some(bytes) = place.get(&path).await.map_err(|e| e.to_string())? else {
                 return Ok(None);
             };
@@ -345,7 +334,7 @@ async fn frontend(
     heard(&name, parts)
 }
 
-async fn get(signing: &Signing, url: String, most: usize) -> Result<Option<PeerAnswer>, String> {
+async fn get(guard: &SignGuard, url: String, most: usize) -> Result<Option<PeerAnswer>, String> {
     let request = PeerRequest {
         url,
         body: None,
@@ -353,7 +342,7 @@ async fn get(signing: &Signing, url: String, most: usize) -> Result<Option<PeerA
         most,
         life: None,
     };
-    match signing.replicas.peers.send(request).await {
+    match guard.peers.client.send(request).await {
         Ok(answer) if answer.status == 200 => Ok(Some(answer)),
         // It has nothing of it, or keeps nothing of the kind.
         Ok(answer) if matches!(answer.status, 404 | 405) => Ok(None),
@@ -364,7 +353,7 @@ async fn get(signing: &Signing, url: String, most: usize) -> Result<Option<PeerA
 
 /// What a secondary has: cosigned checkpoints, and the manifest that it was given last.
 async fn secondary(
-    signing: &Signing,
+    guard: &SignGuard,
     secondary: &SecondaryConfig,
     replication: &VerifierKey,
     shards: Arc<[Arc<Shard>]>,
@@ -379,11 +368,11 @@ async fn secondary(
         let cosigner = &cosigner;
         let copy = async move {
             let hash = origin_hash(&shard.identity.origin);
-            let newest = get(signing, format!("{url}/{hash}/{COSIGNED}"), NOTE).await?;
+            let newest = get(guard, format!("{url}/{hash}/{COSIGNED}"), NOTE).await?;
             let newest = match newest {
                 Some(answer) => Some(answer),
                 // Somebody else's mirror serves it as its only one.
-                None => get(signing, format!("{url}/{hash}/checkpoint"), NOTE).await?,
+                None => get(guard, format!("{url}/{hash}/checkpoint"), NOTE).await?,
             };
             let Some(answer) = newest else {
                 return Ok(None);
@@ -391,7 +380,7 @@ async fn secondary(
             let found = copied(shard, cosigner, replication, &answer.body);
             if let Err(why) = &found {
                 tracing::warn!(
-                    log = signing.ledger.name,
+                    log = guard.ledger.name,
                     shard = &*shard.name,
                     url,
                     why,
@@ -406,10 +395,10 @@ async fn secondary(
     });
     let copies = join_all(copies).await;
     // Asked for after them: it has taken the life that a copy is of before the copy.
-    let order = by(until - MARGIN, manifest(signing, url, replication)).await;
+    let order = by(until - MARGIN, manifest(guard, url, replication)).await;
     if let (Err(why), true) = (&order, copies.iter().any(Result::is_ok)) {
         tracing::warn!(
-            log = signing.ledger.name,
+            log = guard.ledger.name,
             url,
             why,
             "its manifest is not looked at"
@@ -446,12 +435,12 @@ fn copied(
 
 /// What a secondary's manifest says of the order.
 async fn manifest(
-    signing: &Signing,
+    guard: &SignGuard,
     url: &str,
     replication: &VerifierKey,
 ) -> Result<Option<Said>, String> {
-    let hash = origin_hash(&signing.running.config().origin);
-    let Some(answer) = get(signing, format!("{url}/manifest/{hash}"), MAX_MANIFEST).await? else {
+    let hash = origin_hash(&guard.running.config().origin);
+    let Some(answer) = get(guard, format!("{url}/manifest/{hash}"), MAX_MANIFEST).await? else {
         return Ok(None);
     };
     let signed = SignedManifest::parse(&answer.body).map_err(|e| e.to_string())?;
@@ -460,12 +449,12 @@ async fn manifest(
 }
 
 /// Compares with the order the manifest of a secondary that no longer takes this log's manifests.
-pub(crate) async fn outdated(signing: &Signing, name: &str, url: &str) -> Result<(), SignError> {
-    let replication = signing.replication().await?.verifier();
-    let said = manifest(signing, url, replication).await;
+pub(crate) async fn outdated(guard: &SignGuard, name: &str, url: &str) -> Result<(), SignError> {
+    let replication = guard.keyring.replication().await?.verifier();
+    let said = manifest(guard, url, replication).await;
     let said = said.inspect_err(|why| {
         tracing::warn!(
-            log = signing.ledger.name,
+            log = guard.ledger.name,
             secondary = name,
             why,
             "its manifest is not looked at"
@@ -473,22 +462,22 @@ pub(crate) async fn outdated(signing: &Signing, name: &str, url: &str) -> Result
     });
     let order = said.ok().flatten().map(|order| vec![order]);
     let whence = Whence::Secondary(name.to_owned());
-    compare(signing, &[(whence, Ok(order.unwrap_or_default()))]).await
+    compare(guard, &[(whence, Ok(order.unwrap_or_default()))]).await
 }
 
 /// The checkpoints of these shards without entries, to ask witnesses with. A shard whose key is not at hand is not asked about, which its
 /// signatures say; a store that does not answer is asked again.
 async fn empties(
-    signing: &Signing,
+    guard: &SignGuard,
     shards: &[Arc<Shard>],
 ) -> Result<Vec<(Arc<Shard>, String)>, SignError> {
     let mut all = Vec::new();
     for shard in shards {
-        match signing.sign_empty(shard).await {
+        match guard.sign_empty(shard).await {
             Ok(note) => all.push((Arc::clone(shard), note)),
             Err(SignError::Store(e)) => return Err(e.into()),
             Err(error) => {
-                tracing::warn!(log = signing.ledger.name, shard = &*shard.name, %error, "its witnesses are not asked");
+                tracing::warn!(log = guard.ledger.name, shard = &*shard.name, %error, "its witnesses are not asked");
             }
         }
     }
@@ -497,7 +486,7 @@ async fn empties(
 
 /// The sizes that a witness has cosigned: it names its size if the request starts from another one.
 async fn witness(
-    signing: &Signing,
+    guard: &SignGuard,
     witness: &PolicyWitness,
     empty: Arc<[(Arc<Shard>, String)]>,
     until: Instant,
@@ -513,7 +502,7 @@ async fn witness(
                 checkpoint: note.clone(),
             };
             let request = submission(url, Bytes::from(empty.to_body()), PATIENCE);
-            let answer = signing.replicas.peers.send(request).await;
+            let answer = guard.peers.client.send(request).await;
             let answer = answer.map_err(|e| e.to_string())?;
             if answer.status != 409 || !answer.kind.starts_with(SIZE_TYPE) {
                 return Ok(None);

@@ -11,7 +11,7 @@ use tlog::{Checkpoint, Cosigner, Hash, Note};
 
 use crate::life::Life;
 use crate::promise::tests::{Rig, Rows, caller};
-use crate::publish::mark::judge::{Found, Whence};
+use crate::publish::sign_guard::judge::{Found, Whence};
 use crate::replicate::manifest::Manifest;
 use crate::{
     AppendError, Condition, Engine, Log, MergeOptions, Places, Program, Programs, Request,
@@ -321,7 +321,6 @@ async fn a_late_put_of_an_older_checkpoint_is_repaired_at_once() {
     let took = until("the newer one is there again", || {
         at(&rig.objects.objects(), CHECKPOINT).size == 30
             && second
-                .signing
                 .shards
                 .get(&second.ledger.state(), "a")
                 .unwrap()
@@ -501,7 +500,7 @@ fn each_shard_of_a_long_list_is_found_by_its_name() {
         }),
         phase: state::Phase::Planned,
     };
-    let mut index = crate::publish::mark::Index::default();
+    let mut index = crate::publish::sign_guard::Index::default();
     let all: Arc<Vec<_>> = Arc::new((0..5_000).map(shard).collect());
     // One is taken out of the plan, and all behind it move.
     let fewer: Arc<Vec<_>> = Arc::new(all.iter().skip(1).cloned().collect());
@@ -561,7 +560,7 @@ async fn what_a_lost_history_left_is_not_compared_with_itself() {
     let both = rig.on(early.0, objects);
     let (engine, log) = both.server(&Faults::new()).await;
     let (whence, found) = copied(15, lost.root);
-    log.signing.mark.keep("a", whence, found);
+    log.guard.compared.keep("a", whence, found);
     ordered(&log, 10..20).await;
     let why = halts(&log).await;
     assert!(
@@ -584,7 +583,7 @@ async fn what_cannot_be_read_is_compared_before_anything_is_signed() {
             write(&log, n..n + 1).await;
         }
         let (whence, found) = copied(5, root);
-        log.signing.mark.keep("a", whence, found);
+        log.guard.compared.keep("a", whence, found);
         let failed = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&failed);
         faults.plan(move |_, operation| match operation {
@@ -601,7 +600,7 @@ async fn what_cannot_be_read_is_compared_before_anything_is_signed() {
         faults.clear();
         if fits {
             log.wait_published(19).await.unwrap();
-            assert!(log.signing.mark.due("a", 20).is_empty());
+            assert!(log.guard.compared.due("a", 20).is_empty());
         } else {
             let why = halts(&log).await;
             assert!(why.contains("two histories"), "{why}");
@@ -687,7 +686,7 @@ async fn ahead(rig: &Rig) -> Arc<Secondary> {
         extensions: Vec::new(),
     }
     .to_text();
-    let note = tlog::sign(&text, &[log.signing.replication().await.unwrap()]).unwrap();
+    let note = tlog::sign(&text, &[log.guard.keyring.replication().await.unwrap()]).unwrap();
     let line = cosigner.cosign(&text, 1_700_000_000).unwrap();
     let note = tlog::attach(&note, [line.trim_end()]).unwrap();
     secondary.says(COSIGNED, note);
@@ -845,14 +844,14 @@ async fn a_life_from_the_future_is_bound_by_what_it_has_copied() {
         // Asked before it answers, so that the key is at hand.
         let silent: Arc<Secondary> = Arc::default();
         let (engine, log) = rig.process(&none, &none, beside(&silent)).await;
-        let signer = log.signing.replication().await.unwrap();
+        let signer = log.guard.keyring.replication().await.unwrap();
         let stamp = mirror::Stamp {
             restored: heard,
             entries: 10,
             edition: 1,
         };
         let manifest = manifest(&log)
-            .sign(&log.signing.kek, signer, stamp)
+            .sign(&log.guard.keyring.kek, signer, stamp)
             .unwrap();
         engine.shutdown().await;
         secondary.says("/manifest/", manifest);

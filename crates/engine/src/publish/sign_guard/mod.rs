@@ -1,4 +1,4 @@
-//! The high-water mark: the newest known checkpoint of a shard, and the one place through which a shard signs.
+//! Guards what is signed: the newest known checkpoint of a shard (the high-water mark), and the one place through which a shard signs.
 //!
 //! A coordination store may be an old copy, objects may be another log's, and neither shows by itself. So nothing is signed, and
 //! no write is taken, before everything that this process can see of the shards that may still be signed was compared with the store:
@@ -23,18 +23,40 @@ pub(crate) use ask::{ask, outdated};
 pub(crate) use look::{Looked, classify};
 
 use self::judge::{Conflict, Found, Known, Verdict, Whence, judge};
-use crate::publish::signing::Signing;
-use crate::shard::{Published, Shard, SignError};
+use crate::health::Health;
+use crate::keyring::KeyRing;
+use crate::ledger::Ledger;
+use crate::life::LogLife;
+use crate::objects::LogObjects;
+use crate::peers::Peers;
+use crate::progress::Progress;
+use crate::running::Running;
+use crate::shard::keys::Kek;
+use crate::shard::{Published, Shard, Shards, SignError};
 use mirror::Tiles;
 use order::state;
 use order::state::State;
 use store::StoreError;
 
-/// A permit to use a shard's key. Only this module makes one.
-pub(crate) struct Cleared(());
+/// A permit to use a shard's key.
+struct Cleared(());
+
+/// Signs for one log. Whoever has a signature of a shard's key has it from here.
+pub(crate) struct SignGuard {
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) objects: Arc<LogObjects>,
+    pub(crate) running: Arc<Running>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) shards: Arc<Shards>,
+    pub(crate) keyring: KeyRing,
+    pub(crate) peers: Peers,
+    pub(crate) life: Arc<LogLife>,
+    compared: Compared,
+}
 
 /// The comparisons and signatures of one log in this process.
-pub(crate) struct Mark {
+struct Compared {
     /// Whether all peers that answer were asked.
     passed: watch::Sender<bool>,
     shards: Mutex<HashMap<String, Seen>>,
@@ -65,6 +87,8 @@ impl Index {
 
 #[derive(Default)]
 struct Seen {
+    /// Its key, opened at the first use.
+    signer: Option<Arc<Signer>>,
     /// Its checkpoint object was compared.
     looked: bool,
     /// What this process signed last.
@@ -74,7 +98,7 @@ struct Seen {
     later: Vec<(Whence, Found)>,
 }
 
-impl Default for Mark {
+impl Default for Compared {
     fn default() -> Self {
         Self {
             passed: watch::Sender::new(false),
@@ -84,7 +108,7 @@ impl Default for Mark {
     }
 }
 
-impl Mark {
+impl Compared {
     fn shards(&self) -> MutexGuard<'_, HashMap<String, Seen>> {
         self.shards.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -127,18 +151,39 @@ impl Mark {
 }
 
 /// The receipts of one shard.
-pub(crate) struct Receipts<'a>(&'a Signer);
+pub(crate) struct Receipts(Arc<Signer>);
 
-impl Receipts<'_> {
+impl Receipts {
     pub(crate) fn sign(&self, receipt: &Receipt) -> Result<String, tlog::NoteError> {
-        receipt.sign(self.0)
+        receipt.sign(&self.0)
     }
 }
 
-impl Signing {
+impl SignGuard {
+    pub(crate) fn new(
+        running: &Arc<Running>,
+        health: Arc<Health>,
+        shards: Arc<Shards>,
+        life: Arc<LogLife>,
+        kek: Arc<Kek>,
+    ) -> Self {
+        Self {
+            ledger: Arc::clone(&running.ledger),
+            progress: Arc::clone(&running.progress),
+            objects: Arc::clone(&running.objects),
+            running: Arc::clone(running),
+            health,
+            keyring: KeyRing::new(Arc::clone(running), Arc::clone(&shards), kek),
+            peers: Peers::new(Arc::clone(&running.merge.peers)),
+            shards,
+            life,
+            compared: Compared::default(),
+        }
+    }
+
     /// Resolves when what this process can see was compared, or the log is halted.
-    pub(crate) async fn marked(&self) {
-        let mut passed = self.mark.passed.subscribe();
+    pub(crate) async fn passed(&self) {
+        let mut passed = self.compared.passed.subscribe();
         tokio::select! {
             _ = passed.wait_for(|passed| *passed) => {}
             _ = self.health.halt.halted() => {}
@@ -168,20 +213,20 @@ impl Signing {
         at: &Published,
     ) -> Result<String, SignError> {
         let cleared = self.clear(shard, Some((at.size, at.root))).await?;
-        let signer = self.unsealed(shard, cleared).await?;
-        shard.checkpoint(signer, at.size, at.root)
+        let signer = self.signer(shard, cleared).await?;
+        shard.checkpoint(&signer, at.size, at.root)
     }
 
     /// The checkpoint of a shard without entries: every history has the same one.
     pub(crate) async fn sign_empty(&self, shard: &Shard) -> Result<String, SignError> {
-        let signer = self.unsealed(shard, Cleared(())).await?;
-        shard.checkpoint(signer, 0, empty_root())
+        let signer = self.signer(shard, Cleared(())).await?;
+        shard.checkpoint(&signer, 0, empty_root())
     }
 
     /// Signs receipts of promised work.
-    pub(crate) async fn receipts<'a>(&self, shard: &'a Shard) -> Result<Receipts<'a>, SignError> {
+    pub(crate) async fn receipts(&self, shard: &Shard) -> Result<Receipts, SignError> {
         let cleared = self.clear(shard, None).await?;
-        Ok(Receipts(self.unsealed(shard, cleared).await?))
+        Ok(Receipts(self.signer(shard, cleared).await?))
     }
 
     /// The seal of a shard, by its own key and its successor's.
@@ -192,49 +237,47 @@ impl Signing {
         seal: &Seal,
     ) -> Result<String, SignError> {
         let own = self.clear(shard, Some((seal.size, seal.root))).await?;
-        let own = self.unsealed(shard, own).await?;
+        let own = self.signer(shard, own).await?;
         let other = self.clear(successor, None).await?;
-        let other = self.unsealed(successor, other).await?;
-        seal.sign(own, other).map_err(|e| SignError::Note {
-            shard: shard.name.to_string(),
-            why: e.to_string(),
-        })
+        let other = self.signer(successor, other).await?;
+        seal.sign(&own, &other).map_err(|e| shard.note_error(&e))
     }
 
-    /// Whether the key-encryption key is the one that the active shard's key was sealed with. Nothing is sealed with another one.
-    ///
-    /// # Errors
-    /// [`SignError::Sealed`] where it is not.
-    pub(crate) async fn has_own_kek(&self) -> Result<(), SignError> {
-        let (state, keys) = (self.ledger.state(), &self.ledger.keys);
-        let active = state.active();
-        let Some(shard) = active.and_then(|at| self.shards.get(&state, &at.identity.name)) else {
-            return Ok(());
-        };
-        match shard.opens(keys, &*self.ledger.store, &self.kek).await {
-            // A finding of fsck; no other key takes its place.
-            Err(SignError::Missing(_)) => Ok(()),
-            opens => opens,
+    /// The signer; its key is read from the store and opened at the first use.
+    async fn signer(&self, shard: &Shard, _: Cleared) -> Result<Arc<Signer>, SignError> {
+        let name = &*shard.name;
+        let known = self
+            .compared
+            .shards()
+            .get(name)
+            .and_then(|seen| seen.signer.clone());
+        if let Some(signer) = known {
+            return Ok(signer);
         }
-    }
-
-    async fn unsealed<'a>(
-        &self,
-        shard: &'a Shard,
-        cleared: Cleared,
-    ) -> Result<&'a Signer, SignError> {
         let (keys, store) = (&self.ledger.keys, &*self.ledger.store);
-        shard.signer(cleared, keys, store, &self.kek).await
+        let seed = shard.seed(keys, store, &self.keyring.kek).await?;
+        let signer = Signer::from_seed(&shard.identity.origin, &seed);
+        let signer = signer.map_err(|e| shard.note_error(&e))?;
+        if signer.verifier().to_string() != shard.identity.vkey {
+            return Err(SignError::Sealed {
+                shard: name.to_owned(),
+                why: "the stored key is not the one this shard was planned with".into(),
+            });
+        }
+        let signer = Arc::new(signer);
+        let mut shards = self.compared.shards();
+        shards.entry(name.to_owned()).or_default().signer = Some(Arc::clone(&signer));
+        Ok(signer)
     }
 
     /// Whether a shard may sign, and that position where there is one.
     async fn clear(&self, shard: &Shard, at: Option<(u64, Hash)>) -> Result<Cleared, SignError> {
-        self.marked().await;
+        self.passed().await;
         if let Some(why) = self.health.halt.reason() {
             return Err(SignError::Halted(why));
         }
         let looked = self
-            .mark
+            .compared
             .shards()
             .get(&*shard.name)
             .is_some_and(|s| s.looked);
@@ -244,12 +287,12 @@ impl Signing {
         let Some((size, root)) = at else {
             return Ok(Cleared(()));
         };
-        for kept in self.mark.due(&shard.name, size) {
+        for kept in self.compared.due(&shard.name, size) {
             self.compare(shard, &kept, (size, root)).await?;
-            self.mark.settled(&shard.name, &kept);
+            self.compared.settled(&shard.name, &kept);
         }
         let verdict = {
-            let mut shards = self.mark.shards();
+            let mut shards = self.compared.shards();
             let seen = shards.entry(shard.name.to_string()).or_default();
             let verdict = match seen.last {
                 Some((last, of)) => {

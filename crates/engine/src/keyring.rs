@@ -1,0 +1,120 @@
+//! The key-encryption key of a log, and the key that signs its messages to secondaries.
+//!
+//! The **replication key** signs what is not published yet: pending checkpoints and manifests. The shards' keys sign only what
+//! is durable as published, so a secondary must never see their signature earlier. The replication key is sealed like the shards' keys.
+
+use std::sync::Arc;
+
+use tlog::{Checkpoint, Hash, Signer};
+use tokio::sync::OnceCell;
+
+use crate::ledger::Ledger;
+use crate::running::Running;
+use crate::shard::keys::{Kek, KeyError};
+use crate::shard::{Shards, SignError};
+use store::{Guard, Outcome, StoreError, Transaction};
+
+pub(crate) struct KeyRing {
+    ledger: Arc<Ledger>,
+    running: Arc<Running>,
+    shards: Arc<Shards>,
+    pub(crate) kek: Arc<Kek>,
+    /// The replication key, once it was read or made.
+    replication: OnceCell<Signer>,
+}
+
+fn context(origin: &str) -> String {
+    format!("replication/{origin}")
+}
+
+fn failed(why: impl std::fmt::Display) -> SignError {
+    SignError::Sealed {
+        shard: "(replication key)".to_owned(),
+        why: why.to_string(),
+    }
+}
+
+impl KeyRing {
+    pub(crate) fn new(running: Arc<Running>, shards: Arc<Shards>, kek: Arc<Kek>) -> Self {
+        Self {
+            ledger: Arc::clone(&running.ledger),
+            running,
+            shards,
+            kek,
+            replication: OnceCell::new(),
+        }
+    }
+
+    /// The replication key, made at its first use.
+    pub(crate) async fn replication(&self) -> Result<&Signer, SignError> {
+        let make = async {
+            let (key, origin) = (
+                self.ledger.keys.replication(),
+                self.running.config().origin.clone(),
+            );
+            for _ in 0..3 {
+                if let Some(sealed) = self.ledger.store.get(&key).await? {
+                    let sealed_by_another = |e: KeyError| SignError::Replication {
+                        key: key.clone(),
+                        why: e.to_string(),
+                    };
+                    let seed = self.kek.open(&sealed, &context(&origin));
+                    let seed = seed.map_err(sealed_by_another)?;
+                    return Signer::from_seed(&origin, &seed).map_err(failed);
+                }
+                if let Some(why) = self.ledger.halt.reason() {
+                    return Err(SignError::Halted(why));
+                }
+                self.has_own_kek().await?;
+                let mut seed = zeroize::Zeroizing::new([0; 32]);
+                getrandom::fill(&mut *seed).map_err(failed)?;
+                let sealed = self.kek.seal(&seed, &context(&origin)).map_err(failed)?;
+                let row = Transaction {
+                    guards: vec![Guard::Absent(key.clone())],
+                    puts: vec![(key.clone(), sealed.into())],
+                    ..Transaction::default()
+                };
+                // Refused: another replica made it. Unknown: reading tells.
+                if let Outcome::Failed(e) = self.ledger.store.transact(row).await {
+                    return Err(e.into());
+                }
+            }
+            Err(StoreError::Io("the replication key could not be written".into()).into())
+        };
+        self.replication.get_or_try_init(|| make).await
+    }
+
+    /// A pending checkpoint: the body of the one that may be published, signed by the replication key only.
+    pub(crate) async fn pending_checkpoint(
+        &self,
+        origin: &str,
+        size: u64,
+        root: Hash,
+    ) -> Result<String, SignError> {
+        let text = Checkpoint {
+            origin: origin.to_owned(),
+            size,
+            root,
+            extensions: Vec::new(),
+        }
+        .to_text();
+        tlog::sign(&text, &[self.replication().await?]).map_err(failed)
+    }
+
+    /// Whether the key-encryption key is the one that the active shard's key was sealed with. Nothing is sealed with another one.
+    ///
+    /// # Errors
+    /// [`SignError::Sealed`] where it is not.
+    pub(crate) async fn has_own_kek(&self) -> Result<(), SignError> {
+        let (state, keys) = (self.ledger.state(), &self.ledger.keys);
+        let active = state.active();
+        let Some(shard) = active.and_then(|at| self.shards.get(&state, &at.identity.name)) else {
+            return Ok(());
+        };
+        match shard.seed(keys, &*self.ledger.store, &self.kek).await {
+            // A finding of fsck; no other key takes its place.
+            Err(SignError::Missing(_)) => Ok(()),
+            seed => seed.map(drop),
+        }
+    }
+}
