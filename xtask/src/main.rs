@@ -12,6 +12,7 @@ mod fuzz;
 mod generate;
 mod handles;
 mod house;
+mod layers;
 mod licences;
 mod literals;
 mod pictures;

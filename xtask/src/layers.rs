@@ -1,0 +1,135 @@
+//! The layers of the engine's modules. A module uses only what is in layers below its own, so no two of them need each other.
+//! docs/architecture.md shows the same layers.
+
+use std::collections::BTreeMap;
+
+use crate::house::{code, tests_only};
+
+/// From the bottom to the top.
+const LAYERS: [&[&str]; 14] = [
+    &[
+        "clock",
+        "formats",
+        "halt",
+        "heart",
+        "metrics",
+        "pending",
+        "places",
+        "shard",
+        "supervise",
+    ],
+    &["ledger", "peers", "position", "program"],
+    &["damage", "document", "health", "nodes"],
+    &["collect", "objects", "progress"],
+    &["running"],
+    &["keyring", "life"],
+    &["ingest", "integrate"],
+    &["publish", "uploads"],
+    &["distribute", "leaving", "orphans", "promise", "replicate"],
+    &["log", "recover"],
+    &["read", "repair", "status"],
+    &["engine"],
+    &["control", "leases"],
+    &["fsck", "restore"],
+];
+
+/// Imports of the engine that do not go downwards, and modules that the list lacks or has in vain.
+pub(crate) fn check(files: &BTreeMap<String, String>) -> Vec<String> {
+    judge(files, &LAYERS)
+}
+
+fn judge(files: &BTreeMap<String, String>, layers: &[&[&str]]) -> Vec<String> {
+    let layer = |module: &str| layers.iter().position(|layer| layer.contains(&module));
+    let (mut wrong, mut found) = (Vec::new(), BTreeMap::new());
+    for (path, text) in files {
+        let Some(module) = module(path).filter(|_| !tests_only(path)) else {
+            continue;
+        };
+        found.insert(module, path);
+        let Some(own) = layer(module) else { continue };
+        for (line, import) in imports(text) {
+            if import != module && layer(import).is_none_or(|other| other >= own) {
+                wrong.push(format!(
+                    "{path}:{line}: crate::{import} is not in a layer below {module}: pass in what is used of it, or move the code that uses it \
+                     to a module above both (xtask/src/layers.rs)"
+                ));
+            }
+        }
+    }
+    let unknown = found.iter().filter(|(module, _)| layer(module).is_none());
+    wrong.extend(unknown.map(|(module, path)| {
+        format!("{path}: the module {module} has no layer: add it in xtask/src/layers.rs")
+    }));
+    let listed = layers.iter().copied().flatten();
+    let gone = listed.filter(|module| !found.contains_key(**module));
+    wrong.extend(gone.map(|module| {
+        format!("xtask/src/layers.rs: the engine has no module {module}: take it out")
+    }));
+    wrong
+}
+
+/// The engine's module that a file belongs to; `lib.rs` belongs to none.
+fn module(path: &str) -> Option<&str> {
+    let below = path.strip_prefix("crates/engine/src/")?;
+    let first = below.split('/').next()?;
+    Some(first.strip_suffix(".rs").unwrap_or(first)).filter(|module| *module != "lib")
+}
+
+/// What a file names behind `crate::`, with the lines.
+fn imports(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let lines = code(text).filter(|(_, line)| !line.trim_start().starts_with("//"));
+    lines.flat_map(|(number, line)| {
+        let named = line.split("crate::").skip(1);
+        let end = |c: char| !(c.is_alphanumeric() || c == '_');
+        named.filter_map(move |rest| Some((number, rest.split(end).next()?)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_import_that_does_not_go_downwards_is_named() {
+        let file = |path: &str, text: &str| (format!("crates/engine/src/{path}"), text.to_owned());
+        let files = BTreeMap::from([
+            file("lib.rs", "pub use crate::log::Log;\n"),
+            file("log.rs", "use crate::order::Slot;\n"),
+            file(
+                "order/mod.rs",
+                "#[cfg(test)]\nmod tests;\n\nfn a(log: &crate::log::Log) {}\n",
+            ),
+            file("order/tests.rs", "use crate::log::Log;\n"),
+            file(
+                "rows.rs",
+                "//! Not [`crate::log`].\nuse crate::rows::Row;\n#[cfg(test)]\nmod tests {\n    use crate::log;\n}\n",
+            ),
+            file("keys.rs", "use crate::rows;\n"),
+            file("new.rs", ""),
+        ]);
+        let layers: [&[&str]; 2] = [&["order", "rows", "keys"], &["log", "old"]];
+        let wrong = judge(&files, &layers);
+        let begins: Vec<_> = wrong
+            .iter()
+            .filter_map(|line| line.split(": ").next())
+            .collect();
+        assert_eq!(
+            begins,
+            [
+                "crates/engine/src/keys.rs:1",
+                "crates/engine/src/order/mod.rs:4",
+                "crates/engine/src/new.rs",
+                "xtask/src/layers.rs"
+            ]
+        );
+        assert!(wrong[1].contains("crate::log is not in a layer below order"));
+    }
+
+    #[test]
+    fn a_group_or_a_name_of_the_root_is_no_way_around() {
+        let text = "use crate::{log, rows};\nuse crate::Log;\n";
+        let named: Vec<_> = imports(text).collect();
+        // Neither is a module, so neither has a layer.
+        assert_eq!(named, [(1, ""), (2, "Log")]);
+    }
+}
