@@ -66,6 +66,32 @@ pub(super) fn verify<'a>(
     Ok(made.collect::<Option<_>>().ok_or(Reason::NoVerifier)?)
 }
 
+/// Checks signatures that each name their own verifier. A line must never name one that did not make its signature: the
+/// entry would be found by a name that has nothing to do with it.
+pub(super) fn verify_lines(
+    payload: &Payload<'_>,
+    lines: &[(&str, &[u8])],
+) -> Result<Vec<Verifier>, Error> {
+    within("signatures", lines.len(), MAX_SIGNATURES)?;
+    fits(
+        lines
+            .iter()
+            .map(|(signature, pem)| signature.len() + pem.len())
+            .sum(),
+    )?;
+    let mut signed = Signed::new(payload);
+    let mut verifiers = Vec::with_capacity(lines.len());
+    for (signature, pem) in lines {
+        let signature = base64::decode_either(signature).ok_or(Reason::Value("signature"))?;
+        let verifier = Verifier::parse(pem).map_err(Reason::Verifier)?;
+        if !signed.by(&verifier.key().map_err(Reason::from)?, &signature) {
+            return Err(Reason::UselessVerifier.into());
+        }
+        verifiers.push(verifier);
+    }
+    Ok(verifiers)
+}
+
 fn within(what: &'static str, number: usize, limit: usize) -> Result<(), Reason> {
     if number == 0 {
         return Err(Reason::Missing(what));

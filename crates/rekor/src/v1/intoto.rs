@@ -1,4 +1,6 @@
 //! intoto 0.0.2: an envelope whose payload and signatures are in base64 twice. Older clients send it.
+//!
+//! Unlike other kinds, its keys are logged as they were sent, as Rekor does, and not in one spelling.
 
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -8,7 +10,6 @@ use super::hashedrekord::{NamedHash, write_hash};
 use super::keys::Keys;
 use super::{Entry, Error, Reason};
 use crate::key::HashAlgorithm;
-use crate::verifier::Verifier;
 use crate::{base64, json};
 
 #[derive(Debug, Deserialize)]
@@ -64,52 +65,40 @@ impl Spec {
         let payload = payload.filter(|payload| !payload.is_empty());
         let payload = payload.ok_or(Reason::Value("payload"))?;
         let signatures = envelope.signatures.unwrap_or_default();
-        let texts = signatures.iter().map(|signature| text(&signature.sig));
-        let texts: Vec<_> = texts
+        let lines = signatures
+            .iter()
+            .map(|line| Some((text(&line.sig)?, line.public_key.as_slice())));
+        let lines: Vec<_> = lines
             .collect::<Option<_>>()
             .ok_or(Reason::Value("signature"))?;
-        let pems: Vec<_> = signatures
-            .iter()
-            .map(|signature| &signature.public_key)
-            .collect();
-        envelope::verify(
-            &Payload {
-                kind: &kind,
-                bytes: &payload,
-            },
-            &texts,
-            &pems,
-        )?;
+        let signed = Payload {
+            kind: &kind,
+            bytes: &payload,
+        };
+        let verifiers = envelope::verify_lines(&signed, &lines)?;
 
         let payload_hash = tlog::hex(&Sha256::digest(&payload));
         let mut keys = Keys::default();
         keys.hash("sha256", &payload_hash);
-        let mut verifiers = Vec::with_capacity(pems.len());
-        for pem in pems {
-            let verifier = Verifier::parse(pem).map_err(Reason::Verifier)?;
-            keys.envelope_verifier(&verifier);
-            verifiers.push(verifier);
-        }
+        verifiers
+            .iter()
+            .for_each(|verifier| keys.envelope_verifier(verifier));
         keys.payload(&kind, &payload);
         Entry::new(("intoto", "0.0.2"), keys, |spec| {
             spec.object("content", |content| {
                 content.object("envelope", |envelope| {
                     envelope.text("payloadType", &kind);
-                    envelope.array(
-                        "signatures",
-                        signatures.iter().zip(&verifiers),
-                        |out, (signature, verifier)| {
-                            json::nested(out, |line| {
-                                if let Some(keyid) =
-                                    signature.keyid.as_ref().filter(|keyid| !keyid.is_empty())
-                                {
-                                    line.text("keyid", keyid);
-                                }
-                                line.base64("publicKey", verifier.pem.as_bytes());
-                                line.base64("sig", &signature.sig);
-                            });
-                        },
-                    );
+                    envelope.array("signatures", &signatures, |out, signature| {
+                        json::nested(out, |line| {
+                            if let Some(keyid) =
+                                signature.keyid.as_ref().filter(|keyid| !keyid.is_empty())
+                            {
+                                line.text("keyid", keyid);
+                            }
+                            line.base64("publicKey", &signature.public_key);
+                            line.base64("sig", &signature.sig);
+                        });
+                    });
                 });
                 content.object("hash", |out| write_hash(out, "sha256", hash_value));
                 content.object("payloadHash", |out| {

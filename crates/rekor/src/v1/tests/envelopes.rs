@@ -236,7 +236,6 @@ fn an_intoto_entry_is_logged_without_its_payload() {
         let line = leaf
             .pointer_mut("/spec/content/envelope/signatures/0")
             .unwrap();
-        line["publicKey"] = json!(b64(p256().pem()));
         if keyid.is_empty() {
             line.as_object_mut().unwrap().remove("keyid");
         }
@@ -246,6 +245,17 @@ fn an_intoto_entry_is_logged_without_its_payload() {
             "{keys:?}"
         );
     }
+    // A second line with somebody else's key would make the entry be found by it.
+    let mut forged = intoto(&payload, &signature(p256(), &payload), "");
+    let lines = forged
+        .pointer_mut("/spec/content/envelope/signatures")
+        .unwrap()
+        .as_array_mut()
+        .unwrap();
+    let mut line = lines[0].clone();
+    line["publicKey"] = json!(b64(ed25519().pem()));
+    lines.push(line);
+    assert_eq!(logged(&forged), Err(Reason::UselessVerifier.into()));
     let body = intoto(&payload, &signature(p256(), "another payload"), "");
     assert_eq!(logged(&body), Err(Reason::UselessVerifier.into()));
     let body = intoto(&payload, &signature(p256(), &payload), "");
