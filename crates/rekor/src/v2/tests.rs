@@ -227,6 +227,30 @@ fn an_rsa_key_of_another_length_than_said_is_refused() {
 }
 
 #[test]
+fn a_key_whose_algorithm_has_other_parameters_than_gos_is_refused() {
+    // RSA without its NULL, Ed25519 with one.
+    let rsa = KEYS[3].spki();
+    let null = rsa.windows(2).position(|two| two == [5, 0]).unwrap();
+    let mut without = [&rsa[..null], &rsa[null + 2..]].concat();
+    let length = u16::from_be_bytes([rsa[2], rsa[3]]) - 2;
+    without[2..4].copy_from_slice(&length.to_be_bytes());
+    without[5] -= 2;
+    let ed25519 = ed25519().spki();
+    let mut with = [&ed25519[..9], &[5, 0], &ed25519[9..]].concat();
+    with[1] += 2;
+    with[3] += 2;
+    for (key, spki) in [(&KEYS[3], without), (&KEYS[6], with)] {
+        let mut body = request(key);
+        let place = "/hashedRekordRequestV002/signature/verifier/publicKey/rawBytes";
+        *body.pointer_mut(place).unwrap() = json!(STANDARD.encode(spki));
+        assert_eq!(
+            logged(&body),
+            Err(Error::Invalid(Reason::Key(KeyError::Malformed)))
+        );
+    }
+}
+
+#[test]
 fn a_signature_of_pure_ed25519_is_refused() {
     let key = ed25519();
     assert_eq!(key.hash, HashAlgorithm::Sha512);
