@@ -116,6 +116,17 @@ impl<'a> Comparison<'a> {
             );
             self.report(Problem::new("origin-changed", message), "/origin");
         }
+        if self.next.origin_form != self.running.origin_form {
+            let message = format!(
+                "the form of the origins is {} and cannot change: every checkpoint bears its origin",
+                self.running.origin_form.as_str()
+            );
+            self.report(
+                Problem::new("origin-form-changed", message)
+                    .hint("put it back; a log with origins of the other form is a new log"),
+                "/originForm",
+            );
+        }
         if self.next.shards.is_empty() && !self.running.shards.is_empty() {
             let names = self
                 .running
@@ -183,6 +194,18 @@ impl<'a> Comparison<'a> {
     fn transition(&mut self, index: usize, running: &ShardConfig, next: &ShardConfig) {
         use ShardState::{Active, Frozen, Planned};
         let name = &next.name;
+        if next.key != running.key {
+            let message = format!(
+                "the key of shard {name} is {} and cannot change: a shard keeps its key",
+                running.key.algorithm.as_str()
+            );
+            self.report(
+                Problem::new("key-changed", message).hint(
+                    "put it back; `key` of the log is that of the next shard that is created",
+                ),
+                format!("/shards/{index}/key"),
+            );
+        }
         let problem = match (running.state, next.state) {
             (Frozen, Active | Planned) => Problem::new(
                 "shard-reopened",
@@ -334,7 +357,7 @@ impl<'a> Comparison<'a> {
 }
 
 /// The fields that the server fills in: name, code of a mismatch, value.
-fn filled(shard: &ShardConfig) -> [(&'static str, &'static str, Option<String>); 5] {
+fn filled(shard: &ShardConfig) -> [(&'static str, &'static str, Option<String>); 6] {
     [
         (
             "startIndex",
@@ -349,5 +372,6 @@ fn filled(shard: &ShardConfig) -> [(&'static str, &'static str, Option<String>);
         ("rootHash", "root-hash-mismatch", shard.root_hash.clone()),
         ("treeId", "tree-id-mismatch", shard.tree_id.clone()),
         ("vkey", "vkey-mismatch", shard.vkey.clone()),
+        ("ecdsaVkey", "vkey-mismatch", shard.ecdsa_vkey.clone()),
     ]
 }

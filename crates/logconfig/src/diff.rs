@@ -7,7 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::list::{is_extended, names, numbered};
-use crate::model::{LogConfig, ShardConfig};
+use crate::model::{KeySpec, LogConfig, ShardConfig};
 use crate::{merge, qos};
 
 /// One difference between two configurations.
@@ -58,6 +58,10 @@ pub fn diff(a: &LogConfig, b: &LogConfig) -> Vec<Difference> {
     };
     setting("log", a.log.to_string(), b.log.to_string());
     setting("origin", a.origin.clone(), b.origin.clone());
+    let form = |config: &LogConfig| config.origin_form.as_str().to_owned();
+    setting("originForm", form(&a), form(&b));
+    let key = |key: KeySpec| key.algorithm.as_str().to_owned();
+    setting("key", key(a.key), key(b.key));
 
     let (before, after) = (numbered(ours, name), numbered(theirs, name));
     let by_name: HashMap<_, _> = after.iter().copied().collect();
@@ -69,16 +73,24 @@ pub fn diff(a: &LogConfig, b: &LogConfig) -> Vec<Difference> {
             Some(shard.state.to_string()),
             other.map(|other| other.state.to_string()),
         );
-        if let Some(other) = other {
+        if other.is_some() || shard.key != KeySpec::default() {
+            let after = other.map(|other| key(other.key));
             compare(
                 format!("{} key", subject(shard)),
-                Some(shard.key.algorithm.as_str().into()),
-                Some(other.key.algorithm.as_str().into()),
+                Some(key(shard.key)),
+                after,
             );
         }
     }
     for (_, shard) in after.iter().filter(|(id, _)| !known.contains_key(id)) {
         compare(subject(shard), None, Some(shard.state.to_string()));
+        if shard.key != KeySpec::default() {
+            compare(
+                format!("{} key", subject(shard)),
+                None,
+                Some(key(shard.key)),
+            );
+        }
     }
     // What both have, in the order of each. An addition at the end needs no word about order, one elsewhere does.
     if !is_extended(&before, &after) {

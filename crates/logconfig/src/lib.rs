@@ -66,7 +66,8 @@ pub use merge::{
     MergeConfig, SecondaryConfig, StorageConfig, StorageNode, WitnessConfig,
 };
 pub use model::{
-    Algorithm, ApiVersion, KeySpec, Kind, LogConfig, RotateConfig, ShardConfig, ShardState,
+    Algorithm, ApiVersion, KeySpec, Kind, LogConfig, OriginForm, RotateConfig, ShardConfig,
+    ShardState,
 };
 pub use name::{LogName, MAX_NAME, NameError, NodeName, SYSTEM, ShardName, TenantName, TierName};
 pub use next::{next_name, with_planned, with_rotation};

@@ -24,9 +24,15 @@ pub struct LogConfig {
     /// Generation this file was made from: the base of the change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
-    /// Checkpoint origins are ORIGIN/SHARD; fixed once the log exists (default: the log's name).
+    /// What checkpoint origins are made of, see originForm; fixed once the log exists (default: the log's name).
     #[serde(default)]
     pub origin: String,
+    /// Checkpoint origins are ORIGIN/SHARD (path) or SHARD.ORIGIN (host); fixed once the log exists.
+    #[serde(default, skip_serializing_if = "OriginForm::is_path")]
+    pub origin_form: OriginForm,
+    /// Signing key of each shard that is created from now on, unless the shard says otherwise.
+    #[serde(default, skip_serializing_if = "KeySpec::is_default")]
+    pub key: KeySpec,
     /// Oldest first: frozen ones, at most one active, planned ones.
     #[serde(default)]
     pub shards: Vec<ShardConfig>,
@@ -73,7 +79,7 @@ pub struct ShardConfig {
     /// planned, active (takes the writes; one at most) or frozen.
     #[serde(default)]
     pub state: ShardState,
-    /// Its signing key, made by the server.
+    /// Its signing key, made by the server; fixed once the shard exists.
     #[serde(default)]
     pub key: KeySpec,
     /// Filled in by the server, checked when given: global index of its first entry.
@@ -91,6 +97,21 @@ pub struct ShardConfig {
     /// Filled in by the server, checked when given: verifier key of its checkpoints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vkey: Option<String>,
+    /// Filled in by the server, checked when given: the second key, of ecdsa-p256.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ecdsa_vkey: Option<String>,
+}
+
+/// How the origin of a shard is made of the log's origin and the shard's name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum OriginForm {
+    /// ORIGIN/SHARD, a schema-less URL.
+    #[default]
+    Path,
+    /// SHARD.ORIGIN, a bare host name: what clients of Sigstore expect.
+    Host,
 }
 
 /// A shard's state. It only ever goes forward.
@@ -131,12 +152,15 @@ pub struct KeySpec {
 
 /// How a shard's checkpoints are signed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
 #[schemars(inline)]
 pub enum Algorithm {
     /// Ed25519 (RFC 8032), C2SP signed-note type 0x01.
     #[default]
+    #[serde(rename = "ed25519")]
     Ed25519,
+    /// ECDSA over P-256 with SHA-256, C2SP signed-note type 0x02, beside an Ed25519 key of the same name.
+    #[serde(rename = "ecdsa-p256")]
+    EcdsaP256,
 }
 
 /// When shards are rotated out by themselves, and how they are named.
@@ -188,7 +212,33 @@ impl Algorithm {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ed25519 => "ed25519",
+            Self::EcdsaP256 => "ecdsa-p256",
         }
+    }
+}
+
+impl KeySpec {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl OriginForm {
+    /// The word in the document.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Path => "path",
+            Self::Host => "host",
+        }
+    }
+
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde passes a reference"
+    )]
+    fn is_path(&self) -> bool {
+        *self == Self::Path
     }
 }
 
@@ -205,6 +255,7 @@ impl ShardConfig {
             root_hash: None,
             tree_id: None,
             vkey: None,
+            ecdsa_vkey: None,
         }
     }
 
@@ -232,6 +283,8 @@ impl LogConfig {
             log,
             generation: None,
             origin,
+            origin_form: OriginForm::default(),
+            key: KeySpec::default(),
             shards: vec![ShardConfig::new(first_shard, ShardState::Active)],
             rotate: RotateConfig::default(),
             qos: QosConfig::default(),
@@ -268,6 +321,8 @@ impl LogConfig {
             log: self.log.clone(),
             generation: None,
             origin: self.origin.clone(),
+            origin_form: self.origin_form,
+            key: self.key,
             shards: Vec::new(),
             rotate: self.rotate.clone(),
             qos: self.qos.clone(),
@@ -294,6 +349,24 @@ impl LogConfig {
     pub(crate) fn shards_in_common(&self, other: &Self) -> usize {
         let pairs = self.shards.iter().zip(&other.shards);
         pairs.take_while(|(one, other)| one.same(other)).count()
+    }
+
+    /// The checkpoint origin of the shard of that name.
+    #[must_use]
+    pub fn shard_origin(&self, shard: &str) -> String {
+        match self.origin_form {
+            OriginForm::Path => format!("{}/{shard}", self.origin),
+            OriginForm::Host => format!("{shard}.{}", self.origin),
+        }
+    }
+
+    /// Whether it needs a program that knows keys of ECDSA and origins that are host names.
+    #[must_use]
+    pub fn has_hosts_or_ecdsa(&self) -> bool {
+        let ecdsa = |key: KeySpec| key.algorithm == Algorithm::EcdsaP256;
+        self.origin_form == OriginForm::Host
+            || ecdsa(self.key)
+            || self.shards.iter().any(|shard| ecdsa(shard.key))
     }
 
     /// The shard that takes writes.

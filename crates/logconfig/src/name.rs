@@ -78,6 +78,15 @@ impl NameError {
     }
 }
 
+/// Whether it is one label of a host name (RFC 1123), in lower case.
+pub(crate) fn is_label(text: &str) -> bool {
+    let letter = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    (1..=63).contains(&text.len())
+        && text.bytes().all(letter)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
 fn check(name: &str) -> Result<(), NameError> {
     let well_formed = (1..=MAX_NAME).contains(&name.len())
         && name

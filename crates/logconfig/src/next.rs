@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 
 use crate::finding::{Finding, Problem, quote};
-use crate::model::{LogConfig, ShardConfig, ShardState};
-use crate::name::{NameError, ShardName};
+use crate::model::{LogConfig, OriginForm, ShardConfig, ShardState};
+use crate::name::{NameError, ShardName, is_label};
 
 /// Whether names can be made from the template.
-pub(crate) fn check_template(template: &str) -> Result<(), Problem> {
+pub(crate) fn check_template(template: &str, form: OriginForm) -> Result<(), Problem> {
     let problem =
         |why: String| Problem::new("bad-template", why).hint("for example {year}{letter}");
     let rest = template.replace("{year}", "").replace("{letter}", "");
@@ -25,6 +25,13 @@ pub(crate) fn check_template(template: &str) -> Result<(), Problem> {
     }
     // Four letters are 475,254 shards.
     let longest = render(template, 9999, "aaaa");
+    if form == OriginForm::Host && !is_label(&longest) {
+        return Err(problem(format!(
+            "the template {} makes {}, which is no single DNS label, as `originForm: host` asks for",
+            quote(template),
+            quote(&longest)
+        )));
+    }
     match longest.parse::<ShardName>() {
         Err(NameError::Malformed) => Err(problem(format!(
             "the template {} makes {}: {}",
@@ -59,7 +66,7 @@ fn letters(mut n: usize) -> String {
 /// # Errors
 /// `bad-template` when the template makes no more valid names.
 pub fn next_name(template: &str, taken: &[ShardName], year: i16) -> Result<ShardName, Finding> {
-    check_template(template).map_err(|problem| problem.at("/rotate/name"))?;
+    check_template(template, OriginForm::Path).map_err(|problem| problem.at("/rotate/name"))?;
     let taken: HashSet<&str> = taken.iter().map(ShardName::as_str).collect();
     let mut n = 0;
     loop {
@@ -157,10 +164,13 @@ pub fn with_rotation(
     };
     let mut opened = match planned {
         Some(index) => next.shards.remove(index),
-        None => ShardConfig::new(
-            unused_name(running, name, now_unix_seconds)?,
-            ShardState::Active,
-        ),
+        None => ShardConfig {
+            key: running.key,
+            ..ShardConfig::new(
+                unused_name(running, name, now_unix_seconds)?,
+                ShardState::Active,
+            )
+        },
     };
     opened.state = ShardState::Active;
     for shard in next
@@ -213,8 +223,10 @@ pub fn with_planned(
         return Err(problem.at(format!("/shards/{index}/name")));
     }
     let mut next = running.clone();
-    next.shards
-        .push(ShardConfig::new(name, ShardState::Planned));
+    next.shards.push(ShardConfig {
+        key: running.key,
+        ..ShardConfig::new(name, ShardState::Planned)
+    });
     Ok(next)
 }
 
@@ -259,7 +271,11 @@ mod tests {
             "s{letter}.{year}",
             "{letter}{letter}",
         ] {
-            assert_eq!(check_template(template), Ok(()), "{template}");
+            assert_eq!(
+                check_template(template, OriginForm::Path),
+                Ok(()),
+                "{template}"
+            );
         }
         for template in [
             "",
@@ -272,9 +288,22 @@ mod tests {
             "a b{letter}",
             "é{letter}",
         ] {
-            assert!(check_template(template).is_err(), "{template}");
+            assert!(
+                check_template(template, OriginForm::Path).is_err(),
+                "{template}"
+            );
         }
-        assert!(check_template(&format!("{}{{letter}}", "a".repeat(60))).is_err());
+        let long = format!("{}{{letter}}", "a".repeat(60));
+        assert!(check_template(&long, OriginForm::Path).is_err());
+        for (template, label) in [
+            ("s-{letter}", true),
+            ("s{letter}.{year}", false),
+            ("{letter}-", false),
+        ] {
+            assert_eq!(check_template(template, OriginForm::Path), Ok(()));
+            let host = check_template(template, OriginForm::Host);
+            assert_eq!(host.is_ok(), label, "{template}");
+        }
     }
 
     #[test]

@@ -105,7 +105,15 @@ fn in_order(mut findings: Vec<Finding>) -> Vec<Finding> {
 }
 
 /// What passed the schema fits the model; should the two ever disagree, the document is refused rather than misread.
-fn read(value: serde_json::Value) -> Result<LogConfig, Finding> {
+fn read(mut value: serde_json::Value) -> Result<LogConfig, Finding> {
+    // A shard that says nothing of its key has the log's.
+    if let Some(key) = value.get("key").cloned()
+        && let Some(shards) = value.get_mut("shards").and_then(|list| list.as_array_mut())
+    {
+        for shard in shards.iter_mut().filter_map(|shard| shard.as_object_mut()) {
+            shard.entry("key").or_insert_with(|| key.clone());
+        }
+    }
     let mut config: LogConfig = serde_path_to_error::deserialize(value).map_err(|error| {
         use serde_path_to_error::Segment;
         let pointer = error

@@ -17,13 +17,13 @@ pub fn changes_settings(running: &LogConfig, next: &LogConfig) -> bool {
 /// - a shard that came since stays, planned or open as it is;
 /// - no shard of then is missing now, and a shard's key and origin never change.
 ///
-/// Only settings on the shard itself (its key algorithm, one day its storage) could ever want another shard, and there is one
-/// value for each today. Should that change, the roll-back must plan and open a new shard with the settings of then.
+/// The log's `key` goes back: it is only of shards that are created later. A shard that exists keeps its own.
 ///
 /// Writers' tokens only ever go: one that was taken out since stays revoked, and one that was added since goes with the settings
 /// it came with. A tenant that was removed since comes back without tokens.
 ///
-/// The generation is that of `running`: the base of the change. `log` and `origin` are those of `running` too; they never change.
+/// The generation is that of `running`: the base of the change. `log`, `origin` and `originForm` are those of `running` too; they
+/// never change.
 #[must_use]
 pub fn rolled_back(running: &LogConfig, earlier: &LogConfig) -> LogConfig {
     // Written out: whoever adds a setting decides here on which side it is.
@@ -33,6 +33,8 @@ pub fn rolled_back(running: &LogConfig, earlier: &LogConfig) -> LogConfig {
         log: running.log.clone(),
         generation: running.generation,
         origin: running.origin.clone(),
+        origin_form: running.origin_form,
+        key: earlier.key,
         shards: running.shards.clone(),
         rotate: earlier.rotate.clone(),
         qos: running.qos.rolled_back(&earlier.qos),

@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::model::{KeySpec, LogConfig, ShardConfig, ShardState};
+use crate::model::{LogConfig, ShardConfig, ShardState};
 
 /// What comes before the list.
 const LIST: &[u8] = b"\"shards\":[";
@@ -47,11 +47,11 @@ impl Written {
 }
 
 impl LogConfig {
-    /// How many frozen shards come first; only those are left out of what is stored.
+    /// How many frozen shards with the same kind of key come first; only those are left out of what is stored.
     fn frozen(&self) -> usize {
-        let left_out = |shard: &&ShardConfig| {
-            shard.state == ShardState::Frozen && shard.key == KeySpec::default()
-        };
+        let key = self.shards.first().map(|shard| shard.key);
+        let left_out =
+            |shard: &&ShardConfig| shard.state == ShardState::Frozen && Some(shard.key) == key;
         self.shards.iter().take_while(left_out).count()
     }
 

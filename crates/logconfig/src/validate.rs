@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use crate::check::PLACEHOLDER;
 use crate::finding::{Finding, Problem, quote};
 use crate::merge::WitnessConfig;
-use crate::model::{LogConfig, ShardState};
-use crate::name::{NameError, SYSTEM};
+use crate::model::{LogConfig, OriginForm, ShardState};
+use crate::name::{MAX_NAME, NameError, SYSTEM, is_label};
 use crate::next;
 use crate::span::Span;
 
@@ -38,10 +38,14 @@ impl LogConfig {
         if self.log.as_str() == SYSTEM {
             findings.push(NameError::Reserved.problem(SYSTEM).at("/log"));
         }
-        if let Some(problem) = origin(&self.origin) {
+        let host = match self.origin_form {
+            OriginForm::Path => None,
+            OriginForm::Host => host(&self.origin),
+        };
+        if let Some(problem) = origin(&self.origin).or(host) {
             findings.push(problem.at("/origin"));
         }
-        if let Err(problem) = next::check_template(&self.rotate.name) {
+        if let Err(problem) = next::check_template(&self.rotate.name, self.origin_form) {
             findings.push(problem.at("/rotate/name"));
         }
         if self.rotate.max_entries == Some(0) {
@@ -96,6 +100,7 @@ impl LogConfig {
         findings.append(&mut merge.validate());
         findings.append(&mut self.witnesses.validate());
         self.validate_states(&mut findings);
+        self.validate_labels(&mut findings);
         self.validate_unique(&mut findings);
         self.validate_filled(&mut findings);
         findings
@@ -169,6 +174,27 @@ impl LogConfig {
         }
     }
 
+    /// Names that begin a host name are one label of it.
+    fn validate_labels(&self, findings: &mut Vec<Finding>) {
+        for (index, shard) in self.shards.iter().enumerate() {
+            let name = shard.name.as_str();
+            let wrong = self.origin_form == OriginForm::Host
+                && !name.starts_with(PLACEHOLDER)
+                && !is_label(name);
+            if wrong {
+                let message = format!(
+                    "shard {name} can't begin a host name: with `originForm: host` its origin would be {}",
+                    self.shard_origin(name)
+                );
+                findings.push(
+                    Problem::new("not-a-label", message)
+                        .hint("choose a name without dots that does not end in a hyphen")
+                        .at(format!("/shards/{index}/name")),
+                );
+            }
+        }
+    }
+
     fn validate_unique(&self, findings: &mut Vec<Finding>) {
         let mut seen: HashMap<(&str, &str), usize> = HashMap::new();
         for (index, shard) in self.shards.iter().enumerate() {
@@ -176,6 +202,7 @@ impl LogConfig {
                 ("name", "name-reused", Some(shard.name.as_str())),
                 ("treeId", "tree-id-reused", shard.tree_id.as_deref()),
                 ("vkey", "key-reused", shard.vkey.as_deref()),
+                ("ecdsaVkey", "key-reused", shard.ecdsa_vkey.as_deref()),
             ];
             for (field, code, value) in fields {
                 let Some(value) = value else { continue };
@@ -213,6 +240,11 @@ impl LogConfig {
                 (
                     "vkey",
                     bad(&shard.vkey, is_vkey),
+                    "a verifier key, NAME+ID+KEY",
+                ),
+                (
+                    "ecdsaVkey",
+                    bad(&shard.ecdsa_vkey, is_vkey),
                     "a verifier key, NAME+ID+KEY",
                 ),
             ];
@@ -280,4 +312,25 @@ fn origin(origin: &str) -> Option<Problem> {
         Problem::new("bad-origin", message)
             .hint("a domain and path, for example log.example.org/argon"),
     )
+}
+
+/// With a shard's name and a dot before it, it is a host name (RFC 1123), in lower case as URLs have it.
+fn host(origin: &str) -> Option<Problem> {
+    const LONGEST: usize = 253 - MAX_NAME - 1;
+    let message = if origin.contains('/') {
+        "has a slash"
+    } else if origin.contains(':') {
+        "has a port"
+    } else if origin.len() > LONGEST {
+        "is too long to be the end of a host name"
+    } else if !origin.split('.').all(is_label) {
+        "is no host name in lower case"
+    } else {
+        return None;
+    };
+    let message = format!(
+        "the origin {} {message}: with `originForm: host` the shards' origins are SHARD.ORIGIN",
+        quote(origin)
+    );
+    Some(Problem::new("bad-origin", message).hint("a domain, for example log.example.org"))
 }

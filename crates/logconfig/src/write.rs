@@ -5,7 +5,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::merge::{MergeConfig, WitnessConfig};
-use crate::model::{LogConfig, ShardConfig};
+use crate::model::{KeySpec, LogConfig, ShardConfig};
 use crate::qos::{QosConfig, TenantConfig, TierConfig};
 use crate::schema::{SCHEMA_ID, schema_ref};
 use crate::span::Span;
@@ -65,6 +65,9 @@ impl LogConfig {
             );
         }
         yaml.field("", "origin", "/properties/origin", &text(&self.origin));
+        let form = self.origin_form.as_str();
+        yaml.field("", "originForm", "/properties/originForm", form);
+        yaml.field("", "key", "/properties/key", &key(self.key));
         yaml.field(
             "",
             "shards",
@@ -113,6 +116,11 @@ fn json<T>(config: &LogConfig, write: impl FnOnce(&LogConfig) -> serde_json::Res
     write(config).expect("the model serialises")
 }
 
+/// A key on one line.
+fn key(key: KeySpec) -> String {
+    format!("{{algorithm: {}}}", key.algorithm.as_str())
+}
+
 struct Yaml {
     out: String,
     /// Schema locations whose comment has been written.
@@ -124,18 +132,14 @@ impl Yaml {
         let at = |field: &str| format!("/properties/shards/items/properties/{field}");
         self.field("  - ", "name", &at("name"), &text(shard.name.as_str()));
         self.field("    ", "state", &at("state"), shard.state.as_str());
-        self.field(
-            "    ",
-            "key",
-            &at("key"),
-            &format!("{{algorithm: {}}}", shard.key.algorithm.as_str()),
-        );
+        self.field("    ", "key", &at("key"), &key(shard.key));
         let filled = [
             ("startIndex", shard.start_index.map(|n| n.to_string())),
             ("length", shard.length.map(|n| n.to_string())),
             ("rootHash", shard.root_hash.as_deref().map(text)),
             ("treeId", shard.tree_id.as_deref().map(text)),
             ("vkey", shard.vkey.as_deref().map(text)),
+            ("ecdsaVkey", shard.ecdsa_vkey.as_deref().map(text)),
         ];
         for (key, value) in filled {
             if let Some(value) = value {

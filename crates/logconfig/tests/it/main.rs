@@ -7,13 +7,14 @@
 
 mod changes;
 mod documents;
+mod keys;
 mod merge;
 mod plans;
 mod properties;
 mod qos;
 mod rekor;
 
-use logconfig::{Finding, LogConfig, ShardConfig, ShardState, WriterToken, token_hash};
+use logconfig::{Algorithm, Finding, LogConfig, ShardConfig, ShardState, WriterToken, token_hash};
 
 /// Findings as text: position, code and pointer, then what a person reads.
 fn render(findings: &[Finding]) -> String {
@@ -55,6 +56,8 @@ fn running() -> LogConfig {
         shard("2026e", ShardState::Planned),
     ];
     config.generation = Some(7);
+    config.shards[4].key.algorithm = Algorithm::EcdsaP256;
+    config.shards[4].ecdsa_vkey = Some("log.example.org/argon/2026e+00000014+AaBbCc14=".to_owned());
     config.qos.tenants[1].tokens = vec![WriterToken {
         name: "ci".to_owned(),
         sha256: token_hash("logw_example"),

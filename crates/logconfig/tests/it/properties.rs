@@ -1,8 +1,8 @@
 //! What must hold for every document.
 
 use logconfig::{
-    Finding, LogConfig, LogName, ShardConfig, ShardName, ShardState, Span, change, diff, next_name,
-    parse, parse_change, rolled_back, with_planned, with_rotation,
+    Algorithm, Finding, LogConfig, LogName, OriginForm, ShardConfig, ShardName, ShardState, Span,
+    change, diff, next_name, parse, parse_change, rolled_back, with_planned, with_rotation,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -47,7 +47,7 @@ fn any_running() -> impl Strategy<Value = LogConfig> {
         counts,
         settings,
         option::of(any::<u64>()),
-        any::<[bool; 4]>(),
+        any::<[bool; 6]>(),
         (any_qos(), any_peers(), any_witnesses()),
     )
         .prop_map(
@@ -97,6 +97,19 @@ fn any_running() -> impl Strategy<Value = LogConfig> {
                 config.rotate.max_age = max_age.map(Span::from_millis);
                 config.merge.checkpoint_interval = Span::from_millis(checkpoint);
                 config.merge.idle_republish = Span::from_millis(idle);
+                if known[4] {
+                    config.key.algorithm = Algorithm::EcdsaP256;
+                    let newer = config.shards.len() / 2;
+                    for shard in &mut config.shards[newer..] {
+                        shard.key = config.key;
+                    }
+                }
+                if known[5] {
+                    config.origin_form = OriginForm::Host;
+                    if !config.validate().is_empty() {
+                        config.origin_form = OriginForm::Path;
+                    }
+                }
                 config
             },
         )
@@ -107,7 +120,7 @@ fn any_running() -> impl Strategy<Value = LogConfig> {
 fn edit(config: &mut LogConfig, what: u8, at: usize, to: u8) {
     let count = config.shards.len().max(1);
     let state = [ShardState::Planned, ShardState::Active, ShardState::Frozen][to as usize % 3];
-    match what % 10 {
+    match what % 13 {
         0 => config.shards.swap(at % count, to as usize % count),
         1 => drop(config.shards.remove(at % count)),
         2 => config.shards[at % count].state = state,
@@ -120,6 +133,9 @@ fn edit(config: &mut LogConfig, what: u8, at: usize, to: u8) {
         6 => config.shards[at % count].length = Some(u64::from(to)),
         7 => crate::qos::edit(&mut config.qos, at, to),
         8 => crate::merge::edit(config, at, to),
+        9 => config.key.algorithm = Algorithm::EcdsaP256,
+        10 => config.shards[at % count].key.algorithm = Algorithm::EcdsaP256,
+        11 => config.origin_form = OriginForm::Host,
         _ => config.origin.push('x'),
     }
     if config.shards.is_empty() {
@@ -185,12 +201,12 @@ proptest! {
     #[test]
     fn an_accepted_change_keeps_what_was((running, next) in edited()) {
         let Ok(change) = change(&running, &next) else { return Ok(()) };
-        prop_assert_eq!(&next.origin, &running.origin);
+        prop_assert_eq!((&next.origin, next.origin_form), (&running.origin, running.origin_form));
         prop_assert!(next.shards.iter().filter(|shard| shard.state == ShardState::Active).count() <= 1);
         let open: Vec<_> = running.shards.iter().filter(|shard| shard.state != ShardState::Planned).collect();
         for (was, is) in open.iter().zip(&next.shards) {
             // Shards that are or were open stay at their place in the list.
-            prop_assert_eq!(&was.name, &is.name);
+            prop_assert_eq!((&was.name, was.key), (&is.name, is.key));
             if was.state == ShardState::Frozen {
                 prop_assert_eq!(is.state, ShardState::Frozen);
                 prop_assert!(is.length.is_none() || is.length == was.length);
@@ -223,7 +239,7 @@ proptest! {
     }
 
     #[test]
-    fn a_rotation_is_always_accepted(running in any_running(), name in option::of("[a-z0-9][a-z0-9-]{0,3}"), planned: bool) {
+    fn a_rotation_is_always_accepted(running in any_running(), name in option::of("[a-z0-9]([a-z0-9-]{0,2}[a-z0-9])?"), planned: bool) {
         let name = match name {
             Some(name) if planned => running.shards.last().filter(|shard| shard.state == ShardState::Planned).map(|shard| shard.name.clone()).or(name.parse().ok()),
             other => other.and_then(|name| name.parse().ok()),
