@@ -115,6 +115,8 @@ pub struct Capabilities {
     pub witnesses: bool,
     /// Changes on probation: `?confirmWithin=`.
     pub probation: bool,
+    /// Keys of `ecdsa-p256`, and origins that are host names: `key` and `originForm` in a document.
+    pub ecdsa: bool,
 }
 
 impl Capabilities {
@@ -126,6 +128,7 @@ impl Capabilities {
             merge: true,
             witnesses: true,
             probation: true,
+            ecdsa: true,
         }
     }
 
@@ -152,6 +155,7 @@ impl From<Capabilities> for wire::Capabilities {
             merge: can.merge,
             witnesses: can.witnesses,
             probation: can.probation,
+            ecdsa: can.ecdsa,
         }
     }
 }

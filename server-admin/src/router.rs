@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter, any, on};
+use logconfig::OriginForm;
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 use wire::routes::{Method, Name, ROUTES, Route};
@@ -269,6 +270,7 @@ async fn capable(host: &dyn Host, log: &str, change: &Change) -> Result<(), Refu
         let what = "changes can't be made on probation".to_owned();
         return Err(HostError::Unsupported(what).into());
     }
+    let already = running.as_ref().is_some_and(|r| r.has_hosts_or_ecdsa());
     let (qos, mut merge, witnesses) = match running {
         Some(running) => (running.qos, running.merge, running.witnesses),
         None => (
@@ -293,6 +295,14 @@ async fn capable(host: &dyn Host, log: &str, change: &Change) -> Result<(), Refu
             can.witnesses || document.witnesses == witnesses,
             "/witnesses",
             "witnesses",
+        ),
+        (
+            can.ecdsa || already || !document.has_hosts_or_ecdsa(),
+            match document.origin_form {
+                OriginForm::Host => "/originForm",
+                OriginForm::Path => "/key",
+            },
+            "keys of ecdsa-p256 and origins that are host names",
         ),
     ];
     let mut findings = Vec::new();

@@ -42,6 +42,9 @@ pub(super) struct Listed {
     tree_id: Value,
     pub(super) origin: String,
     pub(super) vkey: String,
+    /// The second key, which has to sign each checkpoint as well.
+    #[serde(default)]
+    pub(super) ecdsa_vkey: Option<String>,
     #[serde(default)]
     pub(super) start_index: Option<u64>,
     /// Of a shard that takes no more entries.
@@ -95,6 +98,13 @@ pub(super) fn check(shards: &[Listed], findings: &mut Findings) {
         shards,
         "key",
         |shard| shard.vkey.splitn(3, '+').nth(2).map(str::to_owned),
+        findings,
+    );
+    let material = |vkey: &str| vkey.splitn(3, '+').nth(2).map(str::to_owned);
+    unique(
+        shards,
+        "ECDSA key",
+        |shard| shard.ecdsa_vkey.as_deref().and_then(material),
         findings,
     );
     unique(

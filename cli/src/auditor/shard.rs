@@ -42,28 +42,23 @@ pub(super) async fn head<'a, S: Source>(
 ) -> Result<Head<'a>, SourceError> {
     let mut findings = Findings::new(&options.log);
     let path = shard.checkpoint_path();
-    let key = match shard.vkey.parse::<VerifierKey>() {
-        Ok(key) if key.name() == shard.origin => Some(key),
-        Ok(key) => {
-            let message = format!(
+    let mut read = |vkey: &str| {
+        let message = match vkey.parse::<VerifierKey>() {
+            Ok(key) if key.name() == shard.origin => return Some(key),
+            Ok(key) => format!(
                 "the key of shard {} is named {}, not {}",
                 shard.name,
                 key.name(),
                 shard.origin
-            );
-            findings.add("shard-key", super::listing::PATH, message);
-            None
-        }
-        Err(error) => {
-            findings.add(
-                "shard-key",
-                super::listing::PATH,
-                format!("the key of shard {}: {error}", shard.name),
-            );
-            None
-        }
+            ),
+            Err(error) => format!("the key of shard {}: {error}", shard.name),
+        };
+        findings.add("shard-key", super::listing::PATH, message);
+        None
     };
-    let Some(key) = key else {
+    let key = read(&shard.vkey);
+    let second: Option<Vec<VerifierKey>> = shard.ecdsa_vkey.iter().map(|vkey| read(vkey)).collect();
+    let (Some(key), Some(second)) = (key, second) else {
         return Ok(Head {
             shard,
             checkpoint: None,
@@ -74,7 +69,8 @@ pub(super) async fn head<'a, S: Source>(
     };
     let deadline = Instant::now() + options.settle;
     let (checkpoint, seal) = loop {
-        let checkpoint = open(note.as_deref(), &key);
+        let keys: Vec<&VerifierKey> = second.iter().chain([&key]).collect();
+        let checkpoint = open(note.as_deref(), &keys);
         let seal = match successor {
             Some(_) => source.get(&shard.seal_path()).await?,
             None => None,
@@ -131,10 +127,10 @@ fn text(note: &[u8]) -> Result<&str, String> {
     std::str::from_utf8(note).map_err(|_| "not text in UTF-8".to_owned())
 }
 
-fn open(note: Option<&[u8]>, key: &VerifierKey) -> Result<Checkpoint, Problem> {
+fn open(note: Option<&[u8]>, keys: &[&VerifierKey]) -> Result<Checkpoint, Problem> {
     let note = note.ok_or(("missing", "the shard has no checkpoint".to_owned()))?;
-    let opened =
-        text(note).and_then(|note| Checkpoint::open(note, key).map_err(|error| error.to_string()));
+    let opened = text(note)
+        .and_then(|note| Checkpoint::open_all(note, keys).map_err(|error| error.to_string()));
     opened.map_err(|message| ("checkpoint-invalid", message))
 }
 

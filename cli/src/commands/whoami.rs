@@ -39,6 +39,7 @@ impl Present for Caller {
             (can.merge, "secondaries, storage nodes and frontends"),
             (can.witnesses, "witnesses"),
             (can.probation, "changes on probation"),
+            (can.ecdsa, "keys of ecdsa-p256 and host names as origins"),
         ]
         .into_iter()
         .filter_map(|(can, what)| (!can).then_some(what))

@@ -288,6 +288,7 @@ mod tests {
             length,
             tree_id: "1".into(),
             vkey: String::new(),
+            ecdsa_vkey: None,
             published: None,
             root_hash: None,
         };

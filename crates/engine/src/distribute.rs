@@ -253,7 +253,7 @@ impl Pusher {
         let Some(there) = there else {
             return Ok(Some(Has::default()));
         };
-        let (found, _) = classify(&there, &shard.verifier()?);
+        let (found, _) = classify(&there, &shard.verifiers()?);
         let size = match &found {
             Found::Signed { size, .. } => *size,
             // A damaged object is put again. Another log's objects are left alone.

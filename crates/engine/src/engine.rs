@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use logconfig::{LogConfig, LogName, ShardName};
+use logconfig::{LogConfig, LogName, OriginForm, ShardName};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -199,7 +199,7 @@ pub struct Engine {
     pub(crate) clock: Clock,
     /// The age of the store as it was last known here, and the steady time then; milliseconds.
     age: std::sync::Mutex<Option<(u64, u64)>>,
-    formats: Arc<Formats>,
+    pub(crate) formats: Arc<Formats>,
     logs: RwLock<BTreeMap<String, Opened>>,
     /// A log runs another generation, or there is another log.
     moved: Arc<Notify>,
@@ -302,6 +302,14 @@ impl Engine {
             .into_iter()
             .filter(|l| l.name() != SYSTEM)
             .collect()
+    }
+
+    /// The log whose shards have the origins SHARD.ORIGIN.
+    pub fn log_of_hosts(&self, origin: &str) -> Option<Arc<Log>> {
+        self.logs().into_iter().find(|log| {
+            let config = log.running.config();
+            config.origin_form == OriginForm::Host && config.origin == origin
+        })
     }
 
     /// The system log; `None` only while the engine opens.

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
+use logconfig::LogConfig;
+use order::slot::TWO_KEYS;
 
 /// The live server with the oldest newest format, if that is older than this server's.
 #[derive(Debug, Default)]
@@ -24,6 +26,17 @@ impl Formats {
             }
             self.0.store(least.map(Arc::new));
         }
+    }
+
+    /// Why a live server would not understand a configuration; `already`: one like it runs, so the others have read it.
+    pub(crate) fn refuses(&self, next: &LogConfig, already: bool) -> Option<String> {
+        if already || !next.has_hosts_or_ecdsa() {
+            return None;
+        }
+        let server = self.lacking(TWO_KEYS)?;
+        Some(format!(
+            "server {server} on these stores runs an older version, which does not understand `originForm: host` and keys of ecdsa-p256; upgrade it first"
+        ))
     }
 
     /// The server that does not understand a format, if one lives.
@@ -83,6 +96,24 @@ mod tests {
             matches!(&promised, Err(AppendError::Overloaded { reason, .. }) if reason.contains("upgrade")),
             "{promised:?}"
         );
+        // A log with shards of two keys would halt it.
+        let mut next = log.config();
+        next.key.algorithm = logconfig::Algorithm::EcdsaP256;
+        let configure = async |next: &logconfig::LogConfig| {
+            let next = Box::new(next.clone());
+            let request = crate::Request::Configure { next, base: None };
+            let caller = crate::Caller {
+                actor: "test".to_owned(),
+                idempotency_key: None,
+                reason: None,
+            };
+            log.change_unaudited(request, caller).await
+        };
+        let refused = configure(&next).await;
+        assert!(
+            matches!(&refused, Err(crate::ChangeError::Conflict(why)) if why.contains("old:7") && why.contains("upgrade")),
+            "{refused:?}"
+        );
         // What every version understands is taken.
         log.append(Bytes::from_static(b"z")).await.unwrap();
         let gone = Transaction {
@@ -92,6 +123,7 @@ mod tests {
         assert!(matches!(rig.rows.transact(gone).await, Outcome::Committed));
         tokio::time::sleep(Duration::from_secs(3)).await;
         place().await.unwrap();
+        configure(&next).await.unwrap();
         engine.shutdown().await;
     }
 }

@@ -183,6 +183,7 @@ async fn old_log(rig: &Rig, count: u64) -> State {
             origin,
             tree_id: n + 1,
             vkey: signer.verifier().to_string(),
+            ecdsa: None,
         });
         shards.push(Shard { identity, phase });
         operations.push(Remembered {

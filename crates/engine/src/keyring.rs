@@ -111,7 +111,7 @@ impl KeyRing {
         let Some(shard) = active.and_then(|at| self.shards.get(&state, &at.identity.name)) else {
             return Ok(());
         };
-        match shard.seed(keys, &*self.ledger.store, &self.kek).await {
+        match shard.secrets(keys, &*self.ledger.store, &self.kek).await {
             // A finding of fsck; no other key takes its place.
             Err(SignError::Missing(_)) => Ok(()),
             seed => seed.map(drop),

@@ -16,7 +16,7 @@ use crate::objects::LogObjects;
 use crate::position;
 use crate::publish::sign_guard::classify;
 use crate::publish::sign_guard::judge::Found;
-use crate::shard::{Published, Shard, Shards, SignError};
+use crate::shard::{Published, Shard, Shards, SignError, Signed};
 use order::batch;
 use order::state::State;
 use store::StoreError;
@@ -353,7 +353,34 @@ impl Log {
         {
             return self.first_checkpoint(&shard, &row).await.map(Some);
         }
-        Ok(Some(self.guard.sign_empty(&shard).await?))
+        Ok(Some(self.guard.sign_empty(&shard).await?.checkpoint))
+    }
+
+    /// The note over the position of [`Log::checkpoint`] for Rekor's first API, of a shard with an ECDSA key. `None`: no such shard,
+    /// or it has no such key.
+    pub async fn rekor_note(&self, shard: &str) -> Result<Option<String>, ReadError> {
+        // What readers wait for, this waits for.
+        if self.checkpoint(shard).await?.is_none() {
+            return Ok(None);
+        }
+        let known = self.shards.get(&self.ledger.state(), shard);
+        let Some(shard) = known.filter(|shard| shard.identity.ecdsa.is_some()) else {
+            return Ok(None);
+        };
+        let Some(signed) = self.publication.signed(&shard).await? else {
+            self.alive()?;
+            return Ok(self.guard.sign_empty(&shard).await?.rekor);
+        };
+        if signed.rekor.is_some() {
+            return Ok(signed.rekor.clone());
+        }
+        // Another process signed that position, or this one before it was restarted.
+        let notes = self.guard.sign_checkpoint(&shard, &signed.at).await?;
+        shard.advance(Signed {
+            rekor: notes.rekor.clone(),
+            ..(*signed).clone()
+        });
+        Ok(notes.rekor)
     }
 
     /// The checkpoint that readers of a halted log have: what was signed stays true.
@@ -362,7 +389,7 @@ impl Log {
         let Some(bytes) = self.objects.store.get(&path).await? else {
             return Ok(None);
         };
-        Ok(match classify(&bytes, &shard.verifier()?) {
+        Ok(match classify(&bytes, &shard.verifiers()?) {
             (Found::Signed { .. }, Some(looked)) => Some(looked.note),
             _ => None,
         })

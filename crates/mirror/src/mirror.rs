@@ -60,13 +60,17 @@ impl Mirror {
         all
     }
 
-    /// The key of the log that an origin belongs to.
+    /// The key of the log that an origin belongs to: ORIGIN/SHARD, or SHARD.ORIGIN, where the shard is one label. No origin is of two
+    /// logs.
     pub(crate) fn key(&self, origin: &str) -> Option<&VerifierKey> {
         self.logs.iter().find(|key| {
-            origin
-                .strip_prefix(key.name())
-                .and_then(|rest| rest.strip_prefix('/'))
-                .is_some_and(|rest| !rest.is_empty())
+            let path = origin.strip_prefix(key.name());
+            let path = path.and_then(|rest| rest.strip_prefix('/'));
+            let host = origin.strip_suffix(key.name());
+            let host = host.and_then(|rest| rest.strip_suffix('.'));
+            let label = |rest: &&str| !rest.contains(['.', '/']);
+            let shard = path.or(host.filter(label));
+            shard.is_some_and(|shard| !shard.is_empty())
         })
     }
 

@@ -164,6 +164,6 @@ pub fn propose(view: &View, bag: &[Announcement], mine: &[Work], now_ms: u64) ->
         }
         slot.batches.push(batch.clone());
     }
-    slot.format = Slot::format_of(&slot.batches);
+    slot.format = Slot::format_of(&slot.batches, slot.control.as_ref());
     (!slot.batches.is_empty() || slot.control.is_some()).then_some(slot)
 }

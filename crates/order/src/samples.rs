@@ -39,6 +39,7 @@ pub fn identity(name: &str, tree_id: u64) -> ShardIdentity {
         origin: format!("o/{name}"),
         tree_id,
         vkey: format!("key {name}"),
+        ecdsa: None,
     }
 }
 

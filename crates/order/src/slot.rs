@@ -11,8 +11,12 @@ use tlog::Hash;
 use crate::location::{Location, Part};
 
 /// The newest slot format that this program reads and writes. Each slot carries the oldest format that can say what it says:
-/// 1, or 2 with a shard condition or a place.
-pub const FORMAT: u32 = 2;
+/// 1, 2 with a shard condition or a place, 3 where it plans a shard with a second key.
+pub const FORMAT: u32 = 3;
+/// The oldest format with shard conditions and places.
+pub const PLACES: u32 = 2;
+/// The oldest format with shards of two keys. Its programs also know origins that are host names.
+pub const TWO_KEYS: u32 = 3;
 
 /// Names a batch or an operation: 48 bits of milliseconds since the Unix epoch, so that rows of one time lie together, then 80
 /// bits that no other token has. Displays as 32 hex digits.
@@ -136,8 +140,11 @@ pub struct ShardIdentity {
     pub origin: String,
     /// Positive, below 2^63, unique in the log.
     pub tree_id: u64,
-    /// Verifier key (C2SP signed-note), unique in the log.
+    /// Verifier key (C2SP signed-note) of Ed25519, unique in the log.
     pub vkey: String,
+    /// The second key, of ECDSA and the same name, unique in the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ecdsa: Option<String>,
 }
 
 /// What an operation asks for, in an operator's words.
@@ -258,10 +265,16 @@ impl Slot {
     pub fn parts(&self) -> impl Iterator<Item = Part> + '_ {
         self.batches.iter().filter_map(BatchRef::part)
     }
-    /// The oldest format that can say what batches like these say.
-    pub fn format_of(batches: &[BatchRef]) -> u32 {
+    /// The oldest format that can say what batches and a control like these say.
+    pub fn format_of(batches: &[BatchRef], control: Option<&Decision>) -> u32 {
         let newer = |b: &BatchRef| b.shard.is_some() || b.place.is_some();
-        if batches.iter().any(newer) { 2 } else { 1 }
+        match control.map(|decision| &decision.control) {
+            Some(Control::Reconfigure { plan, .. }) if plan.iter().any(|i| i.ecdsa.is_some()) => {
+                TWO_KEYS
+            }
+            _ if batches.iter().any(newer) => PLACES,
+            _ => 1,
+        }
     }
 }
 

@@ -269,6 +269,10 @@ impl State {
                     ("origin", other.origin == identity.origin),
                     ("tree ID", other.tree_id == identity.tree_id),
                     ("key", other.vkey == identity.vkey),
+                    (
+                        "ECDSA key",
+                        other.ecdsa.is_some() && other.ecdsa == identity.ecdsa,
+                    ),
                 ];
                 if let Some((what, _)) = clash.iter().find(|(_, same)| *same) {
                     return Err(format!(
@@ -341,9 +345,9 @@ impl State {
                 slot.format
             )));
         }
-        if slot.format < Slot::format_of(&slot.batches) {
+        if slot.format < Slot::format_of(&slot.batches, slot.control.as_ref()) {
             return Err(invalid(format!(
-                "has a shard condition or a place, which format {} does not know",
+                "has a shard condition, a place or a second key, which format {} does not know",
                 slot.format
             )));
         }

@@ -261,6 +261,7 @@ fn slots_that_do_not_follow_are_refused() {
                 origin: "p".into(),
                 tree_id: 9,
                 vkey: "k".into(),
+                ecdsa: None,
             };
             let control = Control::Reconfigure {
                 base: 1,
@@ -292,6 +293,52 @@ fn slots_that_do_not_follow_are_refused() {
             .advance(Arc::new(twice), Hash([0; 32]))
             .is_err()
     );
+}
+
+/// Programs that do not know second keys refuse the slot, rather than read a shard with one key.
+#[test]
+fn a_slot_that_plans_a_second_key_has_a_format_of_its_own() {
+    let tokens = Tokens::new([1; 6]);
+    let mut view = opened(&tokens);
+    let plan = |view: &mut View, name: &str, ecdsa: Option<&str>| {
+        let mut identity = crate::samples::identity(name, 77);
+        identity.ecdsa = ecdsa.map(str::to_owned);
+        identity.tree_id += view.state.len;
+        let control = Control::Reconfigure {
+            base: view.state.generation,
+            document: Hash([2; 32]),
+            plan: vec![identity],
+            open: None,
+        };
+        let decision = decision(&tokens, control);
+        step(view, &[Work::Control(decision)], &[])
+    };
+    assert_eq!(plan(&mut view, "one", None).format, 1);
+    let before = view.state.clone();
+    let slot = plan(&mut view, "two", Some("E"));
+    assert_eq!(slot.format, 3);
+    let known = view.state.shards.last().unwrap();
+    assert_eq!(known.identity.ecdsa.as_deref(), Some("E"));
+    let mut old = slot.clone();
+    old.format = 2;
+    let error = before.clone().apply(&old, Hash([0; 32])).unwrap_err();
+    assert!(error.to_string().contains("second key"), "{error}");
+    // A key is one shard's, for good.
+    let again = Control::Reconfigure {
+        base: view.state.generation,
+        document: Hash([2; 32]),
+        plan: vec![order_identity("three", "E")],
+        open: None,
+    };
+    let refused = view.state.check(&decision(&tokens, again)).unwrap_err();
+    assert!(format!("{refused:?}").contains("ECDSA key"), "{refused:?}");
+}
+
+fn order_identity(name: &str, ecdsa: &str) -> ShardIdentity {
+    ShardIdentity {
+        ecdsa: Some(ecdsa.to_owned()),
+        ..crate::samples::identity(name, 999)
+    }
 }
 
 #[test]

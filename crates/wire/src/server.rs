@@ -103,6 +103,8 @@ pub struct Capabilities {
     pub witnesses: bool,
     /// Changes that are taken back unless somebody confirms them: `?confirmWithin=`.
     pub probation: bool,
+    /// Shards with keys of `ecdsa-p256`, and origins that are host names: `key` and `originForm` in a document.
+    pub ecdsa: bool,
 }
 
 impl Default for Capabilities {
@@ -112,6 +114,7 @@ impl Default for Capabilities {
             merge: true,
             witnesses: true,
             probation: true,
+            ecdsa: true,
         }
     }
 }

@@ -25,10 +25,13 @@ pub struct Shard {
     pub state: ShardState,
     /// Positive 63-bit integer, decimal (a string: JSON numbers lose precision).
     pub tree_id: String,
-    /// The checkpoint origin, `ORIGIN/NAME`.
+    /// The checkpoint origin, `ORIGIN/NAME` or `NAME.ORIGIN`.
     pub origin: String,
     /// The verifier key of its checkpoints (C2SP signed-note).
     pub vkey: String,
+    /// The second key of its checkpoints, of a shard of `ecdsa-p256`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ecdsa_vkey: Option<String>,
     /// Global index of its first entry; absent while planned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_index: Option<u64>,

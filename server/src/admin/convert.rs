@@ -47,6 +47,7 @@ fn shard(shard: engine::ShardView) -> Shard {
         tree_id: shard.tree_id.to_string(),
         origin: shard.origin,
         vkey: shard.vkey,
+        ecdsa_vkey: shard.ecdsa_vkey,
         start_index: shard.start_index,
         length: shard.length,
         published: shard.published,

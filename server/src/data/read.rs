@@ -152,6 +152,7 @@ pub(crate) fn shard_list(status: engine::Status) -> Vec<u8> {
             tree_id: shard.tree_id.to_string(),
             origin: shard.origin,
             vkey: shard.vkey,
+            ecdsa_vkey: shard.ecdsa_vkey,
             start_index: shard.start_index,
             length: shard.length,
         })

@@ -261,3 +261,33 @@ async fn some_shards_only() {
         ["no-such-shard dev/shards: shard x is not in the list"]
     );
 }
+
+#[tokio::test]
+async fn a_second_key_signs_each_checkpoint() {
+    let ecdsa = Signer::from_p256(&origin("s1"), &[9; 32]).unwrap();
+    let note = |signers: &[&Signer]| {
+        let checkpoint = Checkpoint {
+            origin: origin("s1"),
+            size: 40,
+            root: root(300, 40),
+            extensions: vec![],
+        };
+        checkpoint.sign_all(signers).unwrap()
+    };
+    let log = Log::new(&[300, 40]);
+    log.edit(1, "ecdsaVkey", json!(ecdsa.verifier().to_string()));
+    log.put("s1/checkpoint", note(&[&ecdsa, &signer("s1")]));
+    assert_eq!(log.findings().await, [""; 0]);
+    for one in [&ecdsa, &signer("s1")] {
+        log.put("s1/checkpoint", note(&[one]));
+        let findings = log.findings().await;
+        assert!(
+            findings[0].starts_with("checkpoint-invalid dev/s1/checkpoint: the note is not signed"),
+            "{findings:?}"
+        );
+    }
+    let other = Signer::from_p256(&origin("s0"), &[9; 32]).unwrap();
+    log.edit(1, "ecdsaVkey", json!(other.verifier().to_string()));
+    let findings = log.findings().await;
+    assert!(findings[0].starts_with("shard-key"), "{findings:?}");
+}

@@ -36,7 +36,7 @@ impl Present for ShardShown {
 
     fn page(&self) -> Page {
         let shard = &self.shard;
-        Page::new().with(Block::Fields(vec![
+        let mut fields = vec![
             ("log", self.log.as_str().into()),
             ("name", shard.name.as_str().into()),
             ("state", super::state(shard.state)),
@@ -47,6 +47,10 @@ impl Present for ShardShown {
             ("length", Cell::number(shard.length)),
             ("published", Cell::number(shard.published)),
             ("root", Cell::maybe(shard.root_hash.as_deref())),
-        ]))
+        ];
+        if let Some(vkey) = &shard.ecdsa_vkey {
+            fields.insert(6, ("ECDSA key", vkey.as_str().into()));
+        }
+        Page::new().with(Block::Fields(fields))
     }
 }

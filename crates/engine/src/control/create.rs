@@ -111,6 +111,9 @@ impl Engine {
             return Ok(applied);
         }
         self.vacant(&config).await?;
+        if let Some(why) = self.formats.refuses(&config, false) {
+            return Err(ChangeError::Conflict(why));
+        }
         let mut applied = created(&config, String::new());
         applied.outcome = ChangeOutcome::Planned;
         applied.warnings = self.foreseen(&config).await?;
@@ -256,6 +259,9 @@ impl Engine {
     ) -> Result<Option<Applied>, ChangeError> {
         let name = config.log.to_string();
         self.vacant(&config).await?;
+        if let Some(why) = self.formats.refuses(&config, false) {
+            return Err(ChangeError::Conflict(why));
+        }
         self.register(&config).await?;
         self.open_log(&name).await?;
         let log = self

@@ -1,6 +1,6 @@
 //! Refuses, before anything is written and in a preview too, what no row and no slot has room for.
 
-use logconfig::{Finding, LogConfig, ShardName, Written};
+use logconfig::{Algorithm, Finding, LogConfig, ShardName, Written};
 
 use crate::control::{Caller, ChangeError};
 use crate::document::MAX_DOCUMENT;
@@ -62,8 +62,16 @@ pub(crate) fn document(next: &LogConfig, written: &Written, plan: &[ShardName]) 
             format!("make it smaller: its {what} alone have {size} bytes"),
         ));
     }
-    // Name and origin, the origin again in the key, and what is always as long.
-    let identity = |name: &ShardName| 2 * next.origin.len() + 3 * name.as_str().len() + 256;
+    // Name and origin, the origin again in each key, and what is always as long.
+    let identity = |name: &ShardName| {
+        let origin = next.origin.len() + name.as_str().len();
+        let kind = next.shard(name).map_or(next.key, |shard| shard.key);
+        let second = match kind.algorithm {
+            Algorithm::Ed25519 => 0,
+            Algorithm::EcdsaP256 => origin + 164,
+        };
+        2 * origin + name.as_str().len() + 256 + second
+    };
     let room = Limits::default().control() - CONTROL;
     let mut size = 0;
     let fit = plan.iter().take_while(|name| {
@@ -92,22 +100,28 @@ mod tests {
 
     #[test]
     fn new_shards_that_fit_fit_whatever_their_names() {
-        for (origin, name) in [(1, 1), (200, 63)] {
+        let kinds = [Algorithm::Ed25519, Algorithm::EcdsaP256];
+        let sizes = [(1, 1), (200, 63)].into_iter();
+        for ((origin, name), kind) in sizes.flat_map(|size| kinds.map(|kind| (size, kind))) {
             let names: Vec<ShardName> = (0..256)
                 .map(|n| format!("{n:0>name$}").parse().unwrap())
                 .collect();
             let log = "dev".parse().unwrap();
-            let next = LogConfig::new(log, "o".repeat(origin), names[0].clone());
+            let mut next = LogConfig::new(log, "o".repeat(origin), names[0].clone());
+            next.key.algorithm = kind;
+            next.shards[0].key = next.key;
             let written = next.written();
             let fits = |n: usize| document(&next, &written, &names[..n]).is_empty();
             let most = (1..=256).take_while(|n| fits(*n)).last().unwrap();
-            assert!(most >= 50, "{most}");
+            assert!(most >= 30, "{most}");
             let plan = names[..most].iter().map(|name| {
-                let origin = format!("{}/{name}", next.origin);
+                let origin = next.shard_origin(name.as_str());
                 ShardIdentity {
                     name: name.to_string(),
                     tree_id: u64::MAX,
                     vkey: format!("{origin}+01234567+{}", "k".repeat(44)),
+                    ecdsa: (kind == Algorithm::EcdsaP256)
+                        .then(|| format!("{origin}+01234567+{}", "k".repeat(124))),
                     origin,
                 }
             });

@@ -574,6 +574,11 @@ impl Log {
             if !too_large.is_empty() {
                 return Err(ChangeError::Invalid(too_large));
             }
+            let known = state.shards.iter().any(|s| s.identity.ecdsa.is_some());
+            let already = known || self.running.config().has_hosts_or_ecdsa();
+            if let Some(why) = self.ingest.formats.refuses(&planned.next, already) {
+                return Err(ChangeError::Conflict(why));
+            }
             applied.warnings = self.foresee(request, &planned.next).await?;
             let mut reason = both(caller.reason.clone(), request.reason());
             // Taking a change back waits for nobody.

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use logconfig::{LogConfig, ShardName, Written};
-use tlog::{Hash, Signer};
+use logconfig::{Algorithm, LogConfig, ShardName, Written};
+use tlog::Hash;
 
 use crate::control::ChangeError;
 use crate::document;
@@ -13,6 +13,7 @@ use crate::ledger::Ledger;
 use crate::objects::LogObjects;
 use crate::orphans;
 use crate::running::Running;
+use crate::shard::signers::{Signers, secrets};
 use order::slot::ShardIdentity;
 use store::{Outcome, StoreError, Transaction};
 
@@ -72,27 +73,30 @@ pub(crate) async fn prepare(
     let mut identities = Vec::with_capacity(plan.len());
     for name in plan {
         vacant(&running.ledger, &running.objects, name).await?;
-        let mut seed = zeroize::Zeroizing::new([0; 32]);
-        getrandom::fill(&mut *seed).map_err(random)?;
+        let kind = next.shard(name).map_or(next.key, |shard| shard.key);
+        let ecdsa = kind.algorithm == Algorithm::EcdsaP256;
+        let secrets = secrets(ecdsa, getrandom::fill).map_err(random)?;
         let tree_id = loop {
             let id = getrandom::u64().map_err(random)? >> 1;
             if id > 0 && taken.insert(id) {
                 break id;
             }
         };
-        let origin = format!("{}/{name}", next.origin);
-        let signer =
-            Signer::from_seed(&origin, &seed).map_err(|e| ChangeError::Conflict(e.to_string()))?;
+        let origin = next.shard_origin(name.as_str());
+        let signers =
+            Signers::open(&origin, &secrets).map_err(|e| ChangeError::Conflict(e.to_string()))?;
         let sealed = keyring
             .kek
-            .seal(&seed, &origin)
+            .seal_bytes(&secrets, &origin)
             .map_err(|e| ChangeError::Conflict(e.to_string()))?;
         puts.push((keys.signing_key(tree_id), Bytes::from(sealed)));
+        let (vkey, ecdsa) = signers.vkeys();
         identities.push(ShardIdentity {
             name: name.to_string(),
             origin,
             tree_id,
-            vkey: signer.verifier().to_string(),
+            vkey,
+            ecdsa,
         });
     }
     match running

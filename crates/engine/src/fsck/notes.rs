@@ -9,6 +9,7 @@ use crate::publish::sign_guard::judge;
 use crate::publish::sign_guard::judge::{Found, Known, Verdict, Whence, judge};
 use crate::publish::sign_guard::{Looked, classify};
 use crate::shard::Published;
+use crate::shard::signers::Verifiers;
 use order::state::Phase;
 use store::StoreError;
 use store::record;
@@ -33,7 +34,7 @@ impl One<'_> {
     pub(crate) async fn checkpoint(
         &self,
         folder: &str,
-        key: Option<&VerifierKey>,
+        keys: Option<&Verifiers>,
         published: Option<(u64, Hash)>,
         findings: &mut Findings<'_>,
         report: &mut LogReport,
@@ -47,8 +48,8 @@ impl One<'_> {
             }
             return Ok(None);
         };
-        let Some(key) = key else { return Ok(None) };
-        let (found, looked) = classify(note.as_bytes(), key);
+        let Some(keys) = keys else { return Ok(None) };
+        let (found, looked) = classify(note.as_bytes(), keys);
         if let Found::Damaged { why } = &found {
             findings.object(path, why, remedy::CHECKPOINT);
             return Ok(None);
@@ -74,6 +75,10 @@ impl One<'_> {
             return Ok(None);
         }
         let Some(Looked { checkpoint, .. }) = looked else {
+            if matches!(found, Found::Signed { .. }) {
+                let why = "lacks the signature of one of the shard's keys";
+                findings.object(path, why, remedy::CHECKPOINT);
+            }
             return Ok(None);
         };
         if checkpoint.size < size {

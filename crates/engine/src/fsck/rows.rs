@@ -14,9 +14,11 @@ use crate::fsck::{Findings, LogReport, promises, remedy};
 use crate::life::Life;
 use crate::position::Storage;
 use crate::running::eras::Membership;
+use crate::shard::keys::LEN;
+use crate::shard::signers::WITH_ECDSA;
 use order::batch;
 use order::keys::{Keys, trailing_number};
-use order::slot::{BatchRef, Control, Slot, Token};
+use order::slot::{BatchRef, Control, ShardIdentity, Slot, Token};
 use order::state::{Phase, Shard};
 use store::record;
 use store::{Coordination, Key, Objects, StoreError};
@@ -24,8 +26,8 @@ use store::{Coordination, Key, Objects, StoreError};
 /// Rows read at a time.
 const PAGE: usize = 512;
 
-/// Version byte, nonce, seed and tag of a sealed key.
-const SEALED_KEY: usize = 1 + 12 + 32 + 16;
+/// Version byte, nonce and tag of sealed secrets.
+const SEALED: usize = 1 + 12 + 16;
 
 /// All rows under a prefix; for prefixes that hold few.
 pub(crate) async fn all(
@@ -305,10 +307,14 @@ async fn signing_keys(
         .map_or(any.clone(), |(folder, _)| format!("{folder}/"));
     let rows = all(store, &prefix).await?;
     let mut rows: HashMap<Key, Bytes> = rows.into_iter().collect();
+    let of = |identity: &ShardIdentity| match identity.ecdsa {
+        None => SEALED + LEN,
+        Some(_) => SEALED + WITH_ECDSA,
+    };
     for shard in order.state.shards.iter() {
         let key = keys.signing_key(shard.identity.tree_id);
         match rows.remove(&key) {
-            Some(sealed) if sealed.len() == SEALED_KEY && sealed[0] == 1 => {}
+            Some(sealed) if sealed.len() == of(&shard.identity) && sealed[0] == 1 => {}
             Some(_) => findings.row(key, "is not a sealed key", remedy::KEY),
             // A closed shard needs only its public key.
             None if matches!(shard.phase, Phase::Frozen { .. }) => {}

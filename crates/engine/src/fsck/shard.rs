@@ -2,7 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use tlog::{Hash, TileKind, TilePath, VerifierKey};
+use tlog::{Hash, TileKind, TilePath};
+
+use crate::shard::signers::Verifiers;
 
 use crate::fsck::batches::Placed;
 use crate::fsck::positions::{self, Position, Positions};
@@ -94,9 +96,8 @@ impl One<'_> {
     ) -> Result<(), StoreError> {
         let log = report.name.clone();
         let folder = format!("{log}/{}", self.name());
-        let vkey = self.shard.identity.vkey.parse::<VerifierKey>();
-        let vkey = match vkey {
-            Ok(key) => Some(key),
+        let keys = match Verifiers::of(&self.shard.identity) {
+            Ok(keys) => Some(keys),
             Err(error) => {
                 findings.row(
                     self.order.keys.slots(),
@@ -125,7 +126,7 @@ impl One<'_> {
         let checkpoint = self
             .checkpoint(
                 &folder,
-                vkey.as_ref(),
+                keys.as_ref(),
                 position.map(|position| (position.at.size, position.at.root)),
                 findings,
                 report,
@@ -157,7 +158,7 @@ impl One<'_> {
         report.published += size;
         self.seal(
             &folder,
-            vkey.as_ref(),
+            keys.as_ref().map(|keys| &keys.ed25519),
             position,
             checkpoint.as_ref(),
             findings,

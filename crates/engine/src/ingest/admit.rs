@@ -106,8 +106,7 @@ impl Ingest {
 
     /// Whether every live server understands batches with a place or a condition on their shard.
     pub(crate) fn knows_places(&self) -> Result<(), AppendError> {
-        const PLACES: u32 = 2;
-        match self.formats.lacking(PLACES) {
+        match self.formats.lacking(order::slot::PLACES) {
             None => Ok(()),
             Some(server) => Err(AppendError::overloaded(&format!(
                 "server {server} on these stores runs an older version, which does not understand this request; upgrade it first"

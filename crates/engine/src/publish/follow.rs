@@ -40,9 +40,8 @@ impl Publication {
         let Some(at) = shard.settled() else {
             return Ok(None);
         };
-        let ahead = |found: &Found| match found {
-            Found::Signed { size, .. } => *size >= at.size,
-            found => matches!(found, Found::Foreign { .. }),
+        let ahead = |found: &Found| {
+            found.is_beyond(at.size, at.root) || matches!(found, Found::Foreign { .. })
         };
         match self.objects.last_checkpoint(shard, at).await? {
             Ok(()) => {}
@@ -123,12 +122,13 @@ impl LogObjects {
             let why = "it is missing".to_owned();
             return Ok(Err(Found::Damaged { why }));
         };
-        Ok(match classify(&bytes, &shard.verifier()?) {
+        Ok(match classify(&bytes, &shard.verifiers()?) {
             (Found::Signed { size, root }, Some(Looked { note, .. }))
                 if (size, root) == (at.size, at.root) =>
             {
                 let at = at.clone();
-                shard.advance(Signed { at, note });
+                let rekor = None;
+                shard.advance(Signed { at, note, rekor });
                 Ok(())
             }
             (found, _) => Err(found),

@@ -12,6 +12,7 @@ use super::{PublishError, Publisher, witness};
 use crate::ledger::now_ms;
 use crate::position::{self, Held};
 use crate::publish::publication::Publication;
+use crate::shard::signers::Notes;
 use crate::shard::{Published, Shard, SignError, Signed};
 
 /// The most cuts that one publication leaves behind; what is more goes with the next.
@@ -82,7 +83,7 @@ impl Publisher {
         let path = shared.objects.path(&shard.name, "checkpoint");
         let mut held = Cow::Borrowed(held);
         loop {
-            let cosigned = note(shared, shard, &at, &held).await?;
+            let (cosigned, rekor) = note(shared, shard, &at, &held).await?;
             if let Some(lacking) = cosigned.lacking {
                 return Err(PublishError::Witness(lacking));
             }
@@ -93,7 +94,7 @@ impl Publisher {
                 let object = (path.clone(), Bytes::from(note.clone()));
                 shared.objects.store.put(vec![object]).await?;
                 let size = at.size;
-                shard.advance(Signed { at, note });
+                shard.advance(Signed { at, note, rekor });
                 row = position::published(store, keys, &shard.name).await?;
                 if row.as_ref().is_none_or(|row| row.size <= size) {
                     return Ok(());
@@ -162,22 +163,24 @@ impl Publisher {
     }
 }
 
-/// The checkpoint of a position that is durable, with the cosignatures of secondaries and witnesses.
+/// The checkpoint of a position that is durable, with the cosignatures of secondaries and witnesses, and the note that Rekor's
+/// first API answers for it.
 pub(crate) async fn note(
     shared: &Publication,
     shard: &Shard,
     at: &Published,
     held: &[Held],
-) -> Result<witness::Cosigned, PublishError> {
-    let note = shared.guard.sign_checkpoint(shard, at).await?;
+) -> Result<(witness::Cosigned, Option<String>), PublishError> {
+    let Notes { checkpoint, rekor } = shared.guard.sign_checkpoint(shard, at).await?;
     // What a secondary signed covers the body, which is the same.
     let verified = held.iter().filter_map(|held| held.verified.as_ref());
     let lines = verified
         .filter(|v| (v.size, v.root) == (at.size, at.root))
         .filter_map(|v| v.cosignature.as_deref());
-    let note = tlog::attach(&note, lines).map_err(|e| note_error(shard, &e))?;
+    let note = tlog::attach(&checkpoint, lines).map_err(|e| note_error(shard, &e))?;
     let cosigned = witness::cosign(&shared.running, &shared.guard.peers, shard, note).await;
-    cosigned.map_err(PublishError::Witness)
+    let cosigned = cosigned.map_err(PublishError::Witness)?;
+    Ok((cosigned, rekor))
 }
 
 fn note_error(shard: &Shard, why: &dyn std::fmt::Display) -> SignError {

@@ -6,12 +6,13 @@
 //! What must never happen: a note that is written over one of the same key that is ahead of it or different, or over another log's.
 
 use bytes::Bytes;
-use tlog::{Checkpoint, Note, Seal, VerifierKey};
+use tlog::{Checkpoint, Note, Seal};
 
 use crate::publish::seal::seal_of;
 use crate::publish::sign_guard::classify;
 use crate::publish::sign_guard::judge::Found;
 use crate::repair::inspect::Inspector;
+use crate::shard::signers::Verifiers;
 use order::state::{Phase, State};
 use store::StoreError;
 
@@ -21,8 +22,8 @@ fn text(note: &Bytes) -> Option<&str> {
 }
 
 /// What a reader of the shard believes of this checkpoint.
-fn checkpoint(note: &Bytes, key: &VerifierKey) -> Option<Checkpoint> {
-    Checkpoint::open(text(note)?, key).ok()
+fn checkpoint(note: &Bytes, keys: &Verifiers) -> Option<Checkpoint> {
+    Checkpoint::open_all(text(note)?, &keys.all()).ok()
 }
 
 impl Inspector<'_> {
@@ -36,15 +37,16 @@ impl Inspector<'_> {
         let Some(position) = position else {
             return Ok(());
         };
-        let Ok(key) = self.shard.verifier() else {
+        let Ok(keys) = self.shard.verifiers() else {
             return Ok(());
         };
+        let key = &keys.ed25519;
         let phase = state.shards.get(position).map(|shard| &shard.phase);
         let whole = matches!(phase, Some(Phase::Frozen { length, .. }) if *length == self.at.size);
         let path = format!("{}/checkpoint", self.folder);
         let stored = self.shared.objects.store.get(&path).await?;
         let same = |note: &Bytes| {
-            let of = checkpoint(note, &key);
+            let of = checkpoint(note, &keys);
             of.is_some_and(|of| !whole || (of.size, of.root) == (self.at.size, self.at.root))
         };
         if let Some(what) = wrong(stored.as_ref(), same) {
@@ -59,15 +61,15 @@ impl Inspector<'_> {
                         == (&self.shard.identity.origin, self.at.size, self.at.root)
                 })
             };
-            let stays = match stored.as_ref().map(|note| (note, classify(note, &key).0)) {
+            let stays = match stored.as_ref().map(|note| (note, classify(note, &keys).0)) {
                 Some((note, Found::Foreign { .. })) => !ours(note),
                 Some((_, Found::Signed { size, .. })) if whole && size < self.at.size => {
                     let may = self.shared.guard.may_replace(self.shard, self.at).await;
                     may.inspect_err(|error| tracing::warn!(path, %error, "a checkpoint stays"))
                         .is_err()
                 }
-                Some((_, Found::Signed { size, .. })) => size >= self.at.size,
-                _ => false,
+                Some((_, found)) => found.is_beyond(self.at.size, self.at.root),
+                None => false,
             };
             let signed = self.shard.signed();
             match signed.filter(|signed| whole && !stays && signed.at == *self.at) {
@@ -91,14 +93,13 @@ impl Inspector<'_> {
         let path = format!("{}/seal", self.folder);
         let stored = self.shared.objects.store.get(&path).await?;
         let same = |note: &Bytes| {
-            let open = text(note).and_then(|note| Seal::open(note, &key).ok());
+            let open = text(note).and_then(|note| Seal::open(note, key).ok());
             open.is_some_and(|open| open == seal)
         };
         if let Some(what) = wrong(stored.as_ref(), same) {
             self.wrong.insert(path.clone(), what.to_owned());
             // Another seal under this shard's key is evidence and stays.
-            let opens =
-                |note: &Bytes| text(note).is_some_and(|note| Seal::open(note, &key).is_ok());
+            let opens = |note: &Bytes| text(note).is_some_and(|note| Seal::open(note, key).is_ok());
             if stored.as_ref().is_some_and(opens) {
                 return Ok(());
             }

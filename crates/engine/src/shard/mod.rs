@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use arc_swap::ArcSwapOption;
 use serde::{Deserialize, Serialize};
-use tlog::{Checkpoint, Hash, Signer, VerifierKey};
+use tlog::{Hash, VerifierKey};
 use zeroize::Zeroizing;
 
 use order::keys::Keys;
@@ -17,6 +17,9 @@ use order::state::{Phase, State};
 use store::{Coordination, StoreError};
 
 pub mod keys;
+pub(crate) mod signers;
+
+use signers::{Notes, Signers, Verifiers};
 
 /// A published position, as its row says: guarded by its size, so that it never goes back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +40,8 @@ pub struct Signed {
     pub at: Published,
     /// The checkpoint (C2SP tlog-checkpoint), signed.
     pub note: String,
+    /// The same for Rekor's first API, where this process signed it; see [`Log::rekor_note`](crate::Log::rekor_note).
+    pub rekor: Option<String>,
 }
 
 /// A shard on this replica.
@@ -105,9 +110,14 @@ impl Shard {
         }
     }
 
-    /// The key that its notes are verified with.
+    /// The Ed25519 key, which verifies everything that the shard signs.
     pub fn verifier(&self) -> Result<VerifierKey, SignError> {
         self.identity.vkey.parse().map_err(|e| self.note_error(&e))
+    }
+
+    /// All keys that its checkpoints are verified with.
+    pub(crate) fn verifiers(&self) -> Result<Verifiers, SignError> {
+        Verifiers::of(&self.identity).map_err(|e| self.note_error(&e))
     }
 
     pub(crate) fn note_error(&self, why: &dyn std::fmt::Display) -> SignError {
@@ -117,36 +127,31 @@ impl Shard {
         }
     }
 
-    /// The seed of its key, read from the store and opened.
-    pub(crate) async fn seed(
+    /// The secrets of its keys, read from the store and opened.
+    pub(crate) async fn secrets(
         &self,
         keys: &Keys,
         store: &dyn Coordination,
         kek: &keys::Kek,
-    ) -> Result<Zeroizing<[u8; keys::LEN]>, SignError> {
+    ) -> Result<Zeroizing<Vec<u8>>, SignError> {
         let sealed = store.get(&keys.signing_key(self.identity.tree_id)).await?;
         let sealed = sealed.ok_or_else(|| SignError::Missing(self.identity.name.clone()))?;
-        let opened = kek.open(&sealed, &self.identity.origin);
+        let opened = kek.open_bytes(&sealed, &self.identity.origin);
         opened.map_err(|e| SignError::Sealed {
             shard: self.identity.name.clone(),
             why: e.to_string(),
         })
     }
 
-    /// The checkpoint for a size and root. Ed25519 is deterministic: every replica makes the same bytes.
-    pub(crate) fn checkpoint(
+    /// The notes for a size and root. Every replica makes the same texts; only the ECDSA lines differ.
+    pub(crate) fn notes(
         &self,
-        signer: &Signer,
+        signers: &Signers,
         size: u64,
         root: Hash,
-    ) -> Result<String, SignError> {
-        let checkpoint = Checkpoint {
-            origin: self.identity.origin.clone(),
-            size,
-            root,
-            extensions: Vec::new(),
-        };
-        checkpoint.sign(signer).map_err(|e| self.note_error(&e))
+    ) -> Result<Notes, SignError> {
+        let notes = signers.notes(&self.identity, size, root);
+        notes.map_err(|e| self.note_error(&e))
     }
 
     /// The last checkpoint, where it is in memory: that of a settled shard is read when somebody asks for it.

@@ -47,10 +47,12 @@ pub struct ShardView {
     pub state: ShardState,
     /// Positive 63-bit integer, unique in the log.
     pub tree_id: u64,
-    /// The checkpoint origin, `ORIGIN/NAME`.
+    /// The checkpoint origin, `ORIGIN/NAME` or `NAME.ORIGIN`.
     pub origin: String,
-    /// The verifier key of its checkpoints (C2SP signed-note).
+    /// The Ed25519 verifier key of its checkpoints (C2SP signed-note).
     pub vkey: String,
+    /// The ECDSA one, of a shard of `ecdsa-p256`.
+    pub ecdsa_vkey: Option<String>,
     /// Global index of its first entry, once open.
     pub start_index: Option<u64>,
     /// Entries ordered into it, once open.
@@ -118,6 +120,7 @@ impl Log {
                     tree_id: shard.identity.tree_id,
                     origin: shard.identity.origin.clone(),
                     vkey: shard.identity.vkey.clone(),
+                    ecdsa_vkey: shard.identity.ecdsa.clone(),
                     start_index: shard.start(),
                     length: state.length(shard),
                     published: at.as_ref().map(|at| at.size).or(shard.start().map(|_| 0)),
@@ -279,6 +282,7 @@ impl Log {
             };
             shard.tree_id = Some(known.identity.tree_id.to_string());
             shard.vkey = Some(known.identity.vkey.clone());
+            shard.ecdsa_vkey = known.identity.ecdsa.clone();
             // An earlier document: what came later is not its own.
             if shard.state == ShardState::Planned {
                 continue;

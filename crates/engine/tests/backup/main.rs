@@ -4,6 +4,7 @@
 
 mod churn;
 mod copies;
+mod keys;
 mod network;
 mod restores;
 mod witnesses;

@@ -33,6 +33,8 @@ pub(crate) struct Witness {
     pub(crate) key: Cosigner,
     pub(crate) size: u64,
     pub(crate) knows: Option<Vec<String>>,
+    /// The sizes by origin, of one that keeps them apart.
+    pub(crate) apart: Option<BTreeMap<String, u64>>,
 }
 
 #[derive(Default)]
@@ -127,8 +129,12 @@ impl Network {
                     ..PeerAnswer::default()
                 };
             }
-            if message.old != witness.size {
-                let body = format!("{}\n", witness.size).into();
+            let known = match &mut witness.apart {
+                Some(apart) => apart.entry(origin).or_default(),
+                None => &mut witness.size,
+            };
+            if message.old != *known {
+                let body = format!("{known}\n").into();
                 return PeerAnswer {
                     status: 409,
                     kind: SIZE_TYPE.into(),
@@ -140,7 +146,7 @@ impl Network {
                 message.proof.is_empty(),
                 message.old == 0 || message.old == size
             );
-            witness.size = size;
+            *known = size;
             let body = witness.key.cosign(note.text, 7).unwrap().into();
             return PeerAnswer {
                 status: 200,

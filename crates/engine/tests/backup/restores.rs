@@ -598,7 +598,7 @@ async fn a_damaged_source_is_left_out_where_another_has_the_same() {
     );
 }
 
-async fn fsck(dir: &Path) -> Vec<String> {
+pub(crate) async fn fsck(dir: &Path) -> Vec<String> {
     let store = Sqlite::open(&dir.join("coordination.db")).unwrap();
     let objects = Directory::open(&dir.join("objects")).unwrap();
     let report = engine::fsck::fsck(&store, &objects, &|_| Err("none".into()), &mut |_| {})

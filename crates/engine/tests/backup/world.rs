@@ -112,6 +112,7 @@ impl World {
                 key,
                 size: 0,
                 knows: None,
+                apart: None,
             },
         );
         line

@@ -381,6 +381,7 @@ impl Protocol {
             origin: name.into(),
             tree_id: u64::from(name.as_bytes()[0]),
             vkey: name.into(),
+            ecdsa: None,
         }];
         Control::Reconfigure {
             base,

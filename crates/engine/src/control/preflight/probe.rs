@@ -27,7 +27,7 @@ pub(crate) async fn witnesses(
     witnesses: &[PolicyWitness],
     timeout: Duration,
 ) -> Result<Vec<Option<String>>, SignError> {
-    let checkpoint = guard.sign_empty(shard).await?;
+    let checkpoint = guard.sign_empty(shard).await?.checkpoint;
     let urls = witnesses.iter().map(|witness| witness.url.as_deref());
     Ok(ask(&guard.peers, urls, checkpoint, timeout, None).await)
 }

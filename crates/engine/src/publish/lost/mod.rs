@@ -232,11 +232,11 @@ async fn checkpoint(
         let why = format!("{key} is not what this server took over; run `logd fsck`");
         return Err(StoreError::Corrupt(why).into());
     }
-    let note = match shard.signed() {
-        Some(signed) if signed.at == *at => signed.note.clone(),
+    let (note, rekor) = match shard.signed() {
+        Some(signed) if signed.at == *at => (signed.note.clone(), signed.rekor.clone()),
         _ => {
             let held = shared.running.held(&shard.name).await?;
-            let cosigned = note(shared, shard, at, &held).await?;
+            let (cosigned, rekor) = note(shared, shard, at, &held).await?;
             match cosigned.lacking {
                 Some(lacking) if strict => return Err(PublishError::Witness(lacking)),
                 Some(lacking) => {
@@ -249,7 +249,7 @@ async fn checkpoint(
                 }
                 None => {}
             }
-            cosigned.note
+            (cosigned.note, rekor)
         }
     };
     let path = shared.objects.path(&shard.name, "checkpoint");
@@ -259,7 +259,7 @@ async fn checkpoint(
         .put(vec![(path, Bytes::from(note.clone()))])
         .await?;
     let at = at.clone();
-    shard.advance(Signed { at, note });
+    shard.advance(Signed { at, note, rekor });
     Ok(true)
 }
 

@@ -322,9 +322,9 @@ async fn frontend(
             let Some(bytes) = place.get(&path).await.map_err(|e| e.to_string())? else {
                 return Ok(None);
             };
-            let key = shard.verifier().map_err(|e| e.to_string())?;
+            let keys = shard.verifiers().map_err(|e| e.to_string())?;
             // What it has of somebody else, or damaged, is for whoever pushes there.
-            Ok(match classify(&bytes, &key) {
+            Ok(match classify(&bytes, &keys) {
                 (found @ Found::Signed { .. }, _) => Some(Said::Shard(Arc::clone(shard), found)),
                 _ => None,
             })
@@ -474,7 +474,7 @@ async fn empties(
     let mut all = Vec::new();
     for shard in shards {
         match guard.sign_empty(shard).await {
-            Ok(note) => all.push((Arc::clone(shard), note)),
+            Ok(notes) => all.push((Arc::clone(shard), notes.checkpoint)),
             Err(SignError::Store(e)) => return Err(e.into()),
             Err(error) => {
                 tracing::warn!(log = guard.ledger.name, shard = &*shard.name, %error, "its witnesses are not asked");

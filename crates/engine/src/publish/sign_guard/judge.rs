@@ -76,6 +76,15 @@ impl Found {
             _ => None,
         }
     }
+
+    /// Whether it is a signed checkpoint that a final position does not lead to: evidence, over which nothing is written. One of the
+    /// position itself, which lacks a key's line, is none.
+    pub(crate) fn is_beyond(&self, end: u64, of: Hash) -> bool {
+        match self {
+            Self::Signed { size, root } => *size > end || *size == end && *root != of,
+            _ => false,
+        }
+    }
 }
 
 /// What the coordination store knows of the shard, read after the finding was.

@@ -1,10 +1,11 @@
 //! What the object store has of a shard: its checkpoint, and whether there is more than was ordered.
 
-use tlog::{Checkpoint, Note, NoteError, TILE_WIDTH, TilePath, VerifierKey};
+use tlog::{Checkpoint, Note, NoteError, TILE_WIDTH, TilePath};
 
 use crate::position;
 use crate::publish::sign_guard::SignGuard;
 use crate::publish::sign_guard::judge::{Found, Known, Verdict, Whence, judge};
+use crate::shard::signers::Verifiers;
 use crate::shard::{Published, Shard, SignError, Signed};
 use order::state::Phase;
 use store::StoreError;
@@ -25,25 +26,31 @@ impl Looked {
                 root: checkpoint.root,
                 time: row.time,
             };
-            shard.advance(Signed { at, note });
+            let rekor = None;
+            shard.advance(Signed { at, note, rekor });
         }
     }
 }
 
-/// What the bytes of a checkpoint object turn out to be.
-pub(crate) fn classify(bytes: &[u8], key: &VerifierKey) -> (Found, Option<Looked>) {
+/// What the bytes of a checkpoint object turn out to be. One that lacks a key's line is signed all the same, but not what readers need.
+pub(crate) fn classify(bytes: &[u8], keys: &Verifiers) -> (Found, Option<Looked>) {
     let damaged = |why: String| (Found::Damaged { why }, None);
     let Ok(note) = std::str::from_utf8(bytes) else {
         return damaged("it is not text".to_owned());
     };
-    match Checkpoint::open(note, key) {
-        Ok(checkpoint) => {
+    let (key, all) = (&keys.ed25519, keys.all());
+    let opened = Checkpoint::open_all(note, &all).map(|checkpoint| (checkpoint, true));
+    let in_part = || {
+        let mut each = all.iter().map(|key| Checkpoint::open(note, key));
+        each.find_map(Result::ok)
+            .map(|checkpoint| (checkpoint, false))
+    };
+    match opened.or_else(|error| in_part().ok_or(error)) {
+        Ok((checkpoint, whole)) => {
             let (size, root) = (checkpoint.size, checkpoint.root);
             let note = note.to_owned();
-            (
-                Found::Signed { size, root },
-                Some(Looked { note, checkpoint }),
-            )
+            let looked = whole.then(|| Looked { note, checkpoint });
+            (Found::Signed { size, root }, looked)
         }
         Err(NoteError::BadSignature(name)) => damaged(format!("the signature of {name} is wrong")),
         Err(error) => match Note::parse(note).map(|note| Checkpoint::parse(note.text)) {
@@ -78,7 +85,7 @@ impl SignGuard {
         let looked = match self.objects.store.get(&path).await? {
             None => None,
             Some(bytes) => {
-                let (found, looked) = classify(&bytes, &shard.verifier()?);
+                let (found, looked) = classify(&bytes, &shard.verifiers()?);
                 let whence = Whence::Objects(path);
                 let mut fresh = false;
                 let verdict = loop {

@@ -16,7 +16,7 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tlog::{Hash, Receipt, Seal, Signer, empty_root};
+use tlog::{Hash, Receipt, Seal, empty_root};
 use tokio::sync::watch;
 
 pub(crate) use ask::{ask, outdated};
@@ -32,6 +32,7 @@ use crate::peers::Peers;
 use crate::progress::Progress;
 use crate::running::Running;
 use crate::shard::keys::Kek;
+use crate::shard::signers::{Notes, Signers};
 use crate::shard::{Published, Shard, Shards, SignError};
 use mirror::Tiles;
 use order::state;
@@ -87,8 +88,8 @@ impl Index {
 
 #[derive(Default)]
 struct Seen {
-    /// Its key, opened at the first use.
-    signer: Option<Arc<Signer>>,
+    /// Its keys, opened at the first use.
+    signers: Option<Arc<Signers>>,
     /// Its checkpoint object was compared.
     looked: bool,
     /// What this process signed last.
@@ -151,11 +152,11 @@ impl Compared {
 }
 
 /// The receipts of one shard.
-pub(crate) struct Receipts(Arc<Signer>);
+pub(crate) struct Receipts(Arc<Signers>);
 
 impl Receipts {
     pub(crate) fn sign(&self, receipt: &Receipt) -> Result<String, tlog::NoteError> {
-        receipt.sign(&self.0)
+        receipt.sign(&self.0.ed25519)
     }
 }
 
@@ -206,27 +207,27 @@ impl SignGuard {
         SignError::Halted(why)
     }
 
-    /// The checkpoint of a position whose row is durable.
+    /// The checkpoint of a position whose row is durable, and what else is signed over it: all or nothing.
     pub(crate) async fn sign_checkpoint(
         &self,
         shard: &Shard,
         at: &Published,
-    ) -> Result<String, SignError> {
+    ) -> Result<Notes, SignError> {
         let cleared = self.clear(shard, Some((at.size, at.root))).await?;
-        let signer = self.signer(shard, cleared).await?;
-        shard.checkpoint(&signer, at.size, at.root)
+        let signers = self.signers(shard, cleared).await?;
+        shard.notes(&signers, at.size, at.root)
     }
 
     /// The checkpoint of a shard without entries: every history has the same one.
-    pub(crate) async fn sign_empty(&self, shard: &Shard) -> Result<String, SignError> {
-        let signer = self.signer(shard, Cleared(())).await?;
-        shard.checkpoint(&signer, 0, empty_root())
+    pub(crate) async fn sign_empty(&self, shard: &Shard) -> Result<Notes, SignError> {
+        let signers = self.signers(shard, Cleared(())).await?;
+        shard.notes(&signers, 0, empty_root())
     }
 
     /// Signs receipts of promised work.
     pub(crate) async fn receipts(&self, shard: &Shard) -> Result<Receipts, SignError> {
         let cleared = self.clear(shard, None).await?;
-        Ok(Receipts(self.signer(shard, cleared).await?))
+        Ok(Receipts(self.signers(shard, cleared).await?))
     }
 
     /// The seal of a shard, by its own key and its successor's.
@@ -237,37 +238,39 @@ impl SignGuard {
         seal: &Seal,
     ) -> Result<String, SignError> {
         let own = self.clear(shard, Some((seal.size, seal.root))).await?;
-        let own = self.signer(shard, own).await?;
+        let own = self.signers(shard, own).await?;
         let other = self.clear(successor, None).await?;
-        let other = self.signer(successor, other).await?;
-        seal.sign(&own, &other).map_err(|e| shard.note_error(&e))
+        let other = self.signers(successor, other).await?;
+        let seal = seal.sign(&own.ed25519, &other.ed25519);
+        seal.map_err(|e| shard.note_error(&e))
     }
 
-    /// The signer; its key is read from the store and opened at the first use.
-    async fn signer(&self, shard: &Shard, _: Cleared) -> Result<Arc<Signer>, SignError> {
+    /// The signers; their keys are read from the store and opened at the first use.
+    async fn signers(&self, shard: &Shard, _: Cleared) -> Result<Arc<Signers>, SignError> {
         let name = &*shard.name;
         let known = self
             .compared
             .shards()
             .get(name)
-            .and_then(|seen| seen.signer.clone());
-        if let Some(signer) = known {
-            return Ok(signer);
+            .and_then(|seen| seen.signers.clone());
+        if let Some(signers) = known {
+            return Ok(signers);
         }
         let (keys, store) = (&self.ledger.keys, &*self.ledger.store);
-        let seed = shard.seed(keys, store, &self.keyring.kek).await?;
-        let signer = Signer::from_seed(&shard.identity.origin, &seed);
-        let signer = signer.map_err(|e| shard.note_error(&e))?;
-        if signer.verifier().to_string() != shard.identity.vkey {
+        let secrets = shard.secrets(keys, store, &self.keyring.kek).await?;
+        let identity = &shard.identity;
+        let signers = Signers::open(&identity.origin, &secrets);
+        let signers = signers.map_err(|e| shard.note_error(&e))?;
+        if signers.vkeys() != (identity.vkey.clone(), identity.ecdsa.clone()) {
             return Err(SignError::Sealed {
                 shard: name.to_owned(),
-                why: "the stored key is not the one this shard was planned with".into(),
+                why: "the stored keys are not those that this shard was planned with".into(),
             });
         }
-        let signer = Arc::new(signer);
+        let signers = Arc::new(signers);
         let mut shards = self.compared.shards();
-        shards.entry(name.to_owned()).or_default().signer = Some(Arc::clone(&signer));
-        Ok(signer)
+        shards.entry(name.to_owned()).or_default().signers = Some(Arc::clone(&signers));
+        Ok(signers)
     }
 
     /// Whether a shard may sign, and that position where there is one.

@@ -497,6 +497,7 @@ fn each_shard_of_a_long_list_is_found_by_its_name() {
             origin: format!("example.org/dev/{n}"),
             tree_id: n + 1,
             vkey: String::new(),
+            ecdsa: None,
         }),
         phase: state::Phase::Planned,
     };
