@@ -194,7 +194,9 @@ impl Server {
 
 /// The bytes of a request.
 pub(crate) fn request(line: &str, headers: &str, body: &[u8]) -> Vec<u8> {
-    let mut bytes = format!("{line} HTTP/1.1\r\nhost: test\r\n{headers}").into_bytes();
+    let own = headers.lines().any(|header| header.starts_with("host: "));
+    let host = if own { "" } else { "host: test\r\n" };
+    let mut bytes = format!("{line} HTTP/1.1\r\n{host}{headers}").into_bytes();
     if !body.is_empty() {
         bytes.extend_from_slice(format!("content-length: {}\r\n", body.len()).as_bytes());
     }

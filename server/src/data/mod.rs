@@ -8,6 +8,7 @@ mod add;
 mod advice;
 mod batch;
 mod granted;
+mod hosts;
 mod negotiate;
 mod promise;
 mod read;
@@ -67,7 +68,10 @@ impl DataPlane {
         }
     }
 
-    async fn routed(&self, watched: &Watched, request: Request<Incoming>) -> Response<Body> {
+    async fn routed(&self, watched: &Watched, mut request: Request<Incoming>) -> Response<Body> {
+        if let Some(path) = hosts::target(&self.gate, request.uri(), request.headers()) {
+            *request.uri_mut() = path;
+        }
         let log = request.uri().path().split('/').nth(1).unwrap_or_default();
         let log = find(&self.gate, &decoded(log)).ok();
         // Reads have no body; one that comes anyway is never waited for, and dropped while its sender reads the answer.
