@@ -20,11 +20,11 @@ use x509_parser::x509::SubjectPublicKeyInfo;
 /// The hash functions that entries may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HashAlgorithm {
-    /// SHA-256, 32 bytes.
+    /// SHA-256, with digests of 32 bytes.
     Sha256,
-    /// SHA-384, 48 bytes.
+    /// SHA-384, with digests of 48 bytes.
     Sha384,
-    /// SHA-512, 64 bytes.
+    /// SHA-512, with digests of 64 bytes.
     Sha512,
 }
 

@@ -23,7 +23,7 @@ struct Logged {
     entry: Value,
     envelope: Value,
     leaf: Vec<u8>,
-    /// The leaf, read.
+    /// The leaf, parsed as JSON.
     body: Value,
 }
 

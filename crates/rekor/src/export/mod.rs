@@ -55,9 +55,9 @@ pub enum ExportError {
     /// A service that starts later than now: some clients use it at once.
     #[error("the service {url} starts in the future, at {start}")]
     Future {
-        /// The service's URL.
+        /// The URL of the service.
         url: String,
-        /// When it starts.
+        /// When the service starts, as the file says.
         start: String,
     },
     /// The file to merge with is not of its kind.
@@ -73,7 +73,7 @@ pub enum ExportError {
 /// What some client dislikes about a file that is right otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
-    /// No certificate authority.
+    /// The trusted root has no certificate authority.
     #[error("the trusted root has no certificate authority: sigstore-python rejects it")]
     NoAuthority,
     /// No certificate transparency log.

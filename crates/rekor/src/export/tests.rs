@@ -6,7 +6,7 @@ use tlog::{Signer, VerifierKey};
 
 use super::*;
 
-/// 2026-01-02T10:00:00.999Z.
+/// The moment 2026-01-02T10:00:00.999Z, in milliseconds.
 const PLANNED: u64 = 1_767_348_000_999;
 
 fn ecdsa(host: &str, seed: u8) -> VerifierKey {

@@ -109,7 +109,7 @@ impl TrustedRoot {
                     self.tlogs[..number]
                         .iter()
                         .any(|other| key(other) == key(log)),
-                    "has a key that is there already: sigstore-rust rejects it",
+                    "has the same key as another one: sigstore-rust rejects it",
                 ),
                 (
                     bytes(log, "/logId/keyId").is_none_or(|id| id.len() != 32),

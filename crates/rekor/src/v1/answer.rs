@@ -17,7 +17,7 @@ pub struct LogEntry<'a> {
     pub global_index: u64,
     /// When the entry was ordered, in seconds since the Unix epoch.
     pub integrated_time: u64,
-    /// The entry's leaf.
+    /// The bytes of the entry's leaf.
     pub leaf: &'a [u8],
 }
 
@@ -95,7 +95,7 @@ pub fn answers<'a>(
 /// A shard's tree, as `GET /api/v1/log` shows it.
 #[derive(Clone, Copy, Debug)]
 pub struct SignedTree<'a> {
-    /// The tree's number.
+    /// The number of the shard's tree.
     pub tree: TreeId,
     /// How many entries it has.
     pub size: u64,

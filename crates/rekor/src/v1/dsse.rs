@@ -33,7 +33,7 @@ struct ProposedContent {
     verifiers: First<Pem, { MAX_VERIFIERS + 1 }>,
 }
 
-/// PEM in base64.
+/// PEM that was sent in base64.
 #[derive(Debug)]
 struct Pem(Vec<u8>);
 

@@ -15,9 +15,9 @@ const ONE_TOO_MANY: usize = MAX_RETRIEVED + 1;
 /// `POST /api/v1/log/entries/retrieve`: what is not found is left out of the answer.
 #[derive(Debug)]
 pub struct Retrieve {
-    /// Names of entries.
+    /// Names of entries, with or without their tree.
     pub uuids: Vec<Uuid>,
-    /// Global indexes.
+    /// Indexes of entries in the whole log.
     pub indexes: Vec<u64>,
     /// Entries as they would be logged.
     pub entries: Vec<Entry>,
