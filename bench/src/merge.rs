@@ -233,7 +233,7 @@ impl World {
     async fn open(&self, programs: Programs, writes: bool) -> Result<Arc<Engine>> {
         let kek = self.path("kek");
         if !kek.exists() {
-            Kek::generate()?.write_new(&kek)?;
+            Kek::generate(&Ambient::system().random)?.write_new(&kek)?;
         }
         let options = EngineOptions {
             coordination: Arc::new(Sqlite::open(&self.path("coordination.db"))?),
@@ -242,6 +242,7 @@ impl World {
             label: "bench".to_owned(),
             min_free: 0,
             max_pending_bytes: 256 << 20,
+            ambient: Ambient::system(),
             merge: MergeOptions {
                 programs,
                 writes,

@@ -184,7 +184,7 @@ impl Plan {
 
     async fn make(&self, dir: &Path) -> Result<(), Error> {
         let secret = |e: engine::shard::keys::KeyError| Error::Secret(e.to_string());
-        let kek = engine::Kek::generate().map_err(secret)?;
+        let kek = engine::Kek::generate(&ambient::Random::system()).map_err(secret)?;
         kek.write_new(&dir.join("kek")).map_err(secret)?;
         let pair = dev::new_key(&dir.join("admin-key.pem"))?;
         let pem = dev::self_signed(&self.names(), CERTIFICATE_NAME, CERTIFICATE_LIFE, &pair)?;

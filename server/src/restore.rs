@@ -1,5 +1,6 @@
 //! `logd restore`: rebuilds a lost log from its secondaries, in a new folder that `logd dev` and `logd serve` open.
 
+use ambient::Ambient;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
@@ -61,10 +62,13 @@ pub(crate) async fn run(args: RestoreArgs) -> Result<(), Error> {
     }
     // What else a server needs comes first: once the log is there, the folder is whole. `logd dev` looks for the key there;
     // `logd serve` is told.
+    let ambient = Ambient::system();
     let path = dir.join("kek");
     if path.exists() {
         let there = Kek::from_file(&path).map_err(secret)?;
-        let sealed = kek.seal_bytes(b"restore", "restore").map_err(secret)?;
+        let sealed = kek
+            .seal_bytes(b"restore", "restore", &ambient.random)
+            .map_err(secret)?;
         if there.open_bytes(&sealed, "restore").is_err() {
             return Err(Error::Restore(format!(
                 "{} is another key-encryption key than {}; name a new folder",
@@ -90,6 +94,7 @@ pub(crate) async fn run(args: RestoreArgs) -> Result<(), Error> {
         peers,
         coordination: Arc::new(coordination),
         objects: Arc::new(objects),
+        ambient,
     };
     // Once the log is there nobody would make them any more. The marker is there for `logd dev` to go on with a log of its own.
     let mark = |log: &str| {
@@ -152,7 +157,10 @@ mod tests {
     async fn a_restore_that_was_cut_short_leaves_its_key_and_can_be_made_again() {
         let folder = tempfile::tempdir().unwrap();
         let (key, dir) = (folder.path().join("key"), folder.path().join("new"));
-        Kek::generate().unwrap().write_new(&key).unwrap();
+        Kek::generate(&Ambient::system().random)
+            .unwrap()
+            .write_new(&key)
+            .unwrap();
         // A port without a listener.
         let nobody = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let from = format!("http://{}", nobody.local_addr().unwrap());

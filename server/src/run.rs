@@ -4,6 +4,7 @@
 //! in flight. Order of a stop: readiness says no, no connection is accepted any more, requests finish, the engine publishes
 //! what is ordered, the process ends.
 
+use ambient::Ambient;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -595,6 +596,7 @@ pub(crate) async fn open_engine(
         min_free: settings.bounds.min_free.0,
         max_pending_bytes: settings.bounds.max_pending.bytes(),
         merge,
+        ambient: Ambient::system(),
     };
     Engine::open(options)
         .await

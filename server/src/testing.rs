@@ -26,7 +26,10 @@ pub(crate) async fn open(folder: &TempDir) -> Arc<Engine> {
     let path = folder.path();
     let kek = path.join("kek");
     if !kek.exists() {
-        Kek::generate().unwrap().write_new(&kek).unwrap();
+        Kek::generate(&ambient::Random::system())
+            .unwrap()
+            .write_new(&kek)
+            .unwrap();
     }
     let options = EngineOptions {
         coordination: Arc::new(Sqlite::open(&path.join("c.db")).unwrap()),
@@ -35,6 +38,7 @@ pub(crate) async fn open(folder: &TempDir) -> Arc<Engine> {
         label: "test".to_owned(),
         min_free: 0,
         max_pending_bytes: 1 << 20,
+        ambient: ambient::Ambient::system(),
         merge: engine::MergeOptions::default(),
     };
     Engine::open(options).await.unwrap()

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use ::store::record;
 use ::store::{Coordination, DelayedCoordination, Directory, MemoryCoordination};
-use ambient::Random;
+use ambient::{Random, Time};
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use engine::LogMetrics;
-use engine::ledger::{Ledger, now_ms};
+use engine::ledger::Ledger;
 use hdrhistogram::Histogram;
 use order::MAX_BATCHES;
 use order::answer::Proposal;
@@ -34,6 +34,7 @@ struct Bench {
     memory: Arc<Gate>,
     objects: Arc<Directory>,
     tokens: Tokens,
+    time: Time,
     _folder: tempfile::TempDir,
 }
 
@@ -45,6 +46,7 @@ impl Bench {
             memory: Arc::new(Gate::new(Arc::new(DelayedCoordination::new(memory, delay)))),
             objects: Arc::new(Directory::open(&folder.path().join("objects"))?),
             tokens: Tokens::new(Random::system().bytes()?),
+            time: Time::system(),
             _folder: folder,
         };
         let identity = ShardIdentity {
@@ -73,7 +75,7 @@ impl Bench {
     }
 
     fn token(&self) -> Token {
-        self.tokens.make(now_ms())
+        self.tokens.make(self.time.now_ms())
     }
 
     fn order(&self, store: Arc<dyn Coordination>) -> Result<(Ledger, Arc<LogMetrics>)> {

@@ -2,13 +2,13 @@
 //! that is signed later rests on these objects, so a reader that meets one halts nothing. The read is refused and counted;
 //! [`crate::repair`] does the rest.
 
+use crate::clock::Clock;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tlog::TILE_WIDTH;
 use tokio::sync::Notify;
 
-use crate::ledger::now_ms;
 use crate::metrics::Gauge;
 
 /// Objects that are listed by name; more are counted.
@@ -32,8 +32,9 @@ pub struct Damaged {
 }
 
 /// What is known of damaged objects of one log, in this process.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Damage {
+    clock: Clock,
     all: Mutex<All>,
     /// Reads that were refused because of it.
     pub(crate) reads: Gauge,
@@ -52,6 +53,16 @@ struct All {
 }
 
 impl Damage {
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            all: Mutex::default(),
+            reads: Gauge::default(),
+            repairs: Gauge::default(),
+            look: Notify::new(),
+        }
+    }
+
     fn all(&self) -> MutexGuard<'_, All> {
         // No code that can panic runs under this lock.
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
@@ -98,7 +109,7 @@ impl Damage {
             Damaged {
                 path: path.to_owned(),
                 what,
-                since_ms: now_ms(),
+                since_ms: self.clock.now_ms(),
                 repaired: None,
                 place,
             },
@@ -110,7 +121,7 @@ impl Damage {
         tracing::warn!(path, from, "a damaged object was repaired");
         self.repairs.add(1);
         if let Some(damaged) = self.all().found.get_mut(path) {
-            damaged.repaired = Some((now_ms(), from.to_owned()));
+            damaged.repaired = Some((self.clock.now_ms(), from.to_owned()));
         }
     }
 

@@ -15,7 +15,6 @@ use tlog::TilePath;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::ledger::now_ms;
 use crate::position;
 use crate::position::Pushed;
 use crate::program::{Done, Program};
@@ -354,7 +353,7 @@ impl Pusher {
             .dist(self.frontend.name.as_str(), &shard.name);
         let pushed = Pushed {
             size,
-            time: now_ms(),
+            time: shared.ledger.clock.now_ms(),
         };
         let transaction = Transaction {
             guards: vec![Guard::AtMost(key.clone(), size)],

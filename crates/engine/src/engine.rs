@@ -1,6 +1,7 @@
 //! All logs of one pair of stores, the system log among them, and what a server process does beside them: heartbeats, a look at
 //! the clock and the free space, logs that other replicas created.
 
+use ambient::{Ambient, NoRandomness, Random};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -91,6 +92,8 @@ pub struct EngineOptions {
     pub max_pending_bytes: usize,
     /// How this process takes part in the merge.
     pub merge: MergeOptions,
+    /// Where time and randomness come from.
+    pub ambient: Ambient,
 }
 
 /// Why the engine or a log does not open.
@@ -108,8 +111,8 @@ pub enum EngineError {
         error: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The system has no randomness.
-    #[error("no randomness: {0}")]
-    Random(#[from] getrandom::Error),
+    #[error(transparent)]
+    Random(#[from] NoRandomness),
 }
 
 /// An open log and its tasks.
@@ -197,6 +200,7 @@ pub struct Engine {
     pub(crate) merge: MergeOptions,
     low_space: Arc<AtomicBool>,
     pub(crate) clock: Clock,
+    pub(crate) random: Random,
     /// The age of the store as it was last known here, and the steady time then; milliseconds.
     age: std::sync::Mutex<Option<(u64, u64)>>,
     pub(crate) formats: Arc<Formats>,
@@ -213,11 +217,9 @@ pub struct Engine {
 
 impl Engine {
     /// Opens every log of the stores. Until [`Engine::run`], nobody else hears of it.
-    pub(crate) async fn load(
-        options: EngineOptions,
-        clock: Clock,
-    ) -> Result<Arc<Self>, EngineError> {
-        let id = format!("{:016x}", getrandom::u64()?);
+    pub(crate) async fn load(options: EngineOptions) -> Result<Arc<Self>, EngineError> {
+        let Ambient { time, random } = options.ambient;
+        let id = format!("{:016x}", random.number()?);
         let engine = Arc::new(Self {
             heart: tokio::sync::Mutex::new(Heart::new(id.clone(), options.label)),
             store: options.coordination,
@@ -228,7 +230,8 @@ impl Engine {
             max_pending: options.max_pending_bytes,
             merge: options.merge,
             low_space: Arc::default(),
-            clock,
+            clock: Clock::new(time),
+            random,
             age: std::sync::Mutex::default(),
             formats: Arc::default(),
             logs: RwLock::default(),
@@ -398,15 +401,15 @@ impl Engine {
             Arc::clone(&pending),
             Arc::clone(&metrics),
             Arc::clone(&halt),
+            (self.clock.clone(), self.random.clone()),
         )?
-        .with_clock(self.clock.clone())
         .stored_under(nodes.generation());
         let placeholder = LogConfig::new(
             LogName::try_from(name.to_owned()).unwrap_or_else(|_| LogName::system()),
             name.to_owned(),
             ShardName::try_from("1".to_owned()).map_err(|e| StoreError::Io(e.to_string()))?,
         );
-        let batcher = Arc::new(Batcher::new(&placeholder).0);
+        let batcher = Arc::new(Batcher::new(&placeholder, self.clock.clone()).0);
         let rules = Arc::clone(&batcher);
         let ledger = Arc::new(ledger);
         let health = Arc::new(Health::new(
@@ -416,7 +419,12 @@ impl Engine {
             self.faults.clone(),
         ));
         let progress = Arc::new(Progress::new(pending, metrics));
-        let objects = Arc::new(LogObjects::new(name, Arc::clone(&self.objects), nodes));
+        let objects = Arc::new(LogObjects::new(
+            name,
+            Arc::clone(&self.objects),
+            nodes,
+            self.clock.clone(),
+        ));
         let running = Arc::new(Running::new(
             Arc::clone(&ledger),
             Arc::clone(&objects),

@@ -1,9 +1,11 @@
 //! Tests with old logs, large logs and many logs: no value grows with them, so they start, rotate, are collected and checked like
 //! any other. `LOG_GROWTH=1` runs the large bounds.
 
+use ambient::Ambient;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 use bytes::Bytes;
 use logconfig::{LogConfig, LogName, ShardConfig, ShardName, ShardState};
@@ -131,7 +133,7 @@ async fn old_log(rig: &Rig, count: u64) -> State {
         let signer = Signer::from_seed(&origin, &seed).unwrap();
         puts.push((
             keys.signing_key(n + 1),
-            Bytes::from(kek.seal(&seed, &origin).unwrap()),
+            Bytes::from(kek.seal(&seed, &origin, &Ambient::unset().random).unwrap()),
         ));
         let phase = if frozen {
             let checkpoint = Checkpoint {

@@ -67,8 +67,12 @@ impl KeyRing {
                 }
                 self.has_own_kek().await?;
                 let mut seed = zeroize::Zeroizing::new([0; 32]);
-                getrandom::fill(&mut *seed).map_err(failed)?;
-                let sealed = self.kek.seal(&seed, &context(&origin)).map_err(failed)?;
+                let random = &self.ledger.random;
+                random.fill(&mut *seed).map_err(failed)?;
+                let sealed = self
+                    .kek
+                    .seal(&seed, &context(&origin), random)
+                    .map_err(failed)?;
                 let row = Transaction {
                     guards: vec![Guard::Absent(key.clone())],
                     puts: vec![(key.clone(), sealed.into())],

@@ -63,7 +63,7 @@ impl Engine {
                 value.len()
             )));
         }
-        let mark = getrandom::u64().map_err(|e| StoreError::Io(format!("no randomness: {e}")))?;
+        let mark = self.random.number().map_err(StoreError::from)?;
         let row = Row {
             value: value.to_owned(),
             mark: format!("{mark:016x}"),

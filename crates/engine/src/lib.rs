@@ -54,7 +54,7 @@ mod status;
 mod supervise;
 mod uploads;
 
-pub use clock::{Clock, ClockFault};
+pub use clock::ClockFault;
 pub use control::audit::{Audited, Receipt, Recorded, Unrecorded, record as audit};
 pub use control::history::HistoryRecord;
 pub use control::rotation::Overdue;

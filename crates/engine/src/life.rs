@@ -47,11 +47,11 @@ pub(crate) struct Life {
     pub forced: Option<Vec<String>>,
 }
 
-/// A life that begins now, after the one numbered `before`.
-pub(crate) fn new(now_ms: u64, before: u64) -> Result<u64, getrandom::Error> {
-    let chance = getrandom::u64()? & ((1 << CHANCE) - 1);
+/// A life that begins now, after the one numbered `before`; `random` tells it from others of the same millisecond.
+pub(crate) fn new(now_ms: u64, before: u64, random: u64) -> u64 {
+    let chance = random & ((1 << CHANCE) - 1);
     let number = now_ms.checked_shl(CHANCE).unwrap_or(u64::MAX) | chance;
-    Ok(number.max(before.saturating_add(1)))
+    number.max(before.saturating_add(1))
 }
 
 /// When a life began, milliseconds since the Unix epoch. Older versions wrote just that down.
@@ -241,14 +241,17 @@ mod tests {
     #[test]
     fn lives_are_ordered_by_time_then_by_chance_and_always_grow() {
         let now = 1_790_000_000_123;
-        let life = new(now, 0).unwrap();
+        let life = new(now, 0, u64::MAX);
         assert_eq!(began_ms(life), now);
-        assert!(new(now + 1, 0).unwrap() > life);
+        assert!(new(now + 1, 0, 0) > life);
         // A clock that was set back, and what an older version wrote.
-        assert_eq!(new(5, life).unwrap(), life + 1);
+        assert_eq!(new(5, life, 7), life + 1);
         assert_eq!(began_ms(now), now);
         assert!(life > now);
-        let many: std::collections::BTreeSet<_> = (0..50).map(|_| new(now, 0).unwrap()).collect();
-        assert!(many.len() > 40, "two of one millisecond are two");
+        assert_ne!(
+            new(now, 0, 1),
+            new(now, 0, 2),
+            "two of one millisecond are two"
+        );
     }
 }

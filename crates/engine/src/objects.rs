@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tlog::{TILE_WIDTH, TileKind, TilePath};
 
+use crate::clock::Clock;
 use crate::damage::Damage;
 use crate::nodes::Nodes;
 use store::{Objects, StoreError};
@@ -20,12 +21,12 @@ pub(crate) struct LogObjects {
 }
 
 impl LogObjects {
-    pub(crate) fn new(log: &str, store: Arc<dyn Objects>, nodes: Nodes) -> Self {
+    pub(crate) fn new(log: &str, store: Arc<dyn Objects>, nodes: Nodes, clock: Clock) -> Self {
         Self {
             log: log.to_owned(),
             store,
             nodes,
-            damage: Damage::default(),
+            damage: Damage::new(clock),
         }
     }
 

@@ -204,10 +204,11 @@ mod tests {
         Engine::open(EngineOptions {
             coordination: rig.rows.clone(),
             objects: rig.objects.clone(),
-            kek: Kek::generate().unwrap(),
+            kek: Kek::generate(&ambient::Ambient::unset().random).unwrap(),
             label: "test".into(),
             min_free: 0,
             max_pending_bytes: 64 << 20,
+            ambient: ambient::Ambient::unset(),
             merge: crate::MergeOptions::default(),
         })
         .await

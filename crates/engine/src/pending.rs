@@ -165,7 +165,10 @@ mod tests {
         const MOST: usize = 1 << 20;
         let folder = tempfile::tempdir().unwrap();
         let kek = folder.path().join("kek");
-        Kek::generate().unwrap().write_new(&kek).unwrap();
+        Kek::generate(&ambient::Ambient::unset().random)
+            .unwrap()
+            .write_new(&kek)
+            .unwrap();
         let engine = Engine::open(EngineOptions {
             coordination: Arc::new(MemoryCoordination::new()),
             objects: Arc::new(MemoryObjects::new()),
@@ -173,6 +176,7 @@ mod tests {
             label: "test".into(),
             min_free: 0,
             max_pending_bytes: MOST,
+            ambient: ambient::Ambient::unset(),
             merge: MergeOptions::default(),
         })
         .await

@@ -5,10 +5,11 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tlog::{Hash, TILE_WIDTH, TileKind, TilePath, TileSet, bundle, leaf_hash};
+use tokio::time::Instant;
 
 use crate::integrate::grow::read_batch;
 use crate::log::Log;

@@ -498,6 +498,7 @@ mod tests {
         log.append(Bytes::from_static(b"x")).await.unwrap();
         engine.shutdown().await;
         let wrong = Rig {
+            time: rig.time.clone(),
             rows: Arc::clone(&rig.rows),
             objects: Arc::clone(&rig.objects),
             kek: other.kek,

@@ -18,7 +18,10 @@ use tlog::{Checkpoint, Seal, VerifierKey};
 async fn open(dir: &Path) -> Arc<Engine> {
     let kek_path = dir.join("kek");
     if !kek_path.exists() {
-        Kek::generate().unwrap().write_new(&kek_path).unwrap();
+        Kek::generate(&ambient::Ambient::unset().random)
+            .unwrap()
+            .write_new(&kek_path)
+            .unwrap();
     }
     Engine::open(EngineOptions {
         coordination: Arc::new(Sqlite::open(&dir.join("coordination.db")).unwrap()),
@@ -27,6 +30,7 @@ async fn open(dir: &Path) -> Arc<Engine> {
         label: "test".into(),
         min_free: 0,
         max_pending_bytes: 64 << 20,
+        ambient: ambient::Ambient::unset(),
         merge: engine::MergeOptions::default(),
     })
     .await

@@ -28,7 +28,10 @@ fn store(dir: &Path) -> Arc<Sqlite> {
 async fn open(dir: &Path, merge: MergeOptions) -> Arc<Engine> {
     let kek_path = dir.join("kek");
     if !kek_path.exists() {
-        Kek::generate().unwrap().write_new(&kek_path).unwrap();
+        Kek::generate(&ambient::Ambient::unset().random)
+            .unwrap()
+            .write_new(&kek_path)
+            .unwrap();
     }
     Engine::open(EngineOptions {
         coordination: store(dir),
@@ -37,6 +40,7 @@ async fn open(dir: &Path, merge: MergeOptions) -> Arc<Engine> {
         label: "test".into(),
         min_free: 0,
         max_pending_bytes: 1 << 20,
+        ambient: ambient::Ambient::unset(),
         merge,
     })
     .await

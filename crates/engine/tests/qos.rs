@@ -14,7 +14,10 @@ use store::{Directory, Sqlite};
 
 async fn open(dir: &Path, max_pending_bytes: usize) -> Arc<Engine> {
     let kek_path = dir.join("kek");
-    Kek::generate().unwrap().write_new(&kek_path).unwrap();
+    Kek::generate(&ambient::Ambient::unset().random)
+        .unwrap()
+        .write_new(&kek_path)
+        .unwrap();
     Engine::open(EngineOptions {
         coordination: Arc::new(Sqlite::open(&dir.join("coordination.db")).unwrap()),
         objects: Arc::new(Directory::open(&dir.join("objects")).unwrap()),
@@ -22,6 +25,7 @@ async fn open(dir: &Path, max_pending_bytes: usize) -> Arc<Engine> {
         label: "test".into(),
         min_free: 0,
         max_pending_bytes,
+        ambient: ambient::Ambient::unset(),
         merge: engine::MergeOptions::default(),
     })
     .await

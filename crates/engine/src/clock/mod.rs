@@ -1,4 +1,4 @@
-//! The clocks of a process: the wall clock, which anybody may set, and a steady one, which nobody can.
+//! The clocks of a process, judged: the wall clock, which anybody may set, by a steady one, which nobody can.
 //!
 //! What must never happen: one bad clock whose time stays in a log for good. A slot's time never goes back, so a committer
 //! calls [`Clock::sound`] before it proposes a slot. `sound` compares the progress of the two clocks. After a jump nothing is
@@ -9,9 +9,10 @@
 //! Where a wrong age would lose or double something, the wall clock is not used, but the age of the store: the steady time that
 //! some process has spent on it ([`crate::engine`] keeps it, under `clock`).
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use ambient::Time;
 use logconfig::Span;
 
 /// What the wall clock may gain or lose against the steady one between two looks, and be off the store's, milliseconds.
@@ -53,16 +54,13 @@ fn span(by_ms: i64) -> Span {
     })
 }
 
-/// The clocks of a process; clones are the same.
-#[derive(Clone, Debug, Default)]
-pub struct Clock(Arc<Inner>);
+/// The clocks of a process, and whether they are believed; clones are the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Clock(Arc<Inner>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
-    /// How far the wall clock is moved, milliseconds: by tests.
-    moved: AtomicI64,
-    /// The same of the steady clock.
-    passed: AtomicI64,
+    time: Time,
     watch: Mutex<Watch>,
     /// Set while `watch` has a fault, for callers that ask often.
     faulty: AtomicBool,
@@ -127,9 +125,13 @@ impl Watch {
 }
 
 impl Clock {
-    /// The clocks of the operating system.
-    pub fn system() -> Self {
-        let clock = Self::default();
+    /// What this time is, is believed at first.
+    pub(crate) fn new(time: Time) -> Self {
+        let clock = Self(Arc::new(Inner {
+            time,
+            watch: Mutex::default(),
+            faulty: AtomicBool::default(),
+        }));
         let _ = clock.sound();
         clock
     }
@@ -140,22 +142,32 @@ impl Clock {
     }
 
     /// The wall clock, milliseconds since the Unix epoch, believed or not.
-    pub fn now_ms(&self) -> u64 {
-        let now = now_ms();
-        now.saturating_add_signed(self.0.moved.load(Relaxed))
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.0.time.now_ms()
     }
 
-    /// The steady clock, milliseconds since some moment before the process began; it goes on while the machine sleeps, where the
-    /// system can tell.
+    /// The wall clock, as text in RFC 3339 and UTC.
+    pub(crate) fn now_text(&self) -> String {
+        let ms = i64::try_from(self.now_ms()).unwrap_or(i64::MAX);
+        let now = jiff::Timestamp::from_millisecond(ms);
+        now.unwrap_or(jiff::Timestamp::MAX).to_string()
+    }
+
+    /// The wall clock, seconds since the Unix epoch.
+    pub(crate) fn now_seconds(&self) -> i64 {
+        i64::try_from(self.now_ms() / 1_000).unwrap_or(0)
+    }
+
+    /// The steady clock, milliseconds since some moment before the process began.
     pub(crate) fn steady_ms(&self) -> u64 {
-        steady_ms().saturating_add_signed(self.0.passed.load(Relaxed))
+        self.0.time.steady_ms()
     }
 
     /// The wall clock, if it may be believed.
     ///
     /// # Errors
     /// What is wrong with it. It is looked at again with every call.
-    pub fn sound(&self) -> Result<u64, ClockFault> {
+    pub(crate) fn sound(&self) -> Result<u64, ClockFault> {
         let (wall, steady) = (self.now_ms(), self.steady_ms());
         let mut watch = self.watch();
         let before = watch.fault();
@@ -165,7 +177,7 @@ impl Clock {
     }
 
     /// What was wrong with the wall clock when it was last looked at.
-    pub fn fault(&self) -> Option<ClockFault> {
+    pub(crate) fn fault(&self) -> Option<ClockFault> {
         match self.0.faulty.load(Relaxed) {
             true => self.watch().fault(),
             false => None,
@@ -173,8 +185,7 @@ impl Clock {
     }
 
     /// Notes how far the wall clock is ahead of the store's, which showed `store` at some moment between `before` and `after`.
-    pub fn compare(&self, before: u64, store: u64, after: u64) {
-        let store = store.saturating_add_signed(self.0.passed.load(Relaxed));
+    pub(crate) fn compare(&self, before: u64, store: u64, after: u64) {
         let ahead = off(before, store).max(0);
         let behind = off(store, after.max(before)).max(0);
         let by = if ahead > 0 { ahead } else { -behind };
@@ -193,41 +204,6 @@ impl Clock {
             _ => {}
         }
     }
-
-    /// Sets the wall clock so many milliseconds ahead of the system's, for tests.
-    #[cfg(test)]
-    pub(crate) fn set_ahead(&self, by_ms: i64) {
-        self.0.moved.store(by_ms, Relaxed);
-    }
-
-    /// Lets time pass on every clock, for tests.
-    #[cfg(any(test, feature = "testing"))]
-    pub fn pass(&self, by_ms: i64) {
-        self.0.moved.fetch_add(by_ms, Relaxed);
-        self.0.passed.fetch_add(by_ms, Relaxed);
-    }
-}
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn steady_ms() -> u64 {
-    let at = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    let seconds = u64::try_from(at.tv_sec).unwrap_or(0);
-    seconds * 1_000 + u64::try_from(at.tv_nsec).unwrap_or(0) / 1_000_000
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn steady_ms() -> u64 {
-    static BEGAN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
-    let began = BEGAN.get_or_init(std::time::Instant::now);
-    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Milliseconds since the Unix epoch.
-pub fn now_ms() -> u64 {
-    let since = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Clocks that are set: ten years ahead, ten years back, some minutes; while a server runs, and before it starts.
 
+use ambient::Clocks as _;
+use ambient::testing::Moved;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +18,7 @@ use store::Coordination as _;
 const YEARS: i64 = 10 * 365 * 86_400_000;
 const NOW: u64 = 1_800_000_000_000;
 
-async fn server(rig: &Rig, clock: &Clock) -> (Arc<Engine>, Arc<Log>) {
+async fn server(rig: &Rig, clock: &Moved) -> (Arc<Engine>, Arc<Log>) {
     let engine = rig.alone(&Program::ALL, true, clock).await;
     let log = engine.log("dev").unwrap();
     (engine, log)
@@ -45,7 +47,8 @@ async fn time_of(log: &Log, index: u64) -> u64 {
 /// Of a running server: it orders nothing, decides nothing, releases nothing and promises nothing; it says why; and goes on.
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_jumps_stops_a_server_until_it_is_right_and_leaves_nothing_behind() {
-    let (rig, clock) = (Rig::new(), Clock::system());
+    let rig = Rig::new();
+    let clock = rig.clock();
     let (engine, log) = server(&rig, &clock).await;
     assert_eq!(append(&log).await.unwrap(), 0);
     let jumps = [(YEARS, "ahead"), (-YEARS, "back"), (600_000, "ahead")];
@@ -92,7 +95,8 @@ async fn a_clock_that_jumps_stops_a_server_until_it_is_right_and_leaves_nothing_
 /// Promised work waits for the clock, and is kept.
 #[tokio::test(start_paused = true)]
 async fn what_is_promised_waits_for_the_clock() {
-    let (rig, clock) = (Rig::new(), Clock::system());
+    let rig = Rig::new();
+    let clock = rig.clock();
     let (engine, log) = server(&rig, &clock).await;
     append(&log).await.unwrap();
     let promise = async |text: &'static str| {
@@ -122,14 +126,14 @@ async fn what_is_promised_waits_for_the_clock() {
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_is_not_the_stores_takes_no_writes() {
     let rig = Rig::new();
-    let (engine, _) = server(&rig, &Clock::system()).await;
+    let (engine, _) = server(&rig, &rig.time).await;
     engine.shutdown().await;
     let ways = [
         (YEARS, "ahead of the store's", "back by 3650d"),
         (-YEARS, "behind the store's", "ahead by 3650d"),
     ];
     for (index, (by, apart, jumped)) in (0..).zip(ways) {
-        let bad = Clock::default();
+        let bad = rig.clock();
         bad.set_ahead(by);
         let (engine, log) = server(&rig, &bad).await;
         refused(&log, apart).await;
@@ -138,7 +142,7 @@ async fn a_clock_that_is_not_the_stores_takes_no_writes() {
         tokio::time::sleep(Duration::from_secs(3)).await;
         refused(&log, jumped).await;
         engine.shutdown().await;
-        let (engine, log) = server(&rig, &Clock::system()).await;
+        let (engine, log) = server(&rig, &rig.time).await;
         assert_eq!(append(&log).await.unwrap(), index);
         time_of(&log, index).await;
         engine.shutdown().await;
@@ -149,15 +153,16 @@ async fn a_clock_that_is_not_the_stores_takes_no_writes() {
 /// come after it write and promise by the time that it is.
 #[tokio::test(start_paused = true)]
 async fn times_far_ahead_in_a_store_are_no_harm() {
-    let (rig, bad) = (Rig::new(), Clock::system());
-    bad.pass(YEARS);
-    let (engine, log) = server(&rig, &bad).await;
+    let rig = Rig::new();
+    rig.time.pass(YEARS);
+    let (engine, log) = server(&rig, &rig.time).await;
     assert_eq!(append(&log).await.unwrap(), 0);
     let poisoned = log.ledger.state().time;
-    assert!(poisoned > crate::ledger::now_ms() + YEARS.unsigned_abs() / 2);
     engine.shutdown().await;
-    let clock = Clock::system();
-    let (engine, log) = server(&rig, &clock).await;
+    rig.time.pass(-YEARS);
+    let clock = &rig.time;
+    assert!(poisoned > clock.now_ms() + YEARS.unsigned_abs() / 2);
+    let (engine, log) = server(&rig, clock).await;
     assert_eq!(append(&log).await.unwrap(), 1);
     assert_eq!(log.ledger.state().time, poisoned, "it never goes back");
     let (entry, advice) = (Bytes::from_static(b"promised"), Advice::default());
@@ -174,7 +179,8 @@ async fn times_far_ahead_in_a_store_are_no_harm() {
 /// A shard that was opened by a clock far ahead is rotated by age anyway.
 #[tokio::test(start_paused = true)]
 async fn a_shard_that_opens_in_the_future_grows_old() {
-    let (rig, clock) = (Rig::new(), Clock::system());
+    let rig = Rig::new();
+    let clock = rig.clock();
     let (engine, log) = server(&rig, &clock).await;
     append(&log).await.unwrap();
     let mut next = log.config();
@@ -190,9 +196,9 @@ async fn a_shard_that_opens_in_the_future_grows_old() {
     let now = clock.now_ms();
     let opened = Some(now + YEARS.unsigned_abs());
     assert_eq!(log.overdue(opened, now), None);
-    clock.pass(3_600_000);
+    rig.time.pass(3_600_000);
     assert_eq!(log.overdue(opened, clock.now_ms()), None);
-    clock.pass(86_400_000);
+    rig.time.pass(86_400_000);
     let overdue = log.overdue(opened, clock.now_ms()).unwrap();
     assert_eq!(overdue.shard.as_str(), "a");
     // One that opened when it should is measured as ever.
@@ -204,7 +210,8 @@ async fn a_shard_that_opens_in_the_future_grows_old() {
 /// Sessions and tokens have an end by the store's clock, which may be this server's: while that is wrong, none is taken for over.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_over_by_a_wrong_clock() {
-    let (rig, clock) = (Rig::new(), Clock::system());
+    let rig = Rig::new();
+    let clock = rig.clock();
     let (engine, _log) = server(&rig, &clock).await;
     clock.set_ahead(YEARS);
     let session = rig.rows.now().await.unwrap() - 1_000;
@@ -227,7 +234,8 @@ async fn nothing_is_over_by_a_wrong_clock() {
 /// What came long ago is swept, but not by a clock that is wrong: to it everything is long ago.
 #[tokio::test(start_paused = true)]
 async fn no_arrival_is_old_by_a_wrong_clock() {
-    let (rig, clock) = (Rig::new(), Clock::system());
+    let rig = Rig::new();
+    let clock = rig.clock();
     let (engine, log) = server(&rig, &clock).await;
     let (keys, old) = (&log.ledger.keys, || rig.rows.rows());
     let key = keys.arrivals_of(1, "other");
@@ -251,7 +259,8 @@ async fn no_arrival_is_old_by_a_wrong_clock() {
 #[tokio::test(start_paused = true)]
 async fn the_age_of_a_store_is_no_wall_clocks() {
     const WEEK: i64 = 8 * 86_400_000;
-    let (rig, clock) = (Rig::new(), Clock::system());
+    let rig = Rig::new();
+    let clock = rig.clock();
     let (engine, _log) = server(&rig, &clock).await;
     let age = || {
         let rows = rig.rows.rows();
@@ -266,11 +275,11 @@ async fn the_age_of_a_store_is_no_wall_clocks() {
     assert!(age() < 3_600_000, "{}", age());
     clock.set_ahead(0);
     look().await;
-    clock.pass(60_000);
+    rig.time.pass(60_000);
     look().await;
     assert!((60_000..3_600_000).contains(&age()), "{}", age());
     // The process was stopped for a week.
-    clock.pass(WEEK);
+    rig.time.pass(WEEK);
     look().await;
     assert!(age() < 3_600_000, "{}", age());
     engine.shutdown().await;
@@ -348,7 +357,8 @@ fn a_jump_that_is_slewed_back_is_waited_for_once() {
 
 #[test]
 fn a_clock_that_is_not_the_stores_is_named() {
-    let clock = Clock::system();
+    let time = Moved::system();
+    let clock = Clock::new(time.time());
     assert_eq!(clock.fault(), None);
     clock.compare(NOW, NOW + 3_000, NOW + 10);
     assert!(clock.sound().is_ok());
@@ -356,14 +366,14 @@ fn a_clock_that_is_not_the_stores_is_named() {
     let said = clock.sound().unwrap_err().to_string();
     assert!(said.contains("behind the store's by 90s"), "{said}");
     clock.compare(NOW, NOW, NOW);
-    clock.set_ahead(YEARS);
+    time.set_ahead(YEARS);
     assert!(clock.sound().is_err());
     let said = clock.fault().unwrap().to_string();
     assert!(said.contains("jumped ahead by 3650d"), "{said}");
-    clock.set_ahead(0);
+    time.set_ahead(0);
     assert!(clock.sound().is_ok() && clock.fault().is_none());
     // Time that passes is no jump.
-    clock.pass(YEARS);
+    time.pass(YEARS);
     assert!(clock.sound().is_ok());
 }
 

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use logconfig::{Difference, Finding, LogConfig, LogName, ShardName, ShardState, Span};
 use tlog::Hash;
 
-use crate::clock::Clock;
 use crate::control::{Action, Applied, Caller, ChangeError, ChangeOutcome, barred, fits, prepare};
 use crate::engine::{Engine, EngineError, EngineOptions, SYSTEM};
-use crate::ledger::{CommitError, now_ms};
+use crate::ledger::CommitError;
 use crate::log::Log;
 use crate::orphans;
 use order::keys::{LOGS, ORIGINS, RESTORING};
@@ -25,18 +24,7 @@ const GIVEN_UP: usize = 16;
 impl Engine {
     /// Opens every log of the stores; creates the system log when it is not there.
     pub async fn open(options: EngineOptions) -> Result<Arc<Self>, EngineError> {
-        Self::open_by(options, Clock::system()).await
-    }
-
-    /// [`Engine::open`], by this clock.
-    ///
-    /// # Errors
-    /// As [`Engine::open`].
-    pub(crate) async fn open_by(
-        options: EngineOptions,
-        clock: Clock,
-    ) -> Result<Arc<Self>, EngineError> {
-        let engine = Self::load(options, clock).await?;
+        let engine = Self::load(options).await?;
         if engine.log(SYSTEM).is_none() && engine.merge.writes {
             let shard =
                 ShardName::try_from("1".to_owned()).map_err(|e| StoreError::Io(e.to_string()))?;
@@ -67,7 +55,7 @@ impl Engine {
         caller: Caller,
     ) -> Result<Applied, ChangeError> {
         fits::caller(&caller)?;
-        let config = checked(config)?;
+        let config = checked(config, self.clock.now_seconds())?;
         match self.existing(&config, &caller).await? {
             Some(applied) => Ok(applied),
             None => {
@@ -106,7 +94,7 @@ impl Engine {
         config: LogConfig,
         caller: Caller,
     ) -> Result<Applied, ChangeError> {
-        let config = checked(config)?;
+        let config = checked(config, self.clock.now_seconds())?;
         if let Some(applied) = self.existing(&config, &caller).await? {
             return Ok(applied);
         }
@@ -163,7 +151,7 @@ impl Engine {
             generation,
             etag,
             differences: Vec::new(),
-            ..created(config, log.ledger.tokens.make(now_ms()).to_string())
+            ..created(config, log.ledger.token().to_string())
         }))
     }
 
@@ -269,7 +257,7 @@ impl Engine {
             .ok_or_else(|| ChangeError::Conflict(format!("the log {name} did not open")))?;
         let operation = caller
             .operation(&name)
-            .unwrap_or_else(|| log.ledger.tokens.make(now_ms()));
+            .unwrap_or_else(|| log.ledger.token());
         let mut applied = created(&config, operation.to_string());
         if log.ledger.state().len == 0
             && let Some(orphan) = orphans::of_log(&*self.objects, &name).await?
@@ -336,7 +324,7 @@ fn taken(origin: &str, log: &str) -> String {
 }
 
 /// A document that a new log may begin with, its first shard named.
-fn checked(config: LogConfig) -> Result<LogConfig, ChangeError> {
+fn checked(config: LogConfig, now_seconds: i64) -> Result<LogConfig, ChangeError> {
     if config.log.as_str() == SYSTEM {
         return Err(ChangeError::Conflict(format!(
             "the name {SYSTEM} is reserved"
@@ -356,9 +344,8 @@ fn checked(config: LogConfig) -> Result<LogConfig, ChangeError> {
     if !findings.is_empty() {
         return Err(ChangeError::Invalid(findings));
     }
-    let seconds = i64::try_from(now_ms() / 1000).unwrap_or(0);
     let config = config
-        .with_first_shard(seconds)
+        .with_first_shard(now_seconds)
         .map_err(|finding| ChangeError::Invalid(vec![finding]))?;
     let names: Vec<ShardName> = config.shards.iter().map(|s| s.name.clone()).collect();
     let too_large = fits::document(&config, &config.written(), &names);

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::control::{Action, Applied, Caller, ChangeError, ChangeOutcome, Request, fits};
 use crate::engine::SYSTEM;
-use crate::ledger::{CommitError, now_ms};
+use crate::ledger::CommitError;
 use crate::log::Log;
 use order::slot::{Control, Decision, Token};
 use order::state::{Intake, Refusal};
@@ -30,7 +30,7 @@ impl Log {
     ) -> Result<Applied, ChangeError> {
         if !now && !dry && self.ledger.state().gate == Intake::Open {
             let first = Decision {
-                operation: self.ledger.tokens.make(now_ms()),
+                operation: self.ledger.token(),
                 request: digest,
                 action: Action::Freeze,
                 actor: caller.actor.clone(),

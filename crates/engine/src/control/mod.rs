@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 use tlog::Hash;
 
 use crate::leaving::taken_out;
-use crate::ledger::{CommitError, now_ms};
+use crate::ledger::CommitError;
 use crate::log::Log;
 use order::slot::{Control, Decision, Token};
 use order::state::{Intake, Refusal, Shard};
@@ -345,7 +345,7 @@ impl Log {
         let digest = request.digest();
         let operation = caller
             .operation(&self.ledger.name)
-            .unwrap_or_else(|| self.ledger.tokens.make(now_ms()));
+            .unwrap_or_else(|| self.ledger.token());
         self.ledger.refresh().await?;
         self.running.update_running().await?;
         if let Some(before) = self.earlier(operation, digest).await? {
@@ -443,7 +443,7 @@ impl Log {
             _ => self.document(),
         };
         let current = running.generation.unwrap_or(0);
-        let seconds = i64::try_from(now_ms() / 1000).unwrap_or(0);
+        let seconds = self.ledger.clock.now_seconds();
         let one = |finding: Finding| ChangeError::Invalid(vec![finding]);
         let next = match request {
             Request::Configure { next, .. } | Request::OnProbation { next, .. } => (**next).clone(),

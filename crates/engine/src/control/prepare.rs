@@ -50,7 +50,7 @@ pub(crate) async fn prepare(
     plan: &[ShardName],
 ) -> Result<Vec<ShardIdentity>, ChangeError> {
     let keys = &running.ledger.keys;
-    let random = |e: getrandom::Error| StoreError::Io(format!("no randomness: {e}"));
+    let random = &running.ledger.random;
     let mut taken: HashSet<u64> = running
         .ledger
         .state()
@@ -75,9 +75,9 @@ pub(crate) async fn prepare(
         vacant(&running.ledger, &running.objects, name).await?;
         let kind = next.shard(name).map_or(next.key, |shard| shard.key);
         let ecdsa = kind.algorithm == Algorithm::EcdsaP256;
-        let secrets = secrets(ecdsa, getrandom::fill).map_err(random)?;
+        let secrets = secrets(ecdsa, |bytes| random.fill(bytes)).map_err(StoreError::from)?;
         let tree_id = loop {
-            let id = getrandom::u64().map_err(random)? >> 1;
+            let id = random.number().map_err(StoreError::from)? >> 1;
             if id > 0 && taken.insert(id) {
                 break id;
             }
@@ -87,7 +87,7 @@ pub(crate) async fn prepare(
             Signers::open(&origin, &secrets).map_err(|e| ChangeError::Conflict(e.to_string()))?;
         let sealed = keyring
             .kek
-            .seal_bytes(&secrets, &origin)
+            .seal_bytes(&secrets, &origin, random)
             .map_err(|e| ChangeError::Conflict(e.to_string()))?;
         puts.push((keys.signing_key(tree_id), Bytes::from(sealed)));
         let (vkey, ecdsa) = signers.vkeys();

@@ -36,10 +36,11 @@ async fn start() -> (Stores, Arc<Log>) {
     let engine = Engine::open(EngineOptions {
         coordination: Arc::new(FaultyCoordination::new(rows.clone(), faults.clone())),
         objects: Arc::new(FaultyObjects::new(objects.clone(), faults.clone())),
-        kek: Kek::generate().unwrap(),
+        kek: Kek::generate(&ambient::Ambient::unset().random).unwrap(),
         label: "test".into(),
         min_free: 0,
         max_pending_bytes: 64 << 20,
+        ambient: ambient::Ambient::unset(),
         merge: crate::MergeOptions::default(),
     })
     .await

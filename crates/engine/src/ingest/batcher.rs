@@ -7,10 +7,12 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
+use crate::clock::Clock;
 use crate::health::Health;
 use crate::ingest::answer::{AppendError, Appended};
 use crate::ingest::arrivals::Recorder;
@@ -19,7 +21,7 @@ use crate::ingest::in_flight::Kept;
 use crate::ingest::in_flight::{ArrivalGroup, InFlight, InFlights};
 use crate::ingest::prewrite::{Prewrite, ReadyCommit, prepared, refuse};
 use crate::ingest::release::{Next, Queue, Released, Waiting, take};
-use crate::ledger::{CommitError, Ledger, Placed, now_ms};
+use crate::ledger::{CommitError, Ledger, Placed};
 use crate::progress::Progress;
 use crate::running::Running;
 use crate::shard::Shards;
@@ -39,6 +41,8 @@ pub(crate) struct Batcher {
     queue: Mutex<Queue>,
     /// Start of its clock, which no jump of the system's clock moves.
     epoch: Instant,
+    /// What times of other processes are compared with.
+    clock: Clock,
     wake: Notify,
     /// Something was taken from the queue.
     taken: Notify,
@@ -46,7 +50,7 @@ pub(crate) struct Batcher {
 
 impl Batcher {
     /// An empty queue for a configuration, and its rules.
-    pub(crate) fn new(config: &logconfig::LogConfig) -> (Self, Policy) {
+    pub(crate) fn new(config: &logconfig::LogConfig, clock: Clock) -> (Self, Policy) {
         let mut names = Names::default();
         let interval = config.merge.checkpoint_interval.duration();
         let policy = Policy::new(&config.qos, interval, &mut names);
@@ -66,6 +70,7 @@ impl Batcher {
         };
         let batcher = Self {
             queue: Mutex::new(queue),
+            clock,
             epoch: Instant::now(),
             wake: Notify::new(),
             taken: Notify::new(),
@@ -133,7 +138,7 @@ impl Batcher {
         };
         let (bytes, memory, entries) = (item.bytes(), item.memory(), item.entries());
         let patient = matches!(item.payload, Payload::Chunk { .. });
-        let (now, second) = (self.now(), now_ms() / 1_000);
+        let (now, second) = (self.now(), self.clock.now_ms() / 1_000);
         let parked = {
             let mut queue = self.queue();
             let queue = &mut *queue;
@@ -216,7 +221,7 @@ impl Batcher {
         let Some(first) = rows.first() else {
             return turn;
         };
-        let (now, now_ms) = (self.now(), now_ms());
+        let (now, now_ms) = (self.now(), self.clock.now_ms());
         let parked = {
             let mut queue = self.queue();
             if queue.closed {
@@ -243,7 +248,7 @@ impl Batcher {
 
     /// Promised work has its place, from `start` on: what remains is to measure when it is published.
     pub(crate) fn placed(&self, ledger: &Ledger, start: u64, kept: &Kept) {
-        let (now, now_ms) = (self.now(), now_ms());
+        let (now, now_ms) = (self.now(), self.clock.now_ms());
         {
             let mut queue = self.queue();
             let (tier, _) = queue.names.class(&kept.tier, "");
@@ -607,7 +612,6 @@ mod tests {
     use logconfig::{LogConfig, LogName, ShardName};
 
     use super::*;
-    use crate::clock::Clock;
     use crate::pending::Pending;
     use crate::program::{Program, Trouble};
     use crate::supervise::Faults;
@@ -618,16 +622,12 @@ mod tests {
     async fn the_gate_opens_when_a_program_gets_stuck() {
         let shard = ShardName::try_from("a".to_owned()).unwrap();
         let config = LogConfig::new(LogName::system(), "example.org".to_owned(), shard);
-        let (batcher, policy) = Batcher::new(&config);
+        let clock = Clock::new(ambient::Ambient::unset().time);
+        let (batcher, policy) = Batcher::new(&config, clock.clone());
         let (pending, _steps) = Pending::new();
         let progress = Progress::new(Arc::new(pending), Arc::default());
         progress.metrics.ordered.set(1 << 40);
-        let health = Health::new(
-            Arc::default(),
-            Arc::default(),
-            Clock::system(),
-            Faults::default(),
-        );
+        let health = Health::new(Arc::default(), Arc::default(), clock, Faults::default());
         let grant = policy.grant(policy.own(), &Advice::default());
         let payload = Payload::Entry(Bytes::from_static(b"x"));
         let answer = batcher.submit(&policy, policy.own(), grant, None, payload, usize::MAX);

@@ -9,10 +9,10 @@ use tokio::sync::oneshot;
 
 use crate::ingest::answer::{AppendError, Appended};
 use crate::ingest::in_flight::ArrivalGroup;
-use crate::ledger::{CommitError, Ledger, Placed, Proposal, now_ms};
+use crate::ledger::{CommitError, Ledger, Placed, Proposal};
 use order::batch;
 use order::location::Location;
-use order::slot::{BatchRef, Decision, Tokens, Work};
+use order::slot::{BatchRef, Decision, Work};
 use qos::{Job, TierId};
 use store::record;
 
@@ -127,7 +127,7 @@ impl Commit {
     ) -> Self {
         let limit = ledger.store.value_limit();
         let shared = if backlog { BATCH.max(limit) } else { limit };
-        let mut loader = CommitBuilder::new(&ledger.tokens, (limit, shared), released);
+        let mut loader = CommitBuilder::new(ledger, (limit, shared), released);
         let mut more: u64 = jobs.iter().map(|j| j.bytes).sum();
         for job in jobs {
             more -= job.bytes;
@@ -161,7 +161,7 @@ struct Open {
 }
 
 pub(crate) struct CommitBuilder<'a> {
-    tokens: &'a Tokens,
+    ledger: &'a Ledger,
     /// Bytes of one batch that the coordination store takes, and of one batch that several items share.
     limits: (usize, usize),
     released: u64,
@@ -171,9 +171,9 @@ pub(crate) struct CommitBuilder<'a> {
 
 impl<'a> CommitBuilder<'a> {
     /// `limits`: bytes of one batch that the coordination store takes, and of one batch that several items share.
-    pub(crate) fn new(tokens: &'a Tokens, limits: (usize, usize), released: u64) -> Self {
+    pub(crate) fn new(ledger: &'a Ledger, limits: (usize, usize), released: u64) -> Self {
         Self {
-            tokens,
+            ledger,
             limits,
             released,
             open: Vec::new(),
@@ -260,7 +260,7 @@ impl<'a> CommitBuilder<'a> {
     ) {
         let length = bytes.len() as u64;
         let batch = BatchRef {
-            token: self.tokens.make(now_ms()),
+            token: self.ledger.token(),
             entries,
             digest: record::digest(&bytes),
             object: bytes.len() > self.limits.0,

@@ -17,13 +17,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqC
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ambient::Random;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::clock::Clock;
-pub use crate::clock::now_ms;
 use crate::halt::Halt;
 use crate::metrics::LogMetrics;
 use crate::pending::Pending;
@@ -71,6 +71,7 @@ pub struct Ledger {
     pub(crate) halt: Arc<Halt>,
     /// Asked before a slot is proposed.
     pub(crate) clock: Clock,
+    pub(crate) random: Random,
     /// The generation whose storage nodes are written to, or an earlier one.
     storage: Arc<AtomicU64>,
     /// Others committed at the same time as this replica did last.
@@ -92,8 +93,9 @@ impl Ledger {
         pending: Arc<Pending>,
         metrics: Arc<LogMetrics>,
         halt: Arc<Halt>,
+        (clock, random): (Clock, Random),
     ) -> Result<Self, StoreError> {
-        let tokens = Tokens::new(ambient::Random::system().bytes()?);
+        let tokens = Tokens::new(random.bytes()?);
         let state = ArcSwap::from_pointee(view.state.clone());
         let tag = etag(view.state.generation, &view.state.document);
         let etag = ArcSwap::from_pointee(Bytes::from(tag));
@@ -111,18 +113,13 @@ impl Ledger {
             own: Mutex::default(),
             metrics,
             halt,
-            clock: Clock::system(),
+            clock,
+            random,
             storage: Arc::default(),
             company: AtomicBool::new(false),
             promised: Notify::new(),
             tokens,
         })
-    }
-
-    #[must_use]
-    pub(crate) fn with_clock(mut self, clock: Clock) -> Self {
-        self.clock = clock;
-        self
     }
 
     /// With large batches on the storage nodes of this generation, which grows.
@@ -159,6 +156,7 @@ impl Ledger {
         stores: (Arc<dyn Coordination>, Arc<dyn Objects>),
     ) -> Result<(Self, Arc<LogMetrics>), StoreError> {
         let metrics: Arc<LogMetrics> = Arc::default();
+        let ambient::Ambient { time, random } = ambient::Ambient::unset();
         let order = Self::new(
             name,
             stores,
@@ -166,8 +164,14 @@ impl Ledger {
             Arc::new(Pending::new().0),
             Arc::clone(&metrics),
             Arc::default(),
+            (Clock::new(time), random),
         )?;
         Ok((order, metrics))
+    }
+
+    /// A fresh name for a batch or an operation.
+    pub(crate) fn token(&self) -> Token {
+        self.tokens.make(self.clock.now_ms())
     }
 
     /// The state after all slots known here.

@@ -21,7 +21,7 @@ use crate::ingest::Ingest;
 use crate::ingest::answer::{AppendError, Appended};
 use crate::ingest::batcher::Batcher;
 use crate::ingest::in_flight::Kept;
-use crate::ledger::{Ledger, now_ms};
+use crate::ledger::Ledger;
 use crate::promise::releaser::KEEP_PLACES;
 use crate::publish::sign_guard::SignGuard;
 use crate::running::Running;
@@ -261,7 +261,7 @@ impl Promiser {
         ledger: &Ledger,
         batcher: &Batcher,
     ) -> Result<(), StoreError> {
-        let now_ms = now_ms();
+        let now_ms = ledger.clock.now_ms();
         let forgotten = u64::try_from(KEEP_PLACES.as_millis()).unwrap_or(u64::MAX);
         let (mut over, mut placed, mut late) = (Vec::new(), Vec::new(), Vec::new());
         self.counted().retain(|token, kept| {
@@ -295,7 +295,7 @@ impl Promiser {
 
     /// Counts in what was promised before this server started, or by another one: new promises are tested beside it.
     pub(crate) async fn adopt(&self, ledger: &Ledger, batcher: &Batcher) -> Result<(), StoreError> {
-        let now_ms = now_ms();
+        let now_ms = ledger.clock.now_ms();
         let found = ledger.each_promised(|promised| {
             let left = Duration::from_millis(promised.deadline.saturating_sub(now_ms));
             let cost = cost(promised.batch.entries, promised.bytes);

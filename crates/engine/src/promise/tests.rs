@@ -1,5 +1,8 @@
 //! Promises on stores that lose, delay and double writes, on several servers: what was promised is in the log once.
 
+use ambient::Ambient;
+use ambient::Clocks as _;
+use ambient::testing::Moved;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +14,7 @@ use tlog::{Receipt, VerifierKey, leaf_hash};
 
 use crate::log::Log;
 use crate::promise::*;
-use crate::{Caller, ChangeOutcome, Clock, Engine, EngineOptions, Kek, Program, Request};
+use crate::{Caller, ChangeOutcome, Engine, EngineOptions, Kek, Program, Request};
 use order::keys::{CLOCK, Keys};
 use store::fault::{Fault, Faults, FaultyCoordination, FaultyObjects, Operation};
 use store::{Coordination, MemoryCoordination, MemoryObjects, Transaction};
@@ -21,6 +24,8 @@ pub(crate) type Rows = BTreeMap<String, Bytes>;
 
 /// Servers on one pair of stores.
 pub(crate) struct Rig {
+    /// The clocks of the stores, and of each server that has none of its own.
+    pub(crate) time: Moved,
     pub(crate) rows: Arc<MemoryCoordination>,
     pub(crate) objects: Arc<MemoryObjects>,
     pub(crate) kek: Arc<tempfile::TempDir>,
@@ -39,22 +44,30 @@ pub(crate) fn caller() -> Caller {
 impl Rig {
     pub(crate) fn new() -> Self {
         let kek = tempfile::tempdir().unwrap();
-        Kek::generate()
+        Kek::generate(&Ambient::unset().random)
             .unwrap()
             .write_new(&kek.path().join("kek"))
             .unwrap();
+        let time = Moved::system();
         Self {
-            rows: Arc::new(MemoryCoordination::new()),
+            rows: Arc::new(MemoryCoordination::new().by(time.time())),
+            time,
             objects: Arc::new(MemoryObjects::new()),
             kek: Arc::new(kek),
             max_pending: 64 << 20,
         }
     }
 
+    /// The clocks of a server, which may be set against the stores'.
+    pub(crate) fn clock(&self) -> Moved {
+        Moved::over(self.time.time())
+    }
+
     /// The same key over other stores.
     pub(crate) fn on(&self, rows: Rows, objects: Rows) -> Self {
         Self {
-            rows: Arc::new(MemoryCoordination::with(rows)),
+            time: self.time.clone(),
+            rows: Arc::new(MemoryCoordination::with(rows).by(self.time.time())),
             objects: Arc::new(MemoryObjects::with(objects)),
             kek: Arc::clone(&self.kek),
             max_pending: self.max_pending,
@@ -83,7 +96,7 @@ impl Rig {
         objects: &Faults,
         merge: crate::MergeOptions,
     ) -> (Arc<Engine>, Arc<Log>) {
-        let engine = self.open(merge, &Clock::system(), rows, objects).await;
+        let engine = self.open(merge, &self.time, rows, objects).await;
         let log = engine.log("dev").unwrap();
         (engine, log)
     }
@@ -93,7 +106,7 @@ impl Rig {
         &self,
         programs: &[Program],
         writes: bool,
-        clock: &Clock,
+        clock: &Moved,
     ) -> Arc<Engine> {
         let merge = crate::MergeOptions {
             programs: programs.iter().copied().collect(),
@@ -107,7 +120,7 @@ impl Rig {
     async fn open(
         &self,
         merge: crate::MergeOptions,
-        clock: &Clock,
+        clock: &Moved,
         rows: &Faults,
         objects: &Faults,
     ) -> Arc<Engine> {
@@ -120,8 +133,12 @@ impl Rig {
             min_free: 0,
             max_pending_bytes: self.max_pending,
             merge,
+            ambient: Ambient {
+                time: clock.time(),
+                random: Ambient::unset().random,
+            },
         };
-        let engine = Engine::open_by(options, clock.clone()).await.unwrap();
+        let engine = Engine::open(options).await.unwrap();
         if engine.log("dev").is_none() && writes {
             let name = LogName::try_from("dev".to_owned()).unwrap();
             let shard = ShardName::try_from("a".to_owned()).unwrap();
@@ -195,7 +212,7 @@ async fn what_is_promised_is_published_and_its_receipt_names_it() {
             (promise.deadline_ms, &promise.id.to_string())
         );
         let delay = promise.granted.merge_by.unwrap();
-        let latest = now_ms() + u64::try_from(delay.as_millis()).unwrap();
+        let latest = rig.time.now_ms() + u64::try_from(delay.as_millis()).unwrap();
         assert!(promise.deadline_ms <= latest && promise.deadline_ms + 60_000 > latest);
         let at = placed(&log, promise.id).await;
         let entry = log.entry(at.index).await.unwrap().unwrap();
@@ -261,7 +278,7 @@ async fn promises_are_measured_and_a_missed_one_is_counted() {
     let tenant = log.policy().own();
     let late = log.promise(Bytes::from("late"), tenant, &hurry).await;
     let late = late.unwrap();
-    while now_ms() <= late.deadline_ms + 10 {
+    while rig.time.now_ms() <= late.deadline_ms + 10 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     faults.clear();

@@ -24,7 +24,6 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::collect;
-use crate::ledger::now_ms;
 use crate::pending::Step;
 use crate::position;
 use crate::program::{Done, Program, Trouble};
@@ -299,7 +298,7 @@ impl Publisher {
                 let at = Published {
                     size,
                     root,
-                    time: now_ms(),
+                    time: shared.ledger.clock.now_ms(),
                 };
                 // Until its first checkpoint is cosigned, readers of a shard keep the empty one; never after.
                 if published == 0 && shard.signed().is_none() {

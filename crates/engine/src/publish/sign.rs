@@ -9,7 +9,6 @@ use order::litter::{self, completed};
 use store::{Guard, Outcome, StoreError, Transaction, record};
 
 use super::{PublishError, Publisher, witness};
-use crate::ledger::now_ms;
 use crate::position::{self, Held};
 use crate::publish::publication::Publication;
 use crate::shard::signers::Notes;
@@ -120,7 +119,7 @@ impl Publisher {
             return;
         };
         let at = Published {
-            time: now_ms(),
+            time: shared.ledger.clock.now_ms(),
             ..signed.at.clone()
         };
         let key = shared.ledger.keys.published(&shard.name);

@@ -246,7 +246,10 @@ async fn what_is_lost_is_written_anew_from_a_frontend() {
     let allowed = folder.path().to_owned();
     let objects = Arc::new(MemoryObjects::new());
     let kek = folder.path().join("kek");
-    crate::Kek::generate().unwrap().write_new(&kek).unwrap();
+    crate::Kek::generate(&ambient::Ambient::unset().random)
+        .unwrap()
+        .write_new(&kek)
+        .unwrap();
     let engine = Engine::open(crate::EngineOptions {
         coordination: Arc::new(store::MemoryCoordination::new()),
         objects: Arc::clone(&objects) as Arc<dyn Objects>,
@@ -254,6 +257,7 @@ async fn what_is_lost_is_written_anew_from_a_frontend() {
         label: "test".into(),
         min_free: 0,
         max_pending_bytes: 64 << 20,
+        ambient: ambient::Ambient::unset(),
         merge: crate::MergeOptions {
             places: Arc::new(crate::Folders::new(Default::default(), vec![allowed])),
             ..crate::MergeOptions::default()

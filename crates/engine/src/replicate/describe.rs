@@ -93,7 +93,7 @@ impl Copier {
             edition,
         };
         let bytes = manifest
-            .sign(&guard.keyring.kek, signer, stamp)
+            .sign(&guard.keyring.kek, signer, stamp, &guard.ledger.random)
             .map_err(|e| CopyError::Refused(e.to_string()))?;
         let answer = self
             .post("manifest", "application/octet-stream", bytes.into(), SHORT)

@@ -3,6 +3,7 @@
 //! A secondary keeps it without being able to read it: the content is sealed with the key-encryption key, the envelope around it
 //! ([`SignedManifest`]) is signed with the log's replication key.
 
+use ambient::Random;
 use std::collections::BTreeMap;
 
 use mirror::{SignedManifest, Stamp};
@@ -52,9 +53,10 @@ impl Manifest {
         kek: &Kek,
         signer: &Signer,
         stamp: Stamp,
+        random: &Random,
     ) -> Result<Vec<u8>, KeyError> {
         let plain = record::encode(self);
-        let sealed = kek.seal_bytes(&plain, &context(signer.verifier().name()))?;
+        let sealed = kek.seal_bytes(&plain, &context(signer.verifier().name()), random)?;
         SignedManifest::sign(&sealed, self.state.len, stamp, signer)
             .map_err(|_| KeyError::Crypto("signing the manifest"))
     }
@@ -75,7 +77,8 @@ mod tests {
 
     #[test]
     fn a_manifest_opens_for_its_key_only() {
-        let kek = Kek::generate().unwrap();
+        let random = Random::seeded(1);
+        let kek = Kek::generate(&random).unwrap();
         let signer = Signer::from_seed("example.org/log", &[3; 32]).unwrap();
         let manifest = Manifest {
             log: "log".into(),
@@ -94,11 +97,11 @@ mod tests {
             entries: 70,
             edition: 3,
         };
-        let bytes = manifest.sign(&kek, &signer, stamp).unwrap();
+        let bytes = manifest.sign(&kek, &signer, stamp, &random).unwrap();
         let signed = SignedManifest::parse(&bytes).unwrap();
         assert_eq!(signed.age(), (5, 17, 3));
         assert_eq!(Manifest::open(&signed, &kek).unwrap(), manifest);
-        assert!(Manifest::open(&signed, &Kek::generate().unwrap()).is_err());
+        assert!(Manifest::open(&signed, &Kek::generate(&random).unwrap()).is_err());
         for at in 0..bytes.len() {
             let mut bad = bytes.clone();
             bad[at] ^= 1;

@@ -14,7 +14,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::ledger::now_ms;
 use crate::position;
 use crate::position::{Live, Storage};
 use crate::replicate::{Copier, CopyError};
@@ -116,7 +115,7 @@ impl Copier {
         Live {
             incarnation: incarnation.to_owned(),
             vkey: self.vkey.clone(),
-            since: now_ms(),
+            since: self.guard.ledger.clock.now_ms(),
         }
     }
 

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use tlog::mirror::{AddCheckpoint, EntriesHead, INFO_TYPE, MirrorInfo, SIZE_TYPE};
 use tokio::time::Instant;
 
-use crate::ledger::now_ms;
 use crate::position::{Position, Verified};
 use crate::replicate::{Copier, CopyError, LONG, SHORT, SHOWN_EVERY, STUBBORN};
 use mirror::Tiles;
@@ -248,7 +247,7 @@ impl Copier {
             size: cut.size,
             root: cut.root,
             cosignature: Some(line),
-            time: now_ms(),
+            time: guard.ledger.clock.now_ms(),
         };
         let key = keys.verified(&self.name, &incarnation, shard);
         let mut transaction = Transaction {

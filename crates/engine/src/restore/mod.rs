@@ -16,11 +16,11 @@ mod copy;
 mod sources;
 mod write;
 
+use ambient::Ambient;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::document;
-use crate::ledger::now_ms;
 use crate::life;
 use crate::life::Life;
 use crate::running::eras::Membership;
@@ -88,6 +88,8 @@ pub struct Restore {
     pub coordination: Arc<dyn Coordination>,
     /// The object store that the trees are written to; it may hold what an interrupted restore left.
     pub objects: Arc<dyn Objects>,
+    /// The time from which the log continues, and what tells this life from another.
+    pub ambient: Ambient,
 }
 
 /// The result of a restore.
@@ -232,7 +234,7 @@ impl Restore {
         state.shards = Arc::new(rebuilt);
         state.size = start;
         state.len += JUMP;
-        state.time = now_ms().max(state.time + 1);
+        state.time = self.ambient.time.now_ms().max(state.time + 1);
         if matches!(state.gate, Intake::Closing) {
             warnings.push("the log was closing; it is open again".to_owned());
             state.gate = Intake::Open;
@@ -250,10 +252,10 @@ impl Restore {
             let mut named = all.filter(|one| Some(&one.vkey) == source.vkey.as_ref());
             named.next().map(|one| one.name.to_string())
         };
+        let random = self.ambient.random.number().map_err(StoreError::from)?;
         let life = Life {
             // Later than all of its earlier lives, even if the clock says otherwise.
-            id: life::new(state.time, believed.life)
-                .map_err(|e| StoreError::Io(format!("no randomness: {e}")))?,
+            id: life::new(state.time, believed.life, random),
             generation: state.generation,
             entries: start,
             // A secondary that did not answer, and somebody else's mirror, would never take the manifest.

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use tlog::Hash;
 
 use crate::document;
-use crate::ledger::now_ms;
 use crate::ledger::snapshot;
 use crate::life::Life;
 use crate::position::{Position, Storage};
@@ -40,9 +39,7 @@ impl Restore {
         let base = manifest.joint.first();
         let base = base.map_or(state.generation, |of| of.generation);
         // One can roll back to the restored generation, and the history continues from there.
-        let mut operation = [0; 16];
-        getrandom::fill(&mut operation)
-            .map_err(|e| StoreError::Io(format!("no randomness: {e}")))?;
+        let operation = self.ambient.random.bytes().map_err(StoreError::from)?;
         let operation = Token::from_bytes(operation);
         let slot = Slot {
             format: 1,
@@ -119,7 +116,7 @@ impl Restore {
             let published = Published {
                 size,
                 root,
-                time: now_ms(),
+                time: self.ambient.time.now_ms(),
             };
             puts.push((keys.root(shard, size), record::encode(&root)));
             puts.push((keys.integrated(shard), record::encode_numbered(size, &cut)));

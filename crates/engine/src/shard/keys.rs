@@ -10,13 +10,17 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use ambient::Random;
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 /// Version byte of a sealed key: AES-256-GCM; then 12 bytes of nonce, the ciphertext, 16 bytes of tag.
 const VERSION: u8 = 1;
+
+/// The operating system gives none.
+const NO_RANDOMNESS: KeyError = KeyError::Crypto("no random numbers");
 
 /// Bytes of key and of seed.
 pub(crate) const LEN: usize = 32;
@@ -57,7 +61,7 @@ pub enum KeyError {
         "the sealed key does not open: it is damaged, or sealed with another key-encryption key"
     )]
     Sealed,
-    /// The operating system gives no random numbers, or the cipher failed.
+    /// The cipher failed, or the operating system gives no random numbers.
     #[error("cryptography failed: {0}")]
     Crypto(&'static str),
 }
@@ -96,9 +100,9 @@ impl Kek {
     ///
     /// # Errors
     /// [`KeyError::Crypto`] when the operating system gives no random numbers.
-    pub fn generate() -> Result<Self, KeyError> {
+    pub fn generate(random: &Random) -> Result<Self, KeyError> {
         let mut key = Zeroizing::new([0; LEN]);
-        getrandom::fill(&mut *key).map_err(|_| KeyError::Crypto("no random numbers"))?;
+        random.fill(&mut *key).map_err(|_| NO_RANDOMNESS)?;
         Ok(Self(key))
     }
 
@@ -118,23 +122,34 @@ impl Kek {
     ///
     /// # Errors
     /// [`KeyError::Crypto`].
-    pub fn seal(&self, seed: &[u8; LEN], context: &str) -> Result<Vec<u8>, KeyError> {
-        self.seal_bytes(seed, context)
+    pub fn seal(
+        &self,
+        seed: &[u8; LEN],
+        context: &str,
+        random: &Random,
+    ) -> Result<Vec<u8>, KeyError> {
+        self.seal_bytes(seed, context, random)
     }
 
     /// Seals anything, the same way.
     ///
     /// # Errors
     /// [`KeyError::Crypto`].
-    pub fn seal_bytes(&self, plain: &[u8], context: &str) -> Result<Vec<u8>, KeyError> {
+    pub fn seal_bytes(
+        &self,
+        plain: &[u8],
+        context: &str,
+        random: &Random,
+    ) -> Result<Vec<u8>, KeyError> {
+        let nonce: [u8; NONCE_LEN] = random.bytes().map_err(|_| NO_RANDOMNESS)?;
         let mut buffer = Vec::with_capacity(plain.len() + AES_256_GCM.tag_len());
         buffer.extend_from_slice(plain);
-        let nonce = self
-            .cipher()?
-            .seal_in_place_append_tag(Aad::from(associated(context)), &mut buffer)
+        let once = Nonce::assume_unique_for_key(nonce);
+        self.cipher()?
+            .seal_in_place_append_tag(once, Aad::from(associated(context)), &mut buffer)
             .map_err(|_| KeyError::Crypto("sealing"))?;
         let mut sealed = vec![VERSION];
-        sealed.extend_from_slice(nonce.as_ref());
+        sealed.extend_from_slice(&nonce);
         sealed.extend_from_slice(&buffer);
         Ok(sealed)
     }
@@ -193,8 +208,9 @@ impl Kek {
         Ok(Self(key))
     }
 
-    fn cipher(&self) -> Result<RandomizedNonceKey, KeyError> {
-        RandomizedNonceKey::new(&AES_256_GCM, &*self.0).map_err(|_| KeyError::Crypto("key"))
+    fn cipher(&self) -> Result<LessSafeKey, KeyError> {
+        let key = UnboundKey::new(&AES_256_GCM, &*self.0).map_err(|_| KeyError::Crypto("key"))?;
+        Ok(LessSafeKey::new(key))
     }
 }
 
@@ -293,17 +309,21 @@ mod tests {
 
     use super::*;
 
+    fn random() -> Random {
+        ambient::Ambient::unset().random
+    }
+
     proptest! {
         #[test]
         fn opens_only_unchanged_under_its_own_context(seed: [u8; LEN], context: String, at: prop::sample::Index, bit in 0..8) {
-            let kek = Kek::generate().unwrap();
-            let mut sealed = kek.seal(&seed, &context).unwrap();
+            let kek = Kek::generate(&random()).unwrap();
+            let mut sealed = kek.seal(&seed, &context, &random()).unwrap();
             prop_assert_eq!(*kek.open(&sealed, &context).unwrap(), seed);
             prop_assert!(!sealed.windows(LEN).any(|window| window == seed));
             let other = format!("{context}x");
             prop_assert!(matches!(kek.open(&sealed, &other), Err(KeyError::Sealed)));
-            prop_assert!(matches!(Kek::generate().unwrap().open(&sealed, &context), Err(KeyError::Sealed)));
-            prop_assert_ne!(&sealed, &kek.seal(&seed, &context).unwrap());
+            prop_assert!(matches!(Kek::generate(&random()).unwrap().open(&sealed, &context), Err(KeyError::Sealed)));
+            prop_assert_ne!(&sealed, &kek.seal(&seed, &context, &random()).unwrap());
             let short = at.index(sealed.len());
             prop_assert!(kek.open(&sealed[..short], &context).is_err());
             sealed[short] ^= 1u8 << bit;
@@ -315,15 +335,15 @@ mod tests {
     fn a_written_key_reads_back_and_is_not_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("kek");
-        let kek = Kek::generate().unwrap();
+        let kek = Kek::generate(&random()).unwrap();
         kek.write_new(&path).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
-        let sealed = kek.seal(&[7; LEN], "a").unwrap();
+        let sealed = kek.seal(&[7; LEN], "a", &random()).unwrap();
         assert_eq!(
             *Kek::from_file(&path).unwrap().open(&sealed, "a").unwrap(),
             [7; LEN]
         );
-        let again = Kek::generate().unwrap().write_new(&path);
+        let again = Kek::generate(&random()).unwrap().write_new(&path);
         assert!(
             matches!(again, Err(KeyError::File { source, .. }) if source.kind() == ErrorKind::AlreadyExists)
         );
@@ -334,7 +354,7 @@ mod tests {
     fn a_file_that_others_can_read_is_refused_with_the_remedy() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("kek");
-        Kek::generate().unwrap().write_new(&path).unwrap();
+        Kek::generate(&random()).unwrap().write_new(&path).unwrap();
         for mode in [0o604, 0o620, 0o601, 0o644] {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
             let error = Kek::from_file(&path).unwrap_err().to_string();

@@ -158,7 +158,7 @@ mod tests {
     }
 
     fn opened(ecdsa: bool) -> Signers {
-        let secrets = secrets(ecdsa, |bytes| getrandom::fill(bytes)).unwrap();
+        let secrets = secrets(ecdsa, |bytes| ambient::Ambient::unset().random.fill(bytes)).unwrap();
         Signers::open("2026a.log.example.org", &secrets).unwrap()
     }
 

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::ledger::now_ms;
 use crate::log::Log;
 use crate::position;
 use crate::program::Program;
@@ -29,7 +28,7 @@ pub(crate) async fn look(guard: &SignGuard) -> Result<MergeView, StoreError> {
     );
     let config = guard.running.config();
     let merge = &config.merge;
-    let now = now_ms();
+    let now = guard.ledger.clock.now_ms();
     let opened: Vec<_> = state
         .shards
         .iter()

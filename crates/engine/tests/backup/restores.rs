@@ -24,6 +24,7 @@ impl World {
                 .map(|name| format!("http://{name}.example.org/"))
                 .collect(),
             kek: Kek::from_file(&self.path("kek")).unwrap(),
+            ambient: ambient::Ambient::unset(),
             force,
             peers: Arc::clone(&self.network) as Arc<dyn PeerClient>,
             coordination: Arc::new(Sqlite::open(&dir.join("coordination.db")).unwrap()),
@@ -87,7 +88,7 @@ async fn a_lost_primary_is_rebuilt_and_goes_on() {
         "one that is named twice is one"
     );
     let other = engine::Restore {
-        kek: Kek::generate().unwrap(),
+        kek: Kek::generate(&ambient::Ambient::unset().random).unwrap(),
         ..world.restore("few", &["x", "yy"], false)
     };
     assert!(matches!(

@@ -243,7 +243,7 @@ async fn a_witness_remembers_what_both_stores_have_lost() {
     drop((log, engine));
     // One that never answers holds no start up for longer than a moment.
     world.network.set("w.example.org", Way::Silent);
-    let began = std::time::Instant::now();
+    let began = tokio::time::Instant::now();
     let engine = world.primary("early").await;
     let log = engine.log("dev").unwrap();
     append(&log, 1).await;

@@ -50,7 +50,10 @@ impl World {
         std::fs::create_dir_all(&dir).unwrap();
         let kek = self.path("kek");
         if !kek.exists() {
-            Kek::generate().unwrap().write_new(&kek).unwrap();
+            Kek::generate(&ambient::Ambient::unset().random)
+                .unwrap()
+                .write_new(&kek)
+                .unwrap();
         }
         Engine::open(EngineOptions {
             coordination: Arc::new(Sqlite::open(&dir.join("coordination.db")).unwrap()),
@@ -59,6 +62,7 @@ impl World {
             label: "test".into(),
             min_free: 0,
             max_pending_bytes: 1 << 20,
+            ambient: ambient::Ambient::unset(),
             merge,
         })
         .await

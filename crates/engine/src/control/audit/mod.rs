@@ -17,6 +17,7 @@ mod settled;
 mod tests;
 pub(super) mod trail;
 
+use ambient::Random;
 use std::sync::{Arc, Mutex};
 
 use logconfig::LogConfig;
@@ -25,7 +26,7 @@ use tlog::Hash;
 use self::known::{Known, UnderWay};
 pub use self::receipt::Receipt;
 use self::record::Intent;
-use self::trail::{Came, now};
+use self::trail::Came;
 use crate::control::{Applied, Caller, ChangeError, Request, freeze};
 use crate::engine::Engine;
 use crate::ingest::answer::AppendError;
@@ -222,7 +223,7 @@ impl Audited {
         asked: Asked<'_>,
         effect: impl FnOnce(Caller) -> F,
     ) -> Result<(Applied, Recorded), ChangeError> {
-        let (log, caller) = (asked.log, keyed(asked.caller)?);
+        let (log, caller) = (asked.log, keyed(asked.caller, &self.engine.random)?);
         let operation = caller.operation(log).map(|token| token.to_string());
         let operation = operation.unwrap_or_default();
         let _under_way = self.under_way.begin(&operation);
@@ -234,7 +235,7 @@ impl Audited {
             request: asked.request,
             reason: caller.reason.clone(),
             replica: self.engine.replica_id().to_owned(),
-            time: now(),
+            time: self.engine.clock.now_text(),
         };
         let index = self.intent(intent).await?;
         let outcome = effect(caller).await;
@@ -253,11 +254,10 @@ impl Audited {
 }
 
 /// With a key of our own where the caller has none, so that the intent can name the operation.
-fn keyed(caller: Caller) -> Result<Caller, StoreError> {
-    let random = || getrandom::u64().map_err(|e| StoreError::Io(format!("no randomness: {e}")));
+fn keyed(caller: Caller, random: &Random) -> Result<Caller, StoreError> {
     let key = match caller.idempotency_key {
         Some(key) => key,
-        None => format!("{:016x}{:016x}", random()?, random()?),
+        None => tlog::hex(&random.bytes::<16>()?),
     };
     Ok(Caller {
         idempotency_key: Some(key),

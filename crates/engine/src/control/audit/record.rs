@@ -96,7 +96,6 @@ pub struct Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::audit::trail::now;
 
     #[test]
     fn records_read_back_and_say_their_kind() {
@@ -108,7 +107,7 @@ mod tests {
             request: Hash([7; 32]),
             reason: Some("the disk is full".into()),
             replica: "r".into(),
-            time: now(),
+            time: "2026-11-28T12:00:00Z".into(),
         };
         let outcome = Outcome {
             operation: intent.operation.clone(),
@@ -117,14 +116,14 @@ mod tests {
             result: Verdict::NotDecided,
             generation: None,
             detail: None,
-            time: now(),
+            time: "2026-11-28T12:00:00Z".into(),
         };
         let event = Event {
             action: "login-failed".into(),
             actor: "anonymous".into(),
             detail: "unknown token".into(),
             replica: "r".into(),
-            time: now(),
+            time: "2026-11-28T12:00:00Z".into(),
         };
         for (record, kind) in [
             (Record::Intent(intent), "intent"),

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::record::{Intent, Outcome, Record, Verdict};
-use super::trail::now;
 use super::{Audited, CONFIRM};
 use crate::control::Trial;
 use order::slot::Token;
@@ -102,7 +101,7 @@ impl Audited {
                 result,
                 generation,
                 detail,
-                time: now(),
+                time: self.engine.clock.now_text(),
             };
             self.append_outcome(record)
                 .await

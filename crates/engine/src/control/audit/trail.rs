@@ -103,7 +103,7 @@ impl Audited {
             actor,
             detail,
             replica: self.engine.replica_id().to_owned(),
-            time: now(),
+            time: self.engine.clock.now_text(),
         };
         let index = self.append(&Record::Event(event)).await?;
         Ok(self.receipt(index).await)
@@ -124,7 +124,7 @@ impl Audited {
             result: came.result,
             generation: came.generation,
             detail: came.detail,
-            time: now(),
+            time: self.engine.clock.now_text(),
         };
         if let Err(error) = self.append_outcome(outcome).await {
             tracing::error!(operation, %error, "the audit trail does not take the outcome");
@@ -186,9 +186,4 @@ impl Audited {
 /// Strings and integers only: serde_json cannot fail on it.
 fn entry(record: &Record) -> Bytes {
     Bytes::from(serde_json::to_vec(record).unwrap_or_default())
-}
-
-/// As records write it.
-pub(in crate::control) fn now() -> String {
-    jiff::Timestamp::now().to_string()
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::control::audit::record::Intent;
-use crate::control::audit::trail::{Came, now};
+use crate::control::audit::trail::Came;
 use crate::control::audit::{Audited, CONFIRM, Recorded};
 use crate::control::history::HistoryRecord;
 use crate::control::{Caller, ChangeError, Probation, Request, Trial};
@@ -60,7 +60,7 @@ impl Audited {
             request: record::digest(id.as_bytes()),
             reason: caller.reason,
             replica: self.engine.replica_id().to_owned(),
-            time: now(),
+            time: self.engine.clock.now_text(),
         };
         let _under_way = self.under_way.begin(id);
         let intent = self.intent(intent).await?;

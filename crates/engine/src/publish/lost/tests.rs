@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::clock::Clock;
 use crate::promise::tests::{Rig, caller};
 use crate::{Engine, Log, Program, Request};
 use order::keys::Keys;
@@ -79,11 +78,9 @@ async fn a_shard_that_cannot_be_signed_again_stops_nothing() {
 }
 
 async fn two(rig: &Rig) -> (Arc<Engine>, Arc<Engine>) {
-    let publisher = rig
-        .alone(&[Program::Publish], false, &Clock::system())
-        .await;
+    let publisher = rig.alone(&[Program::Publish], false, &rig.time).await;
     let rest = [Program::Integrate, Program::Replicate, Program::Distribute];
-    let rest = rig.alone(&rest, true, &Clock::system()).await;
+    let rest = rig.alone(&rest, true, &rig.time).await;
     (publisher, rest)
 }
 
@@ -150,10 +147,7 @@ async fn a_smaller_checkpoint_of_another_history_stays() {
         }
         let engine = match found_by {
             // Without writes there is no other who looks.
-            "signer" => {
-                rig.alone(&[Program::Publish], false, &Clock::system())
-                    .await
-            }
+            "signer" => rig.alone(&[Program::Publish], false, &rig.time).await,
             _ => rig.server(&Faults::new()).await.0,
         };
         let log = engine.log("dev").unwrap();

@@ -852,7 +852,7 @@ async fn a_life_from_the_future_is_bound_by_what_it_has_copied() {
             edition: 1,
         };
         let manifest = manifest(&log)
-            .sign(&log.guard.keyring.kek, signer, stamp)
+            .sign(&log.guard.keyring.kek, signer, stamp, &log.ledger.random)
             .unwrap();
         engine.shutdown().await;
         secondary.says("/manifest/", manifest);
