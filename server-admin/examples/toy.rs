@@ -68,7 +68,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = logconfig::LogConfig::new("toy".parse()?, "example.org/toy".into(), "a".parse()?);
     let toy = Arc::new(Toy(config, AtomicBool::new(false)));
     let me = std::fs::metadata("/proc/self")?.uid();
-    let access = Access::new().with_uid(me, [Permission::everything()]);
+    #[expect(clippy::disallowed_methods, reason = "a binary makes it, once")]
+    let ambient = Ambient::system();
+    let access = Access::new(ambient).with_uid(me, [Permission::everything()]);
     let admin = router(toy.clone(), Arc::new(access)).layer(map_request(introduce));
     let page = get(async move || format!("frozen: {}\n", toy.1.load(SeqCst)));
     let app = Router::new().route("/", page).merge(admin);

@@ -1,5 +1,6 @@
 //! What can go wrong while the endpoint is set up.
 
+use ambient::NoRandomness;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -44,7 +45,7 @@ pub enum Error {
     TokenLifetime,
     /// The system has no randomness.
     #[error("no randomness from the system")]
-    Randomness(#[source] getrandom::Error),
+    Randomness(#[source] NoRandomness),
     /// A certificate or key can't be used.
     #[error("{}", path.display())]
     Pem {

@@ -12,9 +12,9 @@
 //!
 //! ```no_run
 //! # use std::sync::Arc;
-//! # use server_admin::{Access, Host, Listeners, Options, Permission, SocketOptions, TcpOptions, TlsFiles};
+//! # use server_admin::{Access, Ambient, Host, Listeners, Options, Permission, SocketOptions, TcpOptions, TlsFiles};
 //! # async fn embed(host: Arc<dyn Host>, uid: u32) -> Result<(), server_admin::Error> {
-//! let access = Access::new()
+//! let access = Access::new(Ambient::system())
 //!     .with_uid(uid, [Permission::everything()])          // over the Unix socket
 //!     .with_tokens("/var/lib/logd/tokens.toml")?;         // over TCP
 //! let tls = TlsFiles::new("/etc/logd/tls.crt", "/etc/logd/tls.key");
@@ -134,6 +134,7 @@ mod router;
 pub use access::{
     Access, BadClientName, ClientCertificate, ClientName, IdentityRule, Peer, Secret, issue,
 };
+pub use ambient::Ambient;
 pub use error::Error;
 pub use etag::{BadBase, Base};
 pub use host::{Answer, AuditQuery, Caller, Capabilities, Change, Event, Host, HostError, Mode};

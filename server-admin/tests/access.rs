@@ -143,6 +143,7 @@ async fn a_wrong_credential_is_refused() {
         "old",
         Duration::ZERO,
         &[Permission::everything()],
+        &ambient::Ambient::unset(),
     )
     .unwrap();
     let mut off_by_one = endpoint.root.clone();

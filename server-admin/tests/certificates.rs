@@ -7,6 +7,7 @@
 
 mod common;
 
+use ambient::Ambient;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -376,7 +377,7 @@ async fn an_authority_that_cannot_be_used_is_an_error_at_once() {
     let (files, _) = files(folder.path());
     let access = || {
         let name = "spiffe://example.org/ci".parse().unwrap();
-        Arc::new(Access::new().with_certificate(name, read_only()))
+        Arc::new(Access::new(Ambient::unset()).with_certificate(name, read_only()))
     };
     let bind = |tls| Listeners::bind(access(), options(tls)).unwrap_err();
     assert!(matches!(

@@ -200,7 +200,9 @@ async fn bodies_and_long_answers_end_at_their_budget_over_all_connections() {
 async fn a_reader_that_takes_nothing_ends() {
     let mut endpoint = Endpoint::new();
     let path = endpoint.folder.path().join("admin.sock");
-    let tokens = Access::new().with_tokens(endpoint.tokens()).unwrap();
+    let tokens = Access::new(ambient::Ambient::unset())
+        .with_tokens(endpoint.tokens())
+        .unwrap();
     endpoint.access = Arc::new(tokens);
     let options = Options {
         limits: Limits {

@@ -58,7 +58,7 @@ async fn an_identity_token_of_each_kind_works_once() {
             session.permissions,
             ["shard:rotate:argon", "log:read:argon"]
         );
-        let left = session.expires_at.parse::<Timestamp>().unwrap() - Timestamp::now();
+        let left = session.expires_at.parse::<Timestamp>().unwrap() - common::now();
         let minutes = left.total(jiff::Unit::Minute).unwrap();
         assert!((14.0..=15.0).contains(&minutes), "{minutes}");
 
@@ -89,7 +89,7 @@ async fn whatever_is_wrong_with_an_identity_token_is_refused() {
     let issuer = Issuer::start().await;
     let (rsa, other, p256) = (Signer::rsa(), Signer::rsa(), Signer::p256());
     issuer.publish(&[("r", &rsa), ("e", &p256)]);
-    let now = Timestamp::now().as_second();
+    let now = common::now().as_second();
     let changed = |name: &str, value: Value| {
         let mut claims = issuer.claims();
         claims[name] = value;
@@ -296,7 +296,9 @@ async fn a_rule_that_cannot_work_is_an_error_at_once() {
     let issuer = Issuer::start().await;
     let with = |rules: Vec<server_admin::IdentityRule>| {
         let mut rules = rules.into_iter();
-        let added = rules.try_fold(Access::new(), |access, rule| access.with_identity(rule));
+        let added = rules.try_fold(Access::new(ambient::Ambient::unset()), |access, rule| {
+            access.with_identity(rule)
+        });
         added.unwrap_err().to_string()
     };
     let changed = |change: &dyn Fn(&mut server_admin::IdentityRule)| {
@@ -399,12 +401,12 @@ async fn an_identity_token_is_good_for_nothing_else_and_a_session_ends() {
         let mut rows = endpoint.toy.memory.rows.lock().unwrap();
         let (value, _) = rows.get_mut(&row).unwrap();
         let mut changed: Value = serde_json::from_str(value).unwrap();
-        changed["expires"] = json!(Timestamp::now().to_string());
+        changed["expires"] = json!(common::now().to_string());
         *value = changed.to_string();
     }
     let over = with(&endpoint, "GET", "/whoami", &session.secret).await;
     let problem = over.problem(codes::UNAUTHENTICATED);
-    assert!(problem.detail.contains("over"), "{problem:?}");
+    assert!(problem.detail.contains("ended"), "{problem:?}");
     endpoint.toy.memory.rows.lock().unwrap().remove(&row);
     let gone = with(&endpoint, "GET", "/whoami", &session.secret).await;
     gone.problem(codes::UNAUTHENTICATED);

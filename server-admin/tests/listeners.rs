@@ -7,6 +7,7 @@
 
 mod common;
 
+use ambient::Ambient;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -150,7 +151,8 @@ async fn the_socket_knows_its_peers_and_is_cleaned_up() {
     let mut endpoint = Endpoint::new();
     let path = endpoint.folder.path().join("admin.sock");
     let uid = own_uid(&endpoint);
-    endpoint.access = Arc::new(Access::new().with_uid(uid, [Permission::everything()]));
+    endpoint.access =
+        Arc::new(Access::new(Ambient::unset()).with_uid(uid, [Permission::everything()]));
     let running = start(&endpoint, socket(&path));
     assert_eq!(running.address(), None);
     let answer = talk(
@@ -175,7 +177,8 @@ async fn the_socket_knows_its_peers_and_is_cleaned_up() {
     running.stop().await.unwrap();
     assert!(!path.exists());
 
-    endpoint.access = Arc::new(Access::new().with_uid(uid + 1, [Permission::everything()]));
+    endpoint.access =
+        Arc::new(Access::new(Ambient::unset()).with_uid(uid + 1, [Permission::everything()]));
     let running = start(&endpoint, socket(&path));
     let answer = talk(
         UnixStream::connect(&path).await.unwrap(),
@@ -257,7 +260,11 @@ async fn an_unsafe_set_up_is_refused() {
     certificate(&files);
     let bind =
         |access: Access, options: Options| Listeners::bind(Arc::new(access), options).unwrap_err();
-    let tokens = || Access::new().with_tokens(endpoint.tokens()).unwrap();
+    let tokens = || {
+        Access::new(Ambient::unset())
+            .with_tokens(endpoint.tokens())
+            .unwrap()
+    };
     for everywhere in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0", "[::ffff:127.0.0.1]:0"] {
         let address: SocketAddr = everywhere.parse().unwrap();
         assert!(
@@ -267,14 +274,14 @@ async fn an_unsafe_set_up_is_refused() {
         let tls = Some(files.clone());
         assert!(
             matches!(
-                bind(Access::new(), tcp(address, tls)),
+                bind(Access::new(Ambient::unset()), tcp(address, tls)),
                 Error::Unauthenticated(_)
             ),
             "{everywhere}"
         );
     }
     assert!(matches!(
-        bind(Access::new(), tcp(ANY_PORT, None)),
+        bind(Access::new(Ambient::unset()), tcp(ANY_PORT, None)),
         Error::Unauthenticated(_)
     ));
 
@@ -295,7 +302,7 @@ async fn an_unsafe_set_up_is_refused() {
         Error::Listener(ListenError::Listen { .. })
     ));
     assert!(matches!(
-        Access::new().with_tokens(PathBuf::from("/nonexistent")),
+        Access::new(Ambient::unset()).with_tokens(PathBuf::from("/nonexistent")),
         Err(Error::File { .. })
     ));
 }
@@ -362,7 +369,7 @@ async fn connections_are_capped_and_the_socket_is_not_starved() {
     let mut endpoint = Endpoint::new();
     let path = endpoint.folder.path().join("admin.sock");
     let uid = own_uid(&endpoint);
-    let access = Access::new()
+    let access = Access::new(Ambient::unset())
         .with_tokens(endpoint.tokens())
         .unwrap()
         .with_uid(uid, [Permission::everything()]);
@@ -488,7 +495,9 @@ async fn serve_binds_and_serves_until_told_to_stop() {
     let endpoint = Endpoint::new();
     let path = endpoint.folder.path().join("admin.sock");
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let access = Arc::new(Access::new().with_uid(own_uid(&endpoint), [Permission::everything()]));
+    let access = Arc::new(
+        Access::new(Ambient::unset()).with_uid(own_uid(&endpoint), [Permission::everything()]),
+    );
     let server = tokio::spawn(server_admin::serve(
         endpoint.toy.clone(),
         access,

@@ -8,7 +8,6 @@ use std::time::Duration;
 use axum::Extension;
 use axum::http::StatusCode;
 use common::{Endpoint, Reply, bare, request};
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use server_admin::{Limits, Peer, router};
 use wire::{NewToken, Revoked, Token, Tokens, WhoAmI, codes};
@@ -277,7 +276,7 @@ async fn a_token_ends_and_without_store_or_trail_none_is_made() {
         let mut rows = memory.rows.lock().unwrap();
         let (row, _) = rows.get_mut("token/ci/").unwrap();
         let mut changed: Value = serde_json::from_str(row).unwrap();
-        changed["expires"] = json!(Timestamp::now().to_string());
+        changed["expires"] = json!(common::now().to_string());
         *row = changed.to_string();
     }
     let over = who(&endpoint, &made.secret).await;

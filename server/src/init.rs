@@ -3,6 +3,7 @@
 //! What must never happen: an existing file is replaced; a failure leaves a half-made folder behind; a listener that
 //! other machines reach is opened without a flag that asks for it.
 
+use ambient::Ambient;
 use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File};
 use std::io::{BufRead as _, IsTerminal as _};
@@ -184,14 +185,15 @@ impl Plan {
 
     async fn make(&self, dir: &Path) -> Result<(), Error> {
         let secret = |e: engine::shard::keys::KeyError| Error::Secret(e.to_string());
-        let kek = engine::Kek::generate(&ambient::Random::system()).map_err(secret)?;
+        let ambient = Ambient::system();
+        let kek = engine::Kek::generate(&ambient.random).map_err(secret)?;
         kek.write_new(&dir.join("kek")).map_err(secret)?;
         let pair = dev::new_key(&dir.join("admin-key.pem"))?;
         let pem = dev::self_signed(&self.names(), CERTIFICATE_NAME, CERTIFICATE_LIFE, &pair)?;
         replace(&dir.join("admin-cert.pem"), &pem, 0o644)?;
         let tokens = dir.join("tokens.toml");
         let everything = [Permission::everything()];
-        let token = server_admin::issue(&tokens, OPERATOR, TOKEN_LIFE, &everything)
+        let token = server_admin::issue(&tokens, OPERATOR, TOKEN_LIFE, &everything, &ambient)
             .map_err(|e| Error::Secret(format!("cannot issue a token: {e}")))?;
         let text = format!("{}\n", token.expose());
         replace(&dir.join("operator.token"), &text, 0o600)?;

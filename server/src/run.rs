@@ -447,7 +447,7 @@ fn taken(error: Error, socket: Option<&Path>) -> Error {
 }
 
 fn admin_listeners(admin: &Admin) -> Result<Listeners, Error> {
-    let mut access = Access::new();
+    let mut access = Access::new(Ambient::system());
     let mode = match &admin.users {
         // Peer credentials decide, not the file's mode.
         Some(users) => {

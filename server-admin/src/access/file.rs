@@ -13,6 +13,7 @@
 //! What must never happen: a token's text is stored or logged, or a file that can't be trusted admits someone. A file
 //! that is gone, unreadable, malformed or writable by others admits nobody.
 
+use ambient::Ambient;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use tlog::{hex, unhex};
 
+use super::now;
 use super::secret::{HASH_PREFIX, Kind, Secret, hash, is_name};
 use crate::error::Error;
 use crate::permission::Permission;
@@ -42,14 +44,15 @@ pub fn issue(
     name: &str,
     lifetime: Duration,
     scopes: &[Permission],
+    ambient: &Ambient,
 ) -> Result<Secret, Error> {
     if !is_name(name) {
         return Err(Error::TokenName(name.to_owned()));
     }
-    let expires = Timestamp::now()
+    let expires = now(&ambient.time)
         .checked_add(lifetime)
         .map_err(|_| Error::TokenLifetime)?;
-    let secret = Secret::new(Kind::Filed)?;
+    let secret = Secret::new(Kind::Filed, &ambient.random)?;
 
     let directory = match file.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -315,9 +318,9 @@ mod tests {
         let folder = folder();
         let file = folder.path().join("tokens.toml");
         let scopes = ["shard:rotate:argon".parse().unwrap()];
-        let ci = issue(&file, "ci", YEAR, &scopes).unwrap();
+        let ci = issue(&file, "ci", YEAR, &scopes, &Ambient::unset()).unwrap();
         let tokens = TokenFile::open(file.clone()).unwrap();
-        let login = tokens.login(ci.expose(), Timestamp::now());
+        let login = tokens.login(ci.expose(), now(&Ambient::unset().time));
         assert_eq!(
             login,
             Login::Known {
@@ -337,23 +340,29 @@ mod tests {
         let mut wrong = ci.expose().to_owned();
         let last = if wrong.pop() == Some('0') { '1' } else { '0' };
         wrong.push(last);
-        assert_eq!(tokens.login(&wrong, Timestamp::now()), Login::Unknown);
-        assert_eq!(tokens.login("", Timestamp::now()), Login::Unknown);
+        assert_eq!(
+            tokens.login(&wrong, now(&Ambient::unset().time)),
+            Login::Unknown
+        );
+        assert_eq!(
+            tokens.login("", now(&Ambient::unset().time)),
+            Login::Unknown
+        );
     }
 
     #[test]
     fn a_token_expires() {
         let folder = folder();
         let file = folder.path().join("tokens.toml");
-        let ci = issue(&file, "ci", YEAR, &[]).unwrap();
+        let ci = issue(&file, "ci", YEAR, &[], &Ambient::unset()).unwrap();
         let tokens = TokenFile::open(file).unwrap();
-        let later = Timestamp::now().checked_add(YEAR).unwrap();
+        let later = now(&Ambient::unset().time).checked_add(YEAR).unwrap();
         assert_eq!(
             tokens.login(ci.expose(), later),
             Login::Expired { name: "ci".into() }
         );
         assert!(matches!(
-            issue(folder.path(), "ci", Duration::MAX, &[]),
+            issue(folder.path(), "ci", Duration::MAX, &[], &Ambient::unset()),
             Err(Error::TokenLifetime)
         ));
     }
@@ -362,11 +371,11 @@ mod tests {
     fn the_file_is_read_again_when_it_changes_and_admits_nobody_when_it_is_bad() {
         let folder = folder();
         let file = folder.path().join("tokens.toml");
-        let old = issue(&file, "ci", YEAR, &[]).unwrap();
+        let old = issue(&file, "ci", YEAR, &[], &Ambient::unset()).unwrap();
         let tokens = TokenFile::open(file.clone()).unwrap();
-        let login = |secret: &Secret| tokens.login(secret.expose(), Timestamp::now());
-        let other = issue(&file, "other", YEAR, &[]).unwrap();
-        let new = issue(&file, "ci", YEAR, &[]).unwrap();
+        let login = |secret: &Secret| tokens.login(secret.expose(), now(&Ambient::unset().time));
+        let other = issue(&file, "other", YEAR, &[], &Ambient::unset()).unwrap();
+        let new = issue(&file, "ci", YEAR, &[], &Ambient::unset()).unwrap();
         assert_eq!(login(&old), Login::Unknown, "replaced");
         assert_eq!(name(&login(&new)), Some("ci"));
         assert_eq!(name(&login(&other)), Some("other"));
@@ -401,7 +410,9 @@ mod tests {
             let threads: Vec<_> = (0..8)
                 .map(|n| {
                     let file = &file;
-                    scope.spawn(move || issue(file, &format!("t{n}"), YEAR, &[]).unwrap())
+                    scope.spawn(move || {
+                        issue(file, &format!("t{n}"), YEAR, &[], &Ambient::unset()).unwrap()
+                    })
                 })
                 .collect();
             threads
@@ -410,11 +421,9 @@ mod tests {
                 .collect()
         });
         let tokens = TokenFile::open(file).unwrap();
-        assert!(
-            secrets
-                .iter()
-                .all(|secret| name(&tokens.login(secret.expose(), Timestamp::now())).is_some())
-        );
+        assert!(secrets.iter().all(|secret| {
+            name(&tokens.login(secret.expose(), now(&Ambient::unset().time))).is_some()
+        }));
     }
 
     #[test]
@@ -427,11 +436,14 @@ mod tests {
         ));
         for bad in ["", "A", "a b", ".a", "a\n", "ü"] {
             assert!(
-                matches!(issue(&file, bad, YEAR, &[]), Err(Error::TokenName(_))),
+                matches!(
+                    issue(&file, bad, YEAR, &[], &Ambient::unset()),
+                    Err(Error::TokenName(_))
+                ),
                 "{bad:?}"
             );
         }
-        issue(&file, "ci", YEAR, &[]).unwrap();
+        issue(&file, "ci", YEAR, &[], &Ambient::unset()).unwrap();
         let twice = fs::read_to_string(&file).unwrap().repeat(2);
         fs::write(&file, twice).unwrap();
         assert!(matches!(
@@ -444,7 +456,7 @@ mod tests {
             Err(Error::Exposed { .. })
         ));
         assert!(matches!(
-            issue(&file, "ci", YEAR, &[]),
+            issue(&file, "ci", YEAR, &[], &Ambient::unset()),
             Err(Error::Exposed { .. })
         ));
     }

@@ -15,6 +15,7 @@ pub(crate) mod sessions;
 pub(crate) mod tokens;
 mod users;
 
+use ambient::{Ambient, Time};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -42,8 +43,9 @@ pub(crate) use principal::Principal;
 pub use secret::Secret;
 
 /// The callers and their permissions. Starts empty.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Access {
+    ambient: Ambient,
     uids: BTreeMap<u32, Arc<[Permission]>>,
     /// In the order in which they were named: the first that fits decides.
     clients: Vec<(ClientName, Arc<[Permission]>)>,
@@ -107,14 +109,31 @@ impl From<HostError> for Denial {
     }
 }
 
+/// The moment, to a millisecond.
+fn now(time: &Time) -> Timestamp {
+    let now = i64::try_from(time.now_ms()).map(Timestamp::from_millisecond);
+    now.ok().and_then(Result::ok).unwrap_or(Timestamp::MAX)
+}
+
 /// An actor and what they may do.
 type Known = (Arc<str>, Arc<[Permission]>);
 
 impl Access {
-    /// Nobody may do anything.
+    /// Nobody may do anything. What expires does so by this time, and secrets are made of these random bytes.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(ambient: Ambient) -> Self {
+        Self {
+            ambient,
+            uids: BTreeMap::new(),
+            clients: Vec::new(),
+            file: None,
+            identities: Identities::default(),
+            failures: Arc::default(),
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        now(&self.ambient.time)
     }
 
     /// Processes of this user have these permissions over the Unix socket.
@@ -208,7 +227,7 @@ impl Access {
         match Kind::of(token) {
             Some(Kind::Filed) => {
                 let file = self.file.as_ref().ok_or_else(unknown)?;
-                match file.login(token, Timestamp::now()) {
+                match file.login(token, self.now()) {
                     Login::Known { name, scopes } => Ok((format!("token:{name}").into(), scopes)),
                     Login::Expired { name } => {
                         Err(Denial::unknown(format!("token {name} has expired")))

@@ -3,6 +3,7 @@
 //! A session is a row in the memory that all replicas share, so each of them knows it. What must never happen: one
 //! identity token makes two sessions, or a session is made that the audit trail does not record.
 
+use ambient::Random;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,7 +84,7 @@ impl Access {
                 .hint("send it as Authorization: Bearer TOKEN")
                 .into());
         };
-        let now = Timestamp::now();
+        let now = self.now();
         let admitted = self.identities.admit(token, now).await?;
         // Used up first: whatever comes next, nobody else gets in with it.
         let used = format!("identity/{}", admitted.id);
@@ -93,7 +94,7 @@ impl Access {
                     .hint("ask the issuer for another"),
             );
         }
-        let opened = open(host, admitted, now).await;
+        let opened = open(host, admitted, now, &self.ambient.random).await;
         if opened.is_err() {
             // No session came of it, so its owner may try it again. A failure here costs them only that.
             let _ = host.forget(&used).await;
@@ -111,7 +112,7 @@ impl Access {
             .await?
             .ok_or_else(unknown)?;
         let row: Row = serde_json::from_str(&row).map_err(|_| unknown())?;
-        let over = |expires: Timestamp| expires <= Timestamp::now();
+        let over = |expires: Timestamp| expires <= self.now();
         if row.expires.parse().map_or(true, over) {
             return Err(unknown());
         }
@@ -124,9 +125,14 @@ fn key(secret: &str) -> String {
 }
 
 /// Makes a session: audited first, then remembered.
-async fn open(host: &dyn Host, admitted: Admitted, now: Timestamp) -> Result<Session, HostError> {
+async fn open(
+    host: &dyn Host,
+    admitted: Admitted,
+    now: Timestamp,
+    random: &Random,
+) -> Result<Session, HostError> {
     let internal = |detail: String| HostError::Internal(detail);
-    let secret = Secret::new(Kind::Session).map_err(|error| internal(error.to_string()))?;
+    let secret = Secret::new(Kind::Session, random).map_err(|error| internal(error.to_string()))?;
     let expires = now
         .checked_add(LIFE)
         .map_err(|error| internal(error.to_string()))?;

@@ -69,7 +69,7 @@ impl Access {
         if !bool::from(kept[..].ct_eq(&hash(text)[..])) {
             return Err(unknown());
         }
-        let over = |expires: Timestamp| expires <= Timestamp::now();
+        let over = |expires: Timestamp| expires <= self.now();
         if row.expires.parse().map_or(true, over) {
             return Err(Denial::unknown(format!("token {name} has expired")));
         }
@@ -142,13 +142,14 @@ pub(crate) async fn create(
     }
 
     let internal = |detail: String| Refusal::from(HostError::Internal(detail));
-    let now = Timestamp::now();
+    let now = app.access.now();
     let life = SignedDuration::from_secs(i64::try_from(lifetime_seconds).unwrap_or(i64::MAX));
     let expires = now
         .checked_add(life)
         .map_err(|error| internal(error.to_string()))?;
     let kind = Kind::Managed { name: &name };
-    let secret = Secret::new(kind).map_err(|error| internal(error.to_string()))?;
+    let secret = Secret::new(kind, &app.access.ambient.random)
+        .map_err(|error| internal(error.to_string()))?;
     let row = Row {
         hash: format!("{HASH_PREFIX}{}", hex(&hash(secret.expose()))),
         scopes,

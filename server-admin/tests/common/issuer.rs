@@ -1,5 +1,9 @@
 //! An issuer of identity tokens on loopback: HTTPS, discovery, a key set, real keys. Tokens are put together here byte by
 //! byte, with other code than the endpoint reads them with.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "keys of an issuer, which is no part of the product"
+)]
 
 use std::fs;
 use std::path::PathBuf;
@@ -21,7 +25,6 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
-use jiff::Timestamp;
 use rcgen::generate_simple_self_signed;
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
@@ -252,7 +255,7 @@ impl Issuer {
     /// The claims of a good token, with a `jti` of its own.
     pub(crate) fn claims(&self) -> Value {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let now = Timestamp::now().as_second();
+        let now = super::now().as_second();
         json!({
             "iss": self.url,
             "aud": AUDIENCE,

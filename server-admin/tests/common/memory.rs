@@ -51,7 +51,7 @@ impl Memory {
         let allowed = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'/');
         assert!(key.len() <= 200 && key.bytes().all(allowed), "{key}");
         assert!(value.len() <= 16 << 10);
-        let (mut rows, now) = (self.rows.lock().unwrap(), Timestamp::now());
+        let (mut rows, now) = (self.rows.lock().unwrap(), super::now());
         rows.retain(|_, (_, until)| *until > now);
         if rows.contains_key(key) {
             return Ok(false);
@@ -65,7 +65,7 @@ impl Memory {
         let rows = self.rows.lock().unwrap();
         let live = rows
             .iter()
-            .filter(|(key, (_, until))| key.starts_with(prefix) && *until > Timestamp::now());
+            .filter(|(key, (_, until))| key.starts_with(prefix) && *until > super::now());
         Ok(live
             .map(|(key, (value, _))| (key.clone(), value.clone()))
             .collect())

@@ -9,6 +9,7 @@
 pub(crate) mod issuer;
 pub(crate) mod memory;
 
+use ambient::Ambient;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -33,6 +34,12 @@ use wire::{
     LogStatus, MergeStatus, Operation, OperationState, Problem, QosStatus, Replica, Simulation,
     Watermarks,
 };
+
+/// The moment.
+pub(crate) fn now() -> Timestamp {
+    let now = i64::try_from(Ambient::unset().time.now_ms()).unwrap();
+    Timestamp::from_millisecond(now).unwrap()
+}
 
 /// Every request for a change that reached the host.
 pub(crate) type Seen = Vec<(String, Change, Mode, Caller)>;
@@ -377,11 +384,19 @@ impl Endpoint {
     pub(crate) fn with(limits: Limits, access: impl FnOnce(Access) -> Access) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("tokens.toml");
-        let root = issue(&file, "root", HOUR, &[Permission::everything()])
-            .unwrap()
-            .expose()
-            .to_owned();
-        let access = Arc::new(access(Access::new().with_tokens(file).unwrap()));
+        let root = issue(
+            &file,
+            "root",
+            HOUR,
+            &[Permission::everything()],
+            &Ambient::unset(),
+        )
+        .unwrap()
+        .expose()
+        .to_owned();
+        let access = Arc::new(access(
+            Access::new(Ambient::unset()).with_tokens(file).unwrap(),
+        ));
         let toy = Toy::new(&["argon", "boron"]);
         let app = router_with(toy.clone(), access.clone(), limits);
         Self {
@@ -400,7 +415,7 @@ impl Endpoint {
     /// A token with these scopes.
     pub(crate) fn token(&self, name: &str, scopes: &[&str]) -> String {
         let scopes: Vec<Permission> = scopes.iter().map(|scope| scope.parse().unwrap()).collect();
-        issue(&self.tokens(), name, HOUR, &scopes)
+        issue(&self.tokens(), name, HOUR, &scopes, &Ambient::unset())
             .unwrap()
             .expose()
             .to_owned()

@@ -183,8 +183,14 @@ fn make_token(dir: &Path) -> Result<(), Error> {
             Err(_) => {}
         }
     }
-    let secret = server_admin::issue(&hashes, "dev", TOKEN_LIFE, &[Permission::everything()])
-        .map_err(|e| Error::Secret(format!("cannot issue a token: {e}")))?;
+    let secret = server_admin::issue(
+        &hashes,
+        "dev",
+        TOKEN_LIFE,
+        &[Permission::everything()],
+        &ambient::Ambient::system(),
+    )
+    .map_err(|e| Error::Secret(format!("cannot issue a token: {e}")))?;
     replace(&token, &format!("{}\n", secret.expose()), 0o600)
 }
 

@@ -50,8 +50,9 @@ fn parse(line: &str) -> Option<Cosigner> {
 /// Makes the key where there is none, and prints its public half.
 pub(crate) fn show(path: &Path, name: Option<&str>) -> Result<(), Error> {
     if let Some(name) = name {
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(|e| Error::Secret(format!("no random numbers: {e}")))?;
+        let seed: [u8; 32] = ambient::Random::system()
+            .bytes()
+            .map_err(|e| Error::Secret(e.to_string()))?;
         let cosigner =
             Cosigner::from_seed(name, &seed).map_err(|e| Error::Secret(e.to_string()))?;
         let mut material = [TYPE; 33];

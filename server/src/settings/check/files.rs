@@ -216,7 +216,8 @@ impl Files<'_> {
         if let Err(error) = std::fs::File::open(&full) {
             return self.unreadable(path, &error);
         }
-        if let Err(error) = server_admin::Access::new().with_tokens(&full) {
+        if let Err(error) = server_admin::Access::new(ambient::Ambient::system()).with_tokens(&full)
+        {
             let remedy = "each [[token]] has name, hash, expires and scopes, and only its owner may write the file";
             self.problem(path, error.to_string(), remedy);
         }
