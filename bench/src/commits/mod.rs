@@ -54,6 +54,7 @@ impl Bench {
             origin: "bench/a".into(),
             tree_id: 1,
             vkey: "bench".into(),
+            ecdsa: None,
         };
         let first = Decision {
             operation: bench.token(),
