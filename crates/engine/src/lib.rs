@@ -61,7 +61,7 @@ pub use control::rotation::Overdue;
 pub use control::{Action, Applied, Caller, ChangeError, ChangeOutcome, Probation, Request, Trial};
 pub use damage::Damaged;
 pub use engine::{Engine, EngineError, EngineOptions, ReplicaInfo, SYSTEM};
-pub use ingest::answer::{AppendError, Appended};
+pub use ingest::answer::{AppendError, Appended, Unpromisable};
 pub use leases::MemoryError;
 pub use ledger::locations::{UploadProgress, UploadRange};
 pub use ledger::queue::Waiting;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use engine::Chunk;
 use engine::{AppendError, Caller, Engine, EngineOptions, Kek, Log};
 use logconfig::{LogConfig, LogName, ShardName};
-use qos::{Advice, Denied};
+use qos::{Advice, Denied, RefusalReason};
 use store::{Directory, Sqlite};
 
 async fn open(dir: &Path, max_pending_bytes: usize) -> Arc<Engine> {
@@ -180,7 +180,7 @@ async fn a_tenant_over_its_rate_hears_when_to_go_on() {
     else {
         panic!("{refused:?}");
     };
-    assert_eq!(reason, "entry-rate");
+    assert_eq!(reason, RefusalReason::EntryRate);
     assert!(retry_after <= Duration::from_secs(1));
     for answer in answers {
         answer.await.unwrap();
@@ -213,7 +213,7 @@ async fn a_full_queue_refuses_with_a_time_and_keeps_what_it_took() {
     else {
         panic!("{refused:?}");
     };
-    assert_eq!(reason, "queue");
+    assert_eq!(reason, RefusalReason::Queue);
     assert!(retry_after > Duration::ZERO);
     // Another tier still has room, and whoever was taken is served.
     let other = log

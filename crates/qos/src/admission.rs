@@ -3,6 +3,7 @@
 //! A refusal is an answer at once, with a time after which to try again that follows from the backlog. What must never happen:
 //! an accepted promise that is taken back; a tenant or tier that fills all the room there is.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::demand::{self, Demand, Lack, Service};
@@ -19,13 +20,59 @@ const LATE: u64 = 3_600_000_000;
 /// Part of the measured rate that is counted on.
 const SURE: f64 = 0.95;
 
+/// What a refusal is about, by the name that writers, status and metrics have for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalReason {
+    /// The tenant's limit of entries per second.
+    EntryRate,
+    /// The tenant's limit of bytes per second.
+    ByteRate,
+    /// The promise cannot be kept beside the earlier ones.
+    Promises,
+    /// The tenant has its share of what can be promised.
+    TenantShare,
+    /// What waits of the tenant in this tier fills its part of the queue.
+    Queue,
+}
+
+impl RefusalReason {
+    /// Every reason, in the order of their counters: a reason as a number is its place here.
+    pub const ALL: [Self; 5] = [
+        Self::EntryRate,
+        Self::ByteRate,
+        Self::Promises,
+        Self::TenantShare,
+        Self::Queue,
+    ];
+
+    /// Its name in an answer, and in `admission_total{reason}`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::EntryRate => "entry-rate",
+            Self::ByteRate => "byte-rate",
+            Self::Promises => "promises",
+            Self::TenantShare => "tenant-share",
+            Self::Queue => "queue",
+        }
+    }
+
+    /// Whether it is the tenant's own limit, not the load of the log.
+    pub const fn is_limit(self) -> bool {
+        matches!(self, Self::EntryRate | Self::ByteRate)
+    }
+}
+
+impl fmt::Display for RefusalReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// Why work may not enter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// The tenant's own limit, not the load.
-    pub limited: bool,
-    /// `entry-rate`, `byte-rate`, `promises`, `tenant-share` or `queue`.
-    pub reason: &'static str,
+    /// What the refusal is about.
+    pub reason: RefusalReason,
     /// When to try again.
     pub retry_after: Duration,
     /// A delay that could be promised now, in the same tier.
@@ -122,8 +169,7 @@ impl Admission {
         if ask.own.bytes + ask.bytes > ask.free {
             let missing = (ask.own.bytes + ask.bytes - ask.free) as f64 / 2.0;
             return Err(Refused {
-                limited: false,
-                reason: "queue",
+                reason: RefusalReason::Queue,
                 retry_after: wait(service.time(missing)),
                 available: None,
             });
@@ -156,7 +202,6 @@ impl Admission {
             .copied()
             .unwrap_or_default();
         let refused = |reason, micros| Refused {
-            limited: true,
             reason,
             retry_after: wait(micros),
             available: None,
@@ -164,12 +209,12 @@ impl Admission {
         if let Some(rate) = tenant.rate {
             let burst = policy.tier(ask.grant.tier).burst;
             buckets.entries = fill(buckets.entries, now, ask.entries, rate, burst)
-                .map_err(|wait| refused("entry-rate", wait))?;
+                .map_err(|wait| refused(RefusalReason::EntryRate, wait))?;
         }
         if let Some(rate) = tenant.bytes {
             // A second's worth at once.
             buckets.bytes = fill(buckets.bytes, now, ask.bytes, rate, rate)
-                .map_err(|wait| refused("byte-rate", wait))?;
+                .map_err(|wait| refused(RefusalReason::ByteRate, wait))?;
         }
         Ok(Some(buckets))
     }
@@ -202,8 +247,10 @@ impl Admission {
             .demand
             .offer(now, delay, most, size, (own, ahead), service);
         Err(Refused {
-            limited: false,
-            reason: if share { "tenant-share" } else { "promises" },
+            reason: match share {
+                true => RefusalReason::TenantShare,
+                false => RefusalReason::Promises,
+            },
             retry_after: wait(service.time(missing)),
             available: offer.map(Duration::from_micros),
         })

@@ -52,12 +52,12 @@ pub mod tally;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use admission::{Admission, Ask};
+pub use admission::{Admission, Ask, RefusalReason};
 pub use job::{ENTRY_COST, Job, Limits, Schedule};
 pub use pace::Pace;
 pub use policy::{Denied, Grant, Names, Policy, TenantRule, TierRule};
 pub use scheduler::{Backlog, Scheduler};
-pub use tally::{ClassView, Counts, QosView, REASONS};
+pub use tally::{ClassView, Counts, QosView};
 
 /// What a writer asks for. All of it is advice: the tenant's policy clamps it, and the [`Ticket`] says what was granted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

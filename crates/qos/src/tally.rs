@@ -3,25 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::admission::Refused;
+use super::admission::{RefusalReason, Refused};
 use super::{Backlog, Policy, TenantId, TierId};
-
-/// Reasons of a refusal by admission, as in `admission_total{reason}`.
-pub const REASONS: [&str; 5] = [
-    "entry-rate",
-    "byte-rate",
-    "promises",
-    "tenant-share",
-    "queue",
-];
 
 /// Counted since the start, of one tenant in one tier.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Entries that admission let in.
     pub accepted: u64,
-    /// Entries refused, by [`REASONS`].
-    pub refused: [u64; REASONS.len()],
+    /// Entries refused, by [`RefusalReason::ALL`].
+    pub refused: [u64; RefusalReason::ALL.len()],
     /// Released to the order.
     pub share: Backlog,
 }
@@ -31,10 +22,7 @@ impl Counts {
     pub fn admitted<T>(&mut self, entries: u64, answer: &Result<T, Refused>) {
         match answer {
             Ok(_) => self.accepted += entries,
-            Err(refused) => {
-                let at = REASONS.iter().position(|r| *r == refused.reason);
-                at.into_iter().for_each(|at| self.refused[at] += entries);
-            }
+            Err(refused) => self.refused[refused.reason as usize] += entries,
         }
     }
 }

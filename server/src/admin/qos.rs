@@ -9,7 +9,7 @@ use std::time::Duration;
 use engine::Log;
 use logconfig::{LogConfig, QosConfig, diff};
 use qos::simulate::{TierOutcome, simulate};
-use qos::{ClassView, QosView, REASONS};
+use qos::{ClassView, QosView, RefusalReason};
 use server_admin::HostError;
 use wire::{
     QosStatus, QueueStatus, Refused, SimulatedFigures, SimulatedTier, Simulation, TierStatus,
@@ -206,7 +206,7 @@ fn queues(document: &QosConfig, view: &QosView) -> Vec<QueueStatus> {
 
 fn queue(class: &ClassView) -> QueueStatus {
     let counts = &class.counts;
-    let refused = REASONS.iter().zip(counts.refused);
+    let refused = RefusalReason::ALL.iter().zip(counts.refused);
     QueueStatus {
         tier: class.tier.to_string(),
         tenant: class.tenant.to_string(),
@@ -217,7 +217,7 @@ fn queue(class: &ClassView) -> QueueStatus {
         refused: refused
             .filter(|(_, entries)| *entries > 0)
             .map(|(reason, entries)| Refused {
-                reason: (*reason).to_owned(),
+                reason: reason.to_string(),
                 entries,
             })
             .collect(),
@@ -325,7 +325,7 @@ mod tests {
             .iter()
             .map(|refused| (refused.reason.as_str(), refused.entries))
             .collect();
-        assert_eq!(refused, [(REASONS[1], 2), (REASONS[4], 1)]);
+        assert_eq!(refused, [("byte-rate", 2), ("queue", 1)]);
         let gone = rows.last().unwrap();
         assert_eq!((gone.tier.as_str(), gone.queued_entries), ("gone", 1));
         assert_eq!(gone.oldest_wait_millis, Some(7));

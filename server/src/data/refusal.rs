@@ -265,14 +265,14 @@ pub(super) fn append(log: &str, error: AppendError) -> Refusal {
         AppendError::Limited {
             reason,
             retry_after,
-        } => Refusal::new(codes::LIMITED, reason).later(retry_after),
+        } => Refusal::new(codes::LIMITED, reason.as_str()).later(retry_after),
         AppendError::NoRoom {
             reason,
             retry_after,
             available,
         } => Refusal {
             available,
-            ..Refusal::new(codes::NO_ROOM, reason).later(retry_after)
+            ..Refusal::new(codes::NO_ROOM, reason.as_str()).later(retry_after)
         },
         AppendError::WrongShard { active } => Refusal::new(
             codes::WRONG_SHARD,
@@ -283,7 +283,7 @@ pub(super) fn append(log: &str, error: AppendError) -> Refusal {
                 None => format!("log {log} does not write to that shard now: none is active"),
             },
         ),
-        AppendError::Unpromisable { reason } => Refusal::new(
+        AppendError::Unpromisable(reason) => Refusal::new(
             codes::NO_PROMISE,
             format!("{reason}; send it without Prefer: respond-async"),
         ),

@@ -8,7 +8,7 @@ use prometheus_client::metrics::MetricType;
 
 use super::spread;
 use engine::{Histogram, Log, TierMetrics};
-use qos::{ClassView, Policy, QosView, REASONS};
+use qos::{ClassView, Policy, QosView, RefusalReason};
 
 /// A number of a log; `None` while there is none.
 type Level = (&'static str, &'static str, fn(&QosView) -> Option<f64>);
@@ -125,9 +125,9 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, logs: &[Arc<Log>]) -> 
             counter(&mut family, &labels, count)
         };
         decided("accepted", "", class.counts.accepted)?;
-        for (reason, count) in REASONS.iter().zip(class.counts.refused) {
+        for (reason, count) in RefusalReason::ALL.iter().zip(class.counts.refused) {
             if count > 0 {
-                decided("refused", reason, count)?;
+                decided("refused", reason.as_str(), count)?;
             }
         }
     }

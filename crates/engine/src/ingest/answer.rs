@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use qos::RefusalReason;
 use tlog::bundle;
 
 /// An entry's place, given once it is ordered and durable.
@@ -14,6 +15,17 @@ pub struct Appended {
     pub shard: Arc<str>,
     /// Index in that shard's tree.
     pub leaf_index: u64,
+}
+
+/// Why no promise can be given for an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unpromisable {
+    /// Its writer demands a shard.
+    #[error("which shard will be the active one cannot be promised")]
+    Shard,
+    /// Its tier has no merge delay.
+    #[error("the tier granted makes no promise")]
+    Tier,
 }
 
 /// Why an entry was not accepted.
@@ -59,8 +71,8 @@ pub enum AppendError {
     /// More than this tenant may send.
     #[error("over the tenant's limit: {reason}")]
     Limited {
-        /// Which limit: `entry-rate` or `byte-rate`.
-        reason: &'static str,
+        /// Which limit: of entries or of bytes.
+        reason: RefusalReason,
         /// When it may go on.
         retry_after: Duration,
     },
@@ -68,7 +80,7 @@ pub enum AppendError {
     #[error("no room: {reason}")]
     NoRoom {
         /// What of the server has no room left.
-        reason: &'static str,
+        reason: RefusalReason,
         /// When there is probably room.
         retry_after: Duration,
         /// A merge delay that could be promised now.
@@ -81,11 +93,8 @@ pub enum AppendError {
         active: Option<String>,
     },
     /// This entry cannot be promised; it can be appended.
-    #[error("no promise: {reason}")]
-    Unpromisable {
-        /// What about it no promise can be given for.
-        reason: &'static str,
-    },
+    #[error("no promise: {0}")]
+    Unpromisable(Unpromisable),
     /// The part is not where its upload stands.
     #[error("the upload stands at entry {accepted}")]
     UploadAt {

@@ -554,12 +554,11 @@ fn micros(duration: Duration) -> u64 {
 impl From<Refused> for AppendError {
     fn from(refused: Refused) -> Self {
         let Refused {
-            limited,
             reason,
             retry_after,
             available,
         } = refused;
-        if limited {
+        if reason.is_limit() {
             Self::Limited {
                 reason,
                 retry_after,

@@ -18,7 +18,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use crate::ingest::Ingest;
-use crate::ingest::answer::{AppendError, Appended};
+use crate::ingest::answer::{AppendError, Appended, Unpromisable};
 use crate::ingest::batcher::Batcher;
 use crate::ingest::in_flight::Kept;
 use crate::ledger::Ledger;
@@ -527,9 +527,7 @@ impl Promiser {
         ingest.takes_writes()?;
         ingest.knows_places()?;
         if advice.shard.is_some() {
-            return Err(AppendError::Unpromisable {
-                reason: "which shard will be the active one cannot be promised",
-            });
+            return Err(AppendError::Unpromisable(Unpromisable::Shard));
         }
         let policy = ingest.running.policy.load_full();
         let grant = policy.grant(tenant, advice);
@@ -537,9 +535,7 @@ impl Promiser {
         let owner = policy.tenants().get(tenant.index());
         let owner = owner.map(|t| Arc::clone(&t.name)).unwrap_or_default();
         let Some(delay) = granted.merge_by else {
-            return Err(AppendError::Unpromisable {
-                reason: "the tier granted makes no promise",
-            });
+            return Err(AppendError::Unpromisable(Unpromisable::Tier));
         };
         // Before anything is written: without the key there is no receipt.
         let state = ingest.ledger.state();

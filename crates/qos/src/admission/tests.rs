@@ -26,6 +26,23 @@ fn ask(policy: &Policy, urgency: u8, entries: u64, bytes: u64, own: Backlog) -> 
 }
 
 #[test]
+fn a_reason_is_counted_where_it_stands_and_has_a_name_of_its_own() {
+    let mut names = Vec::new();
+    for (at, reason) in RefusalReason::ALL.into_iter().enumerate() {
+        assert_eq!(reason as usize, at);
+        names.push(reason.as_str());
+    }
+    let expected = [
+        "entry-rate",
+        "byte-rate",
+        "promises",
+        "tenant-share",
+        "queue",
+    ];
+    assert_eq!(names, expected);
+}
+
+#[test]
 fn the_rate_of_entries_holds_beyond_the_burst() {
     let policy = rules(Some("1000/s"), None);
     let mut admission = Admission::new(0, 0);
@@ -35,12 +52,18 @@ fn the_rate_of_entries_holds_beyond_the_burst() {
     let at_once = (0..20_000).take_while(|_| admission.admit(now, &policy, &one).is_ok());
     assert_eq!(at_once.count(), 10_000);
     let refused = admission.admit(now, &policy, &one).unwrap_err();
-    assert_eq!((refused.limited, refused.reason), (true, "entry-rate"));
+    assert_eq!(refused.reason, RefusalReason::EntryRate);
     assert_eq!(refused.retry_after, Duration::from_micros(SOON));
     // From then on by the rate; and a clock that goes back gives nothing away and breaks nothing.
     let second = (0..2_000).take_while(|_| admission.admit(now + SECOND, &policy, &one).is_ok());
     assert_eq!(second.count(), 1_000);
-    assert!(admission.admit(0, &policy, &one).unwrap_err().limited);
+    assert!(
+        admission
+            .admit(0, &policy, &one)
+            .unwrap_err()
+            .reason
+            .is_limit()
+    );
     // A chunk larger than the burst passes when nothing was sent for long.
     let chunk = ask(&policy, 7, 50_000, 1 << 20, Backlog::default());
     let refused = admission.admit(now + SECOND, &policy, &chunk).unwrap_err();
@@ -56,7 +79,7 @@ fn the_rate_of_bytes_is_a_limit_of_its_own() {
     let at_once = (0..100).take_while(|_| admission.admit(SECOND, &policy, &one).is_ok());
     assert_eq!(at_once.count(), 16);
     let refused = admission.admit(SECOND, &policy, &one).unwrap_err();
-    assert_eq!((refused.limited, refused.reason), (true, "byte-rate"));
+    assert_eq!(refused.reason, RefusalReason::ByteRate);
     assert_eq!(refused.retry_after, Duration::from_micros(62_500));
 }
 
@@ -78,7 +101,7 @@ fn a_promise_that_cannot_be_kept_is_not_given_and_another_is_offered() {
         own.entries += entries;
         own.bytes += bytes;
     };
-    assert_eq!((refused.limited, refused.reason), (false, "tenant-share"));
+    assert_eq!(refused.reason, RefusalReason::TenantShare);
     let taken = cost(own.entries, own.bytes) as f64 / admission.promised().rate;
     assert!((0.7..=0.9).contains(&taken), "half of 1.8 s: {taken}");
     assert!(refused.retry_after <= Duration::from_secs(1));
@@ -104,7 +127,10 @@ fn a_full_queue_refuses_and_leaves_room_for_others() {
         ..ask(&policy, 7, 1, 101, own)
     };
     let refused = admission.admit(0, &policy, &greedy).unwrap_err();
-    assert_eq!((refused.reason, refused.available), ("queue", None));
+    assert_eq!(
+        (refused.reason, refused.available),
+        (RefusalReason::Queue, None)
+    );
     assert!(refused.retry_after >= Duration::from_micros(SOON));
     let modest = Ask {
         own: Backlog::default(),
