@@ -4,7 +4,7 @@
 use ambient::{Ambient, NoRandomness, Random};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::heart;
 use crate::heart::Heart;
 pub use crate::heart::ReplicaInfo;
 use crate::ingest::batcher::Batcher;
-use crate::ingest::{Ingest, arrivals};
+use crate::ingest::{Ingest, arrivals, space};
 use crate::integrate::cut::Cutter;
 use crate::integrate::grow::Integrator;
 use crate::leaving;
@@ -61,8 +61,6 @@ pub const SYSTEM: &str = logconfig::SYSTEM;
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// Logs looked for at a time.
 const PAGE: usize = 512;
-/// Time between looks at the free space.
-const SPACE: Duration = Duration::from_millis(250);
 /// Pause between looks for new logs, at least.
 const DISCOVER: Duration = Duration::from_millis(100);
 /// How long a stop waits for copies and pushes; the next start goes on with them.
@@ -374,7 +372,7 @@ impl Engine {
         most: usize,
     ) -> Result<Option<Opened>, StoreError> {
         let (halt, metrics) = (Arc::new(Halt::default()), Arc::new(LogMetrics::default()));
-        let (pending, [to_fetch, to_sth]) = Pending::new();
+        let (pending, [to_integrate, to_publish]) = Pending::new();
         let pending = Arc::new(pending);
         let corrupt = |e: StoreError| match e {
             StoreError::Corrupt(why) => {
@@ -526,7 +524,7 @@ impl Engine {
             &publication,
             resumed,
             snapshot,
-            (to_fetch, to_sth),
+            (to_integrate, to_publish),
             (&tasks, &mut others),
         );
         Ok(Some(Opened {
@@ -556,7 +554,7 @@ impl Engine {
         shared: &Arc<Publication>,
         resumed: Resumed,
         snapshot: Arc<State>,
-        (to_fetch, to_sth): (mpsc::UnboundedReceiver<Step>, mpsc::UnboundedReceiver<Step>),
+        (to_integrate, to_publish): (mpsc::UnboundedReceiver<Step>, mpsc::UnboundedReceiver<Step>),
         (tasks, others): (&Tasks<'_>, &mut Vec<JoinHandle<()>>),
     ) -> Vec<Started> {
         let recovered = resumed.slots;
@@ -570,7 +568,7 @@ impl Engine {
                 ledger: Arc::clone(&shared.ledger),
                 progress: Arc::clone(&shared.progress),
                 objects: Arc::clone(&shared.objects),
-                slots: to_fetch,
+                slots: to_integrate,
                 cuts: requests,
                 growing: resumed.growing,
                 state: Arc::clone(&snapshot),
@@ -609,7 +607,7 @@ impl Engine {
                 Publisher {
                     shared: own,
                     closing,
-                    steps: to_sth,
+                    steps: to_publish,
                     unpublished: VecDeque::new(),
                     published: snapshot,
                     open,
@@ -739,15 +737,7 @@ impl Engine {
     }
 
     async fn watch_space(self: Arc<Self>) {
-        loop {
-            if let Ok(Some(free)) = self.objects.free().await {
-                let low = free < self.min_free;
-                if low != self.low_space.swap(low, Relaxed) {
-                    tracing::warn!(free, reserve = self.min_free, low, "free space");
-                }
-            }
-            tokio::time::sleep(SPACE).await;
-        }
+        space::watch(&*self.objects, self.min_free, &self.low_space).await;
     }
 
     async fn sweep(self: Arc<Self>) {

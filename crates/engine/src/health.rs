@@ -24,7 +24,7 @@ pub(crate) struct Health {
     pub(crate) rotation_held: Mutex<Option<String>>,
     /// A shard that was opened later than now, and the steady time when that was first seen.
     pub(crate) opened_early: Mutex<Option<(String, u64)>>,
-    /// Less space is free than the operator keeps in reserve.
+    /// Less space is free than the operator keeps in reserve ([`crate::ingest::space`]).
     pub(crate) low_space: Arc<AtomicBool>,
     /// While it is not to be believed, nothing is proposed here.
     pub(crate) clock: Clock,

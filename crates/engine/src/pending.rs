@@ -54,7 +54,7 @@ impl Pending {
     /// An empty one, and two ends of the queue: the integrator's and the publisher's. The queue is unbounded because what is in
     /// it is decided already; admission bounds it, by [`Pending::memory`].
     pub fn new() -> (Self, [mpsc::UnboundedReceiver<Step>; 2]) {
-        let ((fetch, to_fetch), (publisher, to_sth)) =
+        let ((fetch, to_integrate), (publisher, to_publish)) =
             (mpsc::unbounded_channel(), mpsc::unbounded_channel());
         let pending = Self {
             held: RwLock::default(),
@@ -62,7 +62,7 @@ impl Pending {
             memory: AtomicUsize::new(0),
             queues: [fetch, publisher],
         };
-        (pending, [to_fetch, to_sth])
+        (pending, [to_integrate, to_publish])
     }
 
     /// Takes the batches of a slot, with the bytes of those that this replica has. Called once per slot, in order, before the state

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::ingest::Ingest;
 use crate::ingest::answer::{AppendError, Appended};
 use crate::ingest::commit::Payload;
+use crate::ingest::{Ingest, space};
 use crate::ledger::{CommitError, Ledger};
-use crate::program::{Trouble, TroubleKind};
+use crate::program::Trouble;
 use order::chunk::Chunk;
 use order::location::Location;
 use order::state::{Intake, State};
@@ -93,11 +93,7 @@ impl Ingest {
                 "the log was restored, and takes writes once its secondaries have taken it; see `logctl status`",
             ));
         }
-        if self.health.low_space.load(Relaxed) {
-            return Err(AppendError::Full {
-                detail: "less space is free than is kept in reserve".into(),
-            });
-        }
+        space::above_reserve(&self.health)?;
         if let Some(fault) = self.health.clock.fault() {
             return Err(AppendError::overloaded(&fault.to_string()));
         }
@@ -227,23 +223,14 @@ impl Ingest {
     /// The room for more unpublished bytes, or why there is none.
     fn admit(&self) -> Result<usize, AppendError> {
         self.takes_writes()?;
+        space::no_full_store(&self.health)?;
         let pending = self.progress.pending.memory();
         if pending >= self.max_pending {
             return Err(match self.health.trouble() {
-                Some(trouble) if trouble.kind == TroubleKind::Full => AppendError::Full {
-                    detail: trouble.why,
-                },
                 Some(Trouble { why, .. }) => {
                     AppendError::overloaded(&format!("publication is stuck: {why}"))
                 }
                 None => AppendError::overloaded("entries arrive faster than they can be published"),
-            });
-        }
-        if let Some(trouble) = self.health.trouble()
-            && trouble.kind == TroubleKind::Full
-        {
-            return Err(AppendError::Full {
-                detail: trouble.why,
             });
         }
         Ok(self.max_pending - pending)

@@ -8,6 +8,7 @@ pub(crate) mod commit;
 pub(crate) mod in_flight;
 pub(crate) mod prewrite;
 pub(crate) mod release;
+pub(crate) mod space;
 
 use std::sync::Arc;
 
