@@ -5,7 +5,9 @@ use std::sync::Arc;
 use logconfig::{Difference, Finding, LogConfig, LogName, ShardName, ShardState, Span};
 use tlog::Hash;
 
-use crate::control::{Action, Applied, Caller, ChangeError, ChangeOutcome, barred, fits, prepare};
+use crate::control::{
+    Action, Applied, Caller, ChangeError, ChangeOutcome, fits, not_permitted, prepare,
+};
 use crate::engine::{Engine, EngineError, EngineOptions, SYSTEM};
 use crate::ledger::CommitError;
 use crate::log::Log;
@@ -59,7 +61,7 @@ impl Engine {
         match self.existing(&config, &caller).await? {
             Some(applied) => Ok(applied),
             None => {
-                let warnings = self.foreseen(&config).await?;
+                let warnings = self.creation_warnings(&config).await?;
                 if let Some(applied) = self.create(config.clone(), caller.clone()).await? {
                     return Ok(Applied {
                         warnings,
@@ -104,14 +106,14 @@ impl Engine {
         }
         let mut applied = created(&config, String::new());
         applied.outcome = ChangeOutcome::Planned;
-        applied.warnings = self.foreseen(&config).await?;
+        applied.warnings = self.creation_warnings(&config).await?;
         Ok(applied)
     }
 
     /// What this process may not use of what the document names.
-    async fn foreseen(&self, config: &LogConfig) -> Result<Vec<Finding>, ChangeError> {
-        let barred = barred(&self.merge, None, &config.merge).await?;
-        barred.judged(&*self.store).await
+    async fn creation_warnings(&self, config: &LogConfig) -> Result<Vec<Finding>, ChangeError> {
+        let not_permitted = not_permitted(&self.merge, None, &config.merge).await?;
+        not_permitted.judged(&*self.store).await
     }
 
     /// The answer when there is a log of that name already.

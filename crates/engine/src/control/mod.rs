@@ -27,7 +27,7 @@ use store::StoreError;
 use store::record;
 
 use self::audit::Unrecorded;
-pub(crate) use self::preflight::barred;
+pub(crate) use self::preflight::not_permitted;
 pub(crate) use self::prepare::prepare;
 pub use self::probation::{Probation, Trial};
 pub use order::slot::Action;
@@ -579,20 +579,20 @@ impl Log {
             if let Some(why) = self.ingest.formats.refuses(&planned.next, already) {
                 return Err(ChangeError::Conflict(why));
             }
-            applied.warnings = self.foresee(request, &planned.next).await?;
+            applied.warnings = self.warnings(request, &planned.next).await?;
             let mut reason = both(caller.reason.clone(), request.reason());
             // Taking a change back waits for nobody.
             if !matches!(request, Request::Revert { .. }) {
                 let open = planned.open.as_ref();
-                let strangers = self.strangers(&planned.next, open).await?;
+                let unrecognised = self.unrecognised(&planned.next, open).await?;
                 let forced = matches!(request, Request::Rotate { force: true, .. });
-                if strangers.stop && !forced {
-                    return Err(ChangeError::Invalid(strangers.findings));
+                if unrecognised.stop && !forced {
+                    return Err(ChangeError::Invalid(unrecognised.findings));
                 }
-                if let Some(open) = open.filter(|_| strangers.stop) {
-                    reason = both(reason, Some(strangers.forced(open)));
+                if let Some(open) = open.filter(|_| unrecognised.stop) {
+                    reason = both(reason, Some(unrecognised.forced(open)));
                 }
-                applied.warnings.extend(strangers.findings);
+                applied.warnings.extend(unrecognised.findings);
             }
             if dry {
                 return Ok(applied);

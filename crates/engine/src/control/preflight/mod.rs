@@ -22,16 +22,16 @@ use store::{Coordination, StoreError};
 
 impl Log {
     /// Warnings about `next`, which is otherwise sound; an error where it can't work.
-    pub(crate) async fn foresee(
+    pub(crate) async fn warnings(
         &self,
         request: &Request,
         next: &LogConfig,
     ) -> Result<Vec<Finding>, ChangeError> {
         let running = &self.running.now.load().document.merge;
-        let barred = barred(&self.running.merge, Some(running), &next.merge).await?;
+        let not_permitted = not_permitted(&self.running.merge, Some(running), &next.merge).await?;
         let mut warnings = match request {
-            Request::Revert { .. } => barred.findings,
-            _ => barred.judged(&*self.ledger.store).await?,
+            Request::Revert { .. } => not_permitted.findings,
+            _ => not_permitted.judged(&*self.ledger.store).await?,
         };
         warnings.extend(quorums(running, &next.merge, &self.merge_now().await?));
         let nodes = taken_out(&self.running.config(), next);
@@ -151,13 +151,13 @@ impl Log {
 }
 
 /// The nodes and frontends that a configuration newly names and this process may not use.
-pub(crate) struct Barred {
+pub(crate) struct NotPermitted {
     findings: Vec<Finding>,
     /// Whether this process is one that would have to.
     ours: bool,
 }
 
-impl Barred {
+impl NotPermitted {
     /// Refuses what nobody else could do; of several processes, another may be allowed to.
     pub(crate) async fn judged(
         self,
@@ -171,11 +171,11 @@ impl Barred {
 }
 
 /// Looks up what `next` names and `running` does not; opens and makes nothing.
-pub(crate) async fn barred(
+pub(crate) async fn not_permitted(
     merge: &MergeOptions,
     running: Option<&MergeConfig>,
     next: &MergeConfig,
-) -> Result<Barred, StoreError> {
+) -> Result<NotPermitted, StoreError> {
     let nodes = next.storage.nodes.iter().enumerate();
     let known = |name: &str| {
         let mut nodes = running.iter().flat_map(|merge| &merge.storage.nodes);
@@ -196,12 +196,15 @@ pub(crate) async fn barred(
     let look = move || {
         let nodes = nodes.into_iter().filter_map(|(at, name)| {
             let why = places.refuses_node(&name)?;
-            Some((true, node_barred(at, &name, &why)))
+            Some((true, node_not_permitted(at, &name, &why)))
         });
         let nodes: Vec<_> = nodes.collect();
         let frontends = frontends.into_iter().filter_map(|(at, frontend)| {
             let why = places.refuses_frontend(&frontend)?;
-            Some((false, frontend_barred(at, frontend.name.as_str(), &why)))
+            Some((
+                false,
+                frontend_not_permitted(at, frontend.name.as_str(), &why),
+            ))
         });
         nodes.into_iter().chain(frontends).collect::<Vec<_>>()
     };
@@ -211,13 +214,13 @@ pub(crate) async fn barred(
         true => merge.writes || merge.programs.has(Program::Integrate),
         false => merge.programs.has(Program::Distribute),
     });
-    Ok(Barred {
+    Ok(NotPermitted {
         findings: found.into_iter().map(|(_, finding)| finding).collect(),
         ours,
     })
 }
 
-fn node_barred(at: usize, name: &str, why: &str) -> Finding {
+fn node_not_permitted(at: usize, name: &str, why: &str) -> Finding {
     Finding::new(
         "storage-node-not-allowed",
         format!("storage node {name}: {why}"),
@@ -228,7 +231,7 @@ fn node_barred(at: usize, name: &str, why: &str) -> Finding {
     )
 }
 
-fn frontend_barred(at: usize, name: &str, why: &str) -> Finding {
+fn frontend_not_permitted(at: usize, name: &str, why: &str) -> Finding {
     Finding::new(
         "frontend-not-allowed",
         format!("frontend {name}: {why}"),

@@ -12,7 +12,7 @@ use order::state::State;
 
 /// Those that would not take a shard now.
 #[derive(Default)]
-pub(crate) struct Strangers {
+pub(crate) struct Unrecognised {
     /// Too many do not know it: it would not be published.
     pub(crate) stop: bool,
     /// One for each, with why.
@@ -20,7 +20,7 @@ pub(crate) struct Strangers {
     names: Vec<String>,
 }
 
-impl Strangers {
+impl Unrecognised {
     /// Why it was done anyway, for the history.
     pub(crate) fn forced(&self, shard: &ShardName) -> String {
         let names = self.names.join(", ");
@@ -48,27 +48,27 @@ impl Strangers {
 impl Log {
     /// Those of the next configuration that do not know the shard that it opens; of a new policy, those that do not know the
     /// active one, which stops nothing.
-    pub(crate) async fn strangers(
+    pub(crate) async fn unrecognised(
         &self,
         next: &LogConfig,
         open: Option<&ShardName>,
-    ) -> Result<Strangers, ChangeError> {
+    ) -> Result<Unrecognised, ChangeError> {
         let state = self.ledger.state();
         let Some(open) = open else {
             let active = state.active();
             let changed = next.witnesses.policy != self.running.config().witnesses.policy;
             let Some(active) = active.filter(|_| changed) else {
-                return Ok(Strangers::default());
+                return Ok(Unrecognised::default());
             };
             let name = ShardName::try_from(active.identity.name.clone());
             let name = name.map_err(|e| ChangeError::Conflict(e.to_string()))?;
-            let found = self.strange_witnesses(next, &name, &state).await?;
+            let found = self.unrecognised_witnesses(next, &name, &state).await?;
             let stop = false;
-            return Ok(Strangers { stop, ..found });
+            return Ok(Unrecognised { stop, ..found });
         };
         let (by_key, by_origin) = futures_util::future::join(
-            self.strange_witnesses(next, open, &state),
-            self.strange_secondaries(next, open),
+            self.unrecognised_witnesses(next, open, &state),
+            self.unrecognised_secondaries(next, open),
         )
         .await;
         let (mut all, others) = (by_key?, by_origin?);
@@ -79,16 +79,16 @@ impl Log {
     }
 
     /// Witnesses know a shard by its own key, so it has to be planned first.
-    async fn strange_witnesses(
+    async fn unrecognised_witnesses(
         &self,
         next: &LogConfig,
         shard: &ShardName,
         state: &State,
-    ) -> Result<Strangers, ChangeError> {
+    ) -> Result<Unrecognised, ChangeError> {
         // It was validated.
         let policy = next.witnesses.policy().ok();
         let Some(policy) = policy.filter(|policy| !policy.is_none()) else {
-            return Ok(Strangers::default());
+            return Ok(Unrecognised::default());
         };
         let answers = match self.shards.get(state, shard.as_str()) {
             Some(shard) => {
@@ -115,24 +115,24 @@ impl Log {
             ),
         };
         let names = policy.witnesses.iter().map(|witness| &*witness.name);
-        let found = Strangers::of(
+        let found = Unrecognised::of(
             names.zip(answers),
             ("witness", "cosign", shard),
             ("witness-does-not-know", "/witnesses/policy", &hint),
         );
-        Ok(Strangers { stop, ..found })
+        Ok(Unrecognised { stop, ..found })
     }
 
     /// Secondaries know the log by its replication key, and somebody else's mirror perhaps each shard by its origin.
-    async fn strange_secondaries(
+    async fn unrecognised_secondaries(
         &self,
         next: &LogConfig,
         shard: &ShardName,
-    ) -> Result<Strangers, ChangeError> {
+    ) -> Result<Unrecognised, ChangeError> {
         let merge = &next.merge;
         // A server that does not copy to them need not reach them.
         if merge.backup_quorum == 0 || !self.running.merge.programs.has(Program::Replicate) {
-            return Ok(Strangers::default());
+            return Ok(Unrecognised::default());
         }
         let origin = format!("{}/{shard}", next.origin);
         let asked = probe::secondaries(&self.guard, &origin, &merge.secondaries).await;
@@ -143,13 +143,13 @@ impl Log {
             "start it, or give its operator the origin {origin} and the replication key (`logctl merge status`); `logctl shard rotate --force` opens the shard anyway, and it is not published until {quorum} of {all} secondaries have it"
         );
         let names = merge.secondaries.iter().map(|one| one.name.as_str());
-        let found = Strangers::of(
+        let found = Unrecognised::of(
             names.zip(answers),
             ("secondary", "copy", shard),
             ("secondary-does-not-know", "/merge/secondaries", &hint),
         );
         let stop = known < quorum as usize;
-        Ok(Strangers { stop, ..found })
+        Ok(Unrecognised { stop, ..found })
     }
 }
 
