@@ -19,7 +19,7 @@ use crate::figures::{Figure, Options};
 use crate::proc::resident_mib;
 
 /// How often a replica is asked what it runs.
-const LOOK: Duration = Duration::from_millis(1);
+const REPLICA_POLL: Duration = Duration::from_millis(1);
 /// Longer than any change takes; only turns a hang into an error.
 const HANG: Duration = Duration::from_secs(30);
 
@@ -190,7 +190,7 @@ impl Eye {
     fn open(address: SocketAddr) -> Self {
         let seen = Arc::new(Seen::default());
         let (shared, mut http) = (Arc::clone(&seen), Http::new(address));
-        let looking = Busy::start(LOOK, move || {
+        let looking = Busy::start(REPLICA_POLL, move || {
             if let Some(generation) = generation(&mut http) {
                 shared.note(generation);
             }

@@ -13,7 +13,7 @@ use hdrhistogram::Histogram;
 const BLOCK: usize = 4096;
 const BLOCKS: u64 = 256;
 /// Between two syncs of a [`Probe`]: seldom enough to be no load.
-const PAUSE: Duration = Duration::from_millis(20);
+const SYNC_POLL: Duration = Duration::from_millis(20);
 
 fn file(folder: &Path) -> Result<File> {
     let mut file = tempfile::tempfile_in(folder)?;
@@ -49,7 +49,7 @@ impl Probe {
         let thread = std::thread::spawn(move || {
             let mut times = Histogram::new(3)?;
             let mut rounds = 0..;
-            while stopped.recv_timeout(PAUSE) == Err(RecvTimeoutError::Timeout) {
+            while stopped.recv_timeout(SYNC_POLL) == Err(RecvTimeoutError::Timeout) {
                 sync(&file, rounds.next().unwrap_or(0), &mut times)?;
             }
             Ok(times)

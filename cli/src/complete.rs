@@ -24,7 +24,7 @@ use crate::settings::{self, Found, Login, Overrides};
 /// Set by the shell's script when it asks what could come next.
 const VARIABLE: &str = "LOGCTL_COMPLETE";
 /// For everything that is asked of a server; the rest of the 300 ms is for starting and printing.
-const PATIENCE: Duration = Duration::from_millis(250);
+const COMPLETION_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Answers the shell, when it is the shell that asks.
 pub(crate) fn answered(args: &[OsString]) -> Option<ExitCode> {
@@ -173,7 +173,7 @@ fn matching(current: &OsStr, names: Vec<String>) -> Vec<CompletionCandidate> {
 fn live(
     ask: impl AsyncFnOnce(Admin, Option<String>, Deadline) -> Result<Vec<String>, Error>,
 ) -> Vec<String> {
-    let deadline = Deadline::after(PATIENCE);
+    let deadline = Deadline::after(COMPLETION_TIMEOUT);
     let overrides = typed(std::env::args_os());
     let Ok(settings) = settings::resolve(&overrides) else {
         return Vec::new();

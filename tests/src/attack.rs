@@ -19,7 +19,7 @@ const IDLE: u64 = 10_000;
 /// Files that the rest of the process may need.
 const SPARE: u64 = 500;
 /// How long an attacker waits for an answer that he does not expect.
-const PATIENCE: Duration = Duration::from_millis(50);
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// What each attacker but the idle one sends, again and again, on a new connection each time.
 const REQUESTS: [&str; 8] = [
@@ -154,7 +154,7 @@ impl Drop for Attack {
 
 fn attempt(endpoint: SocketAddr, request: &[u8]) -> Result<()> {
     let mut stream = TcpStream::connect_timeout(&endpoint, Duration::from_secs(1))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
     stream.write_all(request)?;
     let _ = stream.read(&mut [0; 1024])?;
     Ok(())

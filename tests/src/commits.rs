@@ -29,7 +29,7 @@ use crate::process::{Logd, Start, logctl};
 use crate::wait;
 
 /// How long a server is stopped.
-const PAUSE: Duration = Duration::from_secs(2);
+const STOPPED_FOR: Duration = Duration::from_secs(2);
 /// How long writers have the servers to themselves between two faults.
 const CALM: Duration = Duration::from_millis(700);
 /// How long an operator's command may take; an unanswered one is not repeated.
@@ -177,7 +177,7 @@ impl Abuse<'_> {
     fn make(&mut self, trouble: Trouble, server: usize) -> Result<()> {
         match trouble {
             Trouble::Pause => self.asleep(server, |_| {
-                elapse(PAUSE);
+                elapse(STOPPED_FOR);
                 Ok(())
             })?,
             Trouble::Kill => {

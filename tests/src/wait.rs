@@ -7,12 +7,12 @@ use anyhow::{Result, bail};
 /// How long a condition may take before the wait is reported as a hang: far beyond what a loaded machine needs.
 const HANG: Duration = Duration::from_secs(120);
 /// Pause between two looks.
-const PAUSE: Duration = Duration::from_millis(5);
+const CONDITION_POLL: Duration = Duration::from_millis(5);
 
 /// Lets a little time pass between two looks at a condition.
 pub fn pause() {
     // A park may end early; that only means one more look.
-    std::thread::park_timeout(PAUSE);
+    std::thread::park_timeout(CONDITION_POLL);
 }
 
 /// Looks until `condition` gives a value, and returns it.

@@ -13,7 +13,7 @@ use crate::client::{Deadline, seconds};
 use crate::error::Error;
 
 /// Somebody may have to touch a key or type a code.
-const PATIENCE: Duration = Duration::from_secs(30);
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 /// So much of what it complains about is shown.
 const COMPLAINT: u64 = 4 * 1024;
 
@@ -36,7 +36,7 @@ pub(super) async fn run(words: &[String], deadline: Deadline) -> Result<Token, E
         .spawn()
         .map_err(|error| failed(format!("cannot be run: {error}")))?;
     let (out, err) = (child.stdout.take(), child.stderr.take());
-    let patience = PATIENCE.min(deadline.left());
+    let patience = COMMAND_TIMEOUT.min(deadline.left());
     let work = async { tokio::join!(read(out, LIMIT), read(err, COMPLAINT), child.wait()) };
     let (out, err, status) = match tokio::time::timeout(patience, work).await {
         Ok((out, err, Ok(status))) => (out, err, status),

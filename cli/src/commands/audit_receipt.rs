@@ -19,7 +19,7 @@ use crate::error::{Error, TrailFault, count};
 use crate::pins::{Compared, Pins, Seen};
 
 /// For the tiles of a proof: a change is not to wait long for them.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PROOF_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A replica that answers may be behind the one that was asked before, for this long.
 pub(super) const SETTLE: Duration = Duration::from_secs(5);
@@ -68,7 +68,7 @@ pub(super) async fn holds(
     let Some(pinned) = pins.shards.last().cloned() else {
         return Ok(false);
     };
-    let trail = server.admin.trail(Deadline::after(PATIENCE));
+    let trail = server.admin.trail(Deadline::after(PROOF_TIMEOUT));
     let listed = match trail.object("shards").await {
         Ok(Some(list)) => keys(&list).remove(&pinned.shard),
         _ => None,
@@ -81,7 +81,7 @@ pub(super) async fn holds(
     }
     let settle = Deadline::after(SETTLE.min(session.timeout));
     loop {
-        let trail = server.admin.trail(Deadline::after(PATIENCE));
+        let trail = server.admin.trail(Deadline::after(PROOF_TIMEOUT));
         let Some(seen) = head(&trail, &pinned.shard, vkey).await? else {
             return Ok(false);
         };
@@ -123,7 +123,7 @@ pub(super) async fn receipt(
         return Ok(());
     };
     let seen = proven(receipt, operation)?;
-    let trail = server.admin.trail(Deadline::after(PATIENCE));
+    let trail = server.admin.trail(Deadline::after(PROOF_TIMEOUT));
     // A trail that goes on in another shard still has the one that was pinned.
     if pins.shard(&receipt.shard).is_none() {
         for pinned in pins.shards.clone() {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::runner::Bench;
 
 /// A guard against a hang, not a measure.
-const PATIENCE: Duration = Duration::from_secs(60);
+const HANG_TIMEOUT: Duration = Duration::from_secs(60);
 /// How many terminals there were: a server that ends still holds its socket for a moment.
 static STARTED: AtomicU32 = AtomicU32::new(0);
 
@@ -117,7 +117,7 @@ impl Terminal {
             if screen.contains(text) {
                 return screen;
             }
-            assert!(began.elapsed() < PATIENCE, "no `{text}` in\n{screen}");
+            assert!(began.elapsed() < HANG_TIMEOUT, "no `{text}` in\n{screen}");
             std::thread::yield_now();
         }
     }

@@ -32,9 +32,9 @@ use tlog::tiles_between;
 /// Objects that are read and written at a time.
 const AT_ONCE: usize = 64;
 /// Time between looks at checkpoints that were signed again.
-const LOOK: Duration = Duration::from_secs(1);
+const CHECKPOINT_POLL: Duration = Duration::from_secs(1);
 /// Pauses before a frontend that fails is tried again: the first, and the longest.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+const FRONTEND_BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
 /// The distributor of one log.
 pub(crate) struct Distributor {
@@ -127,7 +127,7 @@ impl Pusher {
     async fn run(mut self) -> Done {
         let shared = Arc::clone(&self.shared);
         let mut published = shared.progress.published.subscribe();
-        let mut pause = PAUSE.0;
+        let mut pause = FRONTEND_BACKOFF.0;
         loop {
             let closing = *self.closing.borrow_and_update();
             published.borrow_and_update();
@@ -140,11 +140,11 @@ impl Pusher {
                 self.whole = 0;
             }
             let wait = if failed.is_some() {
-                pause = (pause * 2).min(PAUSE.1);
+                pause = (pause * 2).min(FRONTEND_BACKOFF.1);
                 pause
             } else {
-                pause = PAUSE.0;
-                LOOK
+                pause = FRONTEND_BACKOFF.0;
+                CHECKPOINT_POLL
             };
             let fails = failed.is_some();
             shared

@@ -60,7 +60,7 @@ use store::{Coordination, Guard, Objects, Outcome, StoreError, Transaction};
 pub const SYSTEM: &str = logconfig::SYSTEM;
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// Logs looked for at a time.
-const PAGE: usize = 512;
+const SCAN_PAGE: usize = 512;
 /// Pause between looks for new logs, at least.
 const DISCOVER: Duration = Duration::from_millis(100);
 /// How long a stop waits for copies and pushes; the next start goes on with them.
@@ -327,8 +327,8 @@ impl Engine {
     async fn open_new_logs(self: &Arc<Self>) -> Result<(), StoreError> {
         let mut from = LOGS.to_owned();
         loop {
-            let rows = self.store.scan(LOGS, &from, PAGE).await?;
-            let full = rows.len() == PAGE;
+            let rows = self.store.scan(LOGS, &from, SCAN_PAGE).await?;
+            let full = rows.len() == SCAN_PAGE;
             for (key, _) in rows {
                 let name = &key[LOGS.len()..];
                 if self.opened(name).is_none() {

@@ -15,7 +15,7 @@ const MAX_KEY: usize = 200;
 /// The longest value, bytes.
 const MAX_VALUE: usize = 16 << 10;
 /// Rows read or deleted at a time.
-const PAGE: usize = 256;
+const SCAN_PAGE: usize = 256;
 
 /// A row; in front of it stands its end, milliseconds since the Unix epoch.
 #[derive(Serialize, Deserialize)]
@@ -96,8 +96,8 @@ impl Engine {
         let now = self.store.now().await?;
         let (mut found, mut from) = (Vec::new(), prefix.clone());
         loop {
-            let page = self.store.scan(&prefix, &from, PAGE).await?;
-            let full = page.len() == PAGE;
+            let page = self.store.scan(&prefix, &from, SCAN_PAGE).await?;
+            let full = page.len() == SCAN_PAGE;
             for (key, bytes) in page {
                 let (until, row) = decode(&key, &bytes)?;
                 if until > now {
@@ -136,8 +136,8 @@ impl Engine {
         let now = self.store.now().await?;
         let mut from = MEMORY.to_owned();
         loop {
-            let page = self.store.scan(MEMORY, &from, PAGE).await?;
-            let full = page.len() == PAGE;
+            let page = self.store.scan(MEMORY, &from, SCAN_PAGE).await?;
+            let full = page.len() == SCAN_PAGE;
             let mut sweep = Transaction::default();
             for (key, bytes) in page {
                 from = format!("{key}\0");

@@ -24,7 +24,7 @@ use store::StoreError;
 
 /// How long a first checkpoint may take from its durable position to its signature, and the time between looks for it.
 const SIGNING: Duration = Duration::from_secs(2);
-const LOOK: Duration = Duration::from_millis(20);
+const FIRST_CHECKPOINT_POLL: Duration = Duration::from_millis(20);
 
 /// Why something could not be read.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -416,7 +416,7 @@ impl Log {
                     false => ReadError::Unsigned { shard },
                 });
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(FIRST_CHECKPOINT_POLL).await;
         }
     }
 

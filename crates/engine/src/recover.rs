@@ -28,9 +28,9 @@ use store::{Coordination, StoreError};
 use tlog::ShardTree;
 
 /// The longest time between two looks at the slots of others, where the store does not tell of them.
-const LOOK: Duration = Duration::from_secs(1);
+const SLOT_POLL: Duration = Duration::from_secs(1);
 /// Pause between two looks, so that a busy neighbour costs a bounded share.
-const PAUSE: Duration = Duration::from_millis(5);
+const SLOT_BACKOFF: Duration = Duration::from_millis(5);
 
 fn corrupt(what: &str, why: &dyn std::fmt::Display) -> StoreError {
     StoreError::Corrupt(format!("{what}: {why}; run `logd fsck`"))
@@ -100,11 +100,11 @@ async fn rows<T>(
     prefix: &str,
     mut read: impl FnMut(&str, &[u8]) -> Result<T, StoreError>,
 ) -> Result<HashMap<String, T>, StoreError> {
-    const PAGE: usize = 512;
+    const SCAN_PAGE: usize = 512;
     let (mut rows, mut from) = (HashMap::new(), prefix.to_owned());
     loop {
-        let page = ledger.store.scan(prefix, &from, PAGE).await?;
-        let full = page.len() == PAGE;
+        let page = ledger.store.scan(prefix, &from, SCAN_PAGE).await?;
+        let full = page.len() == SCAN_PAGE;
         for (key, bytes) in page {
             let row = read(&key, &bytes)?;
             rows.insert(key[prefix.len()..].to_owned(), row);
@@ -153,7 +153,7 @@ pub(crate) async fn start(
 async fn keep_up(ledger: &Ledger, begun: u64, most: usize) {
     let prefix = ledger.keys.slots();
     loop {
-        ledger.store.changed(&prefix, LOOK).await;
+        ledger.store.changed(&prefix, SLOT_POLL).await;
         match ledger.catch_up().await {
             Ok(true) => {}
             Ok(false) => return,
@@ -174,7 +174,7 @@ async fn keep_up(ledger: &Ledger, begun: u64, most: usize) {
                 return;
             }
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(SLOT_BACKOFF).await;
     }
 }
 

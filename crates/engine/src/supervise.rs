@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// Pause before a task is started again.
-const PAUSE: Duration = Duration::from_secs(1);
+const RESTART_BACKOFF: Duration = Duration::from_secs(1);
 /// A task that ends more often than this…
 const STARTS: u32 = 5;
 /// …without running this long in between is not started any more.
@@ -91,7 +91,7 @@ impl Faults {
                 return self.report(format!("{name} ended {ended} times in a row: {why}"));
             }
             tracing::error!(task = %name, why, "a task ended, and is started again");
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(RESTART_BACKOFF).await;
         }
     }
 }

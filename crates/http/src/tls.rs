@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::follow::{Follow, Look};
 
 /// How long a handshake waits for a look at the files.
-const LOOK: Duration = Duration::from_secs(1);
+const FILES_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The one cryptographic provider of this process.
 pub fn provider() -> Arc<CryptoProvider> {
@@ -111,7 +111,7 @@ impl Tls {
         let turn = match self.audience {
             Audience::Everybody => turn.try_acquire_owned().ok(),
             Audience::Operators => {
-                let turn = tokio::time::timeout(LOOK, turn.acquire_owned()).await;
+                let turn = tokio::time::timeout(FILES_TIMEOUT, turn.acquire_owned()).await;
                 turn.ok().and_then(Result::ok)
             }
         };
@@ -122,7 +122,7 @@ impl Tls {
                 let _turn = turn;
                 tls.look();
             });
-            looked = matches!(tokio::time::timeout(LOOK, look).await, Ok(Ok(())));
+            looked = matches!(tokio::time::timeout(FILES_TIMEOUT, look).await, Ok(Ok(())));
         }
         (looked || self.audience == Audience::Everybody).then(|| self.follow.last())
     }

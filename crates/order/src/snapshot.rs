@@ -23,7 +23,7 @@ use store::record;
 
 /// JSON on a page, bytes: with the envelope less than what every store takes as one value. One item is always less, since it came
 /// in a slot.
-const PAGE: usize = crate::MAX_SLOT - 256;
+const PAGE_BYTES: usize = crate::MAX_SLOT - 256;
 
 /// The row of a snapshot.
 #[derive(Serialize, Deserialize)]
@@ -70,7 +70,7 @@ pub fn rows(keys: &Keys, state: &State) -> Vec<(Key, Bytes)> {
     let frozen = frozen(state);
     let (mut pages, mut page, mut size) = (Vec::new(), Page::default(), 0);
     let mut room = |page: &mut Page, more: usize| {
-        if size + more > PAGE {
+        if size + more > PAGE_BYTES {
             pages.push(std::mem::take(page));
             size = 0;
         }

@@ -16,12 +16,12 @@ use crate::host::AuditQuery;
 use crate::problem::Refusal;
 
 /// Entries in a page when the caller does not say.
-const PAGE: usize = 100;
+const AUDIT_PAGE: usize = 100;
 
 pub(crate) async fn list(State(app): AppState, who: Principal, uri: Uri) -> Answer<AuditPage> {
     let host = app.on_all(&who, Name::ListAudit)?;
     let TrailQuery { before, limit, log } = query(&uri)?;
-    let limit = limit.unwrap_or(PAGE);
+    let limit = limit.unwrap_or(AUDIT_PAGE);
     if !(1..=TRAIL_LIMIT).contains(&limit) {
         return Err(Refusal::new(
             codes::BAD_REQUEST,

@@ -19,7 +19,7 @@ use super::EngineHost;
 use crate::rfc3339::{now_ms, rfc3339};
 
 /// The longest simulation; clients give up after this.
-const PATIENCE: Duration = Duration::from_secs(60);
+const SIMULATION_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl EngineHost {
     /// Quality of service of a log as it stands on this replica.
@@ -90,7 +90,9 @@ impl EngineHost {
             let why = "the simulation takes too long; ask for a shorter time";
             HostError::Unavailable(why.to_owned())
         };
-        let done = tokio::time::timeout(PATIENCE, work).await.map_err(long)?;
+        let done = tokio::time::timeout(SIMULATION_TIMEOUT, work)
+            .await
+            .map_err(long)?;
         let (before, after) = done.map_err(|error| HostError::Internal(error.to_string()))?;
         answer.published_bytes_per_second = before.rate;
         answer.tiers = beside(&before.tiers, &after.tiers);

@@ -12,7 +12,7 @@ use store::StoreError;
 use store::record;
 
 /// Rows read at a time.
-const PAGE: usize = 512;
+const SCAN_PAGE: usize = 512;
 
 /// A decided control, as the history keeps it.
 #[derive(Clone, Debug)]
@@ -108,8 +108,8 @@ impl Log {
         let prefix = self.ledger.keys.history();
         let (mut slots, mut from) = (Vec::new(), prefix.clone());
         loop {
-            let page = self.ledger.store.scan(&prefix, &from, PAGE).await?;
-            let full = page.len() == PAGE;
+            let page = self.ledger.store.scan(&prefix, &from, SCAN_PAGE).await?;
+            let full = page.len() == SCAN_PAGE;
             for (key, bytes) in page {
                 slots.push(
                     record::decode(&bytes)

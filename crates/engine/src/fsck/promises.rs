@@ -15,7 +15,7 @@ use store::record;
 use store::{Coordination, StoreError};
 
 /// Rows read at a time, with values that may be large.
-const PAGE: usize = 64;
+const SCAN_PAGE: usize = 64;
 
 /// What waits: in the bag and in the queue.
 #[derive(Debug, Default)]
@@ -152,8 +152,8 @@ async fn nowhere(
 ) -> Result<(), StoreError> {
     let (prefix, mut from) = (order.keys.batches(), order.keys.batches());
     loop {
-        let page = store.scan(&prefix, &from, PAGE).await?;
-        let full = page.len() == PAGE;
+        let page = store.scan(&prefix, &from, SCAN_PAGE).await?;
+        let full = page.len() == SCAN_PAGE;
         for (key, _) in page {
             from = format!("{key}\0");
             let Some(token) = key[prefix.len()..].parse::<Token>().ok() else {
@@ -208,8 +208,8 @@ async fn places(
     let prefix = order.keys.all_placed();
     let mut from = prefix.clone();
     loop {
-        let page = store.scan(&prefix, &from, PAGE).await?;
-        let full = page.len() == PAGE;
+        let page = store.scan(&prefix, &from, SCAN_PAGE).await?;
+        let full = page.len() == SCAN_PAGE;
         for (key, bytes) in page {
             from = format!("{key}\0");
             let expected = due.remove(&key);

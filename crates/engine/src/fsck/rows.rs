@@ -24,7 +24,7 @@ use store::record;
 use store::{Coordination, Key, Objects, StoreError};
 
 /// Rows read at a time.
-const PAGE: usize = 512;
+const SCAN_PAGE: usize = 512;
 
 /// Version byte, nonce and tag of sealed secrets.
 const SEALED: usize = 1 + 12 + 16;
@@ -36,8 +36,8 @@ pub(crate) async fn all(
 ) -> Result<Vec<(Key, Bytes)>, StoreError> {
     let (mut rows, mut from) = (Vec::new(), prefix.to_owned());
     loop {
-        let page = store.scan(prefix, &from, PAGE).await?;
-        let full = page.len() == PAGE;
+        let page = store.scan(prefix, &from, SCAN_PAGE).await?;
+        let full = page.len() == SCAN_PAGE;
         if let Some((last, _)) = page.last() {
             from = format!("{last}\0");
         }

@@ -15,7 +15,7 @@ use store::record;
 use store::{Coordination, StoreError};
 
 /// Slots read at a time.
-const PAGE: usize = 256;
+const SCAN_PAGE: usize = 256;
 
 /// How often the slots are read again because a running server collected some meanwhile.
 const ATTEMPTS: usize = 5;
@@ -199,8 +199,8 @@ async fn follow(
     let (mut slots, mut expected) = (BTreeMap::new(), None::<u64>);
     let mut from = keys.slots();
     loop {
-        let page = store.scan(&keys.slots(), &from, PAGE).await?;
-        let full = page.len() == PAGE;
+        let page = store.scan(&keys.slots(), &from, SCAN_PAGE).await?;
+        let full = page.len() == SCAN_PAGE;
         for (key, bytes) in page {
             from = format!("{key}\0");
             let Some(number) = trailing_number(&key).filter(|number| keys.slot(*number) == key)

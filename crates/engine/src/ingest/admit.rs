@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,7 +19,7 @@ use qos::{Advice, TenantId, Ticket};
 use store::StoreError;
 
 /// The longest that a chunk waits for room before it looks again.
-const LOOK: Duration = Duration::from_millis(200);
+const CHUNK_ROOM_POLL: Duration = Duration::from_millis(200);
 /// Bytes of chunks that one tenant may have in the queue of one tier: a few commits' worth.
 const CHUNKS_WAITING: usize = 24 << 20;
 
@@ -154,7 +153,7 @@ impl Ingest {
         AppendError,
     > {
         loop {
-            let taken = self.batcher.taken(LOOK);
+            let taken = self.batcher.taken(CHUNK_ROOM_POLL);
             let payload = Payload::Chunk {
                 bytes: chunk.bytes.clone(),
                 entries: chunk.entries,

@@ -22,7 +22,7 @@ const KEPT: Duration = Duration::from_secs(7 * 86_400);
 const PARTS: usize = 1_000;
 const BYTES: usize = 60 << 10;
 /// Rows read or deleted at a time.
-const PAGE: usize = 256;
+const SCAN_PAGE: usize = 256;
 
 /// A row: names once, then parts of second in the minute, tier, tenant, entries, bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -188,7 +188,7 @@ pub(crate) async fn write(ingest: &Ingest, replica: &str) -> Result<(), StoreErr
     if ingest.ledger.clock.sound().is_ok() {
         let oldest = keys.arrivals_from(now.saturating_sub(KEPT.as_secs() / 60));
         let all = keys.arrivals();
-        let old = ingest.ledger.store.scan(&all, &all, PAGE).await?;
+        let old = ingest.ledger.store.scan(&all, &all, SCAN_PAGE).await?;
         let old = old.into_iter().map(|(key, _)| key);
         transaction.deletes = old.take_while(|key| *key < oldest).collect();
     }
@@ -208,8 +208,8 @@ pub(crate) async fn read(ledger: &Ledger, since: Duration) -> Result<Vec<Arrival
     let (all, mut from) = (keys.arrivals(), keys.arrivals_from(first / 60));
     let mut found = Vec::new();
     loop {
-        let page = ledger.store.scan(&all, &from, PAGE).await?;
-        let full = page.len() == PAGE;
+        let page = ledger.store.scan(&all, &from, SCAN_PAGE).await?;
+        let full = page.len() == SCAN_PAGE;
         for (key, bytes) in page {
             let number = key[all.len()..].split('/').next();
             let number = number.and_then(|n| n.parse::<u64>().ok());

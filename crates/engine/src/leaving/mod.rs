@@ -30,9 +30,9 @@ use store::record::{self, RecordError};
 use store::{Guard, Key, Outcome, StoreError, Transaction};
 
 /// Time between two checks whether a node is still needed.
-const LOOK: Duration = Duration::from_secs(60);
+const LEAVING_POLL: Duration = Duration::from_secs(60);
 /// Rows read at a time.
-const PAGE: usize = 512;
+const SCAN_PAGE: usize = 512;
 
 /// How far a node has got in leaving.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,7 +103,7 @@ impl Ledger {
         ] {
             let mut from = prefix.clone();
             loop {
-                let page = self.store.scan(&prefix, &from, PAGE).await?;
+                let page = self.store.scan(&prefix, &from, SCAN_PAGE).await?;
                 let waits = |view: &View| {
                     let mut rows = page.iter();
                     rows.any(|(key, row)| waits(view, bag, key, row, slots))
@@ -112,7 +112,7 @@ impl Ledger {
                     return Ok(true);
                 }
                 match page.last() {
-                    Some((last, _)) if page.len() == PAGE => from = format!("{last}\0"),
+                    Some((last, _)) if page.len() == SCAN_PAGE => from = format!("{last}\0"),
                     _ => break,
                 }
             }
@@ -161,7 +161,7 @@ impl Ledger {
 /// Goes on with each node that is leaving, as far as it gets.
 async fn release_nodes(guard: &SignGuard) -> Result<(), StoreError> {
     let prefix = guard.ledger.keys.all_leaving();
-    let rows = guard.ledger.store.scan(&prefix, &prefix, PAGE).await?;
+    let rows = guard.ledger.store.scan(&prefix, &prefix, SCAN_PAGE).await?;
     // A courtesy, and no reason to let one go: those that live are not refused what they have just written.
     let servers = replicas(&*guard.ledger.store, Some(&guard.ledger.name)).await?;
     let generations = servers.iter().map(|server| server.generation.unwrap_or(0));
@@ -250,7 +250,7 @@ pub(crate) async fn release(guard: Arc<SignGuard>) {
     loop {
         tokio::select! {
             _ = guard.health.halt.halted() => return,
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(LEAVING_POLL) => {}
         }
         if guard
             .objects

@@ -12,7 +12,7 @@ use store::record;
 use crate::ledger::Ledger;
 
 /// Rows read at a time.
-const PAGE: usize = 512;
+const SCAN_PAGE: usize = 512;
 
 /// A run of an upload's entries with consecutive indexes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,8 +93,8 @@ impl Ledger {
         let prefix = self.keys.placed_parts(id);
         let (mut progress, mut from) = (UploadProgress::default(), prefix.clone());
         loop {
-            let page = self.store.scan(&prefix, &from, PAGE).await?;
-            let full = page.len() == PAGE;
+            let page = self.store.scan(&prefix, &from, SCAN_PAGE).await?;
+            let full = page.len() == SCAN_PAGE;
             for (key, bytes) in page {
                 let row = decode(&key, &bytes)?;
                 from = format!("{key}\0");

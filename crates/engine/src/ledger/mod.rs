@@ -41,9 +41,9 @@ use store::record;
 use store::{Coordination, Objects, Outcome, StoreError};
 
 /// How long a committer retries while the store fails, before it reports the outcome as unknown.
-const PATIENCE: Duration = Duration::from_secs(10);
+const COMMIT_RETRY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Slots read at a time.
-const PAGE: usize = 256;
+const SCAN_PAGE: usize = 256;
 /// How the record of an announced control begins.
 const CONTROL: &[u8] = b"{\"control\"";
 /// Announcements read at a time: each may be a control, of up to the size of a slot.
@@ -261,9 +261,9 @@ impl Ledger {
             let len = self.state().len;
             let page = self
                 .store
-                .scan(&self.keys.slots(), &self.keys.slot(len), PAGE)
+                .scan(&self.keys.slots(), &self.keys.slot(len), SCAN_PAGE)
                 .await?;
-            let full = page.len() == PAGE;
+            let full = page.len() == SCAN_PAGE;
             for (key, bytes) in page {
                 let slot: Slot = match record::decode(&bytes) {
                     Ok(slot) => slot,
@@ -437,7 +437,7 @@ impl Ledger {
         let mut step = attempt.next(&self.view(), mine);
         while step != Step::Done {
             if self.halt.is_halted()
-                || failing.is_some_and(|since: Instant| since.elapsed() > PATIENCE)
+                || failing.is_some_and(|since: Instant| since.elapsed() > COMMIT_RETRY_TIMEOUT)
             {
                 let why = self.halt.reason();
                 attempt.give_up(why.as_deref().unwrap_or("the store does not answer"));

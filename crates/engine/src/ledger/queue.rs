@@ -17,7 +17,7 @@ use store::record;
 use store::{Guard, Outcome, StoreError, Transaction};
 
 /// Rows read at a time.
-const PAGE: usize = 256;
+const SCAN_PAGE: usize = 256;
 
 /// Promised work of one tenant in one tier that is not ordered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -126,8 +126,11 @@ impl Ledger {
         let mut found = Announced::default();
         let mut from = self.keys.bag();
         loop {
-            let page = self.store().scan(&self.keys.bag(), &from, PAGE).await?;
-            let full = page.len() == PAGE;
+            let page = self
+                .store()
+                .scan(&self.keys.bag(), &from, SCAN_PAGE)
+                .await?;
+            let full = page.len() == SCAN_PAGE;
             for (key, bytes) in page {
                 from = format!("{key}\0");
                 let seen = key.rsplit('/').nth(1).and_then(|n| n.parse().ok());
@@ -214,8 +217,8 @@ impl Ledger {
             .for_each(&mut once);
         let (prefix, mut from) = (self.keys.queue(), self.keys.queue());
         loop {
-            let page = self.store().scan(&prefix, &from, PAGE).await?;
-            let full = page.len() == PAGE;
+            let page = self.store().scan(&prefix, &from, SCAN_PAGE).await?;
+            let full = page.len() == SCAN_PAGE;
             if let Some((last, _)) = page.last() {
                 from = format!("{last}\0");
             }

@@ -12,7 +12,7 @@ use tlog::Hash;
 /// The most that is remembered of what a node missed; more is found by looking at everything.
 pub(super) const MISSED: usize = 10_000;
 /// How long a node may take for one object before it counts as away.
-const PATIENCE: Duration = Duration::from_secs(30);
+const NODE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a node did not get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,11 +100,11 @@ pub(super) struct Reached {
 }
 
 pub(super) async fn within<T>(work: BoxFuture<'_, Result<T, StoreError>>) -> Result<T, StoreError> {
-    match tokio::time::timeout(PATIENCE, work).await {
+    match tokio::time::timeout(NODE_TIMEOUT, work).await {
         Ok(done) => done,
         Err(_) => Err(StoreError::Io(format!(
             "no answer in {} s",
-            PATIENCE.as_secs()
+            NODE_TIMEOUT.as_secs()
         ))),
     }
 }

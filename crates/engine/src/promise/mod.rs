@@ -47,7 +47,7 @@ const MAX_ROWS: usize = 64;
 /// Late promises that are looked for in one step.
 const LATE: usize = 64;
 /// How long to retry while the store fails, before the outcome is reported as unknown.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PROMISE_RETRY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Names a promise: the batch that holds its entry, and which entry of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -486,7 +486,7 @@ async fn put(running: &Running, batches: &mut [Batch]) -> Result<(), AppendError
         if let Some(reason) = running.ledger.halt.reason() {
             return Err(AppendError::Halted { reason });
         }
-        if began.elapsed() > PATIENCE {
+        if began.elapsed() > PROMISE_RETRY_TIMEOUT {
             return Err(AppendError::Unknown);
         }
     }

@@ -31,9 +31,9 @@ const ROWS: usize = 64;
 /// Bytes released at once (one row may pass it).
 const BYTES: u64 = 1 << 20;
 /// Time between looks for what other replicas put into the queue, and for announcements that died.
-const LOOK: Duration = Duration::from_millis(500);
+const QUEUE_POLL: Duration = Duration::from_millis(500);
 /// Pause after a look that another replica's write caused, so that a busy neighbour costs a bounded share.
-const PAUSE: Duration = Duration::from_millis(20);
+const QUEUE_BACKOFF: Duration = Duration::from_millis(20);
 /// Proposals made for one release; then others have it in their bag.
 const ROUNDS: usize = 8;
 
@@ -92,11 +92,11 @@ pub(crate) async fn run(promiser: Arc<Promiser>) {
     let (mut turns, mut turn) = (Turns::default(), None);
     loop {
         // Asked for before the rows are read, so that nothing is missed.
-        let changed = ingest.ledger.store.changed(&prefix, LOOK);
+        let changed = ingest.ledger.store.changed(&prefix, QUEUE_POLL);
         if let Err(e) = pass(&promiser, &mut turns, turn.take()).await {
             ingest.progress.metrics.failure("release", &e);
             tracing::warn!(error = %e, log = ingest.ledger.name, "cannot release promised work; trying again");
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(QUEUE_POLL).await;
         }
         if swept.elapsed() > SWEEP {
             match ingest.ledger.waiting().await {
@@ -117,11 +117,11 @@ pub(crate) async fn run(promiser: Arc<Promiser>) {
             given = turns.next() => match given {
                 Some(tier) => turn = Some(tier),
                 // The queue takes no more.
-                None => tokio::time::sleep(PAUSE).await,
+                None => tokio::time::sleep(QUEUE_BACKOFF).await,
             },
             () = promiser.queued.notified() => {}
             () = ingest.ledger.promised.notified() => {}
-            () = changed => tokio::time::sleep(PAUSE).await,
+            () = changed => tokio::time::sleep(QUEUE_BACKOFF).await,
             _ = ingest.health.halt.halted() => return,
         }
     }

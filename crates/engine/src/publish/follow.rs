@@ -15,7 +15,7 @@ use crate::shard::{Published, Shard, SignError, Signed};
 use store::StoreError;
 
 /// Pause between two looks, so that a busy neighbour costs a bounded share.
-const LOOK: Duration = Duration::from_millis(10);
+const POSITION_POLL: Duration = Duration::from_millis(10);
 
 impl Publication {
     /// Takes over a position that another process published, with the checkpoint that it signed. Where that is not there yet,
@@ -147,7 +147,7 @@ pub(crate) async fn follow(shared: Arc<Publication>) {
         if let Err(e) = look(&shared).await {
             tracing::warn!(log = shared.ledger.name, error = %e, "cannot read what is published");
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POSITION_POLL).await;
     }
 }
 

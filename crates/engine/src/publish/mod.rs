@@ -35,13 +35,13 @@ use store::{Objects as _, StoreError};
 pub(crate) use sign::note;
 
 /// Without progress for so long, too few secondaries are worth a word: before, they may just be copying.
-const PATIENCE: Duration = Duration::from_secs(2);
+const QUORUM_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pauses before a failed publication is tried again: the first, and the longest.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+const PUBLISH_BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 /// How long a stop waits for a store that fails.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 /// Pause between looks for what other processes write, so that a busy neighbour costs a bounded share.
-const LOOK: Duration = Duration::from_millis(5);
+const PUBLISH_POLL: Duration = Duration::from_millis(5);
 
 /// Why a publication did not go through.
 #[derive(Debug, thiserror::Error)]
@@ -102,7 +102,7 @@ impl Publisher {
         // When a checkpoint was last signed, since when the quorum is lacking or the publication fails, the pause after that.
         let mut last = Instant::now();
         let mut waiting: Option<Instant> = None;
-        let mut pause = PAUSE.0;
+        let mut pause = PUBLISH_BACKOFF.0;
         let mut closed = None;
         loop {
             if *self.closing.borrow_and_update() {
@@ -116,7 +116,7 @@ impl Publisher {
             let failing = published.is_err();
             match published {
                 Ok(look) => {
-                    pause = PAUSE.1;
+                    pause = PUBLISH_BACKOFF.1;
                     if look.done.positions > 0 {
                         last = Instant::now();
                         waiting = None;
@@ -130,7 +130,7 @@ impl Publisher {
                         shared.progress.metrics.publish_seconds.observe(took);
                     }
                     waiting = look.lacking.as_ref().and(waiting.or(Some(began)));
-                    let long = waiting.is_some_and(|since| since.elapsed() >= PATIENCE);
+                    let long = waiting.is_some_and(|since| since.elapsed() >= QUORUM_TIMEOUT);
                     let said = long || closed.is_some();
                     let trouble = look.lacking.filter(|_| said).map(Trouble::waits);
                     shared.health.set_trouble(Program::Publish, trouble);
@@ -142,9 +142,9 @@ impl Publisher {
                         .health
                         .set_trouble(Program::Publish, Some(trouble(e)));
                     pause = if waiting.is_some() {
-                        (pause * 2).min(PAUSE.1)
+                        (pause * 2).min(PUBLISH_BACKOFF.1)
                     } else {
-                        PAUSE.0
+                        PUBLISH_BACKOFF.0
                     };
                     waiting = waiting.or(Some(began));
                 }
@@ -159,13 +159,20 @@ impl Publisher {
             }
             let idle = shared.running.config().merge.idle_republish.duration();
             let due = match waiting {
-                Some(_) => Instant::now() + if closed.is_some() { PAUSE.0 } else { pause },
+                Some(_) => {
+                    Instant::now()
+                        + if closed.is_some() {
+                            PUBLISH_BACKOFF.0
+                        } else {
+                            pause
+                        }
+                }
                 None => last + idle,
             };
             let quiet = tokio::select! {
                 _ = shared.health.halt.halted() => return done,
                 _ = moved.changed() => false,
-                () = elsewhere => { tokio::time::sleep(LOOK).await; false }
+                () = elsewhere => { tokio::time::sleep(PUBLISH_POLL).await; false }
                 _ = self.closing.changed(), if closed.is_none() => false,
                 () = tokio::time::sleep_until(due) => waiting.is_none(),
             };

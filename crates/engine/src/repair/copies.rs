@@ -15,7 +15,7 @@ use mirror::Tiles;
 use store::Objects;
 
 /// Time for one request.
-const PATIENCE: Duration = Duration::from_secs(10);
+const COPY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A server that may have a copy.
 pub(crate) enum Source {
@@ -87,7 +87,7 @@ impl Source {
         let request = PeerRequest {
             url: format!("{base}/{path}"),
             body: None,
-            timeout: PATIENCE,
+            timeout: COPY_TIMEOUT,
             most: 256 * (bundle::MAX_ENTRY + 2),
             life: None,
         };

@@ -23,7 +23,7 @@ use crate::publish::publication::Publication;
 /// Pause between two checks of objects that could not be repaired.
 const AGAIN: Duration = Duration::from_secs(30);
 /// Between any two looks: readers can ask for no more of them.
-const PAUSE: Duration = Duration::from_millis(200);
+const INSPECTION_BACKOFF: Duration = Duration::from_millis(200);
 
 /// Looks at what readers ran into, and repairs what it can, until the log ends.
 pub(crate) async fn mend(shared: Arc<Publication>) {
@@ -44,6 +44,6 @@ pub(crate) async fn mend(shared: Arc<Publication>) {
                 tracing::warn!(log = shared.ledger.name, shard = %place.0, %error, "cannot look at damaged objects");
             }
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(INSPECTION_BACKOFF).await;
     }
 }

@@ -16,9 +16,9 @@ use crate::log::Log;
 use order::state::Phase;
 
 /// Places that are checked in a day. A log that was checked whole rests for so many while others were not.
-const DAY: u64 = 24 * 3600 / PAUSE.as_secs();
+const DAY: u64 = 24 * 3600 / SCRUB_POLL.as_secs();
 /// Between two places. Ten million entries take a day.
-const PAUSE: Duration = Duration::from_secs(2);
+const SCRUB_POLL: Duration = Duration::from_secs(2);
 /// Ordered entries that wait for publication: with more of them, the log is skipped for now.
 const BACKLOG: u64 = 1024;
 
@@ -151,7 +151,7 @@ impl Scrub {
 pub(crate) async fn run(logs: impl Fn() -> Vec<Arc<Log>>) {
     let mut scrub = Scrub::default();
     loop {
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(SCRUB_POLL).await;
         scrub.step(&logs());
     }
 }

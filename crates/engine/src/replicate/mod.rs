@@ -35,7 +35,8 @@ use store::StoreError;
 const SHORT: Duration = Duration::from_secs(10);
 const LONG: Duration = Duration::from_secs(60);
 /// Pauses after a failure: the first, and the longest.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(15));
+const SECONDARY_BACKOFF: (Duration, Duration) =
+    (Duration::from_millis(100), Duration::from_secs(15));
 /// Answers in a row that bring no progress before this is a failure.
 const STUBBORN: u32 = 6;
 /// Time between two published checkpoints that a secondary is shown, so that a busy log costs it little.
@@ -191,7 +192,7 @@ impl Copier {
         let guard = Arc::clone(&self.guard);
         let mut moved = guard.progress.merged.subscribe();
         let mut published = guard.progress.published.subscribe();
-        let mut pause = PAUSE.0;
+        let mut pause = SECONDARY_BACKOFF.0;
         loop {
             moved.borrow_and_update();
             published.borrow_and_update();
@@ -216,7 +217,7 @@ impl Copier {
             let wait = match passed {
                 Ok(true) => continue,
                 Ok(false) => {
-                    pause = PAUSE.0;
+                    pause = SECONDARY_BACKOFF.0;
                     self.tell(None);
                     None
                 }
@@ -227,7 +228,7 @@ impl Copier {
                 Err(e) => {
                     self.tell(Some(e));
                     let this = pause;
-                    pause = (pause * 2).min(PAUSE.1);
+                    pause = (pause * 2).min(SECONDARY_BACKOFF.1);
                     Some(this)
                 }
             };

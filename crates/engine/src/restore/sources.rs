@@ -18,7 +18,7 @@ use mirror::{COSIGNED, MAX_MANIFEST, SignedManifest};
 use mirror::{PeerAnswer, PeerError, PeerRequest};
 
 /// Time for one request.
-const PATIENCE: Duration = Duration::from_secs(60);
+const SOURCE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What orders a manifest among others: the life of its log, its slots, its edition.
 type Age = (u64, u64, u64);
@@ -97,7 +97,7 @@ impl Restore {
             let request = PeerRequest {
                 url: format!("{}/{path}", url.trim_end_matches('/')),
                 body: None,
-                timeout: PATIENCE,
+                timeout: SOURCE_TIMEOUT,
                 most,
                 life: None,
             };

@@ -19,7 +19,7 @@ use store::StoreError;
 use eras::Eras;
 
 /// Rows read at a time.
-const PAGE: usize = 512;
+const SCAN_PAGE: usize = 512;
 
 /// A configuration as it was decided.
 #[derive(Clone, Debug)]
@@ -133,7 +133,7 @@ impl Running {
     /// Tells the reading side which nodes are leaving. `updating` is held, so that no list of an earlier moment comes last.
     pub(crate) async fn update_leaving(&self, _: &MutexGuard<'_, ()>) -> Result<(), StoreError> {
         let prefix = self.ledger.keys.all_leaving();
-        let rows = self.ledger.store.scan(&prefix, &prefix, PAGE).await?;
+        let rows = self.ledger.store.scan(&prefix, &prefix, SCAN_PAGE).await?;
         let rows = rows
             .into_iter()
             .map(|(key, _)| key[prefix.len()..].to_owned());

@@ -17,7 +17,7 @@ use store::StoreError;
 /// Shards that are looked at, from the newest on.
 const SHARDS: usize = 3;
 /// Time between looks for the metrics.
-const LOOK: Duration = Duration::from_secs(1);
+const VIEW_POLL: Duration = Duration::from_secs(1);
 
 /// Reads the positions of all programs and peers.
 pub(crate) async fn look(guard: &SignGuard) -> Result<MergeView, StoreError> {
@@ -155,7 +155,7 @@ pub(crate) async fn watch(guard: Arc<SignGuard>) {
                 .any(|p| guard.health.trouble_of(*p).is_some())
         };
         if at_rest == Some(now) && !troubled() {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(VIEW_POLL).await;
             continue;
         }
         match look(&guard).await {
@@ -168,7 +168,7 @@ pub(crate) async fn watch(guard: Arc<SignGuard>) {
                 tracing::debug!(log = guard.ledger.name, error = %e, "cannot look at the merge")
             }
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(VIEW_POLL).await;
     }
 }
 

@@ -33,7 +33,7 @@ const REMEMBERED: usize = 1024;
 const AHEAD: (usize, usize) = (4 << 20, 64 << 20);
 
 /// How long a part waits for room in the queue.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PART_ROOM_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The uploads of this server.
 pub(crate) struct Uploads {
@@ -337,7 +337,7 @@ impl Sender {
             self.tenant,
             &self.advice,
         );
-        let Ok(ticket) = tokio::time::timeout(PATIENCE, queued).await else {
+        let Ok(ticket) = tokio::time::timeout(PART_ROOM_TIMEOUT, queued).await else {
             return Err(AppendError::overloaded("the queue was full for a minute"));
         };
         let result = ticket?.answer.await;

@@ -19,11 +19,11 @@ use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection, ErrorCode, MAIN_DB};
 
 use super::Shared;
-use super::connection::{PAGE, PATIENCE, Patience, open_checkpointer};
+use super::connection::{BUSY_TIMEOUT, PAGE_BYTES, Patience, open_checkpointer};
 use crate::StoreError;
 
 /// The WAL is checkpointed once it holds this many pages (6 MiB).
-const SOFT: u32 = 6 * 1024 * 1024 / PAGE;
+const SOFT: u32 = 6 * 1024 * 1024 / PAGE_BYTES;
 
 /// From here on readers are waited for (48 MiB): they can otherwise keep the WAL from starting over forever.
 const HARD: u32 = 8 * SOFT;
@@ -105,7 +105,7 @@ impl Checkpoints {
         };
         self.patience.set(WAIT);
         let result = connection.wal_checkpoint_v2(Some(MAIN_DB), mode);
-        self.patience.set(PATIENCE);
+        self.patience.set(BUSY_TIMEOUT);
         self.moved = false;
         // The cause of the delay (a reader, another process's checkpoint, a full disk) may be gone a little later.
         self.next = pages.saturating_add(STEP);
@@ -123,7 +123,7 @@ impl Checkpoints {
     pub(super) fn make_room(&mut self, connection: &Connection) {
         self.patience.set(WAIT);
         let moved = connection.wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::RESTART);
-        self.patience.set(PATIENCE);
+        self.patience.set(BUSY_TIMEOUT);
         if let Err(error) = moved {
             tracing::debug!(%error, "the WAL cannot begin again");
         }
@@ -137,7 +137,7 @@ impl Checkpoints {
         let moved = connection
             .wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::PASSIVE)
             .and_then(|_| connection.wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::TRUNCATE));
-        self.patience.set(PATIENCE);
+        self.patience.set(BUSY_TIMEOUT);
         match moved {
             Ok(_) => {}
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {

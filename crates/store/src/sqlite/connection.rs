@@ -17,10 +17,10 @@ use crate::StoreError;
 use crate::system::instant;
 
 /// How long a connection waits for another process's transaction.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Bytes of a page. A group of small transactions touches few pages, and each page costs one frame in the WAL.
-pub(super) const PAGE: u32 = 4096;
+pub(super) const PAGE_BYTES: u32 = 4096;
 
 /// Marks the file as ours (`PRAGMA application_id`, ASCII "logd").
 const APPLICATION: i32 = 0x6c6f_6764;
@@ -36,7 +36,7 @@ pub(super) struct Patience(Arc<AtomicU64>);
 impl Patience {
     pub(super) fn new() -> Self {
         let patience = Self(Arc::default());
-        patience.set(PATIENCE);
+        patience.set(BUSY_TIMEOUT);
         patience
     }
 
@@ -123,7 +123,7 @@ fn create(path: &Path) -> Result<(), StoreError> {
 
 fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     // Takes effect only while the file is empty.
-    connection.pragma_update(None, "page_size", PAGE)?;
+    connection.pragma_update(None, "page_size", PAGE_BYTES)?;
     // Two processes that open a new file at once get BUSY here without the busy handler being asked.
     let since = instant();
     loop {
@@ -132,7 +132,7 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
         {
             Err(error)
                 if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
-                    && since.elapsed() < PATIENCE =>
+                    && since.elapsed() < BUSY_TIMEOUT =>
             {
                 std::thread::park_timeout(Duration::from_millis(1));
             }

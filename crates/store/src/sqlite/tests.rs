@@ -87,7 +87,7 @@ async fn the_wal_stays_bounded() {
         last = pages;
         largest = largest.max(pages);
         assert!(
-            largest < 64 * 1024 * 1024 / connection::PAGE,
+            largest < 64 * 1024 * 1024 / connection::PAGE_BYTES,
             "{largest} pages, {restarts} restarts"
         );
     }
@@ -96,7 +96,7 @@ async fn the_wal_stays_bounded() {
         .len();
     // A frame is a page and 24 bytes; the file keeps the largest size it had.
     assert!(
-        length >= u64::from(largest) * u64::from(connection::PAGE),
+        length >= u64::from(largest) * u64::from(connection::PAGE_BYTES),
         "the WAL was truncated: {length}"
     );
 }
@@ -121,7 +121,7 @@ async fn a_long_read_delays_no_commit() {
             assert!(matches!(outcome, Outcome::Committed));
         }
     };
-    while store.stats().wal_pages < 9 * 1024 * 1024 / connection::PAGE {
+    while store.stats().wal_pages < 9 * 1024 * 1024 / connection::PAGE_BYTES {
         write().await;
     }
     drop(reader);

@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::Shared;
 use super::checkpoint::Checkpoints;
-use super::connection::{FORMAT, PAGE, Patience, failure, open_writer};
+use super::connection::{FORMAT, PAGE_BYTES, Patience, failure, open_writer};
 use crate::{Guard, Outcome, StoreError, Transaction};
 
 /// Transactions in one commit, at most.
@@ -25,7 +25,7 @@ const GROUP: usize = 512;
 const GROUP_BYTES: usize = 4 * 1024 * 1024;
 
 /// Bytes of a frame of the WAL: a page and what is in front of it.
-const FRAME: u64 = PAGE as u64 + 24;
+const FRAME: u64 = PAGE_BYTES as u64 + 24;
 
 /// How often other processes' commits are looked for, while somebody waits: at first, and after a long quiet.
 const POLL: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(20));

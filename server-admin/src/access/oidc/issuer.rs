@@ -28,7 +28,7 @@ const FRESH: Duration = Duration::from_secs(600);
 /// How often an unknown key id is asked for.
 const REFETCH: Duration = Duration::from_secs(10);
 /// How long an issuer that failed is left alone.
-const PAUSE: Duration = Duration::from_secs(2);
+const ISSUER_BACKOFF: Duration = Duration::from_secs(2);
 /// Time for one answer of the issuer's, connection and all.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
 /// A larger answer is not read.
@@ -254,11 +254,11 @@ impl Cache {
             return Look::Key(key.clone());
         }
         if let Some((since, why)) = &self.failed
-            && within(*since, PAUSE)
+            && within(*since, ISSUER_BACKOFF)
         {
             return Look::No(NoKey::Unreachable {
                 why: why.clone(),
-                retry: PAUSE,
+                retry: ISSUER_BACKOFF,
             });
         }
         let unknown = fresh.is_some();
@@ -355,7 +355,7 @@ mod tests {
         assert_eq!(ask(&cache, "a", start), "ask");
         cache.failed = Some((start, "down".to_owned()));
         assert_eq!(ask(&cache, "a", start), "unreachable");
-        assert_eq!(ask(&cache, "a", start + PAUSE), "ask");
+        assert_eq!(ask(&cache, "a", start + ISSUER_BACKOFF), "ask");
         let keys = [(("a".to_owned(), Algorithm::EdDSA), key())].into();
         cache.keys = Some((keys, start));
         assert_eq!(

@@ -61,7 +61,7 @@ const ROOM: Duration = Duration::from_secs(60);
 /// `Retry-After` where it cannot be computed.
 const AGAIN: Duration = Duration::from_secs(2);
 /// How often a writer that is behind is checked again while nobody needs what it holds.
-const LOOK: Duration = Duration::from_secs(1);
+const WRITER_POLL: Duration = Duration::from_secs(1);
 /// Ranges in an answer, at most. Entries of other writers between the chunks make more of them.
 const MOST_RANGES: usize = 1 << 16;
 
@@ -348,7 +348,7 @@ impl Sender<'_> {
                     if begun.elapsed() >= self.silence || (self.scarce)() {
                         return Err(Refusal::slow_batch());
                     }
-                    until = (Instant::now() + LOOK).min(begun + self.silence);
+                    until = (Instant::now() + WRITER_POLL).min(begun + self.silence);
                 }
             }
         }

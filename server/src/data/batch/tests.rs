@@ -235,8 +235,8 @@ async fn a_stop_ends_an_upload_and_says_how_far_it_came() {
 /// A place is for those that send: bytes now and then are not enough to keep one, and what came is taken anyway.
 #[tokio::test]
 async fn a_batch_that_drips_is_told_and_loses_its_place() {
-    const PATIENCE: Duration = Duration::from_secs(2);
-    let server = Server::hasty(PATIENCE).await;
+    const BODY_TIMEOUT: Duration = Duration::from_secs(2);
+    let server = Server::hasty(BODY_TIMEOUT).await;
     let stream = server.connect().await;
     let (mut reads, mut writes) = stream.into_split();
     let head = format!(
@@ -258,7 +258,7 @@ async fn a_batch_that_drips_is_told_and_loses_its_place() {
     // While nobody needs its place it goes on, however far it is behind.
     tokio::select! {
         told = reads.read_exact(&mut answer) => panic!("{told:?}"),
-        () = tokio::time::sleep(2 * PATIENCE) => {}
+        () = tokio::time::sleep(2 * BODY_TIMEOUT) => {}
     }
     let mut others = server.watch.bodies().begin(0).unwrap();
     others.grow(600 << 10).unwrap();

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 /// Batches under way at a time; each holds a chunk that fills up.
 const MOST: usize = 512;
 /// How long a new request waits for the chunks of the one before it.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TURN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Requests with one idempotency key that wait for the one that works. Each of them holds a place.
 const WAITING: usize = 2;
@@ -98,7 +98,7 @@ impl Turns {
         let guard = tokio::select! {
             biased;
             () = waiting.newer.cancelled() => return Err(NoTurn::Superseded),
-            guard = tokio::time::timeout(PATIENCE, work.lock_owned()) => {
+            guard = tokio::time::timeout(TURN_TIMEOUT, work.lock_owned()) => {
                 guard.map_err(|_| NoTurn::Busy)?
             }
         };

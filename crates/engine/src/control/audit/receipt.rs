@@ -7,7 +7,7 @@ use crate::read::Inclusion;
 
 /// How long an answer waits for the checkpoint that covers its intent. The change is made by then: an answer without a receipt
 /// is better than none, and the entry's index is in it anyway.
-const PATIENCE: Duration = Duration::from_secs(1);
+const RECEIPT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// An entry of the trail, and the proof that a signed checkpoint covers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +33,10 @@ impl Audited {
                 entry: String::from_utf8(entry.bytes.to_vec()).ok()?,
             })
         };
-        let receipt = tokio::time::timeout(PATIENCE, covered).await.ok().flatten();
+        let receipt = tokio::time::timeout(RECEIPT_TIMEOUT, covered)
+            .await
+            .ok()
+            .flatten();
         if receipt.is_none() {
             tracing::warn!(
                 index,

@@ -17,7 +17,7 @@ use store::StoreError;
 /// The newest entries of the system log that are read in any case: where their operations' intents are is remembered.
 const LOOK_BACK: u64 = 256;
 /// Pause between two looks at the trail.
-const PAUSE: Duration = Duration::from_secs(5);
+const TRAIL_POLL: Duration = Duration::from_secs(5);
 
 /// The position up to which the trail was read, and the intents without outcome before it.
 #[derive(Debug, Default)]
@@ -47,7 +47,7 @@ impl Audited {
                 Ok(open) => tracing::debug!(open, "intents of living processes are still open"),
                 Err(error) => tracing::warn!(error, "cannot settle the audit trail, trying again"),
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(TRAIL_POLL).await;
         }
     }
 

@@ -17,7 +17,7 @@ use order::slot::Token;
 use store::{StoreError, record};
 
 /// Pause between looks for changes whose time is over.
-const LOOK: Duration = Duration::from_millis(500);
+const PROBATION_POLL: Duration = Duration::from_millis(500);
 /// Pause after a revert that failed: each try leaves an intent in the audit trail.
 const RETRY: Duration = Duration::from_secs(10);
 
@@ -88,7 +88,7 @@ impl Audited {
     /// Reverses changes whose probation is over, until the process ends.
     pub async fn watch_probations(self: Arc<Self>) {
         loop {
-            let mut pause = LOOK;
+            let mut pause = PROBATION_POLL;
             for log in self.engine.logs().into_iter().chain(self.engine.system()) {
                 match self.expire(&log).await {
                     Ok(Some(next)) => pause = pause.min(next),

@@ -15,7 +15,7 @@ use crate::control::{ChangeError, Request};
 use crate::log::Log;
 
 /// Pause between looks; what it looks at is in memory.
-const LOOK: Duration = Duration::from_millis(200);
+const ROTATION_POLL: Duration = Duration::from_millis(200);
 /// A replica waits this long for each replica before it, so that one intent is recorded and not one by each.
 const TURN: Duration = Duration::from_secs(1);
 /// Pause after a rotation that failed.
@@ -47,7 +47,7 @@ impl Audited {
     pub async fn watch_shards(self: Arc<Self>) {
         let mut watched: HashMap<String, Watched> = HashMap::new();
         loop {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(ROTATION_POLL).await;
             for log in self.engine.logs().into_iter().chain(self.engine.system()) {
                 let Some((shard, by_age)) = log.rotating() else {
                     watched.remove(log.name());

@@ -31,7 +31,7 @@ const SETTLED: Duration = Duration::from_millis(10);
 /// Pause between two rounds over all of them.
 const ROUND: Duration = Duration::from_secs(3600);
 /// Pauses before a shard is tried again: the first, and the longest.
-const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
+const SHARD_BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
 /// How often the witnesses are asked for all cosignatures that the policy demands.
 const TRIES: u32 = 3;
 
@@ -140,7 +140,7 @@ pub(crate) async fn sign_again(shared: Arc<Publication>) {
                 shared.guard.life.unannounced(&shared.ledger.state()).await,
                 Ok(None)
             ) {
-                tokio::time::sleep(PAUSE.0).await;
+                tokio::time::sleep(SHARD_BACKOFF.0).await;
                 continue;
             }
             match again(&shared, &name, tries).await {
@@ -151,7 +151,7 @@ pub(crate) async fn sign_again(shared: Arc<Publication>) {
                     let what = format!("can't be signed again: {error}");
                     let place = (Arc::from(&*name), 0);
                     shared.objects.damage.report(&path, what, place);
-                    let pause = (PAUSE.0 * 2u32.pow(tries.min(10))).min(PAUSE.1);
+                    let pause = (SHARD_BACKOFF.0 * 2u32.pow(tries.min(10))).min(SHARD_BACKOFF.1);
                     let again = Again {
                         tries: tries + 1,
                         due: Instant::now() + pause,

@@ -26,13 +26,13 @@ use mirror::{PeerAnswer, PeerRequest};
 use order::state::Phase;
 
 /// How long all of them together may take.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PEERS_TIMEOUT: Duration = Duration::from_secs(2);
 /// This long before that time is up, the answers that a peer has given so far count, even if the rest are missing.
 const MARGIN: Duration = Duration::from_millis(100);
 /// The longest checkpoint that is read, bytes.
 const NOTE: usize = 64 << 10;
 /// Pauses before the stores are asked again for what the answers are compared with: the first, and the longest.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
+const STORE_BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 /// How often they are asked: for two minutes, which a store takes to fail over.
 const TRIES: u32 = 60;
 
@@ -49,7 +49,7 @@ pub(crate) async fn ask(guard: Arc<SignGuard>, open: Vec<String>) {
     if guard.health.halt.is_halted() {
         return;
     }
-    let (mut pause, mut tries, mut answers) = (PAUSE.0, 0, None);
+    let (mut pause, mut tries, mut answers) = (STORE_BACKOFF.0, 0, None);
     while let Err(e) = look(&guard, &open, &mut answers).await {
         tries += 1;
         if guard.health.halt.is_halted() {
@@ -67,7 +67,7 @@ pub(crate) async fn ask(guard: Arc<SignGuard>, open: Vec<String>) {
         }
         tracing::warn!(log = guard.ledger.name, error = %e, "cannot compare what others hold; trying again");
         tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(PAUSE.1);
+        pause = (pause * 2).min(STORE_BACKOFF.1);
     }
     guard.compared.pass();
 }
@@ -121,7 +121,7 @@ async fn gather(guard: &SignGuard, open: &[String]) -> Result<Vec<Answer>, SignE
         [] => Arc::default(),
         _ => empties(guard, &shards).await?.into(),
     };
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + PEERS_TIMEOUT;
     let mut asked: FuturesUnordered<BoxFuture<'_, Answer>> = FuturesUnordered::new();
     let mut silent = BTreeMap::new();
     for one in &config.merge.frontends {
@@ -338,7 +338,7 @@ async fn get(guard: &SignGuard, url: String, most: usize) -> Result<Option<PeerA
     let request = PeerRequest {
         url,
         body: None,
-        timeout: PATIENCE,
+        timeout: PEERS_TIMEOUT,
         most,
         life: None,
     };
@@ -501,7 +501,7 @@ async fn witness(
                 proof: Vec::new(),
                 checkpoint: note.clone(),
             };
-            let request = submission(url, Bytes::from(empty.to_body()), PATIENCE);
+            let request = submission(url, Bytes::from(empty.to_body()), PEERS_TIMEOUT);
             let answer = guard.peers.client.send(request).await;
             let answer = answer.map_err(|e| e.to_string())?;
             if answer.status != 409 || !answer.kind.starts_with(SIZE_TYPE) {

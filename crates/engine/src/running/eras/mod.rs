@@ -33,7 +33,7 @@ use store::record;
 use store::{Guard, Key, Outcome, StoreError, Transaction};
 
 /// Rows read at a time.
-const PAGE: usize = 64;
+const SCAN_PAGE: usize = 64;
 
 /// The secondaries of some generations, and how many of them must hold a size.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -290,8 +290,8 @@ impl Ledger {
         let prefix = self.keys.inherited();
         let (mut rows, mut from) = (Vec::new(), prefix.clone());
         loop {
-            let page = self.store.scan(&prefix, &from, PAGE).await?;
-            let full = page.len() == PAGE;
+            let page = self.store.scan(&prefix, &from, SCAN_PAGE).await?;
+            let full = page.len() == SCAN_PAGE;
             rows.extend(page);
             match rows.last() {
                 Some((last, _)) if full => from = format!("{last}\0"),
