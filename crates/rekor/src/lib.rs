@@ -54,7 +54,6 @@
 
 mod base64;
 pub mod export;
-mod first;
 mod inclusion;
 mod json;
 mod key;

@@ -7,7 +7,7 @@ use aws_lc_rs::encoding::{AsBigEndian as _, AsDer as _};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rekor::export::{Shard, SigningConfig, TrustedRoot, WriteUrl, log_id};
+use rekor::export::{Shard, SigningConfig, TrustedRoot, WriteUrl};
 use rekor::v1::{LogEntry, TreeId};
 use rekor::{Inclusion, v1, v2};
 use serde_json::{Value, json};
@@ -122,7 +122,7 @@ fn a_client_of_version_2_verifies_what_the_log_answered() {
         proof: &proof,
         checkpoint,
     };
-    let answer = v2::answer(&log_id(signer.verifier()), entry.leaf(), &inclusion);
+    let answer = v2::answer(&signer.verifier().log_id(), entry.leaf(), &inclusion);
     let answer = serde_json::from_str(&answer).unwrap();
     accepted(&shard, &client, &bundle(&answer, &signature));
 }
@@ -157,7 +157,7 @@ fn a_client_of_version_1_verifies_what_the_log_answered() {
     };
     let logged = LogEntry {
         tree,
-        log_id: log_id(signer.verifier()),
+        log_id: signer.verifier().log_id(),
         global_index: 1000 + index,
         integrated_time: PLANNED + 1,
         leaf: entry.leaf(),

@@ -16,6 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use sha2::{Digest as _, Sha256};
 
+use crate::hash::Hash;
 use crate::note::{NoteError, check_name};
 
 /// The signature type of Ed25519 over the note's text.
@@ -67,11 +68,17 @@ impl Public {
         }
     }
 
+    /// The whole of its id, of which notes have the first four bytes.
+    fn whole_id(&self, name: &str) -> Hash {
+        let digest = match self {
+            Self::Ed25519(key) => id_digest(name, ED25519, key.as_bytes()),
+            Self::P256(der) => Sha256::digest(der).into(),
+        };
+        Hash(digest)
+    }
+
     fn id(&self, name: &str) -> u32 {
-        match self {
-            Self::Ed25519(key) => key_id(name, ED25519, key.as_bytes()),
-            Self::P256(der) => first_four(&Sha256::digest(der)),
-        }
+        first_four(&self.whole_id(name).0)
     }
 }
 
@@ -101,6 +108,11 @@ impl VerifierKey {
     /// The key's id: the first four bytes of a SHA-256, for Ed25519 of name, newline, type and key, for ECDSA of [`bytes`](Self::bytes) alone.
     pub fn id(&self) -> u32 {
         self.id
+    }
+
+    /// The whole of which [`id`](Self::id) is the first four bytes: what Sigstore calls the ID of a log.
+    pub fn log_id(&self) -> Hash {
+        self.key.whole_id(&self.name)
     }
 
     /// The key: 32 bytes of Ed25519, or the DER of an ECDSA key's SubjectPublicKeyInfo.
@@ -217,12 +229,16 @@ pub(crate) fn is_unknown_vkey(text: &str, known: &[u8]) -> bool {
 
 /// The first four bytes of the SHA-256 of name, newline, signature type and key.
 pub(crate) fn key_id(name: &str, kind: u8, key: &[u8]) -> u32 {
-    let digest = Sha256::new()
+    first_four(&id_digest(name, kind, key))
+}
+
+fn id_digest(name: &str, kind: u8, key: &[u8]) -> [u8; 32] {
+    Sha256::new()
         .chain_update(name)
         .chain_update([b'\n', kind])
         .chain_update(key)
-        .finalize();
-    first_four(&digest)
+        .finalize()
+        .into()
 }
 
 fn first_four(digest: &[u8]) -> u32 {

@@ -15,8 +15,7 @@ mod tests;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use sha2::{Digest as _, Sha256};
-use tlog::{Hash, VerifierKey};
+use tlog::VerifierKey;
 
 pub use monitor::monitor_config;
 pub use signing_config::{SigningConfig, WriteUrl};
@@ -132,18 +131,6 @@ impl Shard<'_> {
         crate::pem::encode("PUBLIC KEY", &self.public_key().0, &mut pem);
         pem
     }
-}
-
-/// The id of a log's key, all 32 bytes: `logId.keyId` in version 2 and in TrustedRoots, and for ECDSA keys `logID` in
-/// version 1.
-pub fn log_id(key: &VerifierKey) -> Hash {
-    let mut hash = Sha256::new();
-    if !key.is_ecdsa() {
-        hash.update(key.name());
-        hash.update(b"\n\x01");
-    }
-    hash.update(key.bytes());
-    Hash(hash.finalize().into())
 }
 
 /// When something began to be valid, to the second below. Nothing is ever given an end.

@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tlog::{Signer, VerifierKey};
+use sha2::{Digest as _, Sha256};
+use tlog::{Hash, Signer, VerifierKey};
 
 use super::*;
 
@@ -72,7 +73,7 @@ fn a_trusted_root_is_written_as_clients_read_it() {
     let first_id = Hash(Sha256::digest(first.bytes()).into());
     let second_id =
         Hash(Sha256::digest([b"2026b.log.example.org\n\x01", second.bytes()].concat()).into());
-    assert_eq!((log_id(&first), log_id(&second)), (first_id, second_id));
+    assert_eq!((first.log_id(), second.log_id()), (first_id, second_id));
     assert_eq!(second_id.0[..4], second.id().to_be_bytes());
     let spki = [&ED25519_PREFIX, second.bytes()].concat();
     let expected = json!({

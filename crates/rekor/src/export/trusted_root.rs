@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{ExportError, Shard, Warning, log_id, media_type, pretty, read, start};
+use super::{ExportError, Shard, Warning, media_type, pretty, read, start};
 use crate::base64;
 
 const KIND: &str = "TrustedRoot";
@@ -60,7 +60,7 @@ impl TrustedRoot {
                     shard.key.name().to_owned(),
                 ));
             }
-            let (tlog, id, key) = (tlog(shard)?, log_id(shard.key).0, shard.public_key().0);
+            let (tlog, id, key) = (tlog(shard)?, shard.key.log_id().0, shard.public_key().0);
             root.tlogs.retain(|foreign| {
                 let is = |pointer, ours: &[u8]| {
                     bytes(foreign, pointer).is_some_and(|theirs| theirs == ours)
@@ -133,7 +133,7 @@ fn tlog(shard: &Shard<'_>) -> Result<Value, ExportError> {
     Ok(json!({
         "baseUrl": shard.url()?,
         "hashAlgorithm": "SHA2_256",
-        "logId": {"keyId": log_id(shard.key).to_base64()},
+        "logId": {"keyId": shard.key.log_id().to_base64()},
         "publicKey": {
             "keyDetails": details,
             "rawBytes": raw_bytes,

@@ -4,11 +4,10 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
 use sha2::{Digest as _, Sha256};
 
-use super::envelope::{self, MAX_SIGNATURES, MAX_VERIFIERS, Payload};
+use super::envelope::{self, Payload};
 use super::hashedrekord::write_hash;
 use super::keys::Keys;
 use super::{Entry, Error, Reason};
-use crate::first::First;
 use crate::verifier::Verifier;
 use crate::{base64, json, shortened};
 
@@ -30,7 +29,7 @@ struct ProposedContent {
     #[serde(default)]
     envelope: Option<String>,
     #[serde(default)]
-    verifiers: First<Pem, { MAX_VERIFIERS + 1 }>,
+    verifiers: Option<Vec<Pem>>,
 }
 
 /// PEM that was sent in base64.
@@ -58,7 +57,7 @@ struct Envelope {
     #[serde(default)]
     payload: String,
     #[serde(default)]
-    signatures: First<Signature, { MAX_SIGNATURES + 1 }>,
+    signatures: Option<Vec<Signature>>,
 }
 
 #[derive(Deserialize)]
@@ -79,11 +78,11 @@ impl Spec {
         let text = content
             .envelope
             .ok_or(Reason::Missing("proposed DSSE envelope"))?;
-        let pems = content.verifiers.0;
+        let pems = content.verifiers.unwrap_or_default();
         let envelope: Envelope = serde_json::from_str(&text)
             .map_err(|error| Reason::Envelope(shortened(&error.to_string())))?;
         let payload = base64::decode_either(&envelope.payload).ok_or(Reason::Value("payload"))?;
-        let signatures = envelope.signatures.0;
+        let signatures = envelope.signatures.unwrap_or_default();
         let signatures: Vec<_> = signatures
             .iter()
             .map(|signature| signature.sig.as_str())

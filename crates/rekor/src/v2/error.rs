@@ -128,12 +128,7 @@ impl Error {
         if *self == Self::Frozen {
             return ("text/plain; charset=utf-8", self.message());
         }
-        let body = json::object(128, |error| {
-            error.number("code", self.code().into());
-            error.array("details", [(); 0], |_, ()| {});
-            error.text("message", &self.message());
-        });
-        ("application/json", body)
+        ("application/json", body(self.code(), &self.message()))
     }
 
     /// The value of the header `x-log-index`, where the answer has one.
@@ -143,4 +138,27 @@ impl Error {
             _ => None,
         }
     }
+}
+
+/// The body of a refusal for a reason that only the log knows, by its HTTP status.
+pub fn refusal(status: u16, message: &str) -> String {
+    let code = match status {
+        401 => 16,
+        403 => 7,
+        404 => 5,
+        409 => 9,
+        413 | 429 => 8,
+        400..500 => 3,
+        503 | 507 => 14,
+        _ => 13,
+    };
+    body(code, message)
+}
+
+fn body(code: u16, message: &str) -> String {
+    json::object(128, |error| {
+        error.number("code", code.into());
+        error.array("details", [(); 0], |_, ()| {});
+        error.text("message", message);
+    })
 }

@@ -12,5 +12,5 @@ mod request;
 mod tests;
 
 pub use answer::answer;
-pub use error::{Error, Reason};
+pub use error::{Error, Reason, refusal};
 pub use request::{Entry, MAX_BODY, Request};
