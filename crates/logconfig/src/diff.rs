@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::list::{is_extended, names, numbered};
 use crate::model::{KeySpec, LogConfig, ShardConfig};
-use crate::{merge, qos};
+use crate::{front, merge, qos};
 
 /// One difference between two configurations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,6 +113,7 @@ pub fn diff(a: &LogConfig, b: &LogConfig) -> Vec<Difference> {
     qos::compare(&a.qos, &b.qos, &mut compare);
     merge::compare(&a.merge, &b.merge, &mut compare);
     merge::compare_witnesses(&a.witnesses, &b.witnesses, &mut compare);
+    front::compare(&a.rekor, &b.rekor, &mut compare);
     differences
 }
 

@@ -4,6 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::front::RekorConfig;
 use crate::merge::{MergeConfig, WitnessConfig};
 use crate::name::{LogName, ShardName};
 use crate::qos::QosConfig;
@@ -48,6 +49,9 @@ pub struct LogConfig {
     /// Witnesses that cosign each checkpoint before it is published.
     #[serde(default, skip_serializing_if = "WitnessConfig::is_default")]
     pub witnesses: WitnessConfig,
+    /// Sigstore's clients write and read as if this log were Rekor; `/add` is closed then.
+    #[serde(default, skip_serializing_if = "RekorConfig::is_default")]
+    pub rekor: RekorConfig,
 }
 
 /// Version of the document format.
@@ -290,6 +294,7 @@ impl LogConfig {
             qos: QosConfig::default(),
             merge: MergeConfig::default(),
             witnesses: WitnessConfig::default(),
+            rekor: RekorConfig::default(),
         };
         config.fill_origin();
         config
@@ -328,6 +333,7 @@ impl LogConfig {
             qos: self.qos.clone(),
             merge: self.merge.clone(),
             witnesses: self.witnesses.clone(),
+            rekor: self.rekor,
         };
         config.fill_origin();
         config

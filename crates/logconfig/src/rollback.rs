@@ -40,5 +40,6 @@ pub fn rolled_back(running: &LogConfig, earlier: &LogConfig) -> LogConfig {
         qos: running.qos.rolled_back(&earlier.qos),
         merge: earlier.merge.clone(),
         witnesses: earlier.witnesses.clone(),
+        rekor: earlier.rekor,
     }
 }

@@ -4,6 +4,7 @@
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::front::RekorConfig;
 use crate::merge::{MergeConfig, WitnessConfig};
 use crate::model::{KeySpec, LogConfig, ShardConfig};
 use crate::qos::{QosConfig, TenantConfig, TierConfig};
@@ -103,6 +104,9 @@ impl LogConfig {
         yaml.qos(&self.qos);
         yaml.merge(&self.merge);
         yaml.witnesses(&self.witnesses);
+        if !self.rekor.is_default() {
+            yaml.rekor(&self.rekor);
+        }
         yaml.out
     }
 }
@@ -219,6 +223,15 @@ impl Yaml {
         }
         let timeout = witnesses.timeout.to_string();
         self.field("  ", "timeout", &at("timeout"), &timeout);
+    }
+
+    fn rekor(&mut self, rekor: &RekorConfig) {
+        let at = |field: &str| format!("/properties/rekor/properties/{field}");
+        self.field("", "rekor", "/properties/rekor", "");
+        self.field("  ", "v2", &at("v2"), &rekor.v2.to_string());
+        let duplicates = rekor.duplicates.as_str();
+        self.field("  ", "duplicates", &at("duplicates"), duplicates);
+        self.field("  ", "hold", &at("hold"), &rekor.hold.to_string());
     }
 
     fn tier(&mut self, tier: &TierConfig, schema: &str) {

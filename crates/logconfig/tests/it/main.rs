@@ -7,6 +7,7 @@
 
 mod changes;
 mod documents;
+mod front;
 mod keys;
 mod merge;
 mod plans;

@@ -156,6 +156,7 @@ pub(crate) fn example() -> LogConfig {
         "# who watches\nwitness w {} https://w.example.org\n\nquorum w\n",
         vkey("w.example.org/w")
     );
+    config.rekor.v2 = true;
     config
 }
 

@@ -8,6 +8,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
+use crate::front::any_rekor;
 use crate::merge::{any_peers, any_witnesses};
 use crate::qos::any_qos;
 use crate::render;
@@ -48,7 +49,7 @@ fn any_running() -> impl Strategy<Value = LogConfig> {
         settings,
         option::of(any::<u64>()),
         any::<[bool; 6]>(),
-        (any_qos(), any_peers(), any_witnesses()),
+        (any_qos(), any_peers(), any_witnesses(), any_rekor()),
     )
         .prop_map(
             |(
@@ -59,7 +60,7 @@ fn any_running() -> impl Strategy<Value = LogConfig> {
                 (checkpoint, idle, template, max_entries, max_age),
                 generation,
                 known,
-                (qos, peers, witnesses),
+                (qos, peers, witnesses, rekor),
             )| {
                 let first = names
                     .first()
@@ -92,6 +93,7 @@ fn any_running() -> impl Strategy<Value = LogConfig> {
                 config.qos = qos;
                 config.merge = peers;
                 config.witnesses = witnesses;
+                config.rekor = rekor;
                 config.rotate.name = template;
                 config.rotate.max_entries = max_entries;
                 config.rotate.max_age = max_age.map(Span::from_millis);

@@ -1,0 +1,93 @@
+//! The fronts of a log, through which clients that were made for another log write to it.
+//!
+//! A document without a front keeps its bytes and its entity tag.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::finding::{Finding, Problem};
+use crate::list::Compare;
+use crate::span::Span;
+
+/// Sigstore's clients write and read as if this log were Rekor; `/add` is closed then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(inline)]
+pub struct RekorConfig {
+    /// Answers at /api/v2 (rekor-tiles): hashedrekord entries.
+    pub v2: bool,
+    /// What an entry that the active shard already has gets: replay (201, the entry that is there) or conflict (409).
+    pub duplicates: Duplicates,
+    /// How long a write waits for its checkpoint before it gets 503, 1s to 1m.
+    pub hold: Span,
+}
+
+/// What an entry that the active shard already has gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Duplicates {
+    /// The entry that is there, as if it were new: clients that repeat a request want that.
+    #[default]
+    Replay,
+    /// A conflict that names the entry, as Rekor answers.
+    Conflict,
+}
+
+impl Duplicates {
+    /// The word in the document.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Replay => "replay",
+            Self::Conflict => "conflict",
+        }
+    }
+}
+
+impl Default for RekorConfig {
+    fn default() -> Self {
+        Self {
+            v2: false,
+            duplicates: Duplicates::Replay,
+            hold: Span::from_secs(20),
+        }
+    }
+}
+
+impl RekorConfig {
+    /// Whether any front is open.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.v2
+    }
+
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    pub(crate) fn validate(&self) -> Option<Finding> {
+        let (least, most) = (Span::from_secs(1), Span::from_secs(60));
+        (!(least..=most).contains(&self.hold)).then(|| {
+            let message = format!("{} is not between {least} and {most}", self.hold);
+            Problem::new("out-of-range", message)
+                .hint("clients give up after 30 s; 20s suits them")
+                .at("/rekor/hold")
+        })
+    }
+}
+
+/// Compares all of both.
+pub(crate) fn compare(a: &RekorConfig, b: &RekorConfig, compare: &mut Compare<'_>) {
+    let mut setting = |subject: &str, before: String, after: String| {
+        compare(format!("rekor.{subject}"), Some(before), Some(after));
+    };
+    let open = |open: bool| if open { "open" } else { "closed" }.to_owned();
+    setting("v2", open(a.v2), open(b.v2));
+    setting(
+        "duplicates",
+        a.duplicates.as_str().to_owned(),
+        b.duplicates.as_str().to_owned(),
+    );
+    setting("hold", a.hold.to_string(), b.hold.to_string());
+}

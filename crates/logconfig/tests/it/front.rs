@@ -1,0 +1,66 @@
+//! The front for Sigstore's clients in a document.
+
+use logconfig::{Duplicates, LogConfig, RekorConfig, Span, diff, parse, rolled_back};
+use proptest::prelude::*;
+
+pub(crate) fn any_rekor() -> impl Strategy<Value = RekorConfig> {
+    let duplicates = prop_oneof![Just(Duplicates::Replay), Just(Duplicates::Conflict)];
+    (any::<bool>(), duplicates, 1_000u64..=60_000).prop_map(|(v2, duplicates, hold)| RekorConfig {
+        v2,
+        duplicates,
+        hold: Span::from_millis(hold),
+    })
+}
+
+fn log() -> LogConfig {
+    LogConfig::new("dev".parse().unwrap(), String::new(), "a".parse().unwrap())
+}
+
+#[test]
+fn a_document_without_a_front_keeps_its_bytes_and_says_nothing_of_it() {
+    let text = String::from_utf8(log().canonical()).unwrap();
+    assert!(!text.contains("rekor"), "{text}");
+    assert!(!log().to_yaml().contains("rekor"));
+}
+
+#[test]
+fn a_front_opens_as_a_change_and_closes_by_a_roll_back() {
+    let mut next = log();
+    next.rekor.v2 = true;
+    next.rekor.duplicates = Duplicates::Conflict;
+    let words: Vec<String> = diff(&log(), &next)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        words,
+        [
+            "rekor.v2: closed -> open",
+            "rekor.duplicates: replay -> conflict"
+        ]
+    );
+    assert!(!rolled_back(&next, &log()).rekor.v2);
+    let yaml = next.to_yaml();
+    assert_eq!(parse(&yaml).unwrap().rekor, next.rekor, "{yaml}");
+}
+
+#[test]
+fn a_front_holds_a_write_for_a_time_that_clients_wait() {
+    for (hold, wrong) in [
+        ("1s", false),
+        ("60s", false),
+        ("999ms", true),
+        ("61s", true),
+    ] {
+        let text = format!(
+            "apiVersion: logctl/v1\nkind: LogConfig\nlog: dev\nrekor: {{v2: true, hold: {hold}}}\n"
+        );
+        let found = parse(&text).err().unwrap_or_default();
+        let codes: Vec<_> = found
+            .iter()
+            .map(|finding| (finding.code, &*finding.pointer))
+            .collect();
+        let expected = [("out-of-range", "/rekor/hold")];
+        assert_eq!(codes, &expected[..usize::from(wrong)], "{hold}");
+    }
+}
