@@ -294,6 +294,7 @@ async fn run(
         Arc::clone(&http),
         settings.bounds.body_timeout.duration(),
         settings.bounds.publish_timeout.duration(),
+        settings.data.rekor.clone(),
     ));
     let serving = plane_http::serve(
         data,

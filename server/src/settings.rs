@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use logconfig::{BucketUrl, NodeName, Span};
+use logconfig::{BucketUrl, LogName, NodeName, Span};
 use serde::Deserialize;
 
 use crate::buckets::{AllPlaces, BucketSettings};
@@ -192,6 +192,17 @@ pub(crate) struct Data {
     pub(crate) url: Option<String>,
     /// Plain HTTP without it.
     pub(crate) tls: Option<TlsFiles>,
+    /// Logs with a front that answer at the server's root as well.
+    #[serde(default)]
+    pub(crate) rekor: RekorRoots,
+}
+
+/// The logs that answer at the server's root, as Rekor does: some of its clients ignore the path of a URL.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RekorRoots {
+    /// At /api/v2.
+    pub(crate) v2: Option<LogName>,
 }
 
 /// Bytes of long answers that are always allowed: room for a few of the longest, even if the budget for request bodies is smaller.

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::data::DataPlane;
 use crate::gate::Gate;
 use crate::metrics::HttpMetrics;
+use crate::settings::RekorRoots;
 
 /// Long enough for never.
 const LONG: Duration = Duration::from_secs(3600);
@@ -138,6 +139,7 @@ impl Server {
             Arc::clone(&http),
             patience,
             LONG,
+            RekorRoots { v2: None },
         ));
         let serving = plane_http::serve(listener, plane, Arc::clone(&watch), stop.clone(), LONG);
         let serving = tokio::spawn(serving.unwrap());

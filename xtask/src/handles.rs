@@ -23,6 +23,7 @@ const METHODS: [(&str, Kind, &[&str]); 8] = [
         "Log",
         Read,
         &[
+            "active_shard",
             "arrivals",
             "changed_by",
             "checkpoint",
@@ -45,6 +46,7 @@ const METHODS: [(&str, Kind, &[&str]); 8] = [
             "inclusion",
             "is_deleted",
             "keyed_batch",
+            "keyed_entry",
             "machine",
             "merge",
             "merge_seen",
@@ -63,6 +65,7 @@ const METHODS: [(&str, Kind, &[&str]); 8] = [
             "published_at_ms",
             "qos",
             "refresh",
+            "rekor",
             "rekor_note",
             "rotating",
             "rotation_held",

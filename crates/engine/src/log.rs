@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use logconfig::RekorConfig;
 use tlog::VerifierKey;
 
 use crate::damage::Damaged;
@@ -69,6 +70,16 @@ impl Log {
     /// acknowledged was ordered under this configuration or one before it.
     pub fn etag(&self) -> Bytes {
         self.ledger.etag()
+    }
+
+    /// Its front for Sigstore's clients, as the generation that runs has it; no copy of the document.
+    pub fn rekor(&self) -> RekorConfig {
+        self.running.now.load().document.rekor
+    }
+
+    /// The name of the shard that takes writes, as far as this server knows; none while the log is frozen.
+    pub fn active_shard(&self) -> Option<String> {
+        Some(self.ledger.state().active()?.identity.name.clone())
     }
 
     /// Its counters, which the server exports.
@@ -165,6 +176,14 @@ impl Log {
         AppendError,
     > {
         self.uploads.submit_keyed(key, entry, tenant, advice).await
+    }
+
+    /// Where the entry is that was written under a key, while the key is kept.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store does not answer.
+    pub async fn keyed_entry(&self, key: WriteKey) -> Result<Option<Appended>, StoreError> {
+        self.uploads.keyed_entry(key).await
     }
 
     /// Writes down that a batch under a key ends after so many entries, all of which are ordered.

@@ -81,6 +81,10 @@ pub struct Inclusion {
     pub leaf_index: u64,
     /// From the leaf's sibling upward.
     pub proof: Vec<Hash>,
+    /// Entries under that checkpoint.
+    pub size: u64,
+    /// The root that it signs.
+    pub root: Hash,
     /// The signed checkpoint it leads to.
     pub checkpoint: String,
     /// Verifier key of that checkpoint.
@@ -308,6 +312,8 @@ impl Log {
                 shard: Arc::clone(&shard.name),
                 leaf_index,
                 proof,
+                size: signed.at.size,
+                root: signed.at.root,
                 checkpoint: signed.note.clone(),
                 vkey: shard.identity.vkey.clone(),
             }));

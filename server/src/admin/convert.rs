@@ -183,6 +183,7 @@ pub(super) fn receipt(receipt: Receipt) -> AuditReceipt {
         proof,
         checkpoint,
         vkey,
+        ..
     } = receipt.inclusion;
     AuditReceipt {
         index: receipt.index,

@@ -120,7 +120,10 @@ async fn add(
     }
     let announced = body.size_hint().lower();
     if announced > MAX_ENTRY as u64 {
-        return Err(Refusal::too_large());
+        return Err(Refusal::too_large(MAX_ENTRY));
+    }
+    if log.rekor().is_open() {
+        return Err(Refusal::fronted(log.name()));
     }
     let refused = |error| refusal::append(log.name(), error);
     let key = asked.key(log, tenant);
@@ -134,11 +137,11 @@ async fn add(
     watched.enter(Phase::Body);
     let entry = if head.version == Version::HTTP_2 {
         // The watch sees no phases in a multiplexed connection, so the body gets a timer of its own.
-        tokio::time::timeout(plane.body_timeout, collect(body, &mut held))
+        tokio::time::timeout(plane.body_timeout, collect(body, &mut held, MAX_ENTRY))
             .await
             .map_err(|_| Refusal::slow_body())??
     } else {
-        collect(body, &mut held).await?
+        collect(body, &mut held, MAX_ENTRY).await?
     };
     watched.enter(Phase::Working);
     let leaf_hash = json.then(|| tlog::leaf_hash(&entry));
@@ -226,24 +229,28 @@ fn line(mut number: u64) -> Bytes {
     }
 }
 
-/// The whole body; one that came in one piece is not copied.
-async fn collect(body: &mut Incoming, held: &mut Held) -> Result<Bytes, Refusal> {
+/// The whole body, at most `longest` bytes; one that came in one piece is not copied.
+pub(super) async fn collect(
+    body: &mut Incoming,
+    held: &mut Held,
+    longest: usize,
+) -> Result<Bytes, Refusal> {
     let first = match frame(body).await? {
         Some(first) => first,
         None => return Err(Refusal::bad("an entry has at least one byte")),
     };
     held.grow(first.len()).map_err(|_| Refusal::crowded())?;
     if body.is_end_stream() {
-        return if first.len() > MAX_ENTRY {
-            Err(Refusal::too_large())
+        return if first.len() > longest {
+            Err(Refusal::too_large(longest))
         } else {
             Ok(first)
         };
     }
     let mut whole = BytesMut::from(first);
     while let Some(next) = frame(body).await? {
-        if whole.len() + next.len() > MAX_ENTRY {
-            return Err(Refusal::too_large());
+        if whole.len() + next.len() > longest {
+            return Err(Refusal::too_large(longest));
         }
         held.grow(next.len()).map_err(|_| Refusal::crowded())?;
         whole.extend_from_slice(&next);

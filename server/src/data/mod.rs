@@ -7,6 +7,7 @@
 mod add;
 mod advice;
 mod batch;
+mod front;
 mod granted;
 mod hosts;
 mod negotiate;
@@ -33,6 +34,7 @@ use self::negotiate::wants_json;
 use self::refusal::Refusal;
 use crate::gate::Gate;
 use crate::metrics::HttpMetrics;
+use crate::settings::RekorRoots;
 use engine::Log;
 
 /// The name that no route serves: the system log is written by the server and read through the admin endpoint.
@@ -46,6 +48,7 @@ pub(crate) struct DataPlane {
     publish_timeout: Duration,
     turns: batch::Turns,
     router: Router,
+    roots: RekorRoots,
 }
 
 impl DataPlane {
@@ -56,6 +59,7 @@ impl DataPlane {
         metrics: Arc<HttpMetrics>,
         body_timeout: Duration,
         publish_timeout: Duration,
+        roots: RekorRoots,
     ) -> Self {
         let router = read::router(Arc::clone(&gate));
         Self {
@@ -65,6 +69,7 @@ impl DataPlane {
             publish_timeout,
             turns: batch::Turns::default(),
             router,
+            roots,
         }
     }
 
@@ -111,6 +116,8 @@ impl Plane for DataPlane {
             add::answer(self, watched, request).await
         } else if batch::target(request.method(), request.uri().path()).is_some() {
             Box::pin(batch::answer(self, watched, request)).await
+        } else if front::target(request.method(), request.uri().path()).is_some() {
+            Box::pin(front::answer(self, watched, request)).await
         } else {
             watched.enter(Phase::Working);
             // Boxed, so that the future of the hot path stays small.

@@ -114,6 +114,16 @@ impl Refusal {
         )
     }
 
+    /// 409: readers of the front stumble over entries of another form.
+    pub(super) fn fronted(log: &str) -> Self {
+        Self::new(
+            codes::FRONTED,
+            format!(
+                "log {log} takes entries through its Rekor API alone (`rekor` in its configuration), so that its readers understand each of them; write to a log without a front"
+            ),
+        )
+    }
+
     /// 404: not there, or not yet.
     pub(super) fn absent(what: impl Into<String>) -> Self {
         Self::new(codes::NOT_FOUND, what)
@@ -140,10 +150,10 @@ impl Refusal {
     }
 
     /// 413: the entry is too large.
-    pub(super) fn too_large() -> Self {
+    pub(super) fn too_large(longest: usize) -> Self {
         Self::new(
             codes::TOO_LARGE,
-            format!("an entry is at most {} bytes", super::add::MAX_ENTRY),
+            format!("an entry is at most {longest} bytes"),
         )
     }
 
@@ -242,7 +252,7 @@ pub(super) fn shown(name: &str) -> String {
 pub(super) fn append(log: &str, error: AppendError) -> Refusal {
     match error {
         AppendError::Empty => Refusal::bad("an entry has at least one byte"),
-        AppendError::TooLarge => Refusal::too_large(),
+        AppendError::TooLarge => Refusal::too_large(super::add::MAX_ENTRY),
         AppendError::Frozen { shard, since_ms } => Refusal::new(
             codes::FROZEN,
             format!(

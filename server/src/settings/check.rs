@@ -18,8 +18,8 @@ use self::files::Files;
 pub(crate) use self::files::kek_remedy;
 use super::secondary::SecondarySettings;
 use super::{
-    Admin, At, Bounds, Data, KekSource, Logging, Merge, Metrics, PeerClient, Settings, Stores,
-    Wrong, in_words, line_at, line_of,
+    Admin, At, Bounds, Data, KekSource, Logging, Merge, Metrics, PeerClient, RekorRoots, Settings,
+    Stores, Wrong, in_words, line_at, line_of,
 };
 
 /// One thing that is wrong with a settings file.
@@ -206,6 +206,7 @@ impl<'a> Checked<'a> {
                 listen: SocketAddr::from(([127, 0, 0, 1], 0)),
                 url: None,
                 tls: None,
+                rekor: RekorRoots::default(),
             }),
             admin: self.section::<Admin>("admin").unwrap_or_default(),
             metrics: self.section::<Metrics>("metrics"),

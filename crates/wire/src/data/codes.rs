@@ -27,6 +27,8 @@ pub const METHOD_NOT_ALLOWED: Code = ("method-not-allowed", 405, "Method Not All
 pub const SLOW_BODY: Code = ("slow-body", 408, "Request Timeout");
 /// 409: the log accepts no writes.
 pub const FROZEN: Code = ("frozen", 409, "Conflict");
+/// 409: the log takes entries through its front for Sigstore's clients alone.
+pub const FRONTED: Code = ("fronted", 409, "Conflict");
 /// 409: the log is about to freeze.
 pub const CLOSING: Code = ("closing", 409, "Conflict");
 /// 409: `Log-Shard` is not the active shard.

@@ -184,6 +184,9 @@ async fn add(
     head: &Parts,
     body: &mut Incoming,
 ) -> Result<(Batch, Option<Granted>), Stopped> {
+    if log.rekor().is_open() {
+        return Err(Refusal::fronted(log.name()).into());
+    }
     let part = ask::part(head.uri.query())?;
     let encoding = ask::encoding(&head.headers)?;
     let asked = advice::read(&head.headers, crate::rfc3339::now_ms)?;

@@ -49,7 +49,7 @@ pub(crate) fn classify(bytes: &[u8], keys: &Verifiers) -> (Found, Option<Looked>
         Ok((checkpoint, whole)) => {
             let (size, root) = (checkpoint.size, checkpoint.root);
             let note = note.to_owned();
-            let looked = whole.then(|| Looked { note, checkpoint });
+            let looked = whole.then_some(Looked { note, checkpoint });
             (Found::Signed { size, root }, looked)
         }
         Err(NoteError::BadSignature(name)) => damaged(format!("the signature of {name} is wrong")),

@@ -137,6 +137,11 @@ impl Uploads {
         })
     }
 
+    pub(crate) async fn keyed_entry(&self, key: WriteKey) -> Result<Option<Appended>, StoreError> {
+        let row = self.ingest.ledger.keyed(key).await?;
+        Ok(row.and_then(|row| self.ingest.appended(row.index)))
+    }
+
     pub(crate) async fn end_keyed_batch(
         &self,
         key: WriteKey,

@@ -1,0 +1,214 @@
+//! The front of version 2 as a client sees it, over a real engine.
+
+use std::sync::Arc;
+
+use aws_lc_rs::encoding::AsDer as _;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use engine::Request;
+use logconfig::{Duplicates, RekorConfig};
+use serde_json::{Value, json};
+use tlog::{Checkpoint, Hash, VerifierKey};
+
+use crate::testing::{Reply, Server};
+
+const ENTRIES: &str = "POST /dev/api/v2/log/entries";
+
+/// A signed request over an artifact, as a client sends it.
+fn signed(artifact: &[u8]) -> Value {
+    let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
+    let random = aws_lc_rs::rand::SystemRandom::new();
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, artifact);
+    json!({"hashedRekordRequestV002": {
+        "digest": STANDARD.encode(digest),
+        "signature": {
+            "content": STANDARD.encode(key.sign(&random, artifact).unwrap()),
+            "verifier": {
+                "publicKey": {"rawBytes": STANDARD.encode(key.public_key().as_der().unwrap().as_ref())},
+                "keyDetails": "PKIX_ECDSA_P256_SHA_256",
+            },
+        },
+    }})
+}
+
+async fn send(server: &Server, request: &Value) -> Reply {
+    let body = request.to_string();
+    server.ask(ENTRIES, "", body.as_bytes()).await
+}
+
+/// A server whose log has a front.
+async fn fronted(rekor: RekorConfig) -> Server {
+    let server = Server::start().await;
+    configure(&server, rekor).await;
+    server
+}
+
+async fn configure(server: &Server, rekor: RekorConfig) {
+    let log = server.engine.log("dev").unwrap();
+    let mut document = log.config();
+    document.rekor = rekor;
+    let next = Box::new(document);
+    change(server, Request::Configure { next, base: None }).await;
+}
+
+async fn change(server: &Server, request: Request) {
+    let log = server.engine.log("dev").unwrap();
+    let caller = engine::Caller {
+        actor: "test".to_owned(),
+        idempotency_key: None,
+        reason: None,
+    };
+    let audited = engine::Audited::new(Arc::clone(&server.engine));
+    audited.change(&log, request, caller).await.unwrap();
+}
+
+fn open() -> RekorConfig {
+    RekorConfig {
+        v2: true,
+        ..RekorConfig::default()
+    }
+}
+
+/// Checks an answer as a client does, with nothing but the shard's key: the index in its shard.
+fn verified(reply: &Reply, vkey: &str) -> u64 {
+    assert_eq!(reply.status, 201, "{reply:?}");
+    let entry = reply.json();
+    let proof = &entry["inclusionProof"];
+    let note = proof["checkpoint"]["envelope"].as_str().unwrap();
+    let key: VerifierKey = vkey.parse().unwrap();
+    let signed = Checkpoint::open(note, &key).unwrap();
+    let number = |value: &Value| value.as_str().unwrap().parse::<u64>().unwrap();
+    let leaf = STANDARD.decode(entry["canonicalizedBody"].as_str().unwrap());
+    let hashes = proof["hashes"].as_array().unwrap().iter();
+    let hashes: Vec<Hash> = hashes
+        .map(|hash| STANDARD.decode(hash.as_str().unwrap()).unwrap())
+        .map(|bytes| Hash(bytes.try_into().unwrap()))
+        .collect();
+    assert_eq!(number(&proof["treeSize"]), signed.size);
+    assert_eq!(proof["rootHash"], STANDARD.encode(signed.root.0));
+    assert_eq!(entry["logIndex"], proof["logIndex"]);
+    assert_eq!(entry["logId"]["keyId"], STANDARD.encode(key.log_id().0));
+    let index = number(&entry["logIndex"]);
+    let leaf = tlog::leaf_hash(&leaf.unwrap());
+    tlog::verify_inclusion(index, signed.size, &leaf, &hashes, &signed.root).unwrap();
+    index
+}
+
+#[tokio::test]
+async fn an_entry_is_answered_with_its_proof_and_once_however_often_it_is_sent() {
+    let server = fronted(open()).await;
+    let shards = server.get_json("/dev/shards").await;
+    let vkey = shards[0]["vkey"].as_str().unwrap();
+    let (one, two) = (signed(b"one"), signed(b"two"));
+    assert_eq!(verified(&send(&server, &one).await, vkey), 0);
+    assert_eq!(verified(&send(&server, &two).await, vkey), 1);
+    let again = send(&server, &one).await;
+    assert_eq!(verified(&again, vkey), 0);
+    assert_eq!(again.header("logd-global-index"), Some("0"));
+    // At the same moment, too.
+    let three = signed(b"three");
+    let (first, second) = tokio::join!(send(&server, &three), send(&server, &three));
+    assert_eq!((verified(&first, vkey), verified(&second, vkey)), (2, 2));
+    let marks = server.get_json("/dev/watermarks").await;
+    assert_eq!(marks["ordered"], 3);
+}
+
+#[tokio::test]
+async fn the_same_entry_is_new_in_the_next_shard() {
+    let server = fronted(open()).await;
+    let entry = signed(b"one");
+    assert_eq!(
+        send(&server, &entry).await.header("logd-global-index"),
+        Some("0")
+    );
+    let rotate = Request::Rotate {
+        name: None,
+        base: None,
+        force: false,
+    };
+    change(&server, rotate).await;
+    let reply = send(&server, &entry).await;
+    let shards = server.get_json("/dev/shards").await;
+    assert_eq!(verified(&reply, shards[1]["vkey"].as_str().unwrap()), 0);
+    assert_eq!(reply.header("logd-global-index"), Some("1"));
+}
+
+#[tokio::test]
+async fn a_conflict_names_the_entry_where_the_log_is_told_to() {
+    let duplicates = Duplicates::Conflict;
+    let server = fronted(RekorConfig {
+        duplicates,
+        ..open()
+    })
+    .await;
+    let entry = signed(b"one");
+    assert_eq!(send(&server, &entry).await.status, 201);
+    let reply = send(&server, &entry).await;
+    assert_eq!(
+        (reply.status, reply.header("x-log-index")),
+        (409, Some("0"))
+    );
+    assert_eq!(reply.json()["code"], 6);
+}
+
+#[tokio::test]
+async fn what_is_forged_or_malformed_is_refused_and_not_logged() {
+    let server = fronted(open()).await;
+    let mut forged = signed(b"one");
+    forged["hashedRekordRequestV002"]["digest"] = STANDARD.encode([7; 32]).into();
+    let mut unknown = signed(b"one");
+    unknown["more"] = 1.into();
+    for body in [
+        forged.to_string(),
+        unknown.to_string(),
+        "{}".to_owned(),
+        "{".to_owned(),
+    ] {
+        let reply = server.ask(ENTRIES, "", body.as_bytes()).await;
+        assert_eq!(
+            (reply.status, &reply.json()["code"]),
+            (400, &json!(3)),
+            "{body}"
+        );
+    }
+    let large = vec![b' '; (4 << 20) + 1];
+    let reply = server.ask_any(ENTRIES, "", &large).await;
+    assert_eq!((reply.status, &reply.json()["code"]), (413, &json!(8)));
+    let marks = server.get_json("/dev/watermarks").await;
+    assert_eq!(marks["ordered"], 0);
+}
+
+#[tokio::test]
+async fn a_log_has_either_a_front_or_its_own_writers() {
+    let server = Server::start().await;
+    let closed = send(&server, &signed(b"one")).await;
+    assert_eq!((closed.status, &closed.json()["code"]), (404, &json!(5)));
+    // No log answers at the root.
+    let root = server.ask("POST /api/v2/log/entries", "", b"{}").await;
+    assert_eq!(root.status, 404);
+    assert_eq!(server.add(b"one").await.status, 200);
+    configure(&server, open()).await;
+    let fronted = |line: &'static str| server.ask(line, "accept: application/json\r\n", b"x");
+    for line in ["POST /dev/add", "POST /dev/add-batch"] {
+        let refused = fronted(line).await;
+        assert_eq!(refused.status, 409, "{line}");
+        assert!(refused.text().contains("fronted"), "{refused:?}");
+    }
+    assert_eq!(send(&server, &signed(b"one")).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_frozen_log_says_so_with_a_status_that_nobody_retries() {
+    let server = fronted(open()).await;
+    let entry = signed(b"one");
+    assert_eq!(send(&server, &entry).await.status, 201);
+    change(&server, Request::Freeze { now: false }).await;
+    let reply = send(&server, &signed(b"two")).await;
+    assert_eq!(reply.status, 405);
+    assert_eq!(
+        reply.header("content-type"),
+        Some("text/plain; charset=utf-8")
+    );
+    assert!(reply.text().contains("frozen"), "{reply:?}");
+}
