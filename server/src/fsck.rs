@@ -138,7 +138,7 @@ fn table(report: &Report, stores: &Stores) -> String {
         line(format_args!(
             "log {}: {} ({} kept), {} ordered, {} published, {}, {} read",
             log.name,
-            count(log.slots, "slot"),
+            count(log.slots.get(), "slot"),
             log.slots - log.floor.min(log.slots),
             count(log.ordered, "entry"),
             log.published,

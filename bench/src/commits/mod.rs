@@ -15,9 +15,9 @@ use bytes::Bytes;
 use engine::LogMetrics;
 use engine::ledger::Ledger;
 use hdrhistogram::Histogram;
-use order::MAX_BATCHES;
 use order::answer::Proposal;
 use order::slot::{Action, BatchRef, Control, Decision, ShardIdentity, Token, Tokens, Work};
+use order::{Generation, MAX_BATCHES, SlotNumber};
 
 use self::store::Gate;
 use crate::figures::{Figure, Options};
@@ -62,7 +62,7 @@ impl Bench {
             action: Action::Create,
             actor: "bench".into(),
             control: Control::Reconfigure {
-                base: 0,
+                base: Generation::ZERO,
                 document: record::digest(b"document"),
                 plan: vec![identity],
                 open: Some("a".into()),
@@ -218,7 +218,7 @@ struct Recovered {
 /// A committer as a server has it: what waits goes together, one commit at a time.
 struct Queue {
     waiting: tokio::sync::mpsc::UnboundedSender<()>,
-    committer: tokio::task::JoinHandle<Result<(u64, Instant)>>,
+    committer: tokio::task::JoinHandle<Result<(SlotNumber, Instant)>>,
 }
 
 /// Starts a committer; it ends when nothing waits and nothing more can come. It answers the last slot of its first `piled` commits,
@@ -227,7 +227,7 @@ fn queue(bench: &Arc<Bench>, order: Arc<Ledger>, piled: usize) -> Queue {
     let (waiting, mut arrived) = tokio::sync::mpsc::unbounded_channel();
     let bench = Arc::clone(bench);
     let committer = tokio::spawn(async move {
-        let (mut taken, mut done, mut last) = (Vec::new(), 0, (0, Instant::now()));
+        let (mut taken, mut done, mut last) = (Vec::new(), 0, (SlotNumber::ZERO, Instant::now()));
         while arrived.recv_many(&mut taken, MAX_BATCHES).await > 0 {
             let load = taken.drain(..).map(|()| bench.batch()).collect();
             for answer in order.commit(load).await {
@@ -278,7 +278,7 @@ async fn pile(waiting: usize, committers: usize, stall: Duration) -> Result<Reco
     for Queue { waiting, committer } in queues {
         drop(waiting);
         let (slot, time) = committer.await??;
-        (slots, end) = (slots.max(slot + 1 - before), end.max(time));
+        (slots, end) = (slots.max(slot + 1 - SlotNumber::new(before)), end.max(time));
     }
     let time = end - opened;
     Ok(Recovered { slots, time })

@@ -2,6 +2,7 @@
 //! any other. `LOG_GROWTH=1` runs the large bounds.
 
 use ambient::Ambient;
+use order::{Generation, SlotNumber};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -101,7 +102,11 @@ async fn a_log_that_was_rotated_often_is_collected_and_starts_again() {
     let again = log.status();
     assert_eq!((again.shards, again.etag), (known.shards, known.etag));
     for (generation, (config, etag)) in documents {
-        let (then, tag) = log.config_at(generation).await.unwrap().unwrap();
+        let (then, tag) = log
+            .config_at(Generation::new(generation))
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!((then.stripped(), tag), (config, etag));
     }
     assert_eq!(append(&log).await, last + 1);
@@ -153,7 +158,7 @@ async fn old_log(rig: &Rig, count: u64) -> State {
             let cut = Position {
                 size: 1,
                 root,
-                slots: 2 * n + 2,
+                slots: SlotNumber::new(2 * n + 2),
             };
             let published = crate::shard::Published {
                 size: 1,
@@ -193,20 +198,20 @@ async fn old_log(rig: &Rig, count: u64) -> State {
             request: Hash([1; 32]),
             action: Action::Rotate,
             actor: "test".repeat(100),
-            slot: 2 * n,
+            slot: SlotNumber::new(2 * n),
             time: 1,
             at_index: n,
-            base: n,
-            generation: n + 1,
+            base: Generation::new(n),
+            generation: Generation::new(n + 1),
         });
     }
     let operations = operations.split_off(operations.len().saturating_sub(256));
     let state = State {
-        len: 2 * count + 1,
+        len: SlotNumber::new(2 * count + 1),
         size: count,
         time: 1,
         last: Hash([3; 32]),
-        generation: count + 1,
+        generation: Generation::new(count + 1),
         document: Hash(config.digest()),
         shards: Arc::new(shards),
         operations: Arc::new(operations.into()),
@@ -221,7 +226,7 @@ async fn old_log(rig: &Rig, count: u64) -> State {
     ));
     puts.extend(snapshot::frozen_rows(&keys, &state, 0));
     puts.extend(snapshot::rows(&keys, &state));
-    puts.push((keys.floor(), record::encode_number(state.len)));
+    puts.push((keys.floor(), record::encode_number(state.len.get())));
     puts.push((keys.sealed(), record::encode_counted(count)));
     puts.push((format!("{LOGS}dev"), record::encode(&"dev")));
     let transaction = Transaction {
@@ -515,7 +520,10 @@ async fn a_thousand_tenants_with_tokens() {
     assert_eq!(fsck(&rig).await, []);
     let (engine, log) = rig.server(&Faults::new()).await;
     assert_eq!(log.config().qos, next.qos);
-    assert_eq!(log.config_at(2).await.unwrap().unwrap().1, made.etag);
+    assert_eq!(
+        log.config_at(Generation::new(2)).await.unwrap().unwrap().1,
+        made.etag
+    );
     let mut next = log.config();
     next.qos.tenants.truncate(2);
     tenants(&mut next, 1000, 20);
@@ -577,7 +585,9 @@ async fn many_logs() {
     let last = format!("log-{}", count - 1);
     let runs = async |engine: &Engine| {
         let live = engine.replicas(Some(&last)).await.unwrap();
-        live.iter().filter(|r| r.generation == Some(1)).count()
+        live.iter()
+            .filter(|r| r.generation == Some(Generation::new(1)))
+            .count()
     };
     while runs(&second).await < 2 {
         tokio::time::sleep(Duration::from_millis(100)).await;

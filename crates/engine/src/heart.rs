@@ -9,6 +9,7 @@
 //! and that does not write them again. Rows are swept only while the row of the process is absent, in the same transaction, and a
 //! process that finds its own row absent writes all its rows again.
 
+use order::Generation;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ pub struct ReplicaInfo {
     /// The newest slot format it understands.
     pub format: u32,
     /// The generation it runs of the log asked for.
-    pub generation: Option<u64>,
+    pub generation: Option<Generation>,
     /// Since its last heartbeat.
     pub age: Duration,
 }
@@ -48,7 +49,7 @@ struct Heartbeat {
     format: u32,
     /// Of an earlier version: what it runs of every log.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    generations: BTreeMap<String, u64>,
+    generations: BTreeMap<String, Generation>,
     time: u64,
 }
 
@@ -104,6 +105,7 @@ pub(crate) async fn replicas(
             let row = store.get(&run(&id, log)).await?;
             generation = row
                 .and_then(|row| record::decode_number(&row).ok())
+                .map(Generation::new)
                 .or_else(|| beat.generations.get(log).copied());
         }
         live.push(ReplicaInfo {
@@ -181,7 +183,7 @@ pub(crate) struct Heart {
     /// The store's time at the first beat.
     began: Option<u64>,
     /// The rows that are there, by log.
-    told: BTreeMap<String, u64>,
+    told: BTreeMap<String, Generation>,
 }
 
 impl Heart {
@@ -200,7 +202,7 @@ impl Heart {
         &mut self,
         store: &dyn Coordination,
         time: u64,
-        runs: impl Iterator<Item = (&'a str, u64)>,
+        runs: impl Iterator<Item = (&'a str, Generation)>,
     ) -> Result<Vec<(u32, String)>, StoreError> {
         let beat = Heartbeat {
             label: self.label.clone(),
@@ -209,16 +211,19 @@ impl Heart {
             time,
         };
         let (key, beat) = (own(&self.id), record::encode(&beat));
-        let runs: Vec<(&str, u64)> = runs.collect();
-        let changed = |told: &BTreeMap<String, u64>| {
-            let changed = |(log, generation): &&(&str, u64)| told.get(*log) != Some(generation);
+        let runs: Vec<(&str, Generation)> = runs.collect();
+        let changed = |told: &BTreeMap<String, Generation>| {
+            let changed =
+                |(log, generation): &&(&str, Generation)| told.get(*log) != Some(generation);
             let changed = runs.iter().filter(changed).take(ROWS);
             changed.map(|(log, n)| ((*log).to_owned(), *n)).collect()
         };
         // Its own row in each transaction, so that no process sweeps the others meanwhile; if one did, all rows are written again.
         let mut some: Vec<_> = changed(&self.told);
         loop {
-            let run = |(log, n): &(String, u64)| (run(&self.id, log), record::encode_number(*n));
+            let run = |(log, n): &(String, Generation)| {
+                (run(&self.id, log), record::encode_number(n.get()))
+            };
             let mut puts: Vec<_> = some.iter().map(run).collect();
             puts.push((key.clone(), beat.clone()));
             let there = (!self.told.is_empty()).then(|| Guard::Present(key.clone()));
@@ -259,6 +264,10 @@ mod tests {
     use super::*;
     use store::MemoryCoordination;
 
+    fn generation(number: u64) -> Option<Generation> {
+        Some(Generation::new(number))
+    }
+
     fn rows(store: &MemoryCoordination, prefix: &str) -> usize {
         let rows = store.rows();
         rows.keys().filter(|key| key.starts_with(prefix)).count()
@@ -269,7 +278,11 @@ mod tests {
     async fn a_beat_says_what_changed_and_what_was_swept() {
         let store = MemoryCoordination::new();
         let names: Vec<String> = (0..2000).map(|n| format!("log-{n:060}")).collect();
-        let runs = |generation| names.iter().map(move |log| (log.as_str(), generation));
+        let runs = |generation| {
+            names
+                .iter()
+                .map(move |log| (log.as_str(), Generation::new(generation)))
+        };
         let of = async |log: &str| {
             let live = replicas(&store, Some(log)).await.unwrap();
             live.into_iter().map(|r| r.generation).collect::<Vec<_>>()
@@ -280,21 +293,27 @@ mod tests {
         assert_eq!(rows(&store, RUNS), 2000);
         let largest = store.rows().values().map(|row| row.len()).max().unwrap();
         assert!(largest < 1000, "{largest} bytes");
-        let moved = names
-            .iter()
-            .map(|log| (log.as_str(), 1 + u64::from(*log == names[7])));
+        let moved = names.iter().map(|log| {
+            (
+                log.as_str(),
+                Generation::new(1 + u64::from(*log == names[7])),
+            )
+        });
         heart.beat(&store, now, moved).await.unwrap();
-        assert_eq!(of(&names[7]).await, [Some(2)]);
-        assert_eq!(of(&names[8]).await, [Some(1)]);
+        assert_eq!(of(&names[7]).await, [2].map(generation));
+        assert_eq!(of(&names[8]).await, [1].map(generation));
         // Another one finds it silent for long, sweeps it, and it comes back.
         let mut other = Heart::new("b".to_owned(), "host".to_owned());
         other.beat(&store, now + 61_000, runs(1)).await.unwrap();
         assert_eq!((rows(&store, RUNS), rows(&store, REPLICAS)), (2000, 1));
-        let moved = names
-            .iter()
-            .map(|log| (log.as_str(), 1 + u64::from(*log == names[7])));
+        let moved = names.iter().map(|log| {
+            (
+                log.as_str(),
+                Generation::new(1 + u64::from(*log == names[7])),
+            )
+        });
         heart.beat(&store, now + 62_000, moved).await.unwrap();
-        assert_eq!(of(&names[7]).await, [Some(2), Some(1)]);
+        assert_eq!(of(&names[7]).await, [2, 1].map(generation));
         forget(&store, "a", None).await.unwrap();
         assert_eq!((rows(&store, RUNS), rows(&store, REPLICAS)), (2000, 1));
     }
@@ -308,7 +327,7 @@ mod tests {
         let beat = async |id: &str, label: &str, time: u64| {
             let mut heart = Heart::new(id.to_owned(), label.to_owned());
             heart
-                .beat(&store, time, [("dev", 1)].into_iter())
+                .beat(&store, time, [("dev", Generation::new(1))].into_iter())
                 .await
                 .unwrap();
         };
@@ -335,7 +354,7 @@ mod tests {
         let beat = Heartbeat {
             label: "host".to_owned(),
             format: 1,
-            generations: BTreeMap::from([("dev".to_owned(), 7)]),
+            generations: BTreeMap::from([("dev".to_owned(), Generation::new(7))]),
             time: store.now().await.unwrap(),
         };
         let put = Transaction {
@@ -344,6 +363,6 @@ mod tests {
         };
         store.transact(put).await;
         let live = replicas(&store, Some("dev")).await.unwrap();
-        assert_eq!(live[0].generation, Some(7));
+        assert_eq!(live[0].generation, generation(7));
     }
 }

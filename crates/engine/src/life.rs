@@ -16,6 +16,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use order::Generation;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
@@ -38,7 +39,7 @@ pub(crate) struct Life {
     /// Which life it is: a number that grows.
     pub id: u64,
     /// The generation that it was restored in.
-    pub generation: u64,
+    pub generation: Generation,
     /// Entries, in all shards.
     pub entries: u64,
     /// After a forced restore: the secondaries that must have taken its manifest, by name. Without
@@ -100,7 +101,7 @@ impl LogLife {
             // Restored by an older version, which signed at once.
             Ok(Some(Life {
                 id,
-                generation: 0,
+                generation: Generation::ZERO,
                 entries: u64::MAX,
                 forced: Some(Vec::new()),
             }))

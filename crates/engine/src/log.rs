@@ -1,6 +1,7 @@
 //! One log on this replica: what writers, readers and operators ask of it. Here are the parts, and one line for each question that a
 //! part answers; reads are in [`crate::read`], changes in [`crate::control`], and what touches everything in [`crate::status`].
 
+use order::Generation;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
@@ -58,7 +59,7 @@ impl Log {
 
     /// Whether it has a configuration. A halted one may not be able to read it, and is there to be looked at.
     pub(crate) fn is_created(&self) -> bool {
-        self.running.now.load().generation > 0 || self.health.halt.is_halted()
+        self.running.now.load().generation > Generation::ZERO || self.health.halt.is_halted()
     }
 
     /// Whether its operator deleted it. Its data is kept, and it is frozen.
@@ -239,7 +240,7 @@ impl Log {
 
     /// What would be given up if a change of the secondaries were handed over although the old ones have not accepted it; `None`
     /// where no change waits. The number is the generation that would be handed over.
-    pub fn held_by_before(&self) -> Option<(u64, String)> {
+    pub fn held_by_before(&self) -> Option<(Generation, String)> {
         self.running.held_by_before()
     }
 

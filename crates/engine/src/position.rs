@@ -16,6 +16,7 @@
 //! A row carries its size in front, so that a transaction can demand that it never goes back.
 
 use logconfig::SecondaryConfig;
+use order::{Generation, SlotNumber};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tlog::Hash;
@@ -35,7 +36,7 @@ pub struct Position {
     /// Root at that size.
     pub root: Hash,
     /// Slots of the order that it covers.
-    pub slots: u64,
+    pub slots: SlotNumber,
 }
 
 /// What a secondary said that it holds.
@@ -105,7 +106,7 @@ pub struct Described {
     /// The key that the secondary cosigns with.
     pub vkey: String,
     /// The newest generation that it names.
-    pub generation: u64,
+    pub generation: Generation,
     /// The life of the log that the secondary accepts; it refuses earlier ones.
     #[serde(default)]
     pub life: u64,
@@ -177,7 +178,7 @@ pub(crate) fn of_published(at: &Published) -> Position {
     Position {
         size: at.size,
         root: at.root,
-        slots: 0,
+        slots: SlotNumber::ZERO,
     }
 }
 

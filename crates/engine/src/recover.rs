@@ -19,10 +19,10 @@ use crate::publish::sign_guard::classify;
 use crate::publish::sign_guard::judge;
 use crate::publish::sign_guard::judge::Found;
 use crate::shard::{Published, Shard};
-use order::WINDOW;
-use order::keys::{Keys, trailing_number};
+use order::keys::{Keys, trailing_slot};
 use order::slot::Slot;
 use order::state::{Phase, State, View};
+use order::{SlotNumber, WINDOW};
 use store::record;
 use store::{Coordination, StoreError};
 use tlog::ShardTree;
@@ -48,17 +48,17 @@ pub(crate) async fn view(keys: &Keys, store: &dyn Coordination) -> Result<View, 
         }
         let snapshot = state.len;
         let mut view = View::at(state);
-        let mut from = snapshot.saturating_sub(WINDOW);
+        let mut from = snapshot.back(WINDOW);
         while from < snapshot {
             let rows = store.scan(&keys.slots(), &keys.slot(from), 256).await?;
             let before: Vec<_> = rows
                 .into_iter()
-                .filter(|(k, _)| trailing_number(k).is_some_and(|n| n < snapshot))
+                .filter(|(k, _)| trailing_slot(k).is_some_and(|n| n < snapshot))
                 .collect();
             let Some((last, _)) = before.last() else {
                 break;
             };
-            from = trailing_number(last).unwrap_or(snapshot) + 1;
+            from = trailing_slot(last).unwrap_or(snapshot).next();
             for (key, bytes) in before {
                 let slot: Slot = record::decode(&bytes).map_err(|e| corrupt(&key, &e))?;
                 view.remember(Arc::new(slot));
@@ -69,7 +69,7 @@ pub(crate) async fn view(keys: &Keys, store: &dyn Coordination) -> Result<View, 
             Some(row) => record::decode_number(&row).map_err(|e| corrupt(&keys.floor(), &e))?,
             None => 0,
         };
-        if floor <= snapshot {
+        if floor <= snapshot.get() {
             return Ok(view);
         }
     }
@@ -89,7 +89,7 @@ pub(crate) struct Resumed {
     /// How far the cuts are, as a global index.
     pub integrated: u64,
     /// Slots that were known when this was read.
-    pub slots: u64,
+    pub slots: SlotNumber,
     /// So many of the oldest shards are sealed, as the row says.
     pub sealed: u64,
 }
@@ -150,7 +150,7 @@ pub(crate) async fn start(
 
 /// Reads the slots that others decide. Ends when some were collected before they were read, or when they take more than `most` bytes and
 /// half of those since `begun` are behind a newer snapshot.
-async fn keep_up(ledger: &Ledger, begun: u64, most: usize) {
+async fn keep_up(ledger: &Ledger, begun: SlotNumber, most: usize) {
     let prefix = ledger.keys.slots();
     loop {
         ledger.store.changed(&prefix, SLOT_POLL).await;
@@ -162,13 +162,13 @@ async fn keep_up(ledger: &Ledger, begun: u64, most: usize) {
         if ledger.pending.memory() > most {
             let newest = snapshot::newest(&*ledger.store, &ledger.keys).await;
             let newest = newest.ok().flatten();
-            let newest = newest.and_then(|(key, _)| trailing_number(&key));
+            let newest = newest.and_then(|(key, _)| trailing_slot(&key));
             let read = ledger.state().len;
             if newest.is_some_and(|at| at >= begun + (read - begun).div_ceil(2)) {
                 tracing::warn!(
                     log = ledger.name,
-                    begun,
-                    read,
+                    begun = begun.get(),
+                    read = read.get(),
                     "the log grows faster than it is read back; starting from a newer snapshot"
                 );
                 return;
@@ -476,7 +476,7 @@ mod tests {
             while !reads_on.load(SeqCst) {
                 tokio::time::sleep(std::time::Duration::from_millis(1)).await;
             }
-            collect(log.ledger.state().len).await;
+            collect(log.ledger.state().len.get()).await;
             faults.clear();
             faults.release().await;
         };
@@ -554,7 +554,7 @@ mod tests {
                     let row = rows.get(&keys.floor());
                     row.map_or(0, |row| record::decode_number(row).unwrap())
                 };
-                while floor() <= known {
+                while floor() <= known.get() {
                     let at = log.append(Bytes::from_static(b"x")).await.unwrap();
                     log.wait_published(at.index).await.unwrap();
                 }

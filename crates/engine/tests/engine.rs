@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+use order::Generation;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -157,7 +158,7 @@ async fn rotations_under_load_lose_nothing_and_survive_a_restart() {
         .await
         .unwrap();
         assert_eq!(done.outcome, ChangeOutcome::Decided);
-        assert_eq!(log.status().generation, before + 1);
+        assert_eq!(log.status().generation, before.next());
     }
     let mut acknowledged = BTreeMap::new();
     for writer in writers {
@@ -287,7 +288,7 @@ async fn a_repeated_key_repeats_the_answer_and_a_stale_base_changes_nothing() {
         &log,
         Request::Rotate {
             name: None,
-            base: Some(1),
+            base: Some(Generation::new(1)),
             force: false,
         },
         caller(),
@@ -311,7 +312,7 @@ async fn a_repeated_key_repeats_the_answer_and_a_stale_base_changes_nothing() {
     same.generation = Some(1);
     let noop = Request::Configure {
         next: Box::new(same),
-        base: Some(1),
+        base: Some(Generation::new(1)),
     };
     assert_eq!(
         change(&engine, &log, noop, caller()).await.unwrap().outcome,

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+use order::SlotNumber;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -39,7 +40,7 @@ fn the_smallest_entries_are_counted_with_what_they_take() {
         };
         let slot = Slot {
             format: 1,
-            number,
+            number: SlotNumber::new(number),
             start: number,
             time: 0,
             previous: Hash([0; 32]),

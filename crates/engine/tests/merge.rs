@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+use order::Generation;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -135,7 +136,7 @@ impl Backup {
         let row = Described {
             incarnation: incarnation.to_owned(),
             vkey: secondary(name).vkey,
-            generation,
+            generation: Generation::new(generation),
             life: 0,
         };
         let key = self.keys.manifest(name);
@@ -342,7 +343,7 @@ async fn programs_in_processes_of_their_own() {
     log.change_unaudited(rotated, caller()).await.unwrap();
     set_quorum(&log, 0).await;
     append(&log, 600).await;
-    backup.told("x", "1", log.status().generation).await;
+    backup.told("x", "1", log.status().generation.get()).await;
     reaches(&log, 610).await;
     let sealed = async {
         while log.object("a", "seal").await.unwrap().is_none() {

@@ -8,6 +8,7 @@ use crate::litter::STORED;
 use crate::propose::too_large;
 use crate::slot::{BatchRef, Control, Promised, Slot, Work};
 use crate::state::{Intake, Refusal, View};
+use crate::{Generation, SlotNumber};
 use store::StoreError;
 
 /// Where a work landed.
@@ -96,7 +97,7 @@ pub struct Proposal {
     /// The batch's entries, as they are stored; empty for a control.
     pub bytes: Bytes,
     /// For a part of an upload, which may have been sent before: the first slot that may have it. `None`: the token is fresh.
-    pub first_slot: Option<u64>,
+    pub first_slot: Option<SlotNumber>,
     /// Of a large batch, what was known before its object was written.
     pub stored: Option<Stored>,
 }
@@ -105,9 +106,9 @@ pub struct Proposal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stored {
     /// The number of slots.
-    pub slots: u64,
+    pub slots: SlotNumber,
     /// The generation whose storage nodes have it, or an earlier one.
-    pub generation: u64,
+    pub generation: Generation,
 }
 
 impl Proposal {
@@ -138,8 +139,8 @@ impl Proposal {
 pub fn settle(
     view: &View,
     mine: &Proposal,
-    first: u64,
-    looked: u64,
+    first: SlotNumber,
+    looked: SlotNumber,
 ) -> Option<Result<Placed, CommitError>> {
     let token = mine.work.token();
     if let Some(slot) = view.find(token) {

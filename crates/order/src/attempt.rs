@@ -4,6 +4,7 @@
 //! What must never happen: a wrong answer. A refusal by the state is final only after the slots were read in this
 //! call; a refusal by the store only while no earlier write of this committer can still land.
 
+use crate::SlotNumber;
 use crate::answer::{CommitError, Placed, Proposal, settle};
 use crate::propose::alive;
 use crate::slot::Announcement;
@@ -19,7 +20,7 @@ pub enum Step {
     /// Read the slots, then [`Attempt::read`].
     Read,
     /// Put the open works into the bag under this slot number, then [`Attempt::announced`].
-    Announce(u64),
+    Announce(SlotNumber),
     /// Propose the next slot, then [`Attempt::decided`].
     Decide {
         /// Scan the bag before; else demand that it is empty.
@@ -35,11 +36,11 @@ pub enum Step {
 #[derive(Clone, Debug)]
 pub struct Attempt {
     /// The first undecided slot when it began.
-    pub first: u64,
+    pub first: SlotNumber,
     /// The number that its announcements are made under.
-    pub seen: u64,
+    pub seen: SlotNumber,
     /// Under which its works are in the bag.
-    pub announced_at: Option<u64>,
+    pub announced_at: Option<SlotNumber>,
     /// How many slots it has proposed so far.
     pub rounds: u32,
     /// Whether an earlier write of this attempt may be in the store, or land there later.
@@ -51,7 +52,7 @@ pub struct Attempt {
     /// Others may have decided something: the slots are to be read.
     pub behind: bool,
     /// The slots below this number have been read, by this call or by the caller that set a work's `first slot`.
-    pub looked: Option<u64>,
+    pub looked: Option<SlotNumber>,
     /// For each work, once it is known.
     pub answers: Vec<Option<Answer>>,
 }
@@ -59,7 +60,7 @@ pub struct Attempt {
 impl Attempt {
     /// At the commit of so many works, on a view of `len` slots. `company`: contention is likely, so it
     /// announces at once instead of losing a proposal first.
-    pub fn new(len: u64, works: usize, company: bool) -> Self {
+    pub fn new(len: SlotNumber, works: usize, company: bool) -> Self {
         Self {
             first: len,
             seen: len,
@@ -183,7 +184,7 @@ impl Attempt {
     }
 
     /// The slots below this number were read for the open works.
-    pub fn looked(&self) -> u64 {
+    pub fn looked(&self) -> SlotNumber {
         self.looked.unwrap_or(self.first)
     }
 

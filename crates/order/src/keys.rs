@@ -3,6 +3,7 @@
 use crate::chunk::UploadId;
 use crate::location::Location;
 use crate::slot::{Promised, Token};
+use crate::{Generation, SlotNumber};
 use store::Key;
 
 /// Rows that name the logs of this store: `logs/{name}`.
@@ -54,7 +55,7 @@ impl Keys {
         format!("{}slot/", self.prefix)
     }
     /// The row of one slot.
-    pub fn slot(&self, number: u64) -> Key {
+    pub fn slot(&self, number: SlotNumber) -> Key {
         format!("{}slot/{number:020}", self.prefix)
     }
     /// The prefix of all batches.
@@ -78,11 +79,11 @@ impl Keys {
         format!("{}bag/", self.prefix)
     }
     /// Announcements made when `seen` was the first undecided slot, and later ones.
-    pub fn bag_from(&self, seen: u64) -> Key {
+    pub fn bag_from(&self, seen: SlotNumber) -> Key {
         format!("{}bag/{seen:020}/", self.prefix)
     }
     /// The row of one announcement in the bag.
-    pub fn announcement(&self, seen: u64, token: Token) -> Key {
+    pub fn announcement(&self, seen: SlotNumber, token: Token) -> Key {
         format!("{}bag/{seen:020}/{token}", self.prefix)
     }
     /// All promised work that waits.
@@ -140,7 +141,7 @@ impl Keys {
         format!("{}mark/", self.prefix)
     }
     /// The age of the store, when all slots below `number` were decided.
-    pub fn mark(&self, number: u64) -> Key {
+    pub fn mark(&self, number: SlotNumber) -> Key {
         format!("{}mark/{number:020}", self.prefix)
     }
     /// A config document, by digest.
@@ -176,7 +177,7 @@ impl Keys {
         format!("{}inherited/", self.prefix)
     }
     /// The one that begins with this generation.
-    pub fn inherited_membership(&self, generation: u64) -> Key {
+    pub fn inherited_membership(&self, generation: Generation) -> Key {
         format!("{}inherited/{generation:020}", self.prefix)
     }
     /// All of them in one row, as older versions wrote them.
@@ -236,7 +237,7 @@ impl Keys {
         format!("{}snapshot/", self.prefix)
     }
     /// The state before slot `number`.
-    pub fn snapshot(&self, number: u64) -> Key {
+    pub fn snapshot(&self, number: SlotNumber) -> Key {
         format!("{}snapshot/{number:020}", self.prefix)
     }
     /// All pages of snapshots.
@@ -244,7 +245,7 @@ impl Keys {
         format!("{}page/", self.prefix)
     }
     /// What the state before slot `number` lists, in part.
-    pub fn snapshot_page(&self, number: u64, page: u64) -> Key {
+    pub fn snapshot_page(&self, number: SlotNumber, page: u64) -> Key {
         format!("{}page/{number:020}/{page:020}", self.prefix)
     }
     /// All frozen shards that a snapshot counts.
@@ -268,7 +269,7 @@ impl Keys {
         format!("{}history/", self.prefix)
     }
     /// The control that slot `number` decided; outlives the slot.
-    pub fn history_item(&self, number: u64) -> Key {
+    pub fn history_item(&self, number: SlotNumber) -> Key {
         format!("{}history/{number:020}", self.prefix)
     }
     /// The slot that decided an operation.
@@ -276,7 +277,7 @@ impl Keys {
         format!("{}operation/{operation}", self.prefix)
     }
     /// The slot that decided a generation.
-    pub fn generation(&self, generation: u64) -> Key {
+    pub fn generation(&self, generation: Generation) -> Key {
         format!("{}generation/{generation:020}", self.prefix)
     }
     /// All changes on probation.
@@ -339,6 +340,16 @@ impl Keys {
     pub fn signing_key(&self, tree_id: u64) -> Key {
         format!("{}key/{tree_id:020}", self.prefix)
     }
+}
+
+/// The number of the slot, snapshot or mark at the end of a key.
+pub fn trailing_slot(key: &str) -> Option<SlotNumber> {
+    trailing_number(key).map(SlotNumber::new)
+}
+
+/// The number that an announcement was made under, from its key in the bag.
+pub fn announced_under(key: &str) -> Option<SlotNumber> {
+    trailing_slot(key.rsplit_once('/')?.0)
 }
 
 /// The number at the end of a key.

@@ -9,6 +9,7 @@
 //! - [`attempt`] a committer's program, step by step, and [`writes`] the transactions it makes; [`answer`] says what is answered;
 //! - [`queue`] promised work that was not taken; [`batch`] the bytes of a batch; [`chunk`] what writers hand in beside single entries;
 //! - [`litter`] the rule that says what may be deleted; [`snapshot`] a state as rows; [`keys`] the keys of the rows;
+//! - [`SlotNumber`] and [`Generation`] what the order counts;
 //! - `model` all of it under a model checker.
 //!
 //! Everything here is a function from values to values: no task, no clock, no store. The engine's `ledger` runs it over a store.
@@ -22,6 +23,7 @@ pub mod litter;
 pub mod location;
 #[cfg(test)]
 mod model;
+mod number;
 pub mod propose;
 pub mod queue;
 #[cfg(any(test, feature = "testing"))]
@@ -32,6 +34,8 @@ pub mod state;
 #[cfg(test)]
 mod tests;
 pub mod writes;
+
+pub use number::{Generation, SlotNumber};
 
 /// How many slots an announcement counts for, and the length of the duplicate filter, in slots.
 pub const WINDOW: u64 = 1024;
@@ -73,7 +77,7 @@ impl Default for Limits {
 
 impl Limits {
     /// Whether the filter of a view with `len` slots has every slot from `since` on.
-    pub fn covers(&self, len: u64, since: u64) -> bool {
+    pub fn covers(&self, len: SlotNumber, since: SlotNumber) -> bool {
         len <= since + self.window
     }
 

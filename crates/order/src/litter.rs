@@ -29,9 +29,9 @@ use std::collections::{BTreeSet, HashSet};
 
 use tlog::{TILE_WIDTH, TileKind, TilePath, partial_tiles};
 
-use crate::Limits;
 use crate::slot::{BatchRef, Slot, Token, Work};
 use crate::state::State;
+use crate::{Limits, SlotNumber};
 
 /// How many slots may be decided between the writing of a large batch and the beginning of its commit.
 pub const STORED: u64 = 64 * crate::WINDOW;
@@ -41,11 +41,11 @@ pub const STORED: u64 = 64 * crate::WINDOW;
 #[derive(Clone, Debug)]
 pub struct Evidence {
     window: u64,
-    floor: u64,
+    floor: SlotNumber,
     /// Slots below this are published whole.
-    published: u64,
+    published: SlotNumber,
     /// Slots below this were read, or are published whole.
-    len: u64,
+    len: SlotNumber,
     /// Batches that are still needed, or may be.
     needed: HashSet<Token>,
 }
@@ -69,7 +69,7 @@ pub enum Unnamed {
     /// Something does point at it. A note of it is deleted.
     IsNeeded,
     /// It is noted, with the current number of slots.
-    IsNoted(u64),
+    IsNoted(SlotNumber),
     /// It was noted, and may still be ordered.
     IsWatched,
     /// Nobody can order it any more.
@@ -80,12 +80,12 @@ impl Evidence {
     /// From the slots that are not published whole, beginning with number `published`. Those behind a gap do not count.
     pub fn new<'a>(
         limits: Limits,
-        published: u64,
+        published: SlotNumber,
         slots: impl IntoIterator<Item = &'a Slot>,
     ) -> Self {
         let mut evidence = Self {
             window: limits.window,
-            floor: 0,
+            floor: SlotNumber::ZERO,
             published,
             len: published,
             needed: HashSet::new(),
@@ -103,23 +103,23 @@ impl Evidence {
     }
 
     /// Slots that are known.
-    pub fn len(&self) -> u64 {
+    pub fn len(&self) -> SlotNumber {
         self.len
     }
 
     /// Whether no slot is known.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len == SlotNumber::ZERO
     }
 
     /// The floor, which is durable.
-    pub fn floor(&self) -> u64 {
+    pub fn floor(&self) -> SlotNumber {
         self.floor
     }
 
     /// With a floor that is durable: read, or raised just now.
     #[must_use]
-    pub fn with_floor(mut self, floor: u64) -> Self {
+    pub fn with_floor(mut self, floor: SlotNumber) -> Self {
         self.floor = self.floor.max(floor);
         self
     }
@@ -135,7 +135,7 @@ impl Evidence {
     }
 
     /// An announcement made under `seen`.
-    pub fn announced(&self, seen: u64, work: &Work) -> Announced {
+    pub fn announced(&self, seen: SlotNumber, work: &Work) -> Announced {
         if seen >= self.floor || self.floor > self.published {
             return Announced::Stays;
         }
@@ -143,29 +143,29 @@ impl Evidence {
             Work::Promised(_) => Announced::Settles,
             Work::Control(_) => Announced::Goes,
             // It may be in any slot up to `seen + window`: those have to be known.
-            Work::Batch(_) if self.len <= seen.saturating_add(self.window) => Announced::Stays,
+            Work::Batch(_) if self.len <= seen + self.window => Announced::Stays,
             Work::Batch(batch) if self.needed.contains(&batch.token) => Announced::Goes,
             Work::Batch(_) => Announced::GoesWithBatch,
         }
     }
 
     /// Whether a slot is deleted, with what is left of its batches.
-    pub fn slot_goes(&self, number: u64) -> bool {
+    pub fn slot_goes(&self, number: SlotNumber) -> bool {
         number < self.floor && number < self.published
     }
 
     /// Whether the snapshot of the state before slot `number` is deleted: one at `published` is durable.
-    pub fn snapshot_goes(&self, number: u64) -> bool {
+    pub fn snapshot_goes(&self, number: SlotNumber) -> bool {
         number < self.published
     }
 
     /// A batch that is there, as a row or an object, and what was noted of it before. It was found first; then the bag and the queue
     /// were read, then the slots up to the last one.
-    pub fn unnamed(&self, token: Token, noted: Option<u64>) -> Unnamed {
+    pub fn unnamed(&self, token: Token, noted: Option<SlotNumber>) -> Unnamed {
         match noted {
             _ if self.needs(token) => Unnamed::IsNeeded,
             None => Unnamed::IsNoted(self.len),
-            Some(len) if self.floor > len.saturating_add(STORED) => Unnamed::Goes,
+            Some(len) if self.floor > len + STORED => Unnamed::Goes,
             Some(_) => Unnamed::IsWatched,
         }
     }
@@ -206,14 +206,14 @@ pub fn completed(behind: &[u64], size: u64) -> BTreeSet<TilePath> {
 }
 
 /// A number of slots, and the age of the store when they were decided, milliseconds.
-pub type Mark = (u64, u64);
+pub type Mark = (SlotNumber, u64);
 
 /// How many slots are older than `keep`, milliseconds, in a store of this age.
-pub fn aged(marks: &[Mark], age: u64, keep: u64) -> u64 {
+pub fn aged(marks: &[Mark], age: u64, keep: u64) -> SlotNumber {
     let old = marks
         .iter()
         .filter(|(_, at)| at.saturating_add(keep) <= age);
-    old.map(|(slots, _)| *slots).max().unwrap_or(0)
+    old.map(|(slots, _)| *slots).max().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::SlotNumber;
 use crate::chunk::UploadId;
 use crate::slot::BatchRef;
 
@@ -32,7 +33,7 @@ pub enum Location {
 #[serde(deny_unknown_fields)]
 pub struct LocationRow {
     /// The slot that ordered it.
-    pub slot: u64,
+    pub slot: SlotNumber,
     /// Global index of its first entry.
     pub index: u64,
     /// Number of its entries.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use store::record;
 use tlog::Hash;
 
+use crate::Generation;
 use crate::answer::Proposal;
 use crate::chunk::UploadId;
 use crate::keys::Keys;
@@ -44,8 +45,8 @@ pub fn identity(name: &str, tree_id: u64) -> ShardIdentity {
 }
 
 /// A decision that configures over generation `base` and opens the shard.
-pub fn open(tokens: &Tokens, base: u64, name: &str) -> Decision {
-    let plan = vec![identity(name, base + 1)];
+pub fn open(tokens: &Tokens, base: Generation, name: &str) -> Decision {
+    let plan = vec![identity(name, base.next().get())];
     decision(
         tokens,
         Control::Reconfigure {
@@ -122,7 +123,11 @@ pub fn upload(offset: u64) -> Location {
 /// A view of a log with shard `a` open.
 pub fn opened(tokens: &Tokens) -> View {
     let mut view = View::default();
-    step(&mut view, &[Work::Control(open(tokens, 0, "a"))], &[]);
+    step(
+        &mut view,
+        &[Work::Control(open(tokens, Generation::ZERO, "a"))],
+        &[],
+    );
     view
 }
 

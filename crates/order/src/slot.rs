@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tlog::Hash;
 
 use crate::location::{Location, Part};
+use crate::{Generation, SlotNumber};
 
 /// The newest slot format that this program reads and writes. Each slot carries the oldest format that can say what it says:
 /// 1, 2 with a shard condition or a place, 3 where it plans a shard with a second key.
@@ -178,7 +179,7 @@ pub enum Control {
     /// A new configuration, in force from the slot's start. The winning slot assigns the generation.
     Reconfigure {
         /// The generation this was made from; must be the state's.
-        base: u64,
+        base: Generation,
         /// Names the config document.
         document: Hash,
         /// Shards planned by this change, in order.
@@ -224,7 +225,7 @@ pub struct Slot {
     /// Format version, [`FORMAT`] at most.
     pub format: u32,
     /// Its own number, from 0.
-    pub number: u64,
+    pub number: SlotNumber,
     /// Global index of its first entry.
     pub start: u64,
     /// `max(previous, now)`, milliseconds since the Unix epoch.
@@ -295,7 +296,7 @@ pub struct Promised {
     pub deadline: u64,
     /// The first undecided slot when it was promised.
     #[serde(rename = "birth")]
-    pub first_slot: u64,
+    pub first_slot: SlotNumber,
 }
 
 /// A row of the bag: a batch or a control, announced so that other committers can carry it.
@@ -333,7 +334,7 @@ impl Work {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announcement {
     /// The first undecided slot its author saw.
-    pub seen: u64,
+    pub seen: SlotNumber,
     /// The batch or control that is announced.
     pub work: Work,
 }

@@ -11,7 +11,7 @@ use tlog::Hash;
 
 use crate::location::Part;
 use crate::slot::{Action, Control, Decision, FORMAT, ShardIdentity, Slot, Token};
-use crate::{Limits, MAX_BATCHES};
+use crate::{Generation, Limits, MAX_BATCHES, SlotNumber};
 
 /// How many of the latest operations the state remembers.
 pub const REMEMBERED_OPERATIONS: usize = 256;
@@ -67,7 +67,7 @@ pub enum Intake {
     /// It takes no entries until an unfreeze.
     Frozen {
         /// The slot that froze it.
-        slot: u64,
+        slot: SlotNumber,
         /// Its time, milliseconds since the Unix epoch.
         time: u64,
     },
@@ -86,15 +86,15 @@ pub struct Remembered {
     /// The actor that asked for it.
     pub actor: String,
     /// The slot that decided it.
-    pub slot: u64,
+    pub slot: SlotNumber,
     /// That slot's time, milliseconds since the Unix epoch.
     pub time: u64,
     /// The global index at which it took effect.
     pub at_index: u64,
     /// The generation before it.
-    pub base: u64,
+    pub base: Generation,
     /// The generation after it.
-    pub generation: u64,
+    pub generation: Generation,
 }
 
 /// Everything that follows from the slots so far. Cheap to clone.
@@ -102,7 +102,7 @@ pub struct Remembered {
 #[serde(deny_unknown_fields)]
 pub struct State {
     /// Number of slots; also the first undecided slot.
-    pub len: u64,
+    pub len: SlotNumber,
     /// Number of entries; also the next global index.
     pub size: u64,
     /// The last slot's time, milliseconds since the Unix epoch.
@@ -110,7 +110,7 @@ pub struct State {
     /// Digest of the last slot's record.
     pub last: Hash,
     /// The running generation; 0 before the first slot.
-    pub generation: u64,
+    pub generation: Generation,
     /// Names the running config document.
     pub document: Hash,
     /// All shards of the log, oldest first.
@@ -121,7 +121,7 @@ pub struct State {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
     /// The last slot that carried a Freeze.
-    pub last_freeze: Option<u64>,
+    pub last_freeze: Option<SlotNumber>,
     /// The latest operations, oldest first.
     pub operations: Arc<VecDeque<Remembered>>,
 }
@@ -129,11 +129,11 @@ pub struct State {
 impl Default for State {
     fn default() -> Self {
         Self {
-            len: 0,
+            len: SlotNumber::ZERO,
             size: 0,
             time: 0,
             last: Hash([0; 32]),
-            generation: 0,
+            generation: Generation::ZERO,
             document: Hash([0; 32]),
             shards: Arc::default(),
             gate: Intake::Open,
@@ -149,7 +149,7 @@ impl Default for State {
 #[error("slot {slot}: {why}")]
 pub struct InvalidSlot {
     /// The slot's place in the order.
-    pub slot: u64,
+    pub slot: SlotNumber,
     /// What is wrong with it, for a person.
     pub why: String,
 }
@@ -164,7 +164,7 @@ pub enum Refusal {
     /// Its base is not the running generation.
     Stale {
         /// The generation that runs now.
-        current: u64,
+        current: Generation,
     },
     /// The log is frozen.
     Frozen,
@@ -214,7 +214,7 @@ impl State {
     }
 
     /// Whether the log was frozen, unfrozen, deleted or undeleted in slot `seen` or later; yes, if that is no longer remembered.
-    pub fn turned_since(&self, seen: u64) -> bool {
+    pub fn turned_since(&self, seen: SlotNumber) -> bool {
         let turns = |o: &Remembered| {
             let gate = [
                 Action::Freeze,
@@ -398,7 +398,7 @@ impl State {
                         self.reshard(plan, open.as_deref(), slot.start)
                             .map_err(invalid)?,
                     );
-                    next.generation += 1;
+                    next.generation = next.generation.next();
                     next.document = *document;
                 }
                 Control::Closing => next.gate = Intake::Closing,
@@ -463,10 +463,10 @@ pub struct View {
     /// The same for all views of a log.
     pub limits: Limits,
     /// The first generation whose storage nodes count for large batches, as far as it was read.
-    pub storage_from: u64,
+    pub storage_from: Generation,
     recent: VecDeque<Arc<Slot>>,
-    tokens: HashMap<Token, u64>,
-    parts: HashMap<Part, u64>,
+    tokens: HashMap<Token, SlotNumber>,
+    parts: HashMap<Part, SlotNumber>,
 }
 
 impl View {
@@ -539,9 +539,9 @@ impl View {
         self.recent_slot(*self.parts.get(&part)?)
     }
 
-    fn recent_slot(&self, number: u64) -> Option<&Arc<Slot>> {
+    fn recent_slot(&self, number: SlotNumber) -> Option<&Arc<Slot>> {
         let first = self.recent.front()?.number;
         self.recent
-            .get(usize::try_from(number.checked_sub(first)?).ok()?)
+            .get(usize::try_from(number.get().checked_sub(first.get())?).ok()?)
     }
 }

@@ -11,7 +11,7 @@ use crate::samples::*;
 use crate::slot::*;
 use crate::state::View;
 use crate::state::{Intake, Phase, Refusal, State};
-use crate::{MAX_BATCHES, WINDOW};
+use crate::{Generation, MAX_BATCHES, SlotNumber, WINDOW};
 use store::record;
 use tlog::Hash;
 
@@ -27,14 +27,14 @@ fn a_batch_for_one_shard_goes_into_no_other() {
     let (a, b) = (for_shard("a"), for_shard("b"));
     let bag: Vec<Announcement> = [&a, &b]
         .map(|m| Announcement {
-            seen: 1,
+            seen: SlotNumber::new(1),
             work: m.work.clone(),
         })
         .into();
     let first = propose(&view, &bag, &[], 5).unwrap();
     assert_eq!(first.batches, [a.work.batch().unwrap().clone()]);
     assert_eq!(first.format, 2);
-    let rotate = Work::Control(open(&tokens, 1, "b"));
+    let rotate = Work::Control(open(&tokens, Generation::new(1), "b"));
     let second = propose(&view, &bag, std::slice::from_ref(&rotate), 5).unwrap();
     assert_eq!(second.batches, [b.work.batch().unwrap().clone()]);
     // A slot that breaks the condition does not follow.
@@ -50,11 +50,15 @@ fn a_batch_for_one_shard_goes_into_no_other() {
     let many: Vec<Announcement> = (0..MAX_BATCHES)
         .map(|_| for_shard("b").work)
         .chain([batch(&tokens, "any").work])
-        .map(|work| Announcement { seen: 1, work })
+        .map(|work| Announcement {
+            seen: SlotNumber::new(1),
+            work,
+        })
         .collect();
     assert_eq!(propose(&view, &many, &[], 5).unwrap().batches.len(), 1);
     // Planned and unknown: refused at once. Active: no answer yet. Frozen: forever.
-    let answer = |view: &View, mine: &Proposal| settle(view, mine, 1, 1);
+    let answer =
+        |view: &View, mine: &Proposal| settle(view, mine, SlotNumber::new(1), SlotNumber::new(1));
     for nowhere in [&b, &for_shard("c")] {
         let said = answer(&view, nowhere);
         assert!(matches!(said, Some(Err(CommitError::WrongShard))));
@@ -85,7 +89,7 @@ fn a_part_of_an_upload_is_ordered_once() {
     let slot = step(&mut view, &works, &[]);
     let tokens_in: Vec<Token> = slot.batches.iter().map(|b| b.token).collect();
     assert_eq!(tokens_in, [one.work.token(), next.work.token()]);
-    let answer = |m: &Proposal| settle(&view, m, 1, 1).unwrap();
+    let answer = |m: &Proposal| settle(&view, m, SlotNumber::new(1), SlotNumber::new(1)).unwrap();
     for m in [&one, &same] {
         assert_eq!(answer(m).unwrap().start, 0);
     }
@@ -93,10 +97,10 @@ fn a_part_of_an_upload_is_ordered_once() {
     assert!(matches!(answer(&other), Err(CommitError::Taken(1))));
     // That is said as soon as it is known: who looks again later may look when the filter has forgotten it.
     let late = Proposal {
-        first_slot: Some(1),
+        first_slot: Some(SlotNumber::new(1)),
         ..other
     };
-    let mut attempt = Attempt::new(1, 1, false);
+    let mut attempt = Attempt::new(SlotNumber::new(1), 1, false);
     assert_eq!(attempt.next(&view, &[late]), Step::Done);
     assert_eq!(
         propose(&view, &[], std::slice::from_ref(&same.work), 5),
@@ -152,7 +156,7 @@ fn a_rotation_takes_the_slots_entries_into_the_new_shard_and_a_freeze_comes_afte
         &mut view,
         &[
             batch(&tokens, "two").work,
-            Work::Control(open(&tokens, 1, "b")),
+            Work::Control(open(&tokens, Generation::new(1), "b")),
         ],
         &[],
     );
@@ -176,7 +180,8 @@ fn a_rotation_takes_the_slots_entries_into_the_new_shard_and_a_freeze_comes_afte
         ],
         &[],
     );
-    assert_eq!((view.state.size, view.state.last_freeze), (3, Some(3)));
+    let freeze = Some(SlotNumber::new(3));
+    assert_eq!((view.state.size, view.state.last_freeze), (3, freeze));
     let more = batch(&tokens, "four").work;
     assert_eq!(
         propose(&view, &[], std::slice::from_ref(&more), 5),
@@ -185,7 +190,7 @@ fn a_rotation_takes_the_slots_entries_into_the_new_shard_and_a_freeze_comes_afte
     );
     // The announcement was made before the freeze: dead forever, also after the unfreeze.
     let stale = Announcement {
-        seen: 3,
+        seen: SlotNumber::new(3),
         work: more.clone(),
     };
     let thaw = step(
@@ -196,7 +201,7 @@ fn a_rotation_takes_the_slots_entries_into_the_new_shard_and_a_freeze_comes_afte
     assert!(thaw.batches.is_empty());
     assert_eq!(propose(&view, std::slice::from_ref(&stale), &[], 5), None);
     let fresh = Announcement {
-        seen: 5,
+        seen: SlotNumber::new(5),
         work: more,
     };
     assert_eq!(propose(&view, &[fresh], &[], 5).unwrap().batches.len(), 1);
@@ -207,13 +212,13 @@ fn announcements_count_for_the_window_and_no_token_twice() {
     let tokens = Tokens::new([1; 6]);
     let mut view = opened(&tokens);
     let early = Announcement {
-        seen: 1,
+        seen: SlotNumber::new(1),
         work: batch(&tokens, "early").work,
     };
     for i in 0..WINDOW {
         step(&mut view, &[batch(&tokens, &format!("{i}")).work], &[]);
     }
-    assert_eq!(view.state.len, WINDOW + 1);
+    assert_eq!(view.state.len, SlotNumber::new(WINDOW + 1));
     let bag = std::slice::from_ref(&early);
     assert!(
         propose(&view, bag, &[], 5).is_some(),
@@ -264,7 +269,7 @@ fn slots_that_do_not_follow_are_refused() {
                 ecdsa: None,
             };
             let control = Control::Reconfigure {
-                base: 1,
+                base: Generation::new(1),
                 document: Hash([2; 32]),
                 plan: vec![identity],
                 open: None,
@@ -303,7 +308,7 @@ fn a_slot_that_plans_a_second_key_has_a_format_of_its_own() {
     let plan = |view: &mut View, name: &str, ecdsa: Option<&str>| {
         let mut identity = crate::samples::identity(name, 77);
         identity.ecdsa = ecdsa.map(str::to_owned);
-        identity.tree_id += view.state.len;
+        identity.tree_id += view.state.len.get();
         let control = Control::Reconfigure {
             base: view.state.generation,
             document: Hash([2; 32]),
@@ -345,24 +350,28 @@ fn order_identity(name: &str, ecdsa: &str) -> ShardIdentity {
 fn an_operation_is_looked_for_before_its_base() {
     let tokens = Tokens::new([1; 6]);
     let mut view = opened(&tokens);
-    let rotate = open(&tokens, 1, "b");
+    let rotate = open(&tokens, Generation::new(1), "b");
     step(&mut view, &[Work::Control(rotate.clone())], &[]);
-    assert!(matches!(view.state.check(&rotate), Err(Refusal::Already(r)) if r.generation == 2));
+    assert!(
+        matches!(view.state.check(&rotate), Err(Refusal::Already(r)) if r.generation == Generation::new(2))
+    );
     let other = Decision {
         request: Hash([8; 32]),
         ..rotate
     };
     assert_eq!(view.state.check(&other), Err(Refusal::KeyReused));
     assert_eq!(
-        view.state.check(&open(&tokens, 1, "c")),
-        Err(Refusal::Stale { current: 2 })
+        view.state.check(&open(&tokens, Generation::new(1), "c")),
+        Err(Refusal::Stale {
+            current: Generation::new(2)
+        })
     );
     assert_eq!(
         view.state.check(&decision(&tokens, Control::Unfreeze)),
         Err(Refusal::NotFrozen)
     );
     assert!(matches!(
-        view.state.check(&open(&tokens, 2, "a")),
+        view.state.check(&open(&tokens, Generation::new(2), "a")),
         Err(Refusal::Shards(_))
     ));
     let json = record::encode(&view.state);
@@ -388,7 +397,7 @@ fn what_opens_the_log_counts_until_the_log_is_open() {
     let close = || turn(Action::Freeze, Control::Closing);
     step(&mut view, &[close()], &[]);
     let late = Announcement {
-        seen: 2,
+        seen: SlotNumber::new(2),
         work: ask(Control::Unfreeze),
     };
     assert!(alive(&view, &late));
@@ -396,7 +405,10 @@ fn what_opens_the_log_counts_until_the_log_is_open() {
     step(&mut view, &[close()], &[]);
     assert!(!alive(&view, &late));
     assert_eq!(propose(&view, std::slice::from_ref(&late), &[], 5), None);
-    let fresh = Announcement { seen: 4, ..late };
+    let fresh = Announcement {
+        seen: SlotNumber::new(4),
+        ..late
+    };
     assert!(propose(&view, &[fresh], &[], 5).is_some());
 }
 
@@ -427,7 +439,7 @@ fn a_deleted_log_is_frozen_and_takes_an_undelete_only() {
         assert_eq!(view.state.check(&ask(control)), Err(Refusal::Deleted));
     }
     assert_eq!(
-        view.state.check(&open(&tokens, 1, "b")),
+        view.state.check(&open(&tokens, Generation::new(1), "b")),
         Err(Refusal::Deleted)
     );
     // What waits in the bag stays out of the slot that brings it back.
@@ -470,11 +482,11 @@ proptest::proptest! {
                     };
                 });
                 let work = match kind {
-                    5 => Work::Control(open(&tokens, 7, "b")),
+                    5 => Work::Control(open(&tokens, Generation::new(7), "b")),
                     6 => Work::Control(decision(&tokens, Control::Closing)),
                     _ => mine.work,
                 };
-                Announcement { seen: *seen, work }
+                Announcement { seen: SlotNumber::new(*seen), work }
             })
             .collect();
         bag.sort_by_key(|a| (a.seen, a.work.token()));
@@ -525,14 +537,14 @@ proptest::proptest! {
                 mine.work
             })
             .collect();
-        let control = Decision { actor: "\"".repeat(actor / 2), ..open(&tokens, 1, "b") };
+        let control = Decision { actor: "\"".repeat(actor / 2), ..open(&tokens, Generation::new(1), "b") };
         let small = record::json_size(&control) <= view.limits.control();
         if who > 0 {
             announced.insert(announced.len() / 2, Work::Control(control));
         }
         let bag: Vec<Announcement> = announced
             .iter()
-            .map(|work| Announcement { seen: 1, work: work.clone() })
+            .map(|work| Announcement { seen: SlotNumber::new(1), work: work.clone() })
             .collect();
         let may = works.iter().any(|(_, kind, _)| *kind != 1) || (who > 0 && small);
         let slot = propose(&view, &bag, &[], 5);

@@ -6,13 +6,13 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 
-use crate::Limits;
 use crate::answer::Proposal;
 use crate::keys::Keys;
 use crate::location::LocationRow;
 use crate::slot::{Announcement, Control, Promised, Slot, Token, Work};
 use crate::snapshot;
 use crate::state::State;
+use crate::{Generation, Limits, SlotNumber};
 use store::record;
 use store::{Guard, Key, Transaction};
 
@@ -34,8 +34,8 @@ pub fn ordered(keys: &Keys, slot: &Slot, mine: &[&Proposal]) -> Vec<(Key, Bytes)
 }
 
 /// Demands that the storage nodes of a generation still count for large batches.
-pub fn stored_under(keys: &Keys, generation: u64) -> Guard {
-    Guard::AtMost(keys.storage_from(), generation)
+pub fn stored_under(keys: &Keys, generation: Generation) -> Guard {
+    Guard::AtMost(keys.storage_from(), generation.get())
 }
 
 /// The same for those batches of `mine` that are objects: what makes one of them known is refused once a node that has it may go.
@@ -48,13 +48,13 @@ pub fn stored<'a>(keys: &Keys, mine: impl IntoIterator<Item = &'a &'a Proposal>)
 
 /// Puts works into the bag, each batch's bytes beside it. Refused when slots were collected that its author has not seen, or when
 /// storage nodes count no more that a large one was written to.
-pub fn announce(keys: &Keys, seen: u64, mine: &[&Proposal]) -> Transaction {
+pub fn announce(keys: &Keys, seen: SlotNumber, mine: &[&Proposal]) -> Transaction {
     let mut puts = inline(keys, mine.iter().copied());
     puts.extend(mine.iter().map(|m| {
         let key = keys.announcement(seen, m.work.token());
         (key, record::encode(&m.work))
     }));
-    let mut guards = vec![Guard::AtMost(keys.floor(), seen)];
+    let mut guards = vec![Guard::AtMost(keys.floor(), seen.get())];
     guards.extend(stored(keys, mine));
     Transaction {
         guards,
@@ -79,7 +79,7 @@ pub fn decide(
     let mut transaction = Transaction {
         guards: vec![
             Guard::Absent(keys.slot(number)),
-            Guard::AtMost(keys.floor(), number),
+            Guard::AtMost(keys.floor(), number.get()),
         ],
         puts: bytes,
         deletes: Vec::new(),
@@ -97,7 +97,7 @@ pub fn decide(
             }
         }
         None => {
-            let from = keys.bag_from(number.saturating_sub(limits.window));
+            let from = keys.bag_from(number.back(limits.window));
             transaction.guards.push(Guard::NoneFrom(keys.bag(), from));
         }
     }
@@ -115,14 +115,14 @@ pub fn decide(
         }
     }
     if let Some(decision) = &slot.control {
-        let here = || record::encode_number(number);
+        let here = || record::encode_number(number.get());
         let puts = &mut transaction.puts;
         puts.push((keys.history_item(number), record.clone()));
         puts.push((keys.operation(decision.operation), here()));
         match &decision.control {
             Control::Reconfigure { base, .. } => {
-                puts.push((keys.generation(base + 1), here()));
-                if *base == 0 {
+                puts.push((keys.generation(base.next()), here()));
+                if *base == Generation::ZERO {
                     // Nothing is published yet: the first quorum holds all of it.
                     puts.push((keys.handover(), record::encode_numbered(1, &1u64)));
                 }
@@ -146,7 +146,7 @@ pub fn enqueue(keys: &Keys, works: &[(Promised, Bytes)]) -> Transaction {
     for (promised, bytes) in works {
         let token = promised.batch.token;
         let guards = &mut transaction.guards;
-        guards.push(Guard::AtMost(keys.floor(), promised.first_slot));
+        guards.push(Guard::AtMost(keys.floor(), promised.first_slot.get()));
         guards.push(Guard::Absent(keys.placed_promise(token)));
         if !promised.batch.object {
             transaction.puts.push((keys.batch(token), bytes.clone()));
@@ -158,11 +158,11 @@ pub fn enqueue(keys: &Keys, works: &[(Promised, Bytes)]) -> Transaction {
 }
 
 /// Moves promised work from the queue into the bag, on a view whose first undecided slot is `seen`.
-pub fn release(keys: &Keys, seen: u64, works: &[Promised]) -> Transaction {
+pub fn release(keys: &Keys, seen: SlotNumber, works: &[Promised]) -> Transaction {
     let mut transaction = Transaction {
         guards: vec![
-            Guard::AtMost(keys.floor(), seen),
-            Guard::AtMost(keys.release_from(), seen),
+            Guard::AtMost(keys.floor(), seen.get()),
+            Guard::AtMost(keys.release_from(), seen.get()),
         ],
         ..Transaction::default()
     };
@@ -205,7 +205,7 @@ pub fn settle(keys: &Keys, key: &str, promised: &Promised, placed: bool) -> Opti
 /// key of its place, which was looked for after `floor` was read. Nothing of it can come back then: the floor refuses late copies of
 /// a put, and rows move only from where they are.
 pub fn forgotten(
-    floor: u64,
+    floor: SlotNumber,
     places: impl IntoIterator<Item = (Key, LocationRow)>,
     left: &HashSet<Key>,
 ) -> Vec<Key> {
@@ -219,16 +219,16 @@ pub fn forgotten(
 pub fn raise(
     keys: &Keys,
     limits: Limits,
-    before: u64,
-    len: u64,
+    before: SlotNumber,
+    len: SlotNumber,
     published: &State,
-) -> Option<(u64, Transaction)> {
-    let floor = len.saturating_sub(limits.window).min(published.len);
+) -> Option<(SlotNumber, Transaction)> {
+    let floor = len.back(limits.window).min(published.len);
     (floor >= before + limits.window).then(|| {
         let mut puts = snapshot::rows(keys, published);
-        puts.push((keys.floor(), record::encode_number(floor)));
+        puts.push((keys.floor(), record::encode_number(floor.get())));
         let transaction = Transaction {
-            guards: vec![Guard::AtMost(keys.floor(), floor)],
+            guards: vec![Guard::AtMost(keys.floor(), floor.get())],
             puts,
             deletes: Vec::new(),
         };

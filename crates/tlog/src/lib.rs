@@ -16,6 +16,7 @@
 //! | make the tiles of a growing tree | [`ShardTree`] |
 //! | read a whole tree again | [`walk`] |
 //! | copy a log | [`mirror`] |
+//! | tell positions, sizes and times apart | [`GlobalIndex`], [`LeafIndex`], [`TreeSize`], [`UnixMillis`] |
 //!
 //! A log of three entries signs its tree, and a reader proves that one of them is under the signature:
 //!
@@ -54,6 +55,7 @@ mod hex;
 mod key;
 pub mod mirror;
 mod note;
+mod number;
 mod policy;
 mod proof;
 mod range;
@@ -78,6 +80,7 @@ pub use hash::{
 pub use hex::{hex, unhex};
 pub use key::{Signer, VerifierKey};
 pub use note::{MAX_SIGNATURES, Note, NoteError, Signature, sign, signature_lines};
+pub use number::{GlobalIndex, LeafIndex, TreeSize, UnixMillis};
 pub use policy::{Policy, PolicyError, PolicyWitness};
 pub use proof::{ProofError, verify_consistency, verify_inclusion, verify_subtree};
 pub use receipt::Receipt;

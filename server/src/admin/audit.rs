@@ -1,5 +1,6 @@
 //! Reading the trail: pages of entries, and the tree itself as C2SP tlog-tiles objects.
 
+use order::Generation;
 use std::sync::Arc;
 
 use engine::audit::{Event, Intent, Outcome, Record, Verdict};
@@ -136,7 +137,7 @@ fn wire(index: u64, bytes: &[u8]) -> AuditEntry {
             operation: Some(operation),
             result: Some(word(result).to_owned()),
             intent: Some(intent),
-            generation,
+            generation: generation.map(Generation::get),
             detail,
             ..entry
         },

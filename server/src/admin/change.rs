@@ -3,6 +3,7 @@
 //! What must never happen: an answer that is lost because its proof is late.
 
 use engine::{Applied, ChangeOutcome, Recorded, Request};
+use order::Generation;
 use server_admin::{Base, Caller, Change, HostError};
 use wire::Operation;
 
@@ -44,15 +45,12 @@ pub(super) fn as_engine(caller: Caller) -> engine::Caller {
 
 /// A base as the engine knows it. One whose digest is not that of its generation was never a state of this log: it becomes a
 /// generation that never runs, so that the engine's own order of checks holds for it too.
-fn base(base: &Base, running: &str) -> u64 {
+fn base(base: &Base, running: &str) -> Generation {
     let same_generation = running
         .parse::<Base>()
         .is_ok_and(|now| now.generation() == base.generation());
-    if same_generation && !base.matches(running) {
-        u64::MAX
-    } else {
-        base.generation()
-    }
+    let never = same_generation && !base.matches(running);
+    Generation::new(if never { u64::MAX } else { base.generation() })
 }
 
 /// A change of a running log, in the engine's words. `from` is this replica and the caller's connection.

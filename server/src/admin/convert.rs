@@ -4,6 +4,7 @@ use engine::{
     Applied, ChangeError, ChangeOutcome, HistoryRecord, Inclusion, Receipt, ReplicaInfo, Status,
     Unrecorded,
 };
+use order::Generation;
 use server_admin::HostError;
 use store::StoreError;
 use wire::{
@@ -22,7 +23,7 @@ pub(super) fn status(status: Status, url: Option<String>) -> LogStatus {
             engine::Condition::Halted => LogCondition::Halted,
         },
         reason: status.reason,
-        generation: status.generation,
+        generation: status.generation.get(),
         etag: status.etag,
         watermarks: Watermarks {
             ordered: status.watermarks.ordered,
@@ -79,8 +80,8 @@ pub(super) fn applied(applied: Applied, log: &str, actor: String) -> Operation {
             ChangeOutcome::Planned => OperationState::Planned,
             ChangeOutcome::Decided => OperationState::Decided,
         },
-        base_generation: applied.base_generation,
-        generation: applied.generation,
+        base_generation: applied.base_generation.get(),
+        generation: applied.generation.get(),
         etag: applied.etag,
         decided_at: applied.time_ms.map(rfc3339),
         at_index: applied.at_index,
@@ -99,8 +100,8 @@ pub(super) fn operation(record: HistoryRecord, log: &str) -> Operation {
         log: log.to_owned(),
         action: action(record.action),
         state: OperationState::Decided,
-        base_generation: record.base,
-        generation: record.generation,
+        base_generation: record.base.get(),
+        generation: record.generation.get(),
         etag: record.etag,
         decided_at: Some(rfc3339(record.time_ms)),
         at_index: Some(record.at_index),
@@ -112,10 +113,10 @@ pub(super) fn operation(record: HistoryRecord, log: &str) -> Operation {
 
 pub(super) fn history(record: HistoryRecord) -> HistoryItem {
     HistoryItem {
-        generation: record.generation,
+        generation: record.generation.get(),
         action: action(record.action),
         time: rfc3339(record.time_ms),
-        slot: record.slot,
+        slot: record.slot.get(),
         at_index: record.at_index,
         operation: record.operation,
         actor: Some(record.actor),
@@ -131,7 +132,7 @@ pub(super) fn replica(replica: ReplicaInfo) -> Replica {
         id: replica.id,
         label: replica.label,
         format: replica.format,
-        generation: replica.generation,
+        generation: replica.generation.map(Generation::get),
         age_seconds: replica.age.as_secs(),
     }
 }

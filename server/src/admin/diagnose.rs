@@ -368,11 +368,11 @@ impl EngineHost {
             Ok(replicas) => {
                 let behind: Vec<&str> = replicas
                     .iter()
-                    .filter(|replica| replica.generation.is_none_or(|at| at < status.generation))
+                    .filter(|replica| replica.generation.is_none_or(|at| at < status.generation.get()))
                     .map(|replica| replica.label.as_str())
                     .collect();
                 let (severity, measured) = if behind.is_empty() {
-                    (Severity::Ok, all_run(replicas.len(), status.generation))
+                    (Severity::Ok, all_run(replicas.len(), status.generation.get()))
                 } else {
                     let who = format!(
                         "{} {} not run generation {}",

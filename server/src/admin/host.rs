@@ -3,6 +3,7 @@
 //! Checks, decisions and their audit records are the engine's; this module translates, and the modules beside it say when every
 //! live replica runs a change.
 
+use order::Generation;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -184,7 +185,7 @@ impl Host for EngineHost {
         Box::pin(async move {
             let then = self
                 .find(log)?
-                .config_at(generation)
+                .config_at(Generation::new(generation))
                 .await
                 .map_err(|e| HostError::Unavailable(e.to_string()))?;
             let unknown = || {

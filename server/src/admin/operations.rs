@@ -24,7 +24,7 @@ impl EngineHost {
             .map(convert::replica)
             .map(|replica| match log {
                 Some(log) if replica.id == self.engine.replica_id() => Replica {
-                    generation: Some(log.generation()),
+                    generation: Some(log.generation().get()),
                     ..replica
                 },
                 _ => replica,

@@ -11,12 +11,12 @@ use std::collections::HashMap;
 
 use crate::ledger::{Ledger, snapshot};
 use crate::nodes::Nodes;
-use order::Limits;
-use order::keys::trailing_number;
+use order::keys::{announced_under, trailing_slot};
 use order::litter::{Announced, Evidence, Unnamed};
 use order::slot::{Slot, Token, Work};
 use order::state::State;
 use order::writes;
+use order::{Limits, SlotNumber};
 use store::record;
 use store::{Key, Objects as _, Outcome, StoreError, Transaction};
 
@@ -58,7 +58,7 @@ pub(crate) async fn collect<'a>(
     let limits = Limits::default();
     let before = ledger.floor().await?;
     // With all slots that are known here: nearly always it is not worth it yet, and a long backlog is not looked at.
-    let most = ledger.state().len.saturating_sub(limits.window);
+    let most = ledger.state().len.back(limits.window);
     if most.min(published.len) < before + limits.window {
         return Ok(());
     }
@@ -120,8 +120,8 @@ async fn sweep_bag(
                     continue;
                 }
             };
-            let seen = key.rsplit('/').nth(1).and_then(|seen| seen.parse().ok());
-            match evidence.announced(seen.unwrap_or(u64::MAX), &work) {
+            let seen = announced_under(key).unwrap_or(SlotNumber::new(u64::MAX));
+            match evidence.announced(seen, &work) {
                 Announced::Stays => {}
                 Announced::Goes => deletes.push(key.clone()),
                 Announced::GoesWithBatch => {
@@ -185,7 +185,7 @@ async fn sweep_slots(
         let full = page.len() == SLOTS;
         let (mut deletes, mut objects, mut last) = (Vec::new(), Vec::new(), !full);
         for (key, bytes) in page {
-            if !trailing_number(&key).is_some_and(|number| evidence.slot_goes(number)) {
+            if !trailing_slot(&key).is_some_and(|number| evidence.slot_goes(number)) {
                 last = true;
                 break;
             }
@@ -229,7 +229,7 @@ async fn sweep_snapshots(ledger: &Ledger, evidence: &Evidence) -> Result<(), Sto
             let rows = page.into_iter().map(|(key, _)| key);
             let goes = |key: &Key| {
                 let number = key[prefix.len()..].split('/').next();
-                let number = number.and_then(|n| n.parse().ok());
+                let number = number.and_then(|n| n.parse().ok()).map(SlotNumber::new);
                 number.is_some_and(|n| evidence.snapshot_goes(n))
             };
             let deletes: Vec<Key> = rows.take_while(goes).collect();
@@ -298,11 +298,11 @@ pub(crate) async fn sweep_unnamed(
     let (mut puts, mut deletes, mut objects) = (Vec::new(), Vec::new(), Vec::new());
     for (token, is_object) in found {
         let noted = notes.get(&token).copied();
-        let fate = evidence.unnamed(token, noted);
+        let fate = evidence.unnamed(token, noted.map(SlotNumber::new));
         if fate == Unnamed::IsWatched {
             notes.remove(&token);
         } else if let Unnamed::IsNoted(len) = fate {
-            puts.push((keys.noted(token), record::encode_counted(len)));
+            puts.push((keys.noted(token), record::encode_counted(len.get())));
         } else if fate == Unnamed::Goes {
             let place = if is_object {
                 &mut objects

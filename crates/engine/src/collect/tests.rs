@@ -12,7 +12,7 @@ use order::keys::Keys;
 use order::litter::{Evidence, STORED, Unnamed};
 use order::slot::{BatchRef, Slot, Token, Work};
 use order::state::State;
-use order::{Limits, WINDOW};
+use order::{Limits, SlotNumber, WINDOW};
 use store::fault::Faults;
 use store::record;
 use store::{Coordination as _, Objects as _, Outcome, Transaction};
@@ -170,7 +170,7 @@ async fn what_a_dead_author_left_is_swept() {
     let row = record::encode(&Work::Batch(dead.clone()));
     let transaction = Transaction {
         puts: vec![
-            (keys.announcement(1, dead.token), row),
+            (keys.announcement(SlotNumber::new(1), dead.token), row),
             (keys.batch(dead.token), bytes.clone()),
             (keys.batch(token(2)), bytes.clone()),
         ],
@@ -195,8 +195,12 @@ async fn what_a_dead_author_left_is_swept() {
     // They were noted long ago.
     let long_ago = |n: u64| (keys.noted(token(n)), record::encode_counted(0));
     let state = State::clone(&log.ledger.state());
-    let evidence = Evidence::new(Limits::default(), state.len, &[]).with_floor(STORED + 1);
-    assert_eq!(evidence.unnamed(token(2), Some(0)), Unnamed::Goes);
+    let evidence =
+        Evidence::new(Limits::default(), state.len, &[]).with_floor(SlotNumber::new(STORED + 1));
+    assert_eq!(
+        evidence.unnamed(token(2), Some(SlotNumber::ZERO)),
+        Unnamed::Goes
+    );
     let transaction = Transaction {
         puts: vec![long_ago(2), long_ago(3)],
         ..Transaction::default()

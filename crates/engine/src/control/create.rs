@@ -1,5 +1,6 @@
 //! New logs: a row that names the log, and a first slot that opens its first shard.
 
+use order::{Generation, SlotNumber};
 use std::sync::Arc;
 
 use logconfig::{Difference, Finding, LogConfig, LogName, ShardName, ShardState, Span};
@@ -127,7 +128,7 @@ impl Engine {
             return Ok(None);
         };
         log.refresh().await?;
-        if log.ledger.state().len == 0 {
+        if log.ledger.state().len == SlotNumber::ZERO {
             // Begun by a process that died before the first slot: to be finished.
             return Ok(None);
         }
@@ -147,7 +148,7 @@ impl Engine {
                 "there is a log {name} already, with another configuration; change that one, or choose another name"
             )));
         }
-        let generation = running.generation.unwrap_or(0);
+        let generation = Generation::new(running.generation.unwrap_or(0));
         Ok(Some(Applied {
             base_generation: generation,
             generation,
@@ -261,16 +262,16 @@ impl Engine {
             .operation(&name)
             .unwrap_or_else(|| log.ledger.token());
         let mut applied = created(&config, operation.to_string());
-        if log.ledger.state().len == 0
+        if log.ledger.state().len == SlotNumber::ZERO
             && let Some(orphan) = orphans::of_log(&*self.objects, &name).await?
         {
             // Another process may have created it meanwhile.
             log.ledger.refresh().await?;
-            if log.ledger.state().len == 0 {
+            if log.ledger.state().len == SlotNumber::ZERO {
                 return Err(ChangeError::Conflict(orphans::occupied(&name, &orphan)));
             }
         }
-        if log.ledger.state().len > 0 {
+        if log.ledger.state().len > SlotNumber::ZERO {
             return Ok(None);
         }
         let names: Vec<ShardName> = config.shards.iter().map(|s| s.name.clone()).collect();
@@ -278,7 +279,7 @@ impl Engine {
         let plan = prepare(&log.running, &log.guard.keyring, &config, &written, &names).await?;
         let open = config.active().map(|s| s.name.to_string());
         let control = Control::Reconfigure {
-            base: 0,
+            base: Generation::ZERO,
             document: Hash(written.digest),
             plan,
             open,
@@ -373,8 +374,8 @@ fn created(config: &LogConfig, operation: String) -> Applied {
         operation,
         action: Action::Create,
         outcome: ChangeOutcome::Unchanged,
-        base_generation: 0,
-        generation: 1,
+        base_generation: Generation::ZERO,
+        generation: Generation::new(1),
         etag: config.etag(1),
         time_ms: None,
         at_index: None,

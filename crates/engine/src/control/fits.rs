@@ -126,7 +126,7 @@ mod tests {
                 }
             });
             let control = Control::Reconfigure {
-                base: u64::MAX,
+                base: order::Generation::new(u64::MAX),
                 document: tlog::Hash([0; 32]),
                 plan: plan.collect(),
                 open: Some("n".repeat(63)),

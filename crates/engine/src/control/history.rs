@@ -3,6 +3,7 @@
 //! A lookup of one operation or one generation takes a few reads, however long the history: a client that waits asks often.
 
 use logconfig::{Difference, LogConfig};
+use order::{Generation, SlotNumber};
 use tlog::Hash;
 
 use crate::ledger::etag;
@@ -26,13 +27,13 @@ pub struct HistoryRecord {
     /// When, milliseconds since the Unix epoch.
     pub time_ms: u64,
     /// The number of the slot that decided it.
-    pub slot: u64,
+    pub slot: SlotNumber,
     /// The global index at which it took effect.
     pub at_index: u64,
     /// The generation before it.
-    pub base: u64,
+    pub base: Generation,
     /// The generation after it.
-    pub generation: u64,
+    pub generation: Generation,
     /// The entity tag after it.
     pub etag: String,
     /// What changed, in a sentence.
@@ -42,7 +43,7 @@ pub struct HistoryRecord {
 }
 
 impl HistoryRecord {
-    fn new(slot: &Slot, decision: &Decision, generation: u64, document: &Hash) -> Self {
+    fn new(slot: &Slot, decision: &Decision, generation: Generation, document: &Hash) -> Self {
         let reconfigures = matches!(decision.control, Control::Reconfigure { .. });
         Self {
             operation: decision.operation.to_string(),
@@ -55,7 +56,11 @@ impl HistoryRecord {
             } else {
                 slot.start
             },
-            base: generation - u64::from(reconfigures && generation > 0),
+            base: if reconfigures {
+                generation.before()
+            } else {
+                generation
+            },
             generation,
             etag: etag(generation, document),
             summary: summary(decision, slot),
@@ -68,7 +73,7 @@ impl Log {
     /// What moved between a generation and what runs; empty when that generation is not known.
     pub(crate) async fn moved_since(
         &self,
-        base: Option<u64>,
+        base: Option<Generation>,
     ) -> Result<Vec<Difference>, StoreError> {
         let Some(base) = base else {
             return Ok(Vec::new());
@@ -84,18 +89,18 @@ impl Log {
     pub(crate) async fn decided(
         &self,
         operation: Token,
-    ) -> Result<Option<(Slot, u64)>, StoreError> {
+    ) -> Result<Option<(Slot, SlotNumber)>, StoreError> {
         let key = self.ledger.keys.operation(operation);
         self.numbered(&key).await
     }
 
     /// The control slot whose number lies under `key`.
-    async fn numbered(&self, key: &str) -> Result<Option<(Slot, u64)>, StoreError> {
+    async fn numbered(&self, key: &str) -> Result<Option<(Slot, SlotNumber)>, StoreError> {
         let Some(row) = self.ledger.store.get(key).await? else {
             return Ok(None);
         };
         let corrupt = |e: record::RecordError| StoreError::Corrupt(format!("{key}: {e}"));
-        let number = record::decode_number(&row).map_err(corrupt)?;
+        let number = SlotNumber::new(record::decode_number(&row).map_err(corrupt)?);
         let item = self.ledger.keys.history_item(number);
         let Some(bytes) = self.ledger.store.get(&item).await? else {
             return Ok(None);
@@ -124,18 +129,18 @@ impl Log {
     }
 
     /// Names the document that a generation ran.
-    async fn document_of(&self, generation: u64) -> Result<Option<Hash>, StoreError> {
+    async fn document_of(&self, generation: Generation) -> Result<Option<Hash>, StoreError> {
         let named = |slot: &Slot| match slot.control.as_ref().map(|d| &d.control) {
-            Some(Control::Reconfigure { base, document, .. }) if base + 1 == generation => {
+            Some(Control::Reconfigure { base, document, .. }) if base.next() == generation => {
                 Some(*document)
             }
             _ => None,
         };
         let state = self.ledger.state();
-        if generation == state.generation && generation > 0 {
+        if generation == state.generation && generation > Generation::ZERO {
             return Ok(Some(state.document));
         }
-        if generation == 0 || generation > state.generation {
+        if generation == Generation::ZERO || generation > state.generation {
             return Ok(None);
         }
         let key = self.ledger.keys.generation(generation);
@@ -154,7 +159,7 @@ impl Log {
     /// generation.
     pub async fn config_at(
         &self,
-        generation: u64,
+        generation: Generation,
     ) -> Result<Option<(LogConfig, String)>, StoreError> {
         self.refresh().await?;
         let Some(digest) = self.document_of(generation).await? else {
@@ -169,7 +174,7 @@ impl Log {
 
     /// Every decided control, newest first.
     pub async fn history(&self) -> Result<Vec<HistoryRecord>, StoreError> {
-        let (mut records, mut generation) = (Vec::new(), 0);
+        let (mut records, mut generation) = (Vec::new(), Generation::ZERO);
         let mut running = Hash([0; 32]);
         for slot in self.controls().await? {
             let Some(decision) = &slot.control else {
@@ -177,7 +182,7 @@ impl Log {
             };
             if let Control::Reconfigure { base, document, .. } = &decision.control {
                 // Not counted: of a log that was restored, the generations before that are not there.
-                generation = base + 1;
+                generation = base.next();
                 running = *document;
             }
             records.push(HistoryRecord::new(&slot, decision, generation, &running));
@@ -202,7 +207,7 @@ impl Log {
             return Ok(Some(HistoryRecord::new(
                 &slot,
                 decision,
-                base + 1,
+                base.next(),
                 document,
             )));
         }

@@ -14,6 +14,7 @@ mod probation;
 pub(crate) mod rotation;
 
 use logconfig::{Difference, Finding, LogConfig, ShardName, ShardState, Written};
+use order::Generation;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tlog::Hash;
@@ -45,7 +46,7 @@ pub enum Request {
         next: Box<LogConfig>,
         /// The generation it was made from.
         #[serde(skip)]
-        base: Option<u64>,
+        base: Option<Generation>,
     },
     /// Freeze the active shard and open the next.
     Rotate {
@@ -53,7 +54,7 @@ pub enum Request {
         name: Option<ShardName>,
         /// Refuse when the generation is another.
         #[serde(skip)]
-        base: Option<u64>,
+        base: Option<Generation>,
         /// Open it although too few witnesses or secondaries know it: it is not published until they do.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         force: bool,
@@ -64,7 +65,7 @@ pub enum Request {
         name: Option<ShardName>,
         /// Refuse when the generation is another.
         #[serde(skip)]
-        base: Option<u64>,
+        base: Option<Generation>,
     },
     /// Run this document, and go back to the one before unless somebody confirms it in time.
     OnProbation {
@@ -72,7 +73,7 @@ pub enum Request {
         next: Box<LogConfig>,
         /// The generation it was made from.
         #[serde(skip)]
-        base: Option<u64>,
+        base: Option<Generation>,
         /// How long it may wait for its confirmation, milliseconds.
         within_ms: u64,
         /// The asking replica, and its connection: the one that may not confirm. No part of the request.
@@ -84,7 +85,7 @@ pub enum Request {
         /// The change on probation.
         operation: Token,
         /// The generation before it.
-        base: u64,
+        base: Generation,
     },
     /// Freeze this shard and open the next, if it is still the active one. However many replicas ask, it is one request.
     RotateOut {
@@ -109,7 +110,7 @@ pub enum Request {
 
 impl Request {
     /// The generation it was made from, where its author insists.
-    fn base(&self) -> Option<u64> {
+    fn base(&self) -> Option<Generation> {
         match self {
             Self::Configure { base, .. }
             | Self::OnProbation { base, .. }
@@ -211,9 +212,9 @@ pub struct Applied {
     /// How far it got.
     pub outcome: ChangeOutcome,
     /// The generation that the change was made on.
-    pub base_generation: u64,
+    pub base_generation: Generation,
     /// The generation that the change makes.
-    pub generation: u64,
+    pub generation: Generation,
     /// The entity tag of that generation.
     pub etag: String,
     /// When it was decided, milliseconds since the Unix epoch.
@@ -298,7 +299,7 @@ struct Planned {
     plan: Vec<ShardName>,
     open: Option<ShardName>,
     differences: Vec<Difference>,
-    base: u64,
+    base: Generation,
 }
 
 impl Log {
@@ -442,7 +443,7 @@ impl Log {
             Request::Configure { .. } | Request::OnProbation { .. } => self.config(),
             _ => self.document(),
         };
-        let current = running.generation.unwrap_or(0);
+        let current = Generation::new(running.generation.unwrap_or(0));
         let seconds = self.ledger.clock.now_seconds();
         let one = |finding: Finding| ChangeError::Invalid(vec![finding]);
         let next = match request {
@@ -547,14 +548,14 @@ impl Log {
             };
             // After the base was read: who sees a change on probation run, sees its row.
             self.probation_allows(request, &planned).await?;
-            let generation = planned.base + 1;
+            let generation = planned.base.next();
             let mut applied = Applied {
                 operation: operation.to_string(),
                 action: planned.action,
                 outcome: ChangeOutcome::Planned,
                 base_generation: planned.base,
                 generation,
-                etag: planned.written.etag(generation),
+                etag: planned.written.etag(generation.get()),
                 time_ms: None,
                 at_index: None,
                 differences: planned.differences,

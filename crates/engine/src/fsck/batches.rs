@@ -1,5 +1,6 @@
 //! The published entries of a shard against the batches that were ordered.
 
+use order::SlotNumber;
 use sha2::{Digest, Sha256};
 use tlog::{Hash, TILE_WIDTH, TileKind, TilePath, bundle};
 
@@ -14,7 +15,7 @@ pub(crate) struct Placed {
     pub(crate) entries: u64,
     /// SHA-256 of its entries in bundle encoding.
     pub(crate) digest: Hash,
-    pub(crate) slot: u64,
+    pub(crate) slot: SlotNumber,
 }
 
 /// Compares the published entries with the batches that were ordered.

@@ -17,6 +17,7 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
+use order::SlotNumber;
 use std::collections::HashSet;
 
 use serde::Serialize;
@@ -75,9 +76,9 @@ pub struct LogReport {
     /// The log's name in addresses and commands.
     pub name: String,
     /// Number of slots ever decided.
-    pub slots: u64,
+    pub slots: SlotNumber,
     /// The first slot that is still kept.
-    pub floor: u64,
+    pub floor: SlotNumber,
     /// Entries that have a place in the log.
     pub ordered: u64,
     /// Entries under a published root, all of which were hashed again.

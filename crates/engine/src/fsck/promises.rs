@@ -1,5 +1,6 @@
 //! Promised work and places: every promise is in at least one place, and every place agrees with its slot.
 
+use order::keys::announced_under;
 use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
@@ -8,9 +9,9 @@ use crate::fsck::large::{Found, Large};
 use crate::fsck::rows::{all, batch_fault};
 use crate::fsck::slots::Order;
 use crate::fsck::{Findings, LogReport, remedy};
-use order::WINDOW;
 use order::location::{Location, LocationRow};
 use order::slot::{BatchRef, Promised, Token, Work};
+use order::{SlotNumber, WINDOW};
 use store::record;
 use store::{Coordination, StoreError};
 
@@ -41,11 +42,7 @@ pub(crate) async fn waiting(
     // The queue twice: work that is moved meanwhile is seen in one of the places.
     queue(store, order, &ordered, &mut waiting, findings, report).await?;
     for (key, bytes) in all(store, &order.keys.bag()).await? {
-        let seen = key
-            .rsplit('/')
-            .nth(1)
-            .and_then(|seen| seen.parse::<u64>().ok());
-        match (seen, record::decode::<Work>(&bytes)) {
+        match (announced_under(&key), record::decode::<Work>(&bytes)) {
             (Some(seen), Ok(work)) if order.keys.announcement(seen, work.token()) == key => {
                 let frozen = order.state.last_freeze.is_some_and(|freeze| seen <= freeze);
                 let dead = frozen || seen + WINDOW < order.state.len;
@@ -250,7 +247,7 @@ async fn places(
     Ok(())
 }
 
-fn said(slot: u64, time: u64, index: u64, batch: &BatchRef) -> LocationRow {
+fn said(slot: SlotNumber, time: u64, index: u64, batch: &BatchRef) -> LocationRow {
     LocationRow {
         slot,
         index,

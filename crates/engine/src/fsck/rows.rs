@@ -16,10 +16,10 @@ use crate::position::Storage;
 use crate::running::eras::Membership;
 use crate::shard::keys::LEN;
 use crate::shard::signers::WITH_ECDSA;
-use order::batch;
 use order::keys::{Keys, trailing_number};
 use order::slot::{BatchRef, Control, ShardIdentity, Slot, Token};
 use order::state::{Phase, Shard};
+use order::{Generation, SlotNumber, batch};
 use store::record;
 use store::{Coordination, Key, Objects, StoreError};
 
@@ -161,7 +161,7 @@ async fn history(
             .as_deref()
             .map(record::decode_number)
         {
-            Some(Ok(number)) if number == slot.number => {}
+            Some(Ok(number)) if SlotNumber::new(number) == slot.number => {}
             Some(_) => findings.row(
                 operation,
                 format!("does not name slot {}, which decided it", slot.number),
@@ -171,9 +171,9 @@ async fn history(
         }
         if let Control::Reconfigure { base, .. } = &decision.control {
             // An index that an older version did not keep; it is only looked into.
-            let generation = keys.generation(base + 1);
+            let generation = keys.generation(base.next());
             let row = store.get(&generation).await?;
-            if row.is_some_and(|row| record::decode_number(&row) != Ok(slot.number)) {
+            if row.is_some_and(|row| record::decode_number(&row) != Ok(slot.number.get())) {
                 findings.row(
                     generation,
                     format!("does not name slot {}, which decided it", slot.number),
@@ -204,7 +204,7 @@ async fn secondaries(
 ) -> Result<(), StoreError> {
     let keys = &order.keys;
     for (key, most) in [
-        (keys.handover(), order.state.generation),
+        (keys.handover(), order.state.generation.get()),
         (keys.announced(), u64::MAX),
     ] {
         let Some(row) = store.get(&key).await? else {
@@ -251,7 +251,7 @@ async fn documents(
     let keys = &order.keys;
     // With whether the state is no older: a running server may have frozen a shard since.
     let mut named: HashMap<Hash, bool> = HashMap::new();
-    if order.state.generation > 0 {
+    if order.state.generation > Generation::ZERO {
         named.insert(order.state.document, order.whole);
     }
     for (_, bytes) in all(store, &keys.history()).await? {
@@ -425,7 +425,10 @@ async fn litter(
     for (_, bytes) in all(store, &prefix).await? {
         let number = record::decode_number(&bytes).ok();
         let named = match number {
-            Some(number) => store.get(&order.keys.history_item(number)).await?.is_some(),
+            Some(number) => store
+                .get(&order.keys.history_item(SlotNumber::new(number)))
+                .await?
+                .is_some(),
             None => false,
         };
         report.litter.rows += u64::from(!named);

@@ -7,10 +7,10 @@ use tlog::Hash;
 
 use crate::fsck::{Findings, LogReport, Progress, Watcher, remedy, rows};
 use crate::ledger::snapshot;
-use order::WINDOW;
-use order::keys::{Keys, trailing_number};
+use order::keys::{Keys, trailing_slot};
 use order::slot::Slot;
 use order::state::{State, View};
+use order::{SlotNumber, WINDOW};
 use store::record;
 use store::{Coordination, StoreError};
 
@@ -26,7 +26,7 @@ pub(crate) struct Order {
     /// The state after the last slot that could be followed.
     pub(crate) state: State,
     /// The slots that are kept, with the bytes' digests.
-    pub(crate) slots: BTreeMap<u64, Arc<Slot>>,
+    pub(crate) slots: BTreeMap<SlotNumber, Arc<Slot>>,
     /// All slots were followed, from the first kept to the last.
     pub(crate) whole: bool,
 }
@@ -67,19 +67,19 @@ async fn floor(
     store: &dyn Coordination,
     keys: &Keys,
     findings: &mut Findings<'_>,
-) -> Result<u64, StoreError> {
+) -> Result<SlotNumber, StoreError> {
     let Some(bytes) = store.get(&keys.floor()).await? else {
-        return Ok(0);
+        return Ok(SlotNumber::ZERO);
     };
     match record::decode_number(&bytes) {
-        Ok(floor) if bytes.len() == 8 => Ok(floor),
+        Ok(floor) if bytes.len() == 8 => Ok(SlotNumber::new(floor)),
         Ok(_) => {
             findings.row(keys.floor(), "is longer than a number", remedy::ROW);
-            Ok(0)
+            Ok(SlotNumber::ZERO)
         }
         Err(error) => {
             findings.row(keys.floor(), error, remedy::ROW);
-            Ok(0)
+            Ok(SlotNumber::ZERO)
         }
     }
 }
@@ -91,7 +91,7 @@ struct Follower {
     view: Option<View>,
     /// The slot before and its digest; `None` at the start and after one that could not be read.
     last: Option<(Arc<Slot>, Hash)>,
-    snapshots: BTreeMap<u64, (String, State)>,
+    snapshots: BTreeMap<SlotNumber, (String, State)>,
     /// The last state that was known.
     known: State,
     whole: bool,
@@ -99,7 +99,7 @@ struct Follower {
 
 impl Follower {
     /// Takes up the state of a snapshot before slot `number`, or compares.
-    fn snapshot(&mut self, number: u64, findings: &mut Findings<'_>) {
+    fn snapshot(&mut self, number: SlotNumber, findings: &mut Findings<'_>) {
         let Some((key, state)) = self.snapshots.remove(&number) else {
             return;
         };
@@ -180,7 +180,7 @@ impl Follower {
 async fn follow(
     store: &dyn Coordination,
     keys: &Keys,
-    floor: u64,
+    floor: SlotNumber,
     findings: &mut Findings<'_>,
     watcher: Watcher<'_>,
 ) -> Result<Order, StoreError> {
@@ -190,20 +190,20 @@ async fn follow(
         .map(|(_, (_, state))| state.clone());
     let mut follower = Follower {
         before: VecDeque::new(),
-        view: (floor == 0).then(View::default),
+        view: (floor == SlotNumber::ZERO).then(View::default),
         last: None,
         snapshots,
         known: State::default(),
         whole: true,
     };
-    let (mut slots, mut expected) = (BTreeMap::new(), None::<u64>);
+    let (mut slots, mut expected) = (BTreeMap::new(), None::<SlotNumber>);
     let mut from = keys.slots();
     loop {
         let page = store.scan(&keys.slots(), &from, SCAN_PAGE).await?;
         let full = page.len() == SCAN_PAGE;
         for (key, bytes) in page {
             from = format!("{key}\0");
-            let Some(number) = trailing_number(&key).filter(|number| keys.slot(*number) == key)
+            let Some(number) = trailing_slot(&key).filter(|number| keys.slot(*number) == key)
             else {
                 findings.row(key, "is not the key of a slot", remedy::ROW);
                 continue;
@@ -221,7 +221,7 @@ async fn follow(
                 );
                 follower.lose();
             }
-            expected = Some(number + 1);
+            expected = Some(number.next());
             match record::decode::<Slot>(&bytes) {
                 Ok(slot) if slot.number == number => {
                     let slot = Arc::new(slot);
@@ -240,7 +240,7 @@ async fn follow(
             watcher(Progress {
                 log: findings.log,
                 shard: None,
-                done: number + 1,
+                done: number.next().get(),
                 total: None,
             });
         }
@@ -253,7 +253,7 @@ async fn follow(
     for (number, (key, _)) in follower.snapshots.split_off(&len) {
         let what = format!(
             "is of slot {number}, but the last slot is {}",
-            len.wrapping_sub(1) as i64
+            len.get().wrapping_sub(1) as i64
         );
         findings.row(key, what, remedy::ROW);
         follower.whole = false;
@@ -283,7 +283,7 @@ async fn snapshots(
     store: &dyn Coordination,
     keys: &Keys,
     findings: &mut Findings<'_>,
-) -> Result<BTreeMap<u64, (String, State)>, StoreError> {
+) -> Result<BTreeMap<SlotNumber, (String, State)>, StoreError> {
     let mut snapshots = BTreeMap::new();
     for (key, bytes) in rows::all(store, &keys.snapshots()).await? {
         match snapshot::read(store, keys, (&key, &bytes)).await {

@@ -1,5 +1,6 @@
 //! Whether a write is taken: what the log, its configuration and its memory allow now. What is taken waits in the batcher's queue.
 
+use order::SlotNumber;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -145,7 +146,7 @@ impl Ingest {
     pub(crate) async fn enqueue_chunk(
         &self,
         chunk: Chunk,
-        upload: Option<(Location, u64)>,
+        upload: Option<(Location, SlotNumber)>,
         tenant: TenantId,
         advice: &Advice,
     ) -> Result<

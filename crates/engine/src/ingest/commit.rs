@@ -10,9 +10,9 @@ use tokio::sync::oneshot;
 use crate::ingest::answer::{AppendError, Appended};
 use crate::ingest::in_flight::ArrivalGroup;
 use crate::ledger::{CommitError, Ledger, Placed, Proposal};
-use order::batch;
 use order::location::Location;
 use order::slot::{BatchRef, Decision, Work};
+use order::{SlotNumber, batch};
 use qos::{Job, TierId};
 use store::record;
 
@@ -44,19 +44,19 @@ pub(crate) enum Payload {
         bytes: Bytes,
         entries: u64,
         /// A part's place, and the first slot that may have it.
-        upload: Option<(Location, u64)>,
+        upload: Option<(Location, SlotNumber)>,
     },
     /// One entry in bundle encoding that has a place of its own.
     Placed {
         bytes: Bytes,
         /// The place, and the first slot that may have it.
-        at: (Location, u64),
+        at: (Location, SlotNumber),
     },
 }
 
 impl Payload {
     /// The place that it has to itself, and the first slot that may have it.
-    fn place(&self) -> Option<(Location, u64)> {
+    fn place(&self) -> Option<(Location, SlotNumber)> {
         match self {
             Self::Entry(_) => None,
             Self::Chunk { upload, .. } => *upload,

@@ -3,6 +3,7 @@
 //!
 //! What must never happen: a position whose tiles are not all there, two roots for one size. Such a difference is a HALT.
 
+use order::SlotNumber;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -30,7 +31,7 @@ pub(crate) struct Cutter {
     /// Set when the log shuts down: cut what there is, then end.
     pub closing: watch::Receiver<bool>,
     /// Slots that the last cut covers.
-    pub slots: u64,
+    pub slots: SlotNumber,
     /// Set while the cuts are made here and not by another replica.
     pub cuts_here: Arc<AtomicBool>,
 }

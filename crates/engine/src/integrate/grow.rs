@@ -14,9 +14,9 @@ use crate::objects::LogObjects;
 use crate::pending::{Held, Pending, Step};
 use crate::position;
 use crate::progress::Progress;
-use order::batch;
 use order::slot::Slot;
 use order::state::{Phase, State};
+use order::{SlotNumber, batch};
 use store::StoreError;
 use store::record;
 use tlog::{ShardTree, TileBytes};
@@ -93,7 +93,7 @@ pub(crate) struct Integrator {
     /// The state after the last integrated slot.
     pub state: Arc<State>,
     /// Slots below this were known when `growing` was read back: a shard missing there is integrated whole.
-    pub recovered: u64,
+    pub recovered: SlotNumber,
     /// The last cut was made here, so the next one is likely to be.
     pub cuts_here: Arc<AtomicBool>,
 }

@@ -14,6 +14,8 @@
 //!
 //! What must never happen: a batch that is called missing while a node that had it is not asked.
 
+use order::keys::announced_under;
+use order::{Generation, SlotNumber};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,7 +43,7 @@ enum Step {
     /// It was named by a generation under which batches may still be written.
     Noted,
     /// No batch is put there from now on. At that moment the log had at most this many slots.
-    Closed { slots: u64 },
+    Closed { slots: SlotNumber },
     /// Every batch that may be there is ordered before this global index.
     Ordered { end: u64 },
     /// Nothing needs the node now.
@@ -62,7 +64,11 @@ pub(crate) fn taken_out(running: &LogConfig, next: &LogConfig) -> Vec<String> {
 
 impl Ledger {
     /// Writes down which nodes a change takes out, before it is decided; `base` is the generation that names them.
-    pub(crate) async fn note_leaving(&self, nodes: &[String], base: u64) -> Result<(), StoreError> {
+    pub(crate) async fn note_leaving(
+        &self,
+        nodes: &[String],
+        base: Generation,
+    ) -> Result<(), StoreError> {
         if nodes.is_empty() {
             return Ok(());
         }
@@ -70,11 +76,11 @@ impl Ledger {
         let transaction = Transaction {
             guards: nodes
                 .iter()
-                .map(|name| Guard::AtMost(key(name), base))
+                .map(|name| Guard::AtMost(key(name), base.get()))
                 .collect(),
             puts: nodes
                 .iter()
-                .map(|name| (key(name), record::encode_number(base)))
+                .map(|name| (key(name), record::encode_number(base.get())))
                 .collect(),
             ..Transaction::default()
         };
@@ -87,13 +93,13 @@ impl Ledger {
 
     /// Whether something that waits has its batch on storage nodes, and may have been put there when there were no more than so many
     /// slots. Nothing of that is missed, whatever moves meanwhile.
-    async fn needs_nodes(&self, slots: u64) -> Result<bool, StoreError> {
+    async fn needs_nodes(&self, slots: SlotNumber) -> Result<bool, StoreError> {
         let from = self.bound_releases().await?;
         Ok(self.waits_on_nodes(slots).await? || self.returned(from).await?)
     }
 
     /// One look through bag and queue for that.
-    pub(crate) async fn waits_on_nodes(&self, slots: u64) -> Result<bool, StoreError> {
+    pub(crate) async fn waits_on_nodes(&self, slots: SlotNumber) -> Result<bool, StoreError> {
         let keys = &self.keys;
         // Promised work moves between them.
         for (prefix, bag) in [
@@ -121,11 +127,11 @@ impl Ledger {
     }
 
     /// From now on nothing makes a large batch known that was written under an earlier generation.
-    async fn close_storage(&self, from: u64) -> Result<(), StoreError> {
+    async fn close_storage(&self, from: Generation) -> Result<(), StoreError> {
         let key = self.keys.storage_from();
         let transaction = Transaction {
-            guards: vec![Guard::AtMost(key.clone(), from)],
-            puts: vec![(key, record::encode_counted(from))],
+            guards: vec![Guard::AtMost(key.clone(), from.get())],
+            puts: vec![(key, record::encode_counted(from.get()))],
             ..Transaction::default()
         };
         match self.store.transact(transaction).await {
@@ -135,18 +141,23 @@ impl Ledger {
         }
     }
 
-    async fn write_step(&self, key: &Key, base: u64, step: Step) -> Result<bool, StoreError> {
+    async fn write_step(
+        &self,
+        key: &Key,
+        base: Generation,
+        step: Step,
+    ) -> Result<bool, StoreError> {
         let mut transaction = Transaction {
             guards: vec![
                 Guard::Present(key.clone()),
-                Guard::AtMost(key.clone(), base),
+                Guard::AtMost(key.clone(), base.get()),
             ],
             ..Transaction::default()
         };
         match step {
             Step::Over => transaction.deletes.push(key.clone()),
             step => {
-                let row = record::encode_numbered(base, &step);
+                let row = record::encode_numbered(base.get(), &step);
                 transaction.puts.push((key.clone(), row));
             }
         }
@@ -164,8 +175,10 @@ async fn release_nodes(guard: &SignGuard) -> Result<(), StoreError> {
     let rows = guard.ledger.store.scan(&prefix, &prefix, SCAN_PAGE).await?;
     // A courtesy, and no reason to let one go: those that live are not refused what they have just written.
     let servers = replicas(&*guard.ledger.store, Some(&guard.ledger.name)).await?;
-    let generations = servers.iter().map(|server| server.generation.unwrap_or(0));
-    let run = generations.min().unwrap_or(u64::MAX);
+    let generations = servers
+        .iter()
+        .map(|server| server.generation.unwrap_or_default());
+    let run = generations.min().unwrap_or(Generation::new(u64::MAX));
     for (key, row) in rows {
         let corrupt = |e| StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`"));
         let (base, mut step) = decode(&row).map_err(corrupt)?;
@@ -188,10 +201,10 @@ async fn release_nodes(guard: &SignGuard) -> Result<(), StoreError> {
 }
 
 /// The next step, or the same where it is too early.
-async fn next_step(guard: &SignGuard, base: u64, step: Step) -> Result<Step, StoreError> {
+async fn next_step(guard: &SignGuard, base: Generation, step: Step) -> Result<Step, StoreError> {
     Ok(match step {
         Step::Noted => {
-            guard.ledger.close_storage(base + 1).await?;
+            guard.ledger.close_storage(base.next()).await?;
             guard.ledger.refresh().await?;
             let slots = guard.ledger.state().len;
             Step::Closed { slots }
@@ -214,23 +227,26 @@ async fn next_step(guard: &SignGuard, base: u64, step: Step) -> Result<Step, Sto
 }
 
 /// A row behind its number. One that is only noted has nothing there.
-fn decode(row: &[u8]) -> Result<(u64, Step), RecordError> {
+fn decode(row: &[u8]) -> Result<(Generation, Step), RecordError> {
     match row.len() {
-        8 => Ok((record::decode_number(row)?, Step::Noted)),
-        _ => record::decode_numbered(row),
+        8 => Ok((Generation::new(record::decode_number(row)?), Step::Noted)),
+        _ => {
+            let (base, step) = record::decode_numbered(row)?;
+            Ok((Generation::new(base), step))
+        }
     }
 }
 
 /// Whether a row of the bag or the queue may still be ordered, has its batch on storage nodes and may have been put when there were
 /// so many slots.
-fn waits(view: &View, bag: bool, key: &str, row: &[u8], slots: u64) -> bool {
+fn waits(view: &View, bag: bool, key: &str, row: &[u8], slots: SlotNumber) -> bool {
     let promised = |promised: Promised| (promised.batch.object, promised.first_slot);
     let found = if bag {
-        let seen = key.rsplit('/').nth(1).and_then(|seen| seen.parse().ok());
+        let seen = announced_under(key);
         match record::decode::<Work>(row) {
             Ok(Work::Promised(work)) => Some(promised(work)),
             Ok(work) => {
-                let seen = seen.unwrap_or(0);
+                let seen = seen.unwrap_or_default();
                 let announcement = Announcement { seen, work };
                 let object = |batch: &BatchRef| batch.object;
                 let object = announcement.work.batch().is_some_and(object);

@@ -279,7 +279,12 @@ async fn a_promise_that_moves_while_it_is_looked_for_is_not_missed() {
         }
         assert_eq!(rig.with(&keys.queue()), 1);
         assert_eq!(log.ledger.returned(from).await.unwrap(), moves);
-        assert!(log.ledger.needs_nodes(u64::MAX).await.unwrap());
+        assert!(
+            log.ledger
+                .needs_nodes(SlotNumber::new(u64::MAX))
+                .await
+                .unwrap()
+        );
         engine.shutdown().await;
     }
 }

@@ -27,16 +27,16 @@ use crate::clock::Clock;
 use crate::halt::Halt;
 use crate::metrics::LogMetrics;
 use crate::pending::Pending;
-use order::Limits;
 use order::answer::Stored;
 pub(crate) use order::answer::{CommitError, Placed, Proposal};
 use order::attempt::{Attempt, Step};
-use order::keys::{Keys, trailing_number};
+use order::keys::{Keys, announced_under, trailing_slot};
 use order::location::Location;
 use order::propose::{Share, propose};
 use order::slot::{Announcement, BatchRef, Control, Slot, Token, Tokens, Work};
 use order::state::{State, View};
 use order::writes;
+use order::{Generation, Limits, SlotNumber};
 use store::record;
 use store::{Coordination, Objects, Outcome, StoreError};
 
@@ -130,8 +130,8 @@ impl Ledger {
     }
 
     /// The generation whose storage nodes have what is written from now on, or an earlier one.
-    pub(crate) fn storage(&self) -> u64 {
-        self.storage.load(SeqCst)
+    pub(crate) fn storage(&self) -> Generation {
+        Generation::new(self.storage.load(SeqCst))
     }
 
     /// Reads which storage nodes still count.
@@ -141,7 +141,7 @@ impl Ledger {
             let from = record::decode_counted(&row)
                 .map_err(|e| StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`")))?;
             let mut view = self.view();
-            view.storage_from = view.storage_from.max(from);
+            view.storage_from = view.storage_from.max(Generation::new(from));
         }
         Ok(())
     }
@@ -272,7 +272,7 @@ impl Ledger {
                         return Err(StoreError::Corrupt(format!("{key}: {e}")));
                     }
                 };
-                if trailing_number(&key) == Some(slot.number)
+                if trailing_slot(&key) == Some(slot.number)
                     && self.advance(slot, record::digest(&bytes))
                 {
                     continue;
@@ -293,20 +293,23 @@ impl Ledger {
         }
     }
 
-    pub(crate) async fn floor(&self) -> Result<u64, StoreError> {
+    pub(crate) async fn floor(&self) -> Result<SlotNumber, StoreError> {
         let row = self.store.get(&self.keys.floor()).await?;
-        row.map_or(Ok(0), |r| {
-            record::decode_number(&r).map_err(|e| StoreError::Corrupt(e.to_string()))
-        })
+        let floor = row.map_or(Ok(0), |row| record::decode_number(&row));
+        let floor = floor.map_err(|e| StoreError::Corrupt(e.to_string()))?;
+        Ok(SlotNumber::new(floor))
     }
 
     /// Announcements, oldest first: those that the next slot can use, which is as many as fill it, and a control ([`Share`]). What else
     /// there is waits in any case, so it is not held, and behind a full slot not even decoded. Scanned after the view was read up to
     /// the next slot.
-    pub(crate) async fn bag(&self, next: u64) -> Result<Vec<(String, Announcement)>, StoreError> {
+    pub(crate) async fn bag(
+        &self,
+        next: SlotNumber,
+    ) -> Result<Vec<(String, Announcement)>, StoreError> {
         let (prefix, mut from) = (
             self.keys.bag(),
-            self.keys.bag_from(next.saturating_sub(self.limits.window)),
+            self.keys.bag_from(next.back(self.limits.window)),
         );
         let (mut bag, mut share) = (Vec::new(), Share::default());
         loop {
@@ -336,7 +339,7 @@ impl Ledger {
             if share.is_full(&self.limits) && !record::begins(&bytes, CONTROL) {
                 continue;
             }
-            let seen = key.rsplit('/').nth(1).and_then(|n| n.parse().ok());
+            let seen = announced_under(&key);
             let (Some(seen), Ok(work)) = (seen, record::decode::<Work>(&bytes)) else {
                 tracing::warn!(
                     key,
@@ -487,7 +490,13 @@ impl Ledger {
 
     /// Proposes the next slot. The fast path does not read the bag but demands that it is empty. `bytes`: the batches' bytes ride
     /// along. `looked`: the slots below it, and no others, were looked into for `open`.
-    async fn decide(&self, open: &[&Proposal], bytes: bool, look: bool, looked: u64) -> Outcome {
+    async fn decide(
+        &self,
+        open: &[&Proposal],
+        bytes: bool,
+        look: bool,
+        looked: SlotNumber,
+    ) -> Outcome {
         let next = self.state().len;
         if next != looked {
             return Outcome::Refused; // The caller looks: what is proposed may have ended meanwhile.
@@ -549,6 +558,6 @@ impl Ledger {
 }
 
 /// The entity tag of a generation whose document has this digest.
-pub(crate) fn etag(generation: u64, document: &tlog::Hash) -> String {
+pub(crate) fn etag(generation: Generation, document: &tlog::Hash) -> String {
     format!("g{generation}-{}", &document.to_string()[..8])
 }

@@ -5,6 +5,7 @@
 //! is the absence of its placed row, which that transaction writes; the row stays for as long as a late copy of anything here
 //! could still land, so no slot has to be read again.
 
+use order::keys::announced_under;
 use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use bytes::Bytes;
 use crate::ledger::Ledger;
 use order::propose::not_dead;
 use order::slot::{Announcement, BatchRef, Promised, Token, Work};
-use order::writes;
+use order::{SlotNumber, writes};
 use store::record;
 use store::{Guard, Outcome, StoreError, Transaction};
 
@@ -67,17 +68,19 @@ impl Ledger {
 
     /// Before a look through bag, queue and bag again that must miss no promised work: a release that was held up puts none into the
     /// bag from now on, where it could be dead, and back in the queue, at once. Answers the number of slots, for [`Ledger::returned`].
-    pub(crate) async fn bound_releases(&self) -> Result<u64, StoreError> {
+    pub(crate) async fn bound_releases(&self) -> Result<SlotNumber, StoreError> {
         self.refresh().await?;
         let (key, from) = (self.keys.release_from(), self.state().len);
         let row = self.store.get(&key).await?;
         // Nothing was ordered since the last look: no write for it.
-        if row.is_some_and(|row| record::decode_counted(&row).is_ok_and(|known| known >= from)) {
+        if row
+            .is_some_and(|row| record::decode_counted(&row).is_ok_and(|known| known >= from.get()))
+        {
             return Ok(from);
         }
         let transaction = Transaction {
-            guards: vec![Guard::AtMost(key.clone(), from)],
-            puts: vec![(key, record::encode_counted(from))],
+            guards: vec![Guard::AtMost(key.clone(), from.get())],
+            puts: vec![(key, record::encode_counted(from.get()))],
             deletes: Vec::new(),
         };
         match self.store().transact(transaction).await {
@@ -88,7 +91,7 @@ impl Ledger {
     }
 
     /// After that look: whether work that was released under `from` or later may be back in the queue, unseen.
-    pub(crate) async fn returned(&self, from: u64) -> Result<bool, StoreError> {
+    pub(crate) async fn returned(&self, from: SlotNumber) -> Result<bool, StoreError> {
         self.refresh().await?;
         let returned = self.look(|view| {
             let froze = view.state.last_freeze.is_some_and(|freeze| freeze >= from);
@@ -133,7 +136,7 @@ impl Ledger {
             let full = page.len() == SCAN_PAGE;
             for (key, bytes) in page {
                 from = format!("{key}\0");
-                let seen = key.rsplit('/').nth(1).and_then(|n| n.parse().ok());
+                let seen = announced_under(&key);
                 if let (Some(seen), Ok(Work::Promised(promised))) = (seen, record::decode(&bytes)) {
                     let work = Work::Promised(promised.clone());
                     let announcement = Announcement { seen, work };

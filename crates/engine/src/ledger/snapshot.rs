@@ -116,6 +116,7 @@ async fn frozen_shards(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use order::SlotNumber;
     use store::{MemoryCoordination, Outcome, Transaction};
 
     /// More snapshots than one look shows, as when nothing was collected for long: the newest one counts.
@@ -125,7 +126,7 @@ mod tests {
         let last = 2 * ROWS as u64;
         for len in 0..=last {
             let state = State {
-                len,
+                len: SlotNumber::new(len),
                 ..State::default()
             };
             let put = Transaction {
@@ -136,6 +137,6 @@ mod tests {
         }
         let (key, row) = newest(&store, &keys).await.unwrap().unwrap();
         let state = read(&store, &keys, (&key, &row)).await.unwrap();
-        assert_eq!(state.unwrap().len, last);
+        assert_eq!(state.unwrap().len, SlotNumber::new(last));
     }
 }

@@ -17,7 +17,7 @@ use order::propose::propose;
 use order::samples::*;
 use order::slot::{Announcement, BatchRef, Control, Decision, Tokens, Work};
 use order::state::{Intake, Refusal};
-use order::{MAX_BATCHES, MAX_SLOT, WINDOW};
+use order::{Generation, MAX_BATCHES, MAX_SLOT, SlotNumber, WINDOW};
 use std::collections::BTreeMap;
 use store::fault::{Fault, Faults, FaultyCoordination};
 use store::record;
@@ -53,7 +53,7 @@ async fn run(seed: u64) {
     let tokens = Arc::new(Tokens::new([1; 6]));
     let first = committer(Arc::clone(&memory) as _);
     first
-        .commit(vec![control(open(&tokens, 0, "s0"))])
+        .commit(vec![control(open(&tokens, Generation::ZERO, "s0"))])
         .await
         .remove(0)
         .unwrap();
@@ -85,8 +85,9 @@ async fn run(seed: u64) {
                 let mut mine = vec![batch(&tokens, &format!("{who} {i}"))];
                 if dice.below(3) == 0 {
                     // The active shard as this one knows it, or the one after it.
-                    let generation = order.state().generation + dice.below(2);
-                    let name = format!("s{}", generation.saturating_sub(1));
+                    let generation =
+                        Generation::new(order.state().generation.get() + dice.below(2));
+                    let name = format!("s{}", generation.before());
                     mine.push(with(batch(&tokens, &format!("{who} if {i}")), |b| {
                         b.shard = Some(name.clone());
                     }));
@@ -145,7 +146,7 @@ async fn run(seed: u64) {
         let times = times(&slots, work.token());
         match answer {
             Ok(placed) => {
-                let slot = &slots[usize::try_from(placed.slot.number).unwrap()];
+                let slot = &slots[usize::try_from(placed.slot.number.get()).unwrap()];
                 if let (Some(part), Some(batch)) = (part, work.batch()) {
                     let of = |b: &&BatchRef| b.part() == Some(part);
                     let all: Vec<_> = slots.iter().flat_map(|s| &s.batches).filter(of).collect();
@@ -231,32 +232,38 @@ async fn nothing_is_proposed_over_slots_that_nobody_looked_into() {
     let memory = Arc::new(MemoryCoordination::new());
     let tokens = Tokens::new([1; 6]);
     let order = committer(Arc::clone(&memory) as _);
-    let first = control(open(&tokens, 0, "a"));
+    let first = control(open(&tokens, Generation::ZERO, "a"));
     order.commit(vec![first]).await.remove(0).unwrap();
     for i in 1..=WINDOW {
         let more = batch(&tokens, &format!("{i}"));
         order.commit(vec![more]).await.remove(0).unwrap();
     }
     let part = |first_slot: u64| Proposal {
-        first_slot: Some(first_slot),
+        first_slot: Some(SlotNumber::new(first_slot)),
         ..with(batch(&tokens, "part"), |b| {
             b.place = Some(upload(first_slot))
         })
     };
-    assert_eq!(order.state().len, WINDOW + 1);
+    assert_eq!(order.state().len, SlotNumber::new(WINDOW + 1));
     let before = memory.rows();
     let late = order.commit(vec![part(0)]).await.remove(0);
     assert!(matches!(late, Err(CommitError::AskAgain)), "{late:?}");
     assert_eq!(memory.rows(), before, "nothing was written");
     let placed = order.commit(vec![part(1)]).await.remove(0).unwrap();
-    assert_eq!(placed.slot.number, WINDOW + 1);
+    assert_eq!(placed.slot.number, SlotNumber::new(WINDOW + 1));
     // So does one that slept through the window in the middle of a commit: its announcement may have been ordered unseen.
     let (_, view) = replay(&memory.rows());
     let asleep = |first, looked| settle(&view, &batch(&tokens, "z"), first, looked);
-    assert!(matches!(asleep(0, 1), Some(Err(CommitError::AskAgain))));
+    assert!(matches!(
+        asleep(SlotNumber::ZERO, SlotNumber::new(1)),
+        Some(Err(CommitError::AskAgain))
+    ));
     // One that was awake knows that it was passed over: its announcement counts no more, and it makes no other.
-    assert!(matches!(asleep(1, 2), Some(Err(CommitError::Overtaken))));
-    assert!(asleep(2, 2).is_none());
+    assert!(matches!(
+        asleep(SlotNumber::new(1), SlotNumber::new(2)),
+        Some(Err(CommitError::Overtaken))
+    ));
+    assert!(asleep(SlotNumber::new(2), SlotNumber::new(2)).is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -265,7 +272,7 @@ async fn a_loser_is_carried_by_the_winner() {
     let tokens = Tokens::new([1; 6]);
     let winner = committer(Arc::clone(&memory) as _);
     winner
-        .commit(vec![control(open(&tokens, 0, "a"))])
+        .commit(vec![control(open(&tokens, Generation::ZERO, "a"))])
         .await
         .remove(0)
         .unwrap();
@@ -277,7 +284,7 @@ async fn a_loser_is_carried_by_the_winner() {
             puts: vec![
                 (keys.batch(stopped.work.token()), stopped.bytes.clone()),
                 (
-                    keys.announcement(1, stopped.work.token()),
+                    keys.announcement(SlotNumber::new(1), stopped.work.token()),
                     record::encode(&stopped.work),
                 ),
             ],
@@ -308,7 +315,7 @@ async fn more_than_a_slot_holds_goes_into_several() {
     let memory = Arc::new(MemoryCoordination::new());
     let tokens = Tokens::new([1; 6]);
     let order = committer(Arc::clone(&memory) as _);
-    let first = vec![control(open(&tokens, 0, "a"))];
+    let first = vec![control(open(&tokens, Generation::ZERO, "a"))];
     order.commit(first).await.remove(0).unwrap();
     let count = 2 * MAX_BATCHES + 1;
     let mine = (0..count).map(|i| batch(&tokens, &format!("{i}")));
@@ -326,7 +333,7 @@ async fn a_slot_is_never_larger_than_a_value_of_the_store() {
     let memory = Arc::new(MemoryCoordination::new());
     let tokens = Arc::new(Tokens::new([1; 6]));
     let name = "s".repeat(63);
-    let first = control(open(&tokens, 0, &name));
+    let first = control(open(&tokens, Generation::ZERO, &name));
     let order = committer(Arc::clone(&memory) as _);
     order.commit(vec![first]).await.remove(0).unwrap();
     let load = |who: &str| -> Vec<Proposal> {
@@ -372,13 +379,13 @@ async fn a_control_that_fits_no_slot_is_refused_and_stops_nobody() {
     let memory = Arc::new(MemoryCoordination::new());
     let tokens = Tokens::new([1; 6]);
     let order = committer(Arc::clone(&memory) as _);
-    let first = control(open(&tokens, 0, "a"));
+    let first = control(open(&tokens, Generation::ZERO, "a"));
     order.commit(vec![first]).await.remove(0).unwrap();
     let huge = control(Decision {
         actor: "x".repeat(MAX_SLOT - 500),
         ..decision(&tokens, Control::Freeze)
     });
-    let announced = order::writes::announce(&order.keys, 1, &[&huge]);
+    let announced = order::writes::announce(&order.keys, SlotNumber::new(1), &[&huge]);
     let announced = memory.transact(announced).await;
     assert!(matches!(announced, store::Outcome::Committed));
     let before = memory.rows();
@@ -401,7 +408,7 @@ async fn live_work_behind_a_pile_of_dead_is_found() {
     let memory = Arc::new(MemoryCoordination::new());
     let tokens = Tokens::new([1; 6]);
     let helper = committer(Arc::clone(&memory) as _);
-    let first = control(open(&tokens, 0, "a"));
+    let first = control(open(&tokens, Generation::ZERO, "a"));
     helper.commit(vec![first]).await.remove(0).unwrap();
     let dead = |i: u32| {
         with(batch(&tokens, &format!("{i}")), |b| {
@@ -411,7 +418,7 @@ async fn live_work_behind_a_pile_of_dead_is_found() {
     let mut works: Vec<Proposal> = (0..4100).map(dead).collect();
     works.push(batch(&tokens, "alive"));
     let mine: Vec<&Proposal> = works.iter().collect();
-    let announced = order::writes::announce(&helper.keys, 1, &mine);
+    let announced = order::writes::announce(&helper.keys, SlotNumber::new(1), &mine);
     memory.transact(announced).await;
     helper.help().await.unwrap();
     assert_eq!(helper.state().size, 1);
@@ -422,7 +429,7 @@ async fn live_work_behind_a_pile_of_dead_is_found() {
 async fn what_piled_up_behind_a_stall_is_ordered() {
     let memory = Arc::new(MemoryCoordination::new());
     let tokens = Tokens::new([1; 6]);
-    let first = control(open(&tokens, 0, "a"));
+    let first = control(open(&tokens, Generation::ZERO, "a"));
     let order = committer(Arc::clone(&memory) as _);
     order.commit(vec![first]).await.remove(0).unwrap();
     let faults = Faults::new();
@@ -459,15 +466,15 @@ async fn a_control_behind_a_pile_is_found() {
     let memory = Arc::new(MemoryCoordination::new());
     let tokens = Tokens::new([1; 6]);
     let helper = committer(Arc::clone(&memory) as _);
-    let first = control(open(&tokens, 0, "a"));
+    let first = control(open(&tokens, Generation::ZERO, "a"));
     helper.commit(vec![first]).await.remove(0).unwrap();
     let keys = Keys::new("t");
     let mut works: Vec<Proposal> = (0..MAX_BATCHES + 40)
         .map(|i| batch(&tokens, &format!("{i}")))
         .collect();
-    works.push(control(open(&tokens, 1, "b")));
+    works.push(control(open(&tokens, Generation::new(1), "b")));
     let mine: Vec<&Proposal> = works.iter().collect();
-    let announcement = order::writes::announce(&keys, 1, &mine);
+    let announcement = order::writes::announce(&keys, SlotNumber::new(1), &mine);
     assert!(matches!(
         memory.transact(announcement).await,
         store::Outcome::Committed
@@ -493,7 +500,7 @@ async fn a_proposal_holds_no_more_of_the_bag_than_a_slot_takes() {
     let memory = Arc::new(MemoryCoordination::new());
     let tokens = Tokens::new([1; 6]);
     let helper = committer(Arc::clone(&memory) as _);
-    let first = control(open(&tokens, 0, "a"));
+    let first = control(open(&tokens, Generation::ZERO, "a"));
     helper.commit(vec![first]).await.remove(0).unwrap();
     let keys = Keys::new("t");
     let mut works: Vec<Proposal> = Vec::new();
@@ -502,7 +509,7 @@ async fn a_proposal_holds_no_more_of_the_bag_than_a_slot_takes() {
         let on = |change: &dyn Fn(&mut BatchRef)| with(batch(&tokens, "x"), change);
         works.push(on(&|b| b.shard = Some("b".to_owned())));
         works.push(on(&|b| b.place = Some(upload(0))));
-        works.push(control(open(&tokens, 7, &format!("s{n}"))));
+        works.push(control(open(&tokens, Generation::new(7), &format!("s{n}"))));
     }
     for n in 0..3_000 {
         let on = |change: &dyn Fn(&mut BatchRef)| with(batch(&tokens, "x"), change);
@@ -512,9 +519,9 @@ async fn a_proposal_holds_no_more_of_the_bag_than_a_slot_takes() {
     }
     let mine: Vec<&Proposal> = works.iter().collect();
     memory
-        .transact(order::writes::announce(&keys, 1, &mine))
+        .transact(order::writes::announce(&keys, SlotNumber::new(1), &mine))
         .await;
-    let bag = helper.bag(1).await.unwrap();
+    let bag = helper.bag(SlotNumber::new(1)).await.unwrap();
     assert!(bag.len() <= 2 * MAX_BATCHES + 1, "{}", bag.len());
     let size: usize = bag.iter().map(|(_, a)| record::json_size(&a.work)).sum();
     assert!(size <= 3 * MAX_SLOT, "{size}");
@@ -523,7 +530,7 @@ async fn a_proposal_holds_no_more_of_the_bag_than_a_slot_takes() {
     let all: Vec<Announcement> = works
         .iter()
         .map(|mine| Announcement {
-            seen: 1,
+            seen: SlotNumber::new(1),
             work: mine.work.clone(),
         })
         .collect();
@@ -531,7 +538,7 @@ async fn a_proposal_holds_no_more_of_the_bag_than_a_slot_takes() {
         &memory
             .rows()
             .into_iter()
-            .filter(|(key, _)| *key <= keys.slot(0))
+            .filter(|(key, _)| *key <= keys.slot(SlotNumber::ZERO))
             .collect(),
     );
     let whole = propose(&view, &all, &[], 5).unwrap();
@@ -545,7 +552,7 @@ async fn a_loser_is_counted() {
     let memory = Arc::new(MemoryCoordination::new());
     let tokens = Tokens::new([1; 6]);
     let winner = committer(Arc::clone(&memory) as _);
-    let first = control(open(&tokens, 0, "a"));
+    let first = control(open(&tokens, Generation::ZERO, "a"));
     winner.commit(vec![first]).await.remove(0).unwrap();
     let stores = (
         Arc::clone(&memory) as _,

@@ -13,6 +13,7 @@ mod read;
 mod repair;
 mod write;
 
+use order::Generation;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -70,9 +71,9 @@ impl Nodes {
     }
 
     /// Which nodes there are from now on, and by which generation.
-    pub(crate) fn configure(&self, config: &StorageConfig, generation: u64) {
+    pub(crate) fn configure(&self, config: &StorageConfig, generation: Generation) {
         self.rename(config);
-        self.0.generation.store(generation, SeqCst);
+        self.0.generation.store(generation.get(), SeqCst);
     }
 
     fn rename(&self, config: &StorageConfig) {

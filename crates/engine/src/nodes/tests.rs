@@ -52,7 +52,7 @@ fn bench(quorum: u32) -> Bench {
             quorum,
             nodes: names.to_vec(),
         },
-        1,
+        Generation::new(1),
     );
     Bench {
         stores,
@@ -274,11 +274,11 @@ async fn a_node_that_no_settings_name_counts_as_away() {
         });
     }
     config.quorum = 2;
-    bench.nodes.configure(&config, 1);
+    bench.nodes.configure(&config, Generation::new(1));
     bench.put().await.unwrap();
     assert!(bench.nodes.states()["x"].trouble.is_some());
     config.quorum = 3;
-    bench.nodes.configure(&config, 1);
+    bench.nodes.configure(&config, Generation::new(1));
     assert!(bench.put().await.is_err());
 }
 

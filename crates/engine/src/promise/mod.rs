@@ -26,10 +26,10 @@ use crate::promise::releaser::KEEP_PLACES;
 use crate::publish::sign_guard::SignGuard;
 use crate::running::Running;
 use crate::shard::SignError;
-use order::batch;
 use order::location::Location;
 use order::queue::Refused;
 use order::slot::{BatchRef, Promised, Token};
+use order::{SlotNumber, batch};
 use qos::admission::Promise as Due;
 use qos::job::cost;
 use qos::{Advice, Granted, TenantId};
@@ -391,7 +391,7 @@ fn take(asks: &mut Asks, limit: usize, ledger: &Ledger) -> Vec<Batch> {
                 tenant: tenant.to_string(),
                 bytes: bytes.len() as u64,
                 deadline: arrived.saturating_add(delay),
-                first_slot: 0,
+                first_slot: SlotNumber::ZERO,
             },
             bytes,
             replies: taken.into_iter().map(|ask| ask.reply).collect(),

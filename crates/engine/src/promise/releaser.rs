@@ -16,13 +16,13 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use crate::ingest::batcher::Batcher;
 use crate::ledger::Ledger;
 use crate::promise::Promiser;
-use order::keys::{CLOCK, trailing_number};
-use order::litter;
+use order::keys::{CLOCK, trailing_slot};
 use order::litter::Mark;
 use order::location::LocationRow;
 use order::slot::Promised;
 use order::state::Intake;
 use order::writes;
+use order::{SlotNumber, litter};
 use store::record;
 use store::{Guard, Outcome, StoreError, Transaction};
 
@@ -251,7 +251,7 @@ async fn number(ledger: &Ledger, key: &str) -> Result<u64, StoreError> {
 
 /// Slots below the answer were decided longer ago than places are kept. Every hour the number of slots is marked with the age of the
 /// store; marks that say no more than a later one go.
-async fn mark(ledger: &Ledger) -> Result<u64, StoreError> {
+async fn mark(ledger: &Ledger) -> Result<SlotNumber, StoreError> {
     let keys = &ledger.keys;
     let age = number(ledger, CLOCK).await?;
     let rows = ledger
@@ -260,7 +260,7 @@ async fn mark(ledger: &Ledger) -> Result<u64, StoreError> {
         .await?;
     let marks = rows
         .iter()
-        .filter_map(|(key, row)| Some((trailing_number(key)?, record::decode_counted(row).ok()?)));
+        .filter_map(|(key, row)| Some((trailing_slot(key)?, record::decode_counted(row).ok()?)));
     let marks: Vec<Mark> = marks.collect();
     let aged = litter::aged(&marks, age, millis(KEEP_PLACES));
     let len = ledger.state().len;

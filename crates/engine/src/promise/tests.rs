@@ -530,7 +530,7 @@ async fn dead_announcements_go_back_and_litter_goes() {
     let promised: Promised = record::decode(row).unwrap();
     // A server moved it before the freeze, and stopped.
     let work = record::encode(&order::slot::Work::Promised(promised));
-    let bag = keys.announcement(0, one.id.token);
+    let bag = keys.announcement(SlotNumber::ZERO, one.id.token);
     let moved = Transaction {
         puts: vec![(bag, work.clone())],
         deletes: vec![key.clone()],
@@ -543,7 +543,7 @@ async fn dead_announcements_go_back_and_litter_goes() {
     let late = Transaction {
         puts: vec![
             (key.clone(), row.clone()),
-            (keys.announcement(1, one.id.token), work),
+            (keys.announcement(SlotNumber::new(1), one.id.token), work),
         ],
         ..Transaction::default()
     };
@@ -609,7 +609,7 @@ async fn a_promise_waits_longer_than_the_slots_are_kept() {
         assert_eq!(rig.with(&all), 1, "{days} days");
     }
     let until = log.ledger.state().len;
-    while floor() < until {
+    while floor() < until.get() {
         written += 1;
         let at = log.append(Bytes::from(format!("{written}"))).await.unwrap();
         log.wait_published(at.index).await.unwrap();

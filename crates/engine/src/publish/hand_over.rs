@@ -1,5 +1,6 @@
 //! A change of the secondaries or of the quorum: until it is handed over, the old membership binds beside the new one.
 
+use order::Generation;
 use store::StoreError;
 
 use super::{PublishError, Publisher};
@@ -16,7 +17,10 @@ impl Publication {
     /// # Errors
     /// [`StoreError`]; of a restored log that is not announced yet, and while the new secondaries do not hold what is published,
     /// always.
-    pub(crate) async fn hand_over_by_force(&self, generation: u64) -> Result<(), StoreError> {
+    pub(crate) async fn hand_over_by_force(
+        &self,
+        generation: Generation,
+    ) -> Result<(), StoreError> {
         let state = self.ledger.state();
         if let Some(why) = self.guard.life.unannounced(&state).await? {
             return Err(StoreError::Io(format!(
@@ -51,12 +55,12 @@ impl Publisher {
             return Ok(());
         };
         // An older version wrote no base down: what was published is under the first.
-        if eras.base() == 0 {
+        if eras.base() == Generation::ZERO {
             shared.running.hand_over(first.generation).await?;
         }
         if !eras.joint() {
             // Nothing changes by it, but that the next start looks less far back.
-            if eras.newest() >= eras.base() + FAR {
+            if eras.newest().get() >= eras.base().get().saturating_add(FAR) {
                 shared.running.hand_over(eras.newest()).await?;
             }
             return Ok(());
@@ -75,7 +79,7 @@ impl Publisher {
             {
                 tracing::info!(
                     log = shared.ledger.name,
-                    generation = next.generation,
+                    generation = next.generation.get(),
                     "the change of the secondaries is handed over"
                 );
                 return Ok(shared.running.hand_over(next.generation).await?);
@@ -85,7 +89,7 @@ impl Publisher {
     }
 
     /// Whether enough of a membership, a quorum where all are ours, hold a manifest that names this generation, or a later one.
-    async fn told(&self, of: &Membership, generation: u64) -> Result<bool, StoreError> {
+    async fn told(&self, of: &Membership, generation: Generation) -> Result<bool, StoreError> {
         let (store, keys) = (&*self.shared.ledger.store, &self.shared.ledger.keys);
         let (mut told, mut foreign) = (0, 0);
         for secondary in &of.secondaries {

@@ -1,5 +1,6 @@
 //! The manifest: everything beside the entries that a restore needs, sent before the first entry of what it describes.
 
+use order::Generation;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ const KEYS: usize = 512;
 /// What a manifest is of. Another is sent when this changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sent {
-    generation: u64,
+    generation: Generation,
     shards: Arc<Vec<Shard>>,
     /// The first generation whose secondaries it lists.
     base: u64,
@@ -64,7 +65,7 @@ impl Copier {
         let members = eras.members();
         let (mut vouched, (store, keys)) = (Vec::new(), (&*guard.ledger.store, &guard.ledger.keys));
         // Both only grow, so of two manifests after the same slot it is known which one is newer.
-        let mut edition = members.first().map_or(0, |base| base.generation);
+        let mut edition = members.first().map_or(0, |base| base.generation.get());
         for one in position::storages(store, keys).await? {
             edition += one.number;
             if eras.names(&one.secondary, &one.vkey) {
@@ -74,12 +75,12 @@ impl Copier {
         let mut of = Sent {
             generation: state.generation,
             shards: Arc::clone(&state.shards),
-            base: members.first().map_or(0, |base| base.generation),
+            base: members.first().map_or(0, |base| base.generation.get()),
             vouched,
             incarnation: self.incarnation.clone().unwrap_or_default(),
             refused: None,
         };
-        let again = |sent: &Sent| sent.refused.is_some_and(|at| at < state.len);
+        let again = |sent: &Sent| sent.refused.is_some_and(|at| at < state.len.get());
         let sent = self.manifest.as_ref().filter(|sent| !again(sent));
         if sent.is_some_and(|sent| sent.same(&of)) {
             return Ok(());
@@ -101,7 +102,7 @@ impl Copier {
         match answer.status {
             200 => {
                 let heard = answer.life.map_or(0, |life| life.id);
-                self.took(state.len, state.generation, heard).await?;
+                self.took(state.len.get(), state.generation, heard).await?;
             }
             // An earlier life of this log went on there.
             409 if let Some(there) = answer.life => {
@@ -124,7 +125,7 @@ impl Copier {
             // Another replica of this log was faster; or the log goes on elsewhere, and this store is an older one.
             409 if answer.kind.starts_with(SIZE_TYPE) => {
                 sign_guard::outdated(&guard, &self.name, &self.url).await?;
-                of.refused = Some(state.len);
+                of.refused = Some(state.len.get());
             }
             _ => return Err(self.refused("the manifest", &answer)),
         }
@@ -134,7 +135,7 @@ impl Copier {
     }
 
     /// Writes down which manifest the secondary holds; `number` is that of the manifest.
-    async fn took(&self, number: u64, generation: u64, life: u64) -> Result<(), CopyError> {
+    async fn took(&self, number: u64, generation: Generation, life: u64) -> Result<(), CopyError> {
         let guard = &self.guard;
         let row = Described {
             incarnation: self.incarnation.clone().unwrap_or_default(),

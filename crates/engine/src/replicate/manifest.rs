@@ -57,7 +57,7 @@ impl Manifest {
     ) -> Result<Vec<u8>, KeyError> {
         let plain = record::encode(self);
         let sealed = kek.seal_bytes(&plain, &context(signer.verifier().name()), random)?;
-        SignedManifest::sign(&sealed, self.state.len, stamp, signer)
+        SignedManifest::sign(&sealed, self.state.len.get(), stamp, signer)
             .map_err(|_| KeyError::Crypto("signing the manifest"))
     }
 
@@ -74,6 +74,7 @@ impl Manifest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use order::SlotNumber;
 
     #[test]
     fn a_manifest_opens_for_its_key_only() {
@@ -83,7 +84,7 @@ mod tests {
         let manifest = Manifest {
             log: "log".into(),
             state: State {
-                len: 17,
+                len: SlotNumber::new(17),
                 ..State::default()
             },
             document: "{}".into(),

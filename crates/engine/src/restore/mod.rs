@@ -17,6 +17,7 @@ mod sources;
 mod write;
 
 use ambient::Ambient;
+use order::Generation;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -98,7 +99,7 @@ pub struct Restored {
     /// The name of the restored log.
     pub log: String,
     /// Its generation, which continues.
-    pub generation: u64,
+    pub generation: Generation,
     /// When the manifest that was believed was made, as the log's own time tells: milliseconds since the Unix epoch.
     pub time_ms: u64,
     /// Entries, in all shards.
@@ -242,7 +243,7 @@ impl Restore {
         if !forced.is_empty() {
             // A larger size may have been signed; nothing is signed for it again before an operator unfreezes the log.
             state.gate = Intake::Frozen {
-                slot: state.len - 1,
+                slot: state.len.back(1),
                 time: state.time,
             };
             warnings.push("the log is frozen, because what it signs next may be a second root of a size that was signed before: read \"After a forced restore\" in docs/operations.md before you unfreeze it".to_owned());

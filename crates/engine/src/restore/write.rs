@@ -43,7 +43,7 @@ impl Restore {
         let operation = Token::from_bytes(operation);
         let slot = Slot {
             format: 1,
-            number: state.len - 1,
+            number: state.len.back(1),
             start: state.size,
             time: state.time,
             previous: Hash([0; 32]),
@@ -54,7 +54,7 @@ impl Restore {
                 action: Action::Configure,
                 actor: "restore".to_owned(),
                 control: Control::Reconfigure {
-                    base: state.generation.saturating_sub(1),
+                    base: state.generation.before(),
                     document: state.document,
                     plan: Vec::new(),
                     open: None,
@@ -69,15 +69,15 @@ impl Restore {
             (keys.history_item(slot.number), record::encode(&slot)),
             (
                 keys.generation(state.generation),
-                record::encode_number(slot.number),
+                record::encode_number(slot.number.get()),
             ),
             (
                 keys.operation(operation),
-                record::encode_number(slot.number),
+                record::encode_number(slot.number.get()),
             ),
-            (keys.handover(), record::encode_numbered(base, &base)),
+            (keys.handover(), record::encode_numbered(base.get(), &base)),
             (keys.life(), record::encode(life)),
-            (keys.floor(), record::encode_number(state.len)),
+            (keys.floor(), record::encode_number(state.len.get())),
             (keys.restored(), record::encode_number(life.id)),
         ];
         last.extend(snapshot::rows(&keys, state));

@@ -3,6 +3,8 @@
 
 pub(crate) mod eras;
 
+use order::Generation;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -24,7 +26,7 @@ const SCAN_PAGE: usize = 512;
 /// A configuration as it was decided.
 #[derive(Clone, Debug)]
 pub(crate) struct Current {
-    pub(crate) generation: u64,
+    pub(crate) generation: Generation,
     pub(crate) document: Arc<LogConfig>,
     /// Of the document as it was decided, whatever this version would write.
     pub(crate) etag: String,
@@ -48,7 +50,7 @@ pub(crate) struct Running {
     /// The rules of the current configuration.
     pub(crate) policy: ArcSwap<Policy>,
     /// The generation that they are of.
-    configured: Mutex<u64>,
+    configured: Mutex<Generation>,
     /// Wakes the heart of this process: another generation runs.
     moved: Arc<Notify>,
 }
@@ -71,7 +73,7 @@ impl Running {
             policy: ArcSwap::from_pointee(configure(&placeholder)),
             configure,
             now: ArcSwap::from_pointee(Current {
-                generation: 0,
+                generation: Generation::ZERO,
                 document: Arc::new(placeholder),
                 etag: "g0-00000000".to_owned(),
             }),

@@ -2,6 +2,7 @@
 
 pub(crate) mod view;
 
+use order::Generation;
 use std::collections::{HashMap, HashSet};
 
 use logconfig::{LogConfig, ShardState};
@@ -73,7 +74,7 @@ pub struct Status {
     /// Why halted, since when frozen, what holds publication or a rotation up, or that published objects are damaged.
     pub reason: Option<String>,
     /// The generation that this replica runs.
-    pub generation: u64,
+    pub generation: Generation,
     /// The entity tag of that generation, `g7-1a2b3c4d`.
     pub etag: String,
     /// How far the log is here.
@@ -204,7 +205,7 @@ impl Log {
     }
 
     /// The generation that this replica runs.
-    pub fn generation(&self) -> u64 {
+    pub fn generation(&self) -> Generation {
         self.running.now.load().generation
     }
 
@@ -248,7 +249,7 @@ impl Log {
     pub(crate) fn document(&self) -> LogConfig {
         let running = self.running.now.load_full();
         let mut document = (*running.document).clone();
-        document.generation = Some(running.generation);
+        document.generation = Some(running.generation.get());
         document
     }
 
@@ -268,9 +269,9 @@ impl Log {
     }
 
     /// A document as it ran in a generation, with what is known of its shards.
-    pub(crate) fn filled(&self, mut document: LogConfig, generation: u64) -> LogConfig {
+    pub(crate) fn filled(&self, mut document: LogConfig, generation: Generation) -> LogConfig {
         let state = self.ledger.state();
-        document.generation = Some(generation);
+        document.generation = Some(generation.get());
         let by_name: HashMap<&str, &Shard> = state
             .shards
             .iter()

@@ -200,6 +200,7 @@ impl Log {
 mod tests {
     use super::*;
     use crate::promise::tests::Rig;
+    use order::Generation;
     use store::fault::Faults;
 
     /// What a witness failed with is remembered; one that the policy does not name any more is not shown.
@@ -218,7 +219,7 @@ mod tests {
         let mut document = log.config();
         document.witnesses.policy = format!("witness here {}\nquorum here\n", key.verifier());
         let running = crate::running::Current {
-            generation: 9,
+            generation: Generation::new(9),
             document: Arc::new(document),
             etag: "g9-00000000".to_owned(),
         };

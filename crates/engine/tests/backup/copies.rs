@@ -1,5 +1,6 @@
 //! What is published when, and what a secondary that is slow, dead, lost or of another history costs.
 
+use order::Generation;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,7 +55,10 @@ async fn nothing_is_published_before_the_quorum_has_it() {
     opened.verify(&key).unwrap();
     let opened =
         engine::Manifest::open(&opened, &Kek::from_file(&world.path("kek")).unwrap()).unwrap();
-    assert_eq!((opened.log.as_str(), opened.state.generation), ("dev", 1));
+    assert_eq!(
+        (opened.log.as_str(), opened.state.generation.get()),
+        ("dev", 1)
+    );
     // A change goes there too, without any entry.
     configure(&log, |config| {
         config.merge.checkpoint_interval = logconfig::Span::from_millis(11);
@@ -66,7 +70,7 @@ async fn nothing_is_published_before_the_quorum_has_it() {
             let bytes = x.manifest(&origin_hash(ORIGIN)).await.unwrap().unwrap();
             let opened =
                 engine::Manifest::open(&SignedManifest::parse(&bytes).unwrap(), &kek).unwrap();
-            if opened.state.generation == 2 {
+            if opened.state.generation == Generation::new(2) {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -103,7 +107,7 @@ async fn a_manifest_that_came_second_is_sent_again_when_the_log_goes_on() {
             let bytes = x.manifest(&origin_hash(ORIGIN)).await.unwrap().unwrap();
             let opened =
                 engine::Manifest::open(&SignedManifest::parse(&bytes).unwrap(), &kek).unwrap();
-            if opened.state.generation == 2 {
+            if opened.state.generation == Generation::new(2) {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -251,7 +255,7 @@ async fn a_new_storage_gets_the_older_shards_first() {
         Some(opened.state.generation)
     };
     let told = async {
-        while manifest(&first).await != Some(2) {
+        while manifest(&first).await != Some(Generation::new(2)) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };

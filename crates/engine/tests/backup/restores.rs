@@ -1,5 +1,6 @@
 //! A log that is rebuilt from its secondaries.
 
+use order::Generation;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -214,7 +215,7 @@ async fn a_change_of_secondaries_waits_until_the_old_ones_know_it() {
         .run()
         .await
         .unwrap();
-    assert_eq!((restored.generation, restored.entries), (1, 10));
+    assert_eq!((restored.generation.get(), restored.entries), (1, 10));
     assert_eq!(restored.warnings, Vec::<String>::new());
     // The new secondary alone knows that there is another one to ask.
     let alone = world.restore("alone", &["yy"], false).run().await;
@@ -331,7 +332,7 @@ async fn a_change_that_the_old_secondaries_know_is_handed_over() {
         .run()
         .await
         .unwrap();
-    assert_eq!((restored.generation, restored.entries), (2, 330));
+    assert_eq!((restored.generation.get(), restored.entries), (2, 330));
     // What it restored is what it goes back to, and history goes on.
     let engine = world.primary("restored").await;
     let log = engine.log("dev").unwrap();
@@ -342,8 +343,8 @@ async fn a_change_that_the_old_secondaries_know_is_handed_over() {
     .await;
     let history = log.history().await.unwrap();
     let generations: Vec<_> = history.iter().map(|record| record.generation).collect();
-    assert_eq!(generations, [3, 2]);
-    let (then, _) = log.config_at(2).await.unwrap().unwrap();
+    assert_eq!(generations, [3, 2].map(Generation::new));
+    let (then, _) = log.config_at(Generation::new(2)).await.unwrap().unwrap();
     assert_eq!(then.merge.backup_quorum, 2);
     assert_eq!(
         then.merge.checkpoint_interval,

@@ -27,7 +27,7 @@ fn batch(number: u64) -> BatchRef {
 fn slot(number: u64, batches: Vec<BatchRef>) -> Slot {
     Slot {
         format: 1,
-        number,
+        number: SlotNumber::new(number),
         start: 0,
         time: 0,
         previous: Hash([0; 32]),
@@ -96,8 +96,9 @@ impl World {
     fn evidence(&self) -> Evidence {
         let (published, read) = self.known;
         let slots = self.slots(published, read.max(published));
-        let evidence = Evidence::new(limits(self.window), published, &slots);
-        let floor = evidence.len().saturating_sub(self.window).min(published);
+        let evidence = Evidence::new(limits(self.window), SlotNumber::new(published), &slots);
+        let floor = evidence.len().back(self.window);
+        let floor = floor.min(SlotNumber::new(published));
         evidence.with_floor(floor)
     }
 }
@@ -120,7 +121,7 @@ proptest! {
         for (n, (seen, at)) in (0..).zip(&world.batches) {
             let unpublished = at.is_some_and(|at| at >= world.published);
             let open = at.is_none() && seen + world.window >= world.len;
-            let fate = evidence.announced(*seen, &Work::Batch(batch(n)));
+            let fate = evidence.announced(SlotNumber::new(*seen), &Work::Batch(batch(n)));
             if unpublished || open {
                 prop_assert_ne!(fate.clone(), Announced::GoesWithBatch);
             }
@@ -130,13 +131,13 @@ proptest! {
         }
         for slot in world.slots(0, world.len) {
             if evidence.slot_goes(slot.number) {
-                prop_assert!(slot.number < world.published);
-                prop_assert!(slot.number + world.window < world.len);
+                prop_assert!(slot.number < SlotNumber::new(world.published));
+                prop_assert!(slot.number + world.window < SlotNumber::new(world.len));
             }
         }
         // An object of which nothing was known until now, or for too short a time, stays.
         for noted in [None, Some(world.len), Some(world.len.saturating_sub(world.window))] {
-            prop_assert_ne!(evidence.unnamed(token(1_000), noted), Unnamed::Goes);
+            prop_assert_ne!(evidence.unnamed(token(1_000), noted.map(SlotNumber::new)), Unnamed::Goes);
         }
     }
 
@@ -146,17 +147,17 @@ proptest! {
         let all = World { known: (world.published, world.len), ..world };
         let evidence = all.evidence();
         let floor = evidence.floor();
-        prop_assert_eq!(floor, all.len.saturating_sub(all.window).min(all.published));
+        prop_assert_eq!(floor.get(), all.len.saturating_sub(all.window).min(all.published));
         for (n, (seen, at)) in (0..).zip(&all.batches) {
-            let fate = evidence.announced(*seen, &Work::Batch(batch(n)));
+            let fate = evidence.announced(SlotNumber::new(*seen), &Work::Batch(batch(n)));
             let expected = match at {
-                _ if *seen >= floor => Announced::Stays,
+                _ if *seen >= floor.get() => Announced::Stays,
                 Some(at) if *at >= all.published => Announced::Goes,
                 _ => Announced::GoesWithBatch,
             };
             prop_assert_eq!(fate, expected);
         }
-        for number in 0..floor {
+        for number in SlotNumber::ZERO.until(floor) {
             prop_assert!(evidence.slot_goes(number));
         }
     }
@@ -166,55 +167,78 @@ proptest! {
     fn a_gap_is_no_evidence(world in world(), gap in 0u64..60) {
         let (published, read) = world.known;
         let slots = world.slots(published, read.max(published));
-        let kept: Vec<_> = slots.into_iter().filter(|slot| slot.number != gap).collect();
-        let evidence = Evidence::new(limits(world.window), published, &kept);
+        let kept: Vec<_> = slots.into_iter().filter(|slot| slot.number != SlotNumber::new(gap)).collect();
+        let evidence = Evidence::new(limits(world.window), SlotNumber::new(published), &kept);
         if (published..read).contains(&gap) {
-            prop_assert_eq!(evidence.len(), gap);
+            prop_assert_eq!(evidence.len().get(), gap);
         }
     }
 }
 
 #[test]
 fn promised_work_and_controls() {
-    let evidence = Evidence::new(limits(2), 8, &[]).with_floor(5);
+    let evidence = Evidence::new(limits(2), SlotNumber::new(8), &[]).with_floor(SlotNumber::new(5));
     let promised = Work::Promised(Promised {
         batch: batch(1),
         tier: "t".into(),
         tenant: "t".into(),
         bytes: 1,
         deadline: 1,
-        first_slot: 1,
+        first_slot: SlotNumber::new(1),
     });
-    assert_eq!(evidence.announced(4, &promised), Announced::Settles);
-    assert_eq!(evidence.announced(5, &promised), Announced::Stays);
+    assert_eq!(
+        evidence.announced(SlotNumber::new(4), &promised),
+        Announced::Settles
+    );
+    assert_eq!(
+        evidence.announced(SlotNumber::new(5), &promised),
+        Announced::Stays
+    );
     // A floor that others raised above what is known to be published says nothing of what is in between.
-    let behind = evidence.with_floor(9);
-    assert_eq!(behind.announced(4, &promised), Announced::Stays);
-    assert!(!behind.slot_goes(8) && behind.slot_goes(7));
+    let behind = evidence.with_floor(SlotNumber::new(9));
+    assert_eq!(
+        behind.announced(SlotNumber::new(4), &promised),
+        Announced::Stays
+    );
+    assert!(!behind.slot_goes(SlotNumber::new(8)) && behind.slot_goes(SlotNumber::new(7)));
 }
 
 #[test]
 fn objects_that_nothing_points_at_are_noted_first() {
     let len = 3 * WINDOW;
     let slots: Vec<Slot> = (len - 1..len).map(|n| slot(n, vec![batch(7)])).collect();
-    let mut evidence = Evidence::new(Limits::default(), len - 1, &slots).with_floor(len - WINDOW);
+    let mut evidence = Evidence::new(Limits::default(), SlotNumber::new(len - 1), &slots)
+        .with_floor(SlotNumber::new(len - WINDOW));
     assert_eq!(evidence.unnamed(token(7), None), Unnamed::IsNeeded);
-    assert_eq!(evidence.unnamed(token(8), None), Unnamed::IsNoted(len));
-    evidence = evidence.with_floor(len + STORED);
-    assert_eq!(evidence.unnamed(token(8), Some(len)), Unnamed::IsWatched);
-    evidence = evidence.with_floor(len + STORED + 1);
-    assert_eq!(evidence.unnamed(token(8), Some(len)), Unnamed::Goes);
+    assert_eq!(
+        evidence.unnamed(token(8), None),
+        Unnamed::IsNoted(SlotNumber::new(len))
+    );
+    evidence = evidence.with_floor(SlotNumber::new(len + STORED));
+    assert_eq!(
+        evidence.unnamed(token(8), Some(SlotNumber::new(len))),
+        Unnamed::IsWatched
+    );
+    evidence = evidence.with_floor(SlotNumber::new(len + STORED + 1));
+    assert_eq!(
+        evidence.unnamed(token(8), Some(SlotNumber::new(len))),
+        Unnamed::Goes
+    );
     evidence.need(token(8));
-    assert_eq!(evidence.unnamed(token(8), Some(len)), Unnamed::IsNeeded);
+    assert_eq!(
+        evidence.unnamed(token(8), Some(SlotNumber::new(len))),
+        Unnamed::IsNeeded
+    );
 }
 
 #[test]
 fn marks_tell_how_old_slots_are() {
     let marks = [(10, 1_000), (20, 2_000), (30, 3_000)];
+    let marks = marks.map(|(slots, age)| (SlotNumber::new(slots), age));
     for (age, old) in [(0, 0), (5_999, 0), (6_000, 10), (7_500, 20), (u64::MAX, 30)] {
-        assert_eq!(aged(&marks, age, 5_000), old, "{age}");
+        assert_eq!(aged(&marks, age, 5_000), SlotNumber::new(old), "{age}");
     }
-    assert_eq!(aged(&[], u64::MAX, 1), 0);
+    assert_eq!(aged(&[], u64::MAX, 1), SlotNumber::ZERO);
 }
 
 proptest! {

@@ -1,5 +1,6 @@
 //! The programs and their positions. A step is one operation on the store and what follows from its answer.
 
+use crate::SlotNumber;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -41,7 +42,7 @@ pub(super) enum Item {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Committer {
     /// Slots it has read.
-    pub(super) len: u64,
+    pub(super) len: SlotNumber,
     pub(super) items: Arc<[Item]>,
     pub(super) next: usize,
     pub(super) work: Option<Working>,
@@ -104,7 +105,7 @@ impl Hash for Bag {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Promiser {
-    pub(super) len: u64,
+    pub(super) len: SlotNumber,
     pub(super) token: u8,
     pub(super) doubt: bool,
     /// Refused: it looks why.
@@ -113,7 +114,7 @@ pub(super) struct Promiser {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Releaser {
-    pub(super) len: u64,
+    pub(super) len: SlotNumber,
     pub(super) at: Releasing,
 }
 
@@ -159,7 +160,7 @@ pub(super) type Row = (Key, Promise);
 /// Raises the floor and deletes what is below.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Collector {
-    pub(super) len: u64,
+    pub(super) len: SlotNumber,
     pub(super) at: Collecting,
 }
 
@@ -168,13 +169,13 @@ pub(super) enum Collecting {
     /// Reads the slots next.
     Idle,
     Floor,
-    Raise(u64),
+    Raise(SlotNumber),
     /// Looks into the bag below the floor.
-    Bag(u64),
+    Bag(SlotNumber),
     /// Deletes these; then settles the rows of promised work.
-    Sweep(u64, Vec<Key>, Vec<Row>),
-    Settle(u64, Vec<Row>, Option<bool>),
-    Slots(u64),
+    Sweep(SlotNumber, Vec<Key>, Vec<Row>),
+    Settle(SlotNumber, Vec<Row>, Option<bool>),
+    Slots(SlotNumber),
 }
 
 /// A write that is made: what it is, and for the checks, what it decides.
@@ -210,7 +211,7 @@ impl Held {
 pub(super) struct Proposed {
     pub(super) slot: Arc<crate::slot::Slot>,
     pub(super) digest: tlog::Hash,
-    pub(super) seen: Vec<(crate::slot::Token, u64)>,
+    pub(super) seen: Vec<(crate::slot::Token, SlotNumber)>,
 }
 
 impl Write {
@@ -241,7 +242,7 @@ impl Working {
         let a = &self.attempt;
         let step = match self.step {
             Step::Read => (0, 0),
-            Step::Announce(seen) => (1, seen),
+            Step::Announce(seen) => (1, seen.get()),
             Step::Decide { look, bytes } => (2, u64::from(look) * 2 + u64::from(bytes)),
             Step::Done => (3, 0),
         };

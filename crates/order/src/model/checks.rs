@@ -1,5 +1,6 @@
 //! The invariants, checked whenever a write lands or an answer is given.
 
+use crate::SlotNumber;
 use std::sync::Arc;
 
 use crate::answer::CommitError;
@@ -35,7 +36,7 @@ impl Protocol {
         if !world.rows.apply(&write.transaction) {
             return false;
         }
-        let now = world.history.len() as u64;
+        let now = world.len();
         let bag = self.keys.bag();
         for (key, _) in &write.transaction.puts {
             if key.starts_with(&bag) {
@@ -50,7 +51,7 @@ impl Protocol {
         world.flagged |= write.flag;
         self.promises(world);
         // Proposals for a decided slot never land: forgotten, so that fewer states differ.
-        let len = world.history.len() as u64;
+        let len = world.len();
         let floor = self.keys.floor();
         world.held.retain(|held| {
             let guarded = |g: &Guard| matches!(g, Guard::AtMost(key, _) if *key == floor);
@@ -67,8 +68,8 @@ impl Protocol {
     /// A slot was decided; `before` are the rows that its transaction found.
     fn decided(&self, world: &mut World, before: &Rows, proposal: &Proposed) {
         let slot = &proposal.slot;
-        let (number, len) = (slot.number, world.history.len() as u64);
-        if before.number(&self.keys.floor()) > number {
+        let (number, len) = (slot.number, world.len());
+        if before.number(&self.keys.floor()) > number.get() {
             return world.breaks("S11", format!("slot {number} is decided below the floor"));
         }
         if number != len {
@@ -192,7 +193,7 @@ impl Protocol {
         let token = work.token();
         match answer {
             Ok(placed) => {
-                let at = usize::try_from(placed.slot.number).unwrap();
+                let at = usize::try_from(placed.slot.number.get()).unwrap();
                 let slot = world.history.get(at).map(|d| Arc::clone(&d.slot));
                 let is_there = slot.is_some_and(|slot| match work.batch() {
                     Some(batch) => {
@@ -215,7 +216,7 @@ impl Protocol {
     }
 
     /// S11: what is not below the floor is there, and a snapshot covers what is. S4: so is what is not published.
-    pub(super) fn collected(&self, world: &mut World, published: u64) {
+    pub(super) fn collected(&self, world: &mut World, published: SlotNumber) {
         let unpublished = world.history.iter().map(|d| &d.slot);
         let unpublished = unpublished.filter(|slot| slot.number >= published);
         let mut batches = unpublished.flat_map(|slot| &slot.batches);
@@ -223,8 +224,8 @@ impl Protocol {
         if let Some(gone) = gone.map(|b| b.token) {
             world.breaks("S4", format!("{gone} is ordered, not published, and gone"));
         }
-        let floor = world.rows.number(&self.keys.floor());
-        let all = floor..world.history.len() as u64;
+        let floor = world.floor(&self.keys);
+        let all = floor.until(world.len());
         if let Some(gone) = all
             .into_iter()
             .find(|n| world.rows.get(&self.keys.slot(*n)).is_none())
@@ -240,7 +241,7 @@ impl Protocol {
             .scan(&self.keys.snapshots(), &from)
             .next()
             .is_some();
-        if floor > 0 && !covered {
+        if floor > SlotNumber::ZERO && !covered {
             world.breaks("S11", format!("no snapshot covers the floor {floor}"));
         }
     }

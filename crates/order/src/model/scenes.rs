@@ -2,16 +2,16 @@
 
 use stateright::{Checker, Model, UniformChooser};
 
-use crate::Limits;
 use crate::model::actors::{
     Actor, Collecting, Collector, Committer, Item, Promiser, Releaser, Releasing,
 };
 use crate::model::world::{Protocol, Reach, World};
 use crate::slot::{Control, Slot};
+use crate::{Limits, SlotNumber};
 
 pub(super) fn committer(items: &[Item]) -> Actor {
     Actor::Committer(Committer {
-        len: 1,
+        len: SlotNumber::new(1),
         items: items.into(),
         next: 0,
         work: None,
@@ -31,7 +31,7 @@ pub(super) fn companion(items: &[Item]) -> Actor {
 
 pub(super) fn promiser(token: u8) -> Actor {
     Actor::Promiser(Promiser {
-        len: 1,
+        len: SlotNumber::new(1),
         token,
         doubt: false,
         refused: false,
@@ -40,12 +40,18 @@ pub(super) fn promiser(token: u8) -> Actor {
 
 pub(super) fn releaser() -> Actor {
     let at = Releasing::Idle;
-    Actor::Releaser(Releaser { len: 1, at })
+    Actor::Releaser(Releaser {
+        len: SlotNumber::new(1),
+        at,
+    })
 }
 
 pub(super) fn collector() -> Actor {
     let at = Collecting::Idle;
-    Actor::Collector(Collector { len: 1, at })
+    Actor::Collector(Collector {
+        len: SlotNumber::new(1),
+        at,
+    })
 }
 
 pub(super) fn limits(window: u64, batches: usize) -> Limits {

@@ -17,7 +17,7 @@ use crate::propose::{not_dead, propose};
 use crate::queue::Refused;
 use crate::slot::{Action as Asked, Announcement, Control, Promised, Work};
 use crate::state::{Intake, View};
-use crate::writes;
+use crate::{SlotNumber, writes};
 use store::{Guard, Key, Outcome, Transaction};
 
 impl Protocol {
@@ -61,8 +61,8 @@ impl Protocol {
     }
 
     /// Reads the slots on from `len`; `None` when some of them were collected.
-    fn read(&self, world: &World, len: u64) -> Option<u64> {
-        let now = world.history.len() as u64;
+    fn read(&self, world: &World, len: SlotNumber) -> Option<SlotNumber> {
+        let now = world.len();
         (len == now || world.rows.get(&self.keys.slot(len)).is_some()).then_some(now)
     }
 
@@ -195,12 +195,12 @@ impl Protocol {
     fn propose_with(
         &self,
         world: &mut World,
-        len: u64,
+        len: SlotNumber,
         bag: Option<&[(Key, Announcement)]>,
         works: &[Work],
         bytes: &[&Proposal],
         fate: Fate,
-    ) -> (Outcome, u64) {
+    ) -> (Outcome, SlotNumber) {
         let mut view = self.view(world, len);
         if self.is(Mutant::FreezeSparesAnnouncements) {
             let mut spared = View::clone(&view);
@@ -219,8 +219,8 @@ impl Protocol {
     }
 
     /// What a committer that knows `len` slots finds in the bag.
-    fn scan(&self, world: &World, len: u64) -> Bag {
-        let from = self.keys.bag_from(len.saturating_sub(self.limits.window));
+    fn scan(&self, world: &World, len: SlotNumber) -> Bag {
+        let from = self.keys.bag_from(len.back(self.limits.window));
         let rows = self.announcements(&world.rows);
         let rows = rows.filter(|(key, _)| **key >= *from);
         Bag(Arc::new(rows.map(|(key, a)| (key.to_owned(), a)).collect()))
@@ -437,7 +437,7 @@ impl Protocol {
                 }
                 None => Collecting::Idle,
             },
-            Collecting::Floor => Collecting::Raise(world.rows.number(&self.keys.floor())),
+            Collecting::Floor => Collecting::Raise(world.floor(&self.keys)),
             Collecting::Raise(before) => {
                 let published = self.view(world, self.published(c.len));
                 let len = self.evidence(world, c.len).len();
@@ -499,7 +499,9 @@ impl Protocol {
                     let batches = slot.batches.iter().map(|b| self.keys.batch(b.token));
                     batches.chain([self.keys.slot(slot.number)])
                 });
-                let snapshots = (0..c.len).filter(|n| evidence.snapshot_goes(*n));
+                let snapshots = SlotNumber::ZERO
+                    .until(c.len)
+                    .filter(|n| evidence.snapshot_goes(*n));
                 let snapshots = snapshots.map(|n| self.keys.snapshot(n));
                 let deletes = rows.chain(snapshots).collect();
                 self.delete(world, deletes);
@@ -511,11 +513,11 @@ impl Protocol {
     }
 
     /// Slots that are published, as one knows who has read so many: what follows from the order may be behind it.
-    fn published(&self, len: u64) -> u64 {
-        len.saturating_sub(self.lag).max(1)
+    fn published(&self, len: SlotNumber) -> SlotNumber {
+        len.back(self.lag).max(SlotNumber::new(1))
     }
 
-    fn evidence(&self, world: &World, len: u64) -> Evidence {
+    fn evidence(&self, world: &World, len: SlotNumber) -> Evidence {
         let published = self.published(len);
         let slots = world.history.iter().map(|d| &*d.slot);
         let read = slots.filter(|slot| (published..len).contains(&slot.number));

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use stateright::{Model, Property};
 
-use crate::Limits;
-use crate::keys::Keys;
+use crate::keys::{Keys, announced_under};
 use crate::location::Location;
 use crate::model::Mutant;
 use crate::model::actors::{Actor, Collecting, Held, Proposed, Releasing, Write, bytes};
@@ -19,6 +18,7 @@ use crate::slot::{
 };
 use crate::state::View;
 use crate::writes;
+use crate::{Generation, Limits, SlotNumber};
 use store::record;
 use store::{Key, Outcome, StoreError, Transaction};
 
@@ -65,7 +65,7 @@ pub(super) struct World {
     pub(super) held: Vec<Held>,
     pub(super) faults: u8,
     /// Rows of the bag, and the first undecided slot when they were put.
-    pub(super) put_at: BTreeMap<Key, u64>,
+    pub(super) put_at: BTreeMap<Key, SlotNumber>,
     /// Works of which was said that they never will be ordered.
     pub(super) rejected: BTreeSet<Token>,
     /// Works that were promised.
@@ -77,6 +77,16 @@ pub(super) struct World {
 }
 
 impl World {
+    /// How many slots were decided.
+    pub(super) fn len(&self) -> SlotNumber {
+        SlotNumber::new(self.history.len() as u64)
+    }
+
+    /// The first slot that is kept.
+    pub(super) fn floor(&self, keys: &Keys) -> SlotNumber {
+        SlotNumber::new(self.rows.number(&keys.floor()))
+    }
+
     /// What the slots say is said by the last one's digest; everything else counts.
     fn key(&self) -> impl Hash + PartialEq + '_ {
         (
@@ -147,8 +157,9 @@ impl Model for Protocol {
             broken: None,
         };
         // Slot 0 opens the first shard.
-        let view = self.view(&world, 0);
-        let first = Work::Control(self.decision(0, Asked::Create, self.open(0, "a")));
+        let view = self.view(&world, SlotNumber::ZERO);
+        let first =
+            Work::Control(self.decision(0, Asked::Create, self.open(Generation::ZERO, "a")));
         let slot = propose(&view, &[], &[first], 0).unwrap();
         let write = self.decide(slot, None, Vec::new());
         self.land(&mut world, &write);
@@ -239,8 +250,8 @@ impl Protocol {
     }
 
     /// The view of one who has read so many slots.
-    pub(super) fn view(&self, world: &World, len: u64) -> Arc<View> {
-        match usize::try_from(len).unwrap().checked_sub(1) {
+    pub(super) fn view(&self, world: &World, len: SlotNumber) -> Arc<View> {
+        match usize::try_from(len.get()).unwrap().checked_sub(1) {
             Some(last) => Arc::clone(&world.history[last].view),
             None => {
                 let mut view = View::default();
@@ -251,8 +262,8 @@ impl Protocol {
     }
 
     fn can_step(&self, world: &World, actor: &Actor) -> bool {
-        let worth = |len: u64| {
-            let floor = world.rows.number(&self.keys.floor());
+        let worth = |len: SlotNumber| {
+            let floor = world.floor(&self.keys);
             len >= floor + 2 * self.limits.window
         };
         match actor {
@@ -265,7 +276,7 @@ impl Protocol {
                         .any(|(_, a)| is_promised(&a))
                     || self.queued(&world.rows).next().is_some()
             }
-            Actor::Collector(c) => c.at != Collecting::Idle || worth(world.history.len() as u64),
+            Actor::Collector(c) => c.at != Collecting::Idle || worth(world.len()),
             Actor::Gone => false,
         }
     }
@@ -277,7 +288,7 @@ impl Protocol {
     ) -> impl Iterator<Item = (&'a str, Announcement)> + use<'a> {
         let bag = self.keys.bag();
         rows.scan(&bag, &bag).map(|(key, row)| {
-            let seen = key.rsplit('/').nth(1).unwrap().parse().unwrap();
+            let seen = announced_under(key).unwrap();
             let work = record::decode(row).unwrap();
             (key, Announcement { seen, work })
         })
@@ -307,7 +318,7 @@ impl Protocol {
         if self.is(Mutant::ForgetsWhatIsLeft) {
             left.clear();
         }
-        let deletes = writes::forgotten(floor, places, &left);
+        let deletes = writes::forgotten(SlotNumber::new(floor), places, &left);
         let transaction = Transaction {
             deletes,
             ..Transaction::default()
@@ -375,7 +386,7 @@ impl Protocol {
     }
 
     /// Plans and opens a shard.
-    pub(super) fn open(&self, base: u64, name: &str) -> Control {
+    pub(super) fn open(&self, base: Generation, name: &str) -> Control {
         let plan = vec![ShardIdentity {
             name: name.into(),
             origin: name.into(),
@@ -392,7 +403,7 @@ impl Protocol {
     }
 
     /// The promised work of a number.
-    pub(super) fn promise(&self, number: u8, first_slot: u64) -> Promised {
+    pub(super) fn promise(&self, number: u8, first_slot: SlotNumber) -> Promised {
         let mut kept = token(number).to_bytes();
         kept[0] |= 0x80;
         let bytes = bytes(number);

@@ -4,6 +4,7 @@ mod logs;
 mod probation;
 mod rotation;
 
+use order::Generation;
 use std::sync::Arc;
 
 use engine::audit::{self, Record, Verdict};
@@ -125,7 +126,7 @@ async fn a_rotation_is_recorded_before_and_after_and_repeats_its_answer() {
     );
     assert_eq!(
         (&outcome.operation, outcome.result, outcome.generation),
-        (&done.id, Verdict::Decided, Some(2))
+        (&done.id, Verdict::Decided, Some(Generation::new(2)))
     );
 
     let again = host

@@ -192,7 +192,7 @@ impl Audited {
         let made = self.recorded(asked, |caller| log.change(request, caller));
         let (applied, _) = made.await?;
         tracing::info!(log = log.name(), operation = applied.operation, action = ?applied.action,
-            state = ?applied.outcome, generation = applied.generation, actor = "auto", "changed");
+            state = ?applied.outcome, generation = applied.generation.get(), actor = "auto", "changed");
         Ok(applied)
     }
 

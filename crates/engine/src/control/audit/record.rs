@@ -1,5 +1,6 @@
 //! The entries of the audit trail: JSON, one object each. Never a secret.
 
+use order::Generation;
 use serde::{Deserialize, Serialize};
 use tlog::Hash;
 
@@ -53,7 +54,7 @@ pub struct Outcome {
     pub result: Verdict,
     /// The generation after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub generation: Option<u64>,
+    pub generation: Option<Generation>,
     /// Why, where it needs words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,

@@ -4,6 +4,7 @@
 //! The position up to which every intent has its outcome is written down, and the trail is read from there, so that no intent is too
 //! far back. An intent that can't be settled now is tried again.
 
+use order::Generation;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -113,7 +114,7 @@ impl Audited {
     }
 
     /// The outcome of an intent, from the log's own history.
-    async fn became(&self, intent: &Intent) -> Result<(Verdict, Option<u64>), StoreError> {
+    async fn became(&self, intent: &Intent) -> Result<(Verdict, Option<Generation>), StoreError> {
         let Some(log) = self.engine.log(&intent.log) else {
             return Ok((Verdict::NotDecided, None));
         };

@@ -1,5 +1,6 @@
 //! No change without its intent, and one outcome for each.
 
+use order::Generation;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -238,11 +239,11 @@ async fn an_intent_has_one_outcome_whoever_writes_it() {
     }
     let (audited, mut settling) = (Audited::new(Arc::clone(&engine)), Settling::default());
     let says = async |intent: u64, came: Came| audited.outcome("0f", "dev", intent, came).await;
-    says(2, Came::decided(1)).await;
+    says(2, Came::decided(Generation::new(1))).await;
     audited.look(&mut settling).await.unwrap();
     for _ in 0..2 {
         says(0, Came::refused("too late".to_owned())).await;
-        says(1, Came::decided(7)).await;
+        says(1, Came::decided(Generation::new(7))).await;
         says(2, Came::refused("not any more".to_owned())).await;
     }
     let outcomes = outcomes(&engine).await;

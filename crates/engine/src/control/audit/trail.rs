@@ -1,5 +1,6 @@
 //! Writing the trail: intents, the one outcome of each, and events.
 
+use order::Generation;
 use std::sync::PoisonError;
 
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use crate::uploads::keyed::WriteKey;
 pub(in crate::control) struct Came {
     pub(super) result: Verdict,
     /// The generation after it.
-    pub(super) generation: Option<u64>,
+    pub(super) generation: Option<Generation>,
     pub(super) detail: Option<String>,
 }
 
@@ -43,7 +44,7 @@ impl Came {
     }
 
     /// Of an intent that does not change a configuration.
-    pub(in crate::control) fn decided(generation: u64) -> Self {
+    pub(in crate::control) fn decided(generation: Generation) -> Self {
         Self {
             result: Verdict::Decided,
             generation: Some(generation),

@@ -6,6 +6,7 @@
 pub(crate) mod probe;
 mod unrecognised;
 
+use order::SlotNumber;
 use std::sync::Arc;
 
 use logconfig::{Finding, LOCAL, LogConfig, MergeConfig, QosConfig, ShardConfig, ShardState};
@@ -36,7 +37,10 @@ impl Log {
         warnings.extend(quorums(running, &next.merge, &self.merge_now().await?));
         let nodes = taken_out(&self.running.config(), next);
         if !nodes.is_empty() {
-            let promised = self.ledger.waits_on_nodes(u64::MAX).await?;
+            let promised = self
+                .ledger
+                .waits_on_nodes(SlotNumber::new(u64::MAX))
+                .await?;
             warnings.extend(needed(&nodes, self.progress.pending.on_nodes(), promised));
         }
         warnings.extend(self.joint(next).await?);

@@ -8,6 +8,7 @@ mod end;
 #[cfg(test)]
 mod tests;
 
+use order::Generation;
 use std::time::Duration;
 
 use logconfig::Finding;
@@ -35,7 +36,7 @@ pub struct Probation {
     /// The change, 32 hex digits. It may not have been decided.
     pub operation: Token,
     /// The generation before it, which a reversal restores.
-    pub base: u64,
+    pub base: Generation,
     /// When it is reversed, milliseconds since the Unix epoch, by the store's clock.
     pub until: u64,
     /// The replica that was asked, and its connection if the listener knows it: that connection may not confirm.
@@ -155,7 +156,7 @@ impl Log {
         let transaction = Transaction {
             guards: vec![
                 Guard::AtMost(row.clone(), OPEN),
-                Guard::AtMost(base.clone(), probation.base),
+                Guard::AtMost(base.clone(), probation.base.get()),
             ],
             deletes: vec![row, base],
             ..Transaction::default()
@@ -220,7 +221,7 @@ impl Log {
     pub(crate) async fn put_on_probation(
         &self,
         operation: Token,
-        base: u64,
+        base: Generation,
         within_ms: u64,
         (replica, connection): &(String, Option<u64>),
     ) -> Result<(), ChangeError> {
@@ -238,12 +239,12 @@ impl Log {
             guards: vec![
                 Guard::AtMost(row.clone(), OPEN),
                 // A late copy neither comes back after the end nor replaces a later one.
-                Guard::AtMost(based.clone(), base),
+                Guard::AtMost(based.clone(), base.get()),
                 Guard::Absent(keys.probation_ended(operation)),
             ],
             puts: vec![
                 (row, record::encode_numbered(OPEN, &probation)),
-                (based, record::encode_counted(base)),
+                (based, record::encode_counted(base.get())),
             ],
             ..Transaction::default()
         };

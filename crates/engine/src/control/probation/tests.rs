@@ -17,14 +17,23 @@ async fn a_row_that_was_put_again_is_not_forgotten() {
     let (rig, faults) = (Rig::new(), Faults::new());
     let (engine, log) = rig.server(&faults).await;
     let one = token(1);
-    log.put_on_probation(one, 1, 60_000, &FROM).await.unwrap();
+    log.put_on_probation(one, Generation::new(1), 60_000, &FROM)
+        .await
+        .unwrap();
     let seen = log.probations().await.unwrap().pop().unwrap();
-    log.put_on_probation(one, 2, 60_000, &FROM).await.unwrap();
+    log.put_on_probation(one, Generation::new(2), 60_000, &FROM)
+        .await
+        .unwrap();
     log.forget_probation(&seen).await.unwrap();
     let left = log.probations().await.unwrap();
-    assert_eq!(left.iter().map(|p| p.base).collect::<Vec<_>>(), [2]);
+    assert_eq!(
+        left.iter().map(|p| p.base).collect::<Vec<_>>(),
+        [Generation::new(2)]
+    );
     // A copy that lands late does not bring the earlier base back, and its author does not go on without its row.
-    let late = log.put_on_probation(one, 1, 60_000, &FROM).await;
+    let late = log
+        .put_on_probation(one, Generation::new(1), 60_000, &FROM)
+        .await;
     assert!(matches!(late, Err(ChangeError::Conflict(_))), "{late:?}");
     assert_eq!(log.probations().await.unwrap(), left);
     log.forget_probation(&left[0]).await.unwrap();
@@ -44,10 +53,14 @@ async fn a_late_copy_does_not_put_a_confirmed_change_on_probation() {
         _ => None,
     });
     let two = token(2);
-    let held = log.put_on_probation(two, 1, 60_000, &FROM).await;
+    let held = log
+        .put_on_probation(two, Generation::new(1), 60_000, &FROM)
+        .await;
     assert!(held.is_err());
     faults.clear();
-    log.put_on_probation(two, 1, 60_000, &FROM).await.unwrap();
+    log.put_on_probation(two, Generation::new(1), 60_000, &FROM)
+        .await
+        .unwrap();
     assert!(log.keep(two).await.unwrap());
     faults.release().await;
     assert_eq!(log.probations().await.unwrap(), []);

@@ -180,7 +180,7 @@ async fn compare(guard: &SignGuard, answers: &[Answer]) -> Result<(), SignError>
     for (whence, said) in answers {
         for said in said.iter().flatten() {
             if let Said::Order(lived, slots) = said {
-                guard.heed(judge_order(whence, (*lived, *slots), (id, state.len)))?;
+                guard.heed(judge_order(whence, (*lived, *slots), (id, state.len.get())))?;
             }
         }
     }

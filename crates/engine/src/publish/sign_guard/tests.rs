@@ -19,8 +19,8 @@ use crate::{
 use mirror::COSIGNED;
 use mirror::{PeerAnswer, PeerClient, PeerError, PeerRequest};
 use order::keys::Keys;
-use order::state;
 use order::state::State;
+use order::{Generation, state};
 use qos::Advice;
 use store::fault::{Fault, Faults, FaultyObjects, Operation};
 use store::record;
@@ -242,7 +242,7 @@ async fn a_lost_rotation_shows_in_the_planned_shard() {
     let planned = logconfig::ShardConfig::new(name, logconfig::ShardState::Planned);
     next.shards.push(planned);
     let plan = Request::Configure {
-        base: Some(1),
+        base: Some(Generation::new(1)),
         next: Box::new(next),
     };
     log.change(plan, caller()).await.unwrap();
@@ -823,7 +823,7 @@ async fn a_life_from_the_future_is_bound_by_what_it_has_copied() {
     let id = 2_500_000_000_000 << 22;
     let life = Life {
         id,
-        generation: 1,
+        generation: Generation::new(1),
         entries: 10,
         forced: Some(Vec::new()),
     };

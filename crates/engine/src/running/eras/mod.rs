@@ -18,6 +18,7 @@
 //!
 //! What must never happen: a size that is published without the quorum of the base, a base that goes back.
 
+use order::{Generation, SlotNumber};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -40,7 +41,7 @@ const SCAN_PAGE: usize = 64;
 #[serde(deny_unknown_fields)]
 pub struct Membership {
     /// The first of these generations.
-    pub generation: u64,
+    pub generation: Generation,
     /// Global index of the first entry that is ordered under it.
     pub start: u64,
     /// How many must hold a size before it is published.
@@ -91,7 +92,7 @@ impl Membership {
 /// A generation, as far as the merge asks for it.
 #[derive(Clone, Debug)]
 struct Era {
-    generation: u64,
+    generation: Generation,
     /// Global index of the first entry that is ordered under it.
     start: u64,
     merge: Arc<MergeConfig>,
@@ -99,7 +100,7 @@ struct Era {
 }
 
 impl Era {
-    fn new(generation: u64, start: u64, document: &LogConfig) -> Self {
+    fn new(generation: Generation, start: u64, document: &LogConfig) -> Self {
         Self {
             generation,
             start,
@@ -122,7 +123,7 @@ impl Era {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Eras {
     /// The generation that was written down as the base; 0 before one was.
-    base: u64,
+    base: Generation,
     /// The memberships that bind, the base first; one when no change is joint.
     members: Vec<Membership>,
     /// Oldest first, without gaps.
@@ -130,12 +131,14 @@ pub(crate) struct Eras {
 }
 
 impl Eras {
-    pub(crate) fn newest(&self) -> u64 {
-        self.list.last().map_or(0, |era| era.generation)
+    pub(crate) fn newest(&self) -> Generation {
+        self.list
+            .last()
+            .map_or(Generation::ZERO, |era| era.generation)
     }
 
     /// The generation that is written down as the base; 0 before one is.
-    pub(crate) fn base(&self) -> u64 {
+    pub(crate) fn base(&self) -> Generation {
         self.base
     }
 
@@ -202,7 +205,7 @@ impl Eras {
     }
 
     /// Lets go of the memberships before the one of `base`.
-    fn handed_over(&mut self, base: u64) {
+    fn handed_over(&mut self, base: Generation) {
         self.base = self.base.max(base);
         let stay = self.members.iter().rposition(|of| of.generation <= base);
         self.members.drain(..stay.unwrap_or(0));
@@ -223,21 +226,22 @@ impl Eras {
 impl Ledger {
     /// The era of a generation, from its slot; `None` where that is not known: the log was restored since, or an older version
     /// kept no index.
-    async fn era(&self, generation: u64) -> Result<Option<Era>, StoreError> {
+    async fn era(&self, generation: Generation) -> Result<Option<Era>, StoreError> {
         let keys = &self.keys;
         let key = keys.generation(generation);
         let Some(row) = self.store.get(&key).await? else {
             return Ok(None);
         };
         let corrupt = |e| StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`"));
-        let item = keys.history_item(record::decode_number(&row).map_err(corrupt)?);
+        let number = record::decode_number(&row).map_err(corrupt)?;
+        let item = keys.history_item(SlotNumber::new(number));
         let Some(bytes) = self.store.get(&item).await? else {
             return Ok(None);
         };
         let slot: Slot = record::decode(&bytes).map_err(corrupt)?;
         let decided = slot.control.as_ref().map(|decision| &decision.control);
         match decided {
-            Some(Control::Reconfigure { base, document, .. }) if base + 1 == generation => {
+            Some(Control::Reconfigure { base, document, .. }) if base.next() == generation => {
                 let document = self.settings(document).await?;
                 Ok(Some(Era::new(generation, slot.start, &document)))
             }
@@ -251,7 +255,7 @@ impl Ledger {
         let published = position::published_index(store, keys, &state).await?;
         let base = self.base().await?;
         let (mut list, mut generation) = (Vec::new(), state.generation);
-        while generation > 0 {
+        while generation > Generation::ZERO {
             let era = match self.era(generation).await? {
                 Some(era) => era,
                 // It binds all entries, of every era.
@@ -265,7 +269,7 @@ impl Ledger {
             if covers {
                 break;
             }
-            generation -= 1;
+            generation = generation.before();
         }
         let mut eras = Eras::default();
         let corrupt = |key: &str, e| StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`"));
@@ -280,7 +284,7 @@ impl Ledger {
         }
         list.into_iter().rev().for_each(|era| eras.push(era));
         // Without a row for the base, nothing was published under two memberships: what is published is under the first.
-        eras.handed_over(base.unwrap_or(0));
+        eras.handed_over(base.unwrap_or_default());
         eras.prune(published);
         Ok(eras)
     }
@@ -301,10 +305,10 @@ impl Ledger {
     }
 
     /// The generation whose quorum holds everything that was published, as the row says.
-    async fn base(&self) -> Result<Option<u64>, StoreError> {
+    async fn base(&self) -> Result<Option<Generation>, StoreError> {
         let key = self.keys.handover();
         let row = self.store.get(&key).await?;
-        let row = row.as_deref().map(record::decode_numbered::<u64>);
+        let row = row.as_deref().map(record::decode_numbered::<Generation>);
         let row = row.transpose().map(|row| row.map(|(_, base)| base));
         row.map_err(|e| StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`")))
     }
@@ -318,22 +322,24 @@ impl Running {
         if known == wanted {
             return Ok(());
         }
-        if known == 0 {
+        if known == Generation::ZERO {
             let read = Arc::new(self.ledger.read_eras().await?);
             self.eras.rcu(|old| match old.newest() {
-                0 => Arc::clone(&read),
+                Generation::ZERO => Arc::clone(&read),
                 _ => Arc::clone(old),
             });
             return Ok(());
         }
-        for generation in known + 1..=wanted {
+        let mut generation = known;
+        while generation < wanted {
+            generation = generation.next();
             let era = self.ledger.era(generation).await?.ok_or_else(|| {
                 let key = self.ledger.keys.generation(generation);
                 StoreError::Corrupt(format!("{key} is missing; run `logd fsck`"))
             })?;
             self.eras.rcu(|old| {
                 let mut eras = Eras::clone(old);
-                if eras.newest() + 1 == generation {
+                if eras.newest().next() == generation {
                     eras.push(era.clone());
                 }
                 eras
@@ -366,17 +372,17 @@ impl Running {
     }
 
     /// Writes down that a generation is the base.
-    pub(crate) async fn hand_over(&self, generation: u64) -> Result<(), StoreError> {
+    pub(crate) async fn hand_over(&self, generation: Generation) -> Result<(), StoreError> {
         let keys = &self.ledger.keys;
         let eras = self.eras.load_full();
         let all = eras.members().last().map(|of| of.generation);
         let mut passed = eras.members().iter().rev();
         let base = passed.find(|of| of.generation <= generation);
         let mut transaction = Transaction {
-            guards: vec![Guard::AtMost(keys.handover(), generation)],
+            guards: vec![Guard::AtMost(keys.handover(), generation.get())],
             puts: vec![(
                 keys.handover(),
-                record::encode_numbered(generation, &generation),
+                record::encode_numbered(generation.get(), &generation),
             )],
             ..Transaction::default()
         };
@@ -386,8 +392,8 @@ impl Running {
             transaction.deletes.push(keys.inherited_together());
         }
         for (key, _) in self.ledger.inherited().await? {
-            let before = trailing_number(&key)
-                .is_some_and(|of| base.is_some_and(|base| of < base.generation));
+            let of = trailing_number(&key).map(Generation::new);
+            let before = of.is_some_and(|of| base.is_some_and(|base| of < base.generation));
             if done || before {
                 transaction.deletes.push(key);
             }
@@ -427,7 +433,7 @@ impl Running {
         Ok(all)
     }
 
-    pub(crate) fn held_by_before(&self) -> Option<(u64, String)> {
+    pub(crate) fn held_by_before(&self) -> Option<(Generation, String)> {
         let eras = self.eras.load();
         let [before @ .., _] = eras.members() else {
             return None;
@@ -439,7 +445,7 @@ impl Running {
         let why = format!(
             "the secondaries of generation {} to {} ({}) may not know of those of generation {}: a restore from them alone would miss what is published from now on, and not notice",
             first.generation,
-            eras.newest() - 1,
+            eras.newest().before(),
             if names.is_empty() {
                 "none".to_owned()
             } else {

@@ -1,5 +1,6 @@
 //! Configuration by slot, in a process that learns late what the slots say.
 
+use order::Generation;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
@@ -202,7 +203,7 @@ fn membership(count: usize, quorum: usize) -> Membership {
         vkey: format!("key {n}"),
     };
     Membership {
-        generation: 1,
+        generation: Generation::new(1),
         start: 0,
         quorum: u32::try_from(quorum).unwrap(),
         secondaries: (0..count).map(one).collect(),

@@ -1,5 +1,6 @@
 //! Keys on several servers over one pair of stores, some of which fail.
 
+use order::Generation;
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
@@ -369,7 +370,7 @@ async fn of_two_creations_at_once_one_is_made() {
                 .create_log(config(&log, &running), by(key))
                 .await
                 .unwrap();
-            assert_eq!(again.generation, 1);
+            assert_eq!(again.generation, Generation::new(1));
         }
     }
     first.shutdown().await;
