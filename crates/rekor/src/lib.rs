@@ -54,6 +54,7 @@
 
 mod base64;
 pub mod export;
+mod first;
 mod inclusion;
 mod json;
 mod key;

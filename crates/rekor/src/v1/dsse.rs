@@ -4,10 +4,11 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
 use sha2::{Digest as _, Sha256};
 
-use super::envelope::{self, Payload};
+use super::envelope::{self, MAX_SIGNATURES, MAX_VERIFIERS, Payload};
 use super::hashedrekord::write_hash;
 use super::keys::Keys;
 use super::{Entry, Error, Reason};
+use crate::first::First;
 use crate::verifier::Verifier;
 use crate::{base64, json, shortened};
 
@@ -29,7 +30,7 @@ struct ProposedContent {
     #[serde(default)]
     envelope: Option<String>,
     #[serde(default)]
-    verifiers: Option<Vec<Pem>>,
+    verifiers: First<Pem, { MAX_VERIFIERS + 1 }>,
 }
 
 /// PEM that was sent in base64.
@@ -57,7 +58,7 @@ struct Envelope {
     #[serde(default)]
     payload: String,
     #[serde(default)]
-    signatures: Option<Vec<Signature>>,
+    signatures: First<Signature, { MAX_SIGNATURES + 1 }>,
 }
 
 #[derive(Deserialize)]
@@ -78,11 +79,11 @@ impl Spec {
         let text = content
             .envelope
             .ok_or(Reason::Missing("proposed DSSE envelope"))?;
-        let pems = content.verifiers.unwrap_or_default();
+        let pems = content.verifiers.0;
         let envelope: Envelope = serde_json::from_str(&text)
             .map_err(|error| Reason::Envelope(shortened(&error.to_string())))?;
         let payload = base64::decode_either(&envelope.payload).ok_or(Reason::Value("payload"))?;
-        let signatures = envelope.signatures.unwrap_or_default();
+        let signatures = envelope.signatures.0;
         let signatures: Vec<_> = signatures
             .iter()
             .map(|signature| signature.sig.as_str())

@@ -21,6 +21,22 @@ pub enum Error {
     /// A search for something that no entry can have.
     #[error("the search is invalid: {0}")]
     Query(&'static str),
+    /// A consistency proof from a size that is above the size that it leads to.
+    #[error("a proof from size {first} to size {last} is asked for")]
+    SizeOrder {
+        /// The smaller size of the request.
+        first: u64,
+        /// The larger size of the request.
+        last: u64,
+    },
+    /// A consistency proof to a size that the tree has not reached.
+    #[error("a proof to size {last} is asked for, and the tree has {size} entries")]
+    Size {
+        /// The larger size of the request.
+        last: u64,
+        /// The size of the published tree.
+        size: u64,
+    },
     /// Too many entries are asked for at once.
     #[error("more than {0} entries are asked for")]
     TooManyQueries(usize),
@@ -110,6 +126,7 @@ impl Error {
     pub fn status(&self) -> u16 {
         match self {
             Self::Malformed(_) | Self::Kind(_) | Self::Invalid(_) | Self::Query(_) => 400,
+            Self::SizeOrder { .. } | Self::Size { .. } => 400,
             Self::NotFound => 404,
             Self::Frozen => 405,
             Self::Exists(_) => 409,
@@ -131,6 +148,12 @@ impl Error {
                 format!("error processing entry: {reason}")
             }
             Self::Query(reason) => (*reason).to_owned(),
+            Self::SizeOrder { first, last } => {
+                format!("firstSize({first}) must be less than lastSize({last})")
+            }
+            Self::Size { last, size } => format!(
+                "the tree size requested({last}) was greater than what is currently observable({size})"
+            ),
             Self::TooManyQueries(limit) => {
                 format!("more than max allowed {limit} entries in request")
             }

@@ -5,10 +5,11 @@
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::envelope::{self, Payload};
+use super::envelope::{self, MAX_SIGNATURES, Payload};
 use super::hashedrekord::{NamedHash, write_hash};
 use super::keys::Keys;
 use super::{Entry, Error, Reason};
+use crate::first::First;
 use crate::key::HashAlgorithm;
 use crate::{base64, json};
 
@@ -34,7 +35,7 @@ struct Envelope {
     #[serde(default)]
     payload_type: Option<String>,
     #[serde(default)]
-    signatures: Option<Vec<Signature>>,
+    signatures: First<Signature, { MAX_SIGNATURES + 1 }>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -64,7 +65,7 @@ impl Spec {
         let payload = text(&envelope.payload).and_then(base64::decode_either);
         let payload = payload.filter(|payload| !payload.is_empty());
         let payload = payload.ok_or(Reason::Value("payload"))?;
-        let signatures = envelope.signatures.unwrap_or_default();
+        let signatures = envelope.signatures.0;
         let lines = signatures
             .iter()
             .map(|line| Some((text(&line.sig)?, line.public_key.as_slice())));

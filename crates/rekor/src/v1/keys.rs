@@ -8,12 +8,15 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::base64;
+use crate::first::{self, First};
 use crate::verifier::Verifier;
 
 /// The most keys of one entry; further ones are left out.
 pub const MAX_KEYS: usize = 4096;
 /// The longest key, in bytes; longer ones are left out.
 const MAX_LENGTH: usize = 512;
+/// The most digests of one subject; further ones are left out.
+const MAX_DIGESTS: usize = 16;
 const IN_TOTO: &str = "application/vnd.in-toto+json";
 
 /// An entry's keys, in lower case.
@@ -49,22 +52,16 @@ impl Keys {
         if kind != IN_TOTO {
             return;
         }
-        let Ok(statement) = serde_json::from_slice::<Statement>(payload) else {
-            return;
-        };
-        let materials = statement
-            .predicate
-            .get("materials")
-            .and_then(Value::as_array);
-        let subjects = statement
-            .subject
-            .iter()
-            .chain(materials.into_iter().flatten());
-        let digests = subjects.filter_map(|subject| subject.get("digest")?.as_object());
-        for (algorithm, value) in digests.flatten() {
-            if let Some(value) = value.as_str() {
-                self.hash(algorithm, value);
-            }
+        // Read apart: a predicate of another shape must not hide the subjects.
+        let subjects = serde_json::from_slice::<Statement>(payload).map(|it| it.subject);
+        let materials =
+            serde_json::from_slice::<Provenance>(payload).map(|it| it.predicate.materials);
+        let digests = [subjects, materials]
+            .into_iter()
+            .flatten()
+            .flat_map(|list| list.0);
+        for (algorithm, value) in digests.flat_map(|subject| subject.digest.0) {
+            self.hash(&algorithm, &value);
         }
     }
 
@@ -110,7 +107,22 @@ pub fn search_keys(leaf: &[u8]) -> Option<Vec<String>> {
 #[derive(Deserialize)]
 struct Statement {
     #[serde(default)]
-    subject: Vec<Value>,
+    subject: First<Subject, MAX_KEYS>,
+}
+
+#[derive(Deserialize)]
+struct Provenance {
+    predicate: Predicate,
+}
+
+#[derive(Deserialize)]
+struct Predicate {
     #[serde(default)]
-    predicate: Value,
+    materials: First<Subject, MAX_KEYS>,
+}
+
+#[derive(Deserialize)]
+struct Subject {
+    #[serde(default, deserialize_with = "first::members")]
+    digest: First<(String, String), MAX_DIGESTS>,
 }

@@ -5,10 +5,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Entry, Error, Request, Uuid};
 use crate::base64;
+use crate::first::First;
 use crate::verifier::Verifier;
 
 /// The most entries that one request may ask for.
 pub const MAX_RETRIEVED: usize = 10;
+const ONE_TOO_MANY: usize = MAX_RETRIEVED + 1;
 
 /// `POST /api/v1/log/entries/retrieve`: what is not found is left out of the answer.
 #[derive(Debug)]
@@ -26,11 +28,11 @@ pub struct Retrieve {
 #[serde(rename_all = "camelCase")]
 struct RetrieveBody<'a> {
     #[serde(default, rename = "entryUUIDs")]
-    entry_uuids: Option<Vec<String>>,
+    entry_uuids: First<String, ONE_TOO_MANY>,
     #[serde(default)]
-    log_indexes: Option<Vec<u64>>,
+    log_indexes: First<u64, ONE_TOO_MANY>,
     #[serde(default, borrow)]
-    entries: Option<Vec<&'a serde_json::value::RawValue>>,
+    entries: First<&'a serde_json::value::RawValue, ONE_TOO_MANY>,
 }
 
 impl Retrieve {
@@ -48,9 +50,9 @@ impl Retrieve {
         }
         let body: RetrieveBody<'_> =
             serde_json::from_slice(body).map_err(|error| Error::malformed(&error))?;
-        let uuids = body.entry_uuids.unwrap_or_default();
-        let indexes = body.log_indexes.unwrap_or_default();
-        let entries = body.entries.unwrap_or_default();
+        let uuids = body.entry_uuids.0;
+        let indexes = body.log_indexes.0;
+        let entries = body.entries.0;
         if uuids.len() + indexes.len() + entries.len() > MAX_RETRIEVED {
             return Err(Error::TooManyQueries(MAX_RETRIEVED));
         }

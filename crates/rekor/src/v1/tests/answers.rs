@@ -184,6 +184,17 @@ fn other_errors_have_upstreams_status() {
             format!("an equivalent entry already exists in the transparency log with UUID {id}"),
         ),
         (
+            Error::SizeOrder { first: 3, last: 2 },
+            400,
+            "firstSize(3) must be less than lastSize(2)".to_owned(),
+        ),
+        (
+            Error::Size { last: 9, size: 8 },
+            400,
+            "the tree size requested(9) was greater than what is currently observable(8)"
+                .to_owned(),
+        ),
+        (
             Error::Unavailable,
             503,
             "the log is too busy; retry".to_owned(),

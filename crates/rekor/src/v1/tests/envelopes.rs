@@ -204,7 +204,7 @@ fn the_keys_of_a_large_statement_are_bounded() {
     let subjects: Vec<_> = (0..10_000)
         .map(|n| json!({"digest": {"sha256": format!("{n}"), "x": "y".repeat(1000)}}))
         .collect();
-    let payload = json!({"subject": subjects}).to_string();
+    let payload = json!({"subject": subjects, "predicate": "text"}).to_string();
     let body = dsse(
         &envelope(&payload, &[b64(signature(p256(), &payload))]),
         &[p256()],
