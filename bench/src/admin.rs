@@ -1,5 +1,5 @@
-//! What the admin endpoint costs the data plane: CPU time per entry with somebody at the endpoint, against without, in turns
-//! inside one run.
+//! What the admin endpoint costs the data plane: CPU time per entry with a client at the endpoint and without one, alternating within one
+//! run.
 
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};

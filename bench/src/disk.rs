@@ -36,7 +36,7 @@ pub(crate) fn fdatasync_us(folder: &Path, rounds: u32) -> Result<Histogram<u64>>
     Ok(times)
 }
 
-/// The same now and then, beside whatever else goes on: what no durable write can be faster than at that time.
+/// The same measurement now and then, beside other load: what no durable write can be faster than at that time.
 pub(crate) struct Probe {
     stop: Sender<()>,
     thread: JoinHandle<Result<Histogram<u64>>>,

@@ -42,7 +42,7 @@ pub enum Error {
     /// A file that is to be made, onto something.
     #[error("{} exists already", path.display())]
     Exists {
-        /// The file that is there already.
+        /// The file that already exists.
         path: PathBuf,
         /// Whether the command may be told to overwrite it.
         force: bool,
@@ -186,7 +186,7 @@ pub enum Error {
         code: String,
         /// Details, in words for a person.
         detail: String,
-        /// How to go on.
+        /// The hint: how to continue.
         resume: String,
     },
     /// The base of a plan is no longer what runs.
@@ -214,7 +214,7 @@ pub enum Error {
         /// What was pinned, and what is served now.
         evidence: Option<Box<(Seen, Seen)>>,
     },
-    /// There is nothing of this name.
+    /// Nothing has this name.
     #[error("no {kind} `{name}`")]
     NotFound {
         /// What was asked for: `shard`, `command`.
@@ -307,7 +307,7 @@ pub enum Error {
     Interrupted {
         /// What is known of the change.
         state: String,
-        /// How to go on.
+        /// The hint: how to continue.
         resume: String,
         /// The idempotency key of a request that was sent.
         key: Option<String>,

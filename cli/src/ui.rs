@@ -47,7 +47,7 @@ struct Standing {
     key: Option<String>,
 }
 
-/// A phase of the work that is still going on; over when dropped.
+/// A phase of the work that has not ended; over when dropped.
 #[derive(Debug)]
 pub struct Phase(Option<ProgressBar>);
 
@@ -367,7 +367,7 @@ impl Phase {
         }
     }
 
-    /// What is going on now, on a terminal.
+    /// The current phase, on a terminal.
     pub fn update(&self, text: &str) {
         if let Some(bar) = &self.0 {
             bar.set_message(render::clean(text));

@@ -78,9 +78,9 @@
 //! | a CI job | its provider's identity token, once: `POST sessions` ([`Access::with_identity`]) | `oidc:RULE` |
 //! | anybody else | a bearer token, of a file ([`Access::with_tokens`]) or made by `POST tokens` | `token:NAME` |
 //!
-//! A bearer token that is offered decides, then the certificate, then the user id. Sessions, used identity tokens and the
-//! tokens of `POST tokens` are in the host's memory ([`Host::remember`]), so all replicas know the same. Failed logins are
-//! limited per source, and the audit trail hears of them ([`Host::record`]) without being flooded.
+//! A bearer token that is offered decides, then the certificate, then the user id. Sessions, used identity tokens and the tokens of `POST
+//! tokens` are in the host's memory ([`Host::remember`]), so all replicas know the same. Failed logins are limited per source, and the
+//! audit trail records them ([`Host::record`]) without being flooded.
 //!
 //! # Requests
 //!
@@ -98,7 +98,7 @@
 //! | `logs/{log}/shards` | GET: shards. POST: plans one |
 //! | `logs/{log}/rotations` | POST: freezes the active shard and opens the next |
 //! | `operations?log=` | GET |
-//! | `operations/{id}` | GET: once, or with `Accept: text/event-stream` as it goes on |
+//! | `operations/{id}` | GET: once, or with `Accept: text/event-stream` as it proceeds |
 //! | `operations/{id}/confirm` | POST: keeps a change that was made with `confirmWithin` |
 //! | `replicas?log=`, `diagnostics` | GET |
 //! | `audit?before=&limit=&log=` | GET: the trail, newest first |

@@ -163,7 +163,7 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// The host, for what goes on after the caller's permission was checked.
+    /// The host, for work that continues after the check of the caller's permission.
     pub(crate) fn host(&self) -> Arc<dyn Host> {
         self.host.clone()
     }

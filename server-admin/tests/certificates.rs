@@ -327,7 +327,7 @@ async fn the_authority_is_replaced_without_a_dropped_connection() {
     let config = guarded.config(Some(&of_old));
     let mut open = guarded.connect(config.clone()).await.unwrap();
     assert_eq!(actor(whoami(&mut open, None).await), known);
-    // Nobody comes in by a session of before: the same client is checked again each time.
+    // An earlier session lets nobody in: the same client is checked again each time.
     let mut again = guarded.connect(config.clone()).await.unwrap();
     assert_eq!(actor(whoami(&mut again, None).await), known);
     let kind = again.get_ref().1.handshake_kind();

@@ -378,7 +378,7 @@ async fn one_write_at_a_time_per_log() {
     assert!(writes.iter().all(|reply| reply.status == StatusCode::OK));
     assert_eq!(endpoint.toy.most_running.load(Ordering::SeqCst), 1);
 
-    // While argon's writer is stuck, boron's goes on, and so do previews of argon.
+    // While argon's writer is stuck, boron's continues, and so do previews of argon.
     endpoint.toy.permits.forget_permits(usize::MAX);
     let stuck = tokio::spawn({
         let (app, root) = (endpoint.app.clone(), endpoint.root.clone());

@@ -1,4 +1,4 @@
-//! What strangers try: whatever they do, who has something to ask is answered, and nothing of it reaches the host.
+//! Attacks by unauthenticated senders: honest clients are still answered, and nothing reaches the host.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,

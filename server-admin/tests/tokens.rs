@@ -285,7 +285,7 @@ async fn a_token_ends_and_without_store_or_trail_none_is_made() {
             .detail
             .contains("expired")
     );
-    // Only who has the text hears that it was one.
+    // Only a client that has the text is told that it was one.
     let guess = format!("logctl_t_ci_{}", "0".repeat(64));
     let problem = who(&endpoint, &guess).await.problem(codes::UNAUTHENTICATED);
     assert!(!problem.detail.contains("expired"));

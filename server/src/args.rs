@@ -434,7 +434,7 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// One that clients are told of before the server runs.
+/// An address that clients must know before the server runs.
 fn known_address(text: &str) -> Result<SocketAddr, String> {
     let address = address(text)?;
     match address.port() {

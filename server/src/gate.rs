@@ -52,7 +52,7 @@ impl Gate {
         self.closing.store(true, Ordering::Relaxed);
     }
 
-    /// Whether long requests shall come to their end.
+    /// Whether long requests must end.
     pub(crate) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Relaxed)
     }

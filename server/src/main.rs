@@ -32,7 +32,7 @@ mod telemetry;
 mod testing;
 mod tls;
 
-/// A tenth less CPU per entry than the system's allocator: small buffers come and go on different threads.
+/// A tenth less CPU per entry than the system's allocator: small buffers are allocated and freed on different threads.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

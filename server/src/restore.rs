@@ -28,7 +28,7 @@ pub(crate) struct RestoreArgs {
     /// The file of the key-encryption key.
     pub(crate) kek: PathBuf,
     pub(crate) dir: PathBuf,
-    /// Go on although something may be missing.
+    /// Continue although something may be missing.
     pub(crate) force: bool,
     /// Authorities behind the secondaries' HTTPS.
     pub(crate) ca: Option<PathBuf>,
@@ -96,7 +96,7 @@ pub(crate) async fn run(args: RestoreArgs) -> Result<(), Error> {
         objects: Arc::new(objects),
         ambient,
     };
-    // Once the log is there nobody would make them any more. The marker is there for `logd dev` to go on with a log of its own.
+    // Once the log exists, nobody would make them any more. The marker lets `logd dev` continue with a log of its own.
     let mark = |log: &str| {
         let contexts = dir.join("logctl.toml");
         if !contexts.exists() {

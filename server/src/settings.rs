@@ -201,7 +201,7 @@ pub(crate) struct Data {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RekorRoots {
-    /// At /api/v2.
+    /// The log that answers at `/api/v2`.
     pub(crate) v2: Option<LogName>,
 }
 
@@ -274,7 +274,7 @@ pub(crate) struct Bounds {
     pub(crate) max_bodies: Size,
     /// How long `Log-Ack: published` waits.
     pub(crate) publish_timeout: Span,
-    /// How long a stop goes on serving while readiness says no; 5 s for `logd serve`, none for the others.
+    /// How long a stopping server keeps serving while readiness says no; 5 s for `logd serve`, none for the others.
     pub(crate) drain: Option<Span>,
     /// How long a stop waits for requests in flight, after that.
     pub(crate) shutdown_grace: Span,

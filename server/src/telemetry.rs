@@ -160,7 +160,7 @@ pub(crate) fn flush() {
 mod tests {
     use super::*;
 
-    /// A stream that fails until it is mended.
+    /// A stream that fails until it is repaired.
     struct Broken(u32, Vec<u8>);
 
     impl Write for Broken {

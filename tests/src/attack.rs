@@ -40,7 +40,7 @@ const REQUESTS: [&str; 8] = [
     "\u{16}\u{3}\u{1}\u{2}\0\u{1}\0\u{1}",
 ];
 
-/// An attack that goes on until it is dropped or [stopped](Self::stop).
+/// An attack that continues until it is dropped or [stopped](Self::stop).
 #[derive(Debug)]
 pub struct Attack {
     going_on: Arc<AtomicBool>,

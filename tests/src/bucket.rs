@@ -97,7 +97,7 @@ impl S3 {
         Ok(Some(Self { child, address }))
     }
 
-    /// Makes a bucket, anew where there was one.
+    /// Makes a bucket, and empties one that exists.
     ///
     /// # Errors
     /// When it is not made.

@@ -246,7 +246,7 @@ impl Abuse<'_> {
         });
         let last = last.max();
         for server in self.servers.iter().flatten() {
-            // It hears a moment later of what another one has ordered.
+            // It learns a moment later what another one has ordered.
             wait::until("the server knows all that was acknowledged", || {
                 let ordered = server.watermarks()?.ordered;
                 Ok(last.is_none_or(|last| ordered > last).then_some(()))

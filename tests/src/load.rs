@@ -27,7 +27,7 @@ pub struct Plan {
     /// More headers, each `Name: value\r\n`.
     pub headers: String,
     pub entries: Entries,
-    /// Go on after a broken connection (with a new one) or a refusal; else that connection's work ends there.
+    /// Continue after a broken connection (with a new one) or a refusal; else that connection's work ends there.
     pub persist: bool,
 }
 

@@ -33,7 +33,7 @@ const LAYERS: [&[&str]; 14] = [
     &["fsck", "restore"],
 ];
 
-/// Imports of the engine that do not go downwards, and modules that the list lacks or has in vain.
+/// Imports of the engine that do not go downwards, and modules that the list lacks or that do not exist.
 pub(crate) fn check(files: &BTreeMap<String, String>) -> Vec<String> {
     judge(files, &LAYERS)
 }

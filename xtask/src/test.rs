@@ -27,7 +27,7 @@ pub(crate) struct Options {
     model_long: bool,
 }
 
-/// Libraries whose first page and example are written for a stranger.
+/// Libraries whose first page and example are written for outsiders.
 const LIBRARIES: &[&str] = &[
     "tlog",
     "logconfig",

@@ -1,5 +1,5 @@
-//! The words that no user should meet: the last table of `docs/glossary.md`, checked against what users read: docs, help texts, and the
-//! string literals of the programs.
+//! The words that no reader should meet: the last table of `docs/glossary.md`, checked against docs, help texts, the string literals of
+//! the programs, and comments.
 
 use std::path::{Path, PathBuf};
 
@@ -48,6 +48,7 @@ pub(crate) fn check() -> Result<bool> {
         if people && !house::tests_only(&path) {
             wrong.extend(said(&rules, &path, &text));
         }
+        wrong.extend(commented(&rules, &path, &text));
     }
     for line in &wrong {
         println!("{line}");
@@ -122,6 +123,25 @@ fn said(rules: &[Rule], path: &str, text: &str) -> Vec<String> {
             judged(rules, (path, line), &words, &words)
         })
         .collect()
+}
+
+/// The comments of a source file, each as a whole: words may be on two lines.
+fn commented(rules: &[Rule], path: &str, text: &str) -> Vec<String> {
+    let (mut wrong, mut block) = (Vec::new(), String::new());
+    let mut first = 1;
+    for (number, line) in (1..).zip(text.lines()).chain([(0, "")]) {
+        let comment = line.trim_start().strip_prefix("//");
+        if let Some(comment) = comment {
+            if block.is_empty() {
+                first = number;
+            }
+            block += comment.trim_start_matches(['/', '!']);
+        } else if !block.is_empty() {
+            wrong.extend(judged(rules, (path, first), &block, &prose(&block)));
+            block.clear();
+        }
+    }
+    wrong
 }
 
 fn found(rules: &[Rule], path: &str, text: &str) -> Vec<String> {
@@ -201,5 +221,13 @@ mod tests {
         let text = "// shall we\nlet key = \"shall\";\nbail!(\"it {shall} shall \\\n    be\");\n#[cfg(test)]\nmod tests {\n    \"it shall\"\n}\n";
         let wrong = said(&rules(TABLE), "a.rs", text);
         assert_eq!(wrong, ["a.rs:3: not \"shall\", but must"]);
+    }
+
+    #[test]
+    fn a_comment_is_read_over_its_lines_and_without_its_code() {
+        let text = "//! It\n//! shall.\n\n/// `shall`\nfn shall() {}\n    // not\n    // SHALL\n";
+        let wrong = commented(&rules(TABLE), "a.rs", text);
+        let named = |line| format!("a.rs:{line}: not \"shall\", but must");
+        assert_eq!(wrong, [named(1), named(6)]);
     }
 }

@@ -1,5 +1,5 @@
-//! Many committers on one log, over a store in memory whose operations take a set time: what contention costs, how a pile is worked
-//! off, and what a committer that stops in the middle does to the others.
+//! Many committers on one log, over a store in memory whose operations take a set time: what contention costs, how a backlog is worked off,
+//! and what a committer that stops in the middle does to the others.
 
 mod rivals;
 mod store;
@@ -209,7 +209,7 @@ pub(crate) fn contended(options: &Options) -> Result<Vec<Figure>> {
     })
 }
 
-/// How long a pile took, and in how many slots it was decided.
+/// How long a backlog took, and in how many slots it was decided.
 struct Recovered {
     slots: u64,
     time: Duration,
@@ -243,7 +243,7 @@ fn queue(bench: &Arc<Bench>, order: Arc<Ledger>, piled: usize) -> Queue {
     Queue { waiting, committer }
 }
 
-/// So many commits of so many committers wait behind a stall; others go on arriving, 50 a second.
+/// This many commits of this many committers wait behind a stall, while others keep arriving, 50 a second.
 async fn pile(waiting: usize, committers: usize, stall: Duration) -> Result<Recovered> {
     const ARRIVALS: Duration = Duration::from_millis(20);
     let bench = Bench::new(OPERATION).await?;
@@ -255,7 +255,7 @@ async fn pile(waiting: usize, committers: usize, stall: Duration) -> Result<Reco
     }
     let before = 1;
     bench.memory.stall(true);
-    // What arrives during the stall belongs to the pile.
+    // Commits that arrive during the stall belong to the backlog.
     let late = ((stall.as_secs_f64() / ARRIVALS.as_secs_f64()) as usize).min(waiting / 2);
     let mut count = 0;
     let mut arrive = |queues: &[Queue]| {
@@ -284,7 +284,7 @@ async fn pile(waiting: usize, committers: usize, stall: Duration) -> Result<Reco
     Ok(Recovered { slots, time })
 }
 
-/// 1,000 commits behind a stall of 10 s, and piles of other sizes.
+/// 1,000 commits behind a stall of 10 s, and backlogs of other sizes.
 pub(crate) fn piled(_: &Options) -> Result<Vec<Figure>> {
     block(async {
         let stall = Duration::from_secs(10);
@@ -323,7 +323,7 @@ pub(crate) fn piled(_: &Options) -> Result<Vec<Figure>> {
     })
 }
 
-/// The p99 of eight committers, while another one stops before its operation of this number; `None`: it goes on.
+/// The p99 of eight committers, while another one stops before its operation of this number; `None`: it continues.
 async fn beside(stop: Option<u64>, time: Duration) -> Result<(u64, bool)> {
     let bench = Bench::new(OPERATION).await?;
     let end = Instant::now() + time;

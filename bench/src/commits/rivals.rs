@@ -8,8 +8,8 @@ use anyhow::Result;
 
 use super::{COMMITTERS, OPERATION, WORK};
 
-/// Commits a second, of so many committers. `again`: what a commit has to do is done anew after each lost race, because it depends
-/// on the head; else once.
+/// Commits a second, of so many committers. `again`: the work of a commit is repeated after each lost race, because it depends on the head;
+/// else once.
 pub(super) async fn swapped(again: bool, time: Duration) -> Result<f64> {
     let head = Arc::new(AtomicU64::new(0));
     let end = Instant::now() + time;

@@ -73,7 +73,7 @@ pub(crate) struct Options {
     pub(crate) by_index: bool,
 }
 
-/// Audits a log from the outside. `progress` hears the entries done and to do.
+/// Audits a log from the outside. `progress` is told the entries done and to do.
 ///
 /// What is wrong with the log is in the report.
 ///

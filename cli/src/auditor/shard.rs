@@ -203,7 +203,7 @@ fn sealed(
     Ok(())
 }
 
-/// Audits the shard's tree and samples its entries. `advance` hears of entries done.
+/// Audits the shard's tree and samples its entries. `advance` is told how many entries are done.
 pub(super) async fn audit<S: Source>(
     source: &S,
     head: Head<'_>,

@@ -1,7 +1,6 @@
 //! What any reader can fetch: the files of a log at its public address, for the auditor. No token, no trust.
 //!
-//! What must never happen: memory filled by an answer that does not end, or a hiccup of the network reported as a fault
-//! of the log.
+//! What must never happen: an endless answer fills the memory, or a short network failure is reported as a fault of the log.
 
 use std::path::Path;
 use std::time::Duration;

@@ -233,7 +233,7 @@ async fn verify(session: &Session<'_>, repin: bool) -> Result<Outcome, Error> {
             let kept = if repin { pins.replace() } else { pins.save() };
             match kept {
                 Ok(()) => pinned = true,
-                // What was asked for is the verdict; to pin anew is asked for by --repin only.
+                // The user asked for the verdict; only --repin asks for new pins.
                 Err(error) if repin => trouble = Some(error),
                 Err(error) => session
                     .ui

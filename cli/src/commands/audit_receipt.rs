@@ -124,7 +124,7 @@ pub(super) async fn receipt(
     };
     let seen = proven(receipt, operation)?;
     let trail = server.admin.trail(Deadline::after(PROOF_TIMEOUT));
-    // A trail that goes on in another shard still has the one that was pinned.
+    // A trail that continues in another shard still has the one that was pinned.
     if pins.shard(&receipt.shard).is_none() {
         for pinned in pins.shards.clone() {
             if let Some(seen) = head(&trail, &pinned.shard, &pinned.vkey).await? {

@@ -68,7 +68,7 @@ const SHOWN: usize = 10;
 struct Imported {
     log: String,
     url: String,
-    /// Names the import: `--resume` goes on with it.
+    /// Names the import: `--resume` continues it.
     upload: String,
     /// Whether all of the file is in the log.
     complete: bool,

@@ -59,7 +59,7 @@ enum State {
     Due,
     /// Under a published checkpoint.
     Kept,
-    /// Not there although its time is over, or too late.
+    /// Missing although its deadline has passed, or too late.
     Broken,
     /// So old that the log may have kept it and forgotten where.
     Forgotten,

@@ -145,7 +145,7 @@ async fn create(session: &Session<'_>, args: CreateArgs) -> Result<Outcome, Erro
         .create_token(&request, session.asked(&key), session.deadline())
         .await;
     let kept = made.and_then(|made| {
-        // What comes from a server and goes to a terminal as it is must be harmless; nothing of it is shown otherwise.
+        // Text from a server must be harmless before it goes to a terminal unchanged; otherwise none of it is shown.
         if !made.secret.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(Error::Foreign {
                 address: server.admin.address(),

@@ -52,7 +52,7 @@ pub(crate) enum Broken {
         /// What is wrong with it.
         what: String,
     },
-    /// A file that is not what its form says, as its beginning shows. Nothing of it was handed out.
+    /// The file's first bytes do not match its form. None of its entries were handed out.
     #[error("{what}")]
     Form {
         /// What it looks like.

@@ -54,7 +54,7 @@ pub(crate) struct Sent {
     pub(crate) merge_by: Option<String>,
 }
 
-/// Why an upload does not go on.
+/// Why an upload cannot continue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Failed {
     /// Nobody answers there, or not any more.
@@ -119,7 +119,7 @@ impl Target {
         Ok((answer.accepted, answer.ranges))
     }
 
-    /// Sends what `feed` has, to its end. `note` hears what a person should know.
+    /// Sends everything that `feed` has. `note` gets the messages for the user.
     pub(crate) async fn send(
         &self,
         feed: &Arc<Mutex<Feed>>,
@@ -286,7 +286,7 @@ async fn read<T: DeserializeOwned>(mut answer: Response) -> Result<T, Trouble> {
     })
 }
 
-/// Whether a refusal may be over soon. An upload can be repeated whatever happened, since nothing of it is written twice.
+/// Whether a refusal may end soon. An upload can always be repeated, since none of it is written twice.
 fn passes(status: StatusCode, code: &str) -> bool {
     match status.as_u16() {
         408 | 429 | 500 | 502 | 504 => true,

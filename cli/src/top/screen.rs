@@ -32,7 +32,7 @@ impl Drop for Screen {
 /// What was done at the terminal.
 enum Happened {
     Pressed(Key),
-    /// Drawn anew at another size.
+    /// Redrawn at another size.
     Resized,
 }
 

@@ -147,7 +147,7 @@ impl State {
         }
     }
 
-    /// Whether to go on after a key.
+    /// Whether to continue after a key.
     pub(crate) fn press(&mut self, key: Key) -> bool {
         match key {
             Key::Quit if self.help => self.help = false,

@@ -90,7 +90,7 @@ fn a_command_that_is_run_again_continues_its_request() {
     let key = key.as_str().unwrap();
     let lost = fake.asked("POST").len();
 
-    // It was made after all, so another generation runs by now.
+    // It was made after all, so another generation runs already.
     let mut now = status("dev");
     now["etag"] = json!("g8-00c0ffee");
     fake.says("GET /logs/dev", [Answer::Json(200, now)]);

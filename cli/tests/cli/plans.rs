@@ -334,7 +334,7 @@ fn watching() {
     );
     let ran = bench.run(&format!("op watch {OPERATION} -o json"));
     assert_eq!(ran.json()["operation"]["state"], "done", "{}", ran.shown());
-    // One that goes on.
+    // One that continues.
     fake.says(&path, [Answer::Json(200, decided)]);
     let ran = bench.run(&format!("op watch {OPERATION} --timeout 100ms"));
     assert_eq!(ran.code, Some(7), "{}", ran.shown());

@@ -123,7 +123,7 @@ fn a_token_is_shown_once_or_goes_to_a_private_file() {
         .permissions()
         .mode();
     assert_eq!(mode & 0o777, 0o600);
-    // What stands there is not lost, and no token is made in vain.
+    // The file there is not lost, and no token is made without use.
     let posts = fake.asked("POST").len();
     let again = bench.run(&format!("{line} --out ci.token"));
     assert_eq!(again.code, Some(2), "{}", again.shown());

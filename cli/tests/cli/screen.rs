@@ -31,7 +31,7 @@ fn tables_fit_the_screen() {
             not_there.is_none_or(|word| !screen.contains(word)),
             "{columns}: {screen}"
         );
-        // A line that does not fit goes on in the next row, which then begins with its rest.
+        // A line that does not fit continues in the next row, which then begins with its rest.
         let broken = screen
             .lines()
             .any(|line| line.chars().count() >= usize::from(columns));

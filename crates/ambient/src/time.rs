@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// Two clocks that go on independently.
+/// Two clocks that advance independently.
 pub trait Clocks: fmt::Debug + Send + Sync {
     /// The wall clock, milliseconds since the Unix epoch.
     fn now_ms(&self) -> u64;
@@ -32,8 +32,8 @@ impl Time {
         self.0.now_ms()
     }
 
-    /// The steady clock, milliseconds since some moment before the process began; it goes on while the machine sleeps, where the
-    /// system can tell.
+    /// The steady clock, milliseconds since some moment before the process began; it advances while the machine sleeps, where the system
+    /// supports that.
     pub fn steady_ms(&self) -> u64 {
         self.0.steady_ms()
     }

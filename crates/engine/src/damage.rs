@@ -38,7 +38,7 @@ pub(crate) struct Damage {
     all: Mutex<All>,
     /// Reads that were refused because of it.
     pub(crate) reads: Gauge,
-    /// Objects that were written anew.
+    /// Objects that were written again.
     pub(crate) repairs: Gauge,
     pub(crate) look: Notify,
 }

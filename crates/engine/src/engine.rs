@@ -63,7 +63,7 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 const SCAN_PAGE: usize = 512;
 /// Pause between looks for new logs, at least.
 const DISCOVER: Duration = Duration::from_millis(100);
-/// How long a stop waits for copies and pushes; the next start goes on with them.
+/// How long a stop waits for copies and pushes; the next start continues them.
 const PEERS: Duration = Duration::from_secs(2);
 /// Time between sweeps of what is remembered no longer.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -71,7 +71,7 @@ const SWEEP: Duration = Duration::from_secs(60);
 const GROWTH_MS: u64 = 120_000;
 /// Pause between looks for other replicas' slots, so that a busy neighbour costs a bounded share.
 const FOLLOW: Duration = Duration::from_millis(20);
-/// A start that began anew may keep at most so many doublings of `max_pending` in memory.
+/// A start that began again may keep at most this many doublings of `max_pending` in memory.
 const MORE: u32 = 4;
 
 /// What an engine needs.
@@ -165,8 +165,8 @@ struct Started {
 }
 
 impl Started {
-    /// Starts a program; `closed` is set when it shall do what there is to do, and end.
-    /// Nothing is made of the order before the stores were compared with what others hold.
+    /// Starts a program; `closed` is set when it must finish its remaining work and end. Nothing is made of the order before the stores
+    /// were compared with what others hold.
     fn start<F: Future<Output = Done> + Send + 'static>(
         program: Program,
         guard: &Arc<SignGuard>,
@@ -214,7 +214,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Opens every log of the stores. Until [`Engine::run`], nobody else hears of it.
+    /// Opens every log of the stores. Until [`Engine::run`], no other server learns of this one.
     pub(crate) async fn load(options: EngineOptions) -> Result<Arc<Self>, EngineError> {
         let Ambient { time, random } = options.ambient;
         let id = format!("{:016x}", random.number()?);
@@ -817,7 +817,7 @@ impl Tasks<'_> {
         tokio::spawn(self.faults.clone().keep(name, start))
     }
 
-    /// Runs a task without which the log cannot go on.
+    /// Runs a task without which the log cannot make progress.
     fn watch(&self, name: &str, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
         let name = format!("{name} of the log {}", self.name);
         tokio::spawn(self.faults.clone().watch(name, task))

@@ -131,7 +131,7 @@ impl Engine {
         }
     }
 
-    /// Deletes rows whose time is over. A row that was put anew meanwhile is left alone.
+    /// Deletes expired rows. A row that was put again meanwhile is left alone.
     pub(crate) async fn sweep_memory(&self) -> Result<(), StoreError> {
         let now = self.store.now().await?;
         let mut from = MEMORY.to_owned();

@@ -275,7 +275,7 @@ impl Log {
         self.objects.damage.count()
     }
 
-    /// Reads that were refused because of damaged objects, and objects that were written anew.
+    /// Reads that were refused because of damaged objects, and objects that were written again.
     pub fn damage_counts(&self) -> (u64, u64) {
         (
             self.objects.damage.reads.get(),

@@ -222,7 +222,7 @@ mod tests {
         }
     }
 
-    /// The coordination store is lost, or only a part of it was copied: nothing is begun anew over what was signed.
+    /// The coordination store is lost, or only a part of it was copied: no new log begins over what was signed.
     #[tokio::test(flavor = "multi_thread")]
     async fn no_log_is_made_over_objects() {
         let (mut rig, rows) = published().await;

@@ -470,7 +470,7 @@ impl Log {
     }
 }
 
-/// Whether a shard has its seal by now: older shards come first, and its successor has published.
+/// Whether a shard already has its seal: older shards come first, and its successor has published.
 fn sealed(state: &State, name: &str, shards: &Shards) -> bool {
     let at = state.shards.iter().position(|s| s.identity.name == *name);
     let next = at.and_then(|at| state.shards.get(at + 1));

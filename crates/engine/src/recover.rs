@@ -116,8 +116,8 @@ async fn rows<T>(
     }
 }
 
-/// What a process that starts goes on with. `None`: another process has collected what this one was about to read; there is a newer
-/// snapshot, and it starts again.
+/// The state from which a starting process continues. `None`: another process has collected what this one was about to read; there is a
+/// newer snapshot, and it starts again.
 ///
 /// The slots are read all the while: looking at everything may take long, and what is not read for long is collected. They are kept
 /// until the start ends, in at most `most` bytes where a newer snapshot lets half of them go.
@@ -192,7 +192,7 @@ async fn sealed(ledger: &Ledger) -> Result<u64, StoreError> {
 /// Loads the positions, and with `trees` the tree of every shard that is not integrated whole. The objects of a shard that was
 /// sealed long ago are not looked at: there may be thousands. `None`: as for [`start`].
 async fn resumed(shared: &Publication, trees: bool) -> Result<Option<Resumed>, StoreError> {
-    // Other processes go on meanwhile: what is published first, then what is integrated, then what is ordered.
+    // Other processes continue meanwhile: what is published first, then what is integrated, then what is ordered.
     let keys = &shared.ledger.keys;
     let published_rows = rows(&shared.ledger, &keys.all_published(), |key, bytes| {
         let read = record::decode_numbered::<Published>(bytes);
@@ -490,7 +490,7 @@ mod tests {
         engine.shutdown().await;
     }
 
-    /// Under another key-encryption key a log takes nothing, so that no key is sealed with it; under its own it goes on.
+    /// Under another key-encryption key a log accepts nothing, so that no key is sealed with it; under its own it continues.
     #[tokio::test(start_paused = true)]
     async fn another_key_encryption_key_halts_before_anything_is_taken() {
         let (rig, other) = (Rig::new(), Rig::new());
@@ -571,7 +571,7 @@ mod tests {
         }
     }
 
-    /// A start that takes very long keeps no more in memory than its share: it begins anew from a newer snapshot.
+    /// A start that takes very long keeps no more in memory than its share: it begins again from a newer snapshot.
     #[tokio::test(start_paused = true)]
     async fn what_a_long_start_keeps_is_bounded() {
         let (mut rig, keys, faults) = (Rig::new(), Keys::new("dev"), Faults::new());

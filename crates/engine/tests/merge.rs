@@ -187,8 +187,8 @@ async fn reaches(log: &Log, published: u64) {
     waited.unwrap().unwrap();
 }
 
-/// The order goes on; nothing is published that too few hold; what counts is the live incarnation, over our root; a higher
-/// quorum takes nothing back.
+/// The order continues; nothing is published that too few hold; what counts is the live incarnation, over our root; a higher quorum takes
+/// nothing back.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_size_is_published_when_the_quorum_holds_it() {
     let dir = tempfile::tempdir().unwrap();
@@ -199,7 +199,7 @@ async fn a_size_is_published_when_the_quorum_holds_it() {
     let five = backup.cut(5).await;
     backup.live("x", "1").await;
     backup.verified("x", "1", 5, five).await;
-    // Other roots, dead incarnations and strangers are no copies.
+    // Other roots, dead incarnations and unknown secondaries are no copies.
     backup.live("yy", "2").await;
     backup.verified("yy", "1", 5, five).await;
     backup.verified("zzz", "1", 5, five).await;
@@ -233,7 +233,7 @@ async fn a_size_is_published_when_the_quorum_holds_it() {
     backup.verified("yy", "2", 10, ten).await;
     reaches(&log, 10).await;
 
-    // One loses its disk: what is published stays, and goes on when it is back.
+    // One loses its disk: what is published stays, and publication continues when it is back.
     backup.live("yy", "3").await;
     append(&log, 1).await;
     let eleven = backup.cut(11).await;
@@ -276,7 +276,7 @@ async fn clean(dir: &Path) {
     assert!(report.is_clean(), "{:?}", report.findings);
 }
 
-/// A restart between cut and publication: the trees go on from the cut, and the readers have what was signed.
+/// A restart between cut and publication: the trees continue from the cut, and the readers have what was signed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_goes_on_from_the_cut() {
     let dir = tempfile::tempdir().unwrap();

@@ -54,7 +54,7 @@ pub trait Plane: Sized + Send + Sync + 'static {
         Some(Arc::clone(self))
     }
 
-    /// Hears that a TLS handshake failed.
+    /// Is told that a TLS handshake failed.
     fn refused(&self, _origin: Origin, _error: &io::Error) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }

@@ -50,7 +50,7 @@ impl Bodies {
         self.held() > self.most / 2
     }
 
-    /// Begins a request whose body has `announced` bytes; nothing of it was read yet.
+    /// Begins a request whose body has `announced` bytes; none of it was read yet.
     ///
     /// # Errors
     /// [`Spent`]: it does not fit.

@@ -52,7 +52,7 @@ pub enum Phase {
 /// What the owner of a connection has been asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Go on serving its requests.
+    /// Continue to serve its requests.
     Serve,
     /// Finish what is in flight, then close.
     Drain,

@@ -263,7 +263,7 @@ mod tests {
     }
 
     proptest! {
-        /// A name is one path segment that needs no escaping and cannot climb.
+        /// A name is one path segment that needs no escaping and cannot leave its folder.
         #[test]
         fn names_are_safe_segments(text in "\\PC{0,70}") {
             if let Ok(name) = ShardName::try_from(text.clone()) {

@@ -1,6 +1,6 @@
 //! Text to a configuration, or everything that is wrong with the text.
 //!
-//! Three passes, each of which goes on after a mistake: the text to a tree ([`crate::tree`]), the tree against the schema
+//! Three passes, each of which continues after a mistake: the text to a tree ([`crate::tree`]), the tree against the schema
 //! ([`crate::check`]), the document as a whole ([`LogConfig::validate`], [`change`]).
 
 use crate::change::{Change, change};

@@ -26,7 +26,7 @@ pub struct Plan {
     pub log: LogName,
     /// What ran when it was made; it can only be applied on top of this.
     pub base: PlanDocument,
-    /// What shall run: exactly this, in its canonical form, and from then on under this entity tag.
+    /// The configuration that is to run: exactly this, in its canonical form, and from then on under this entity tag.
     pub next: PlanDocument,
     /// What that changes, in an operator's words.
     pub differences: Vec<Difference>,

@@ -1,5 +1,5 @@
-//! What is stored of a configuration: everything but the list of its frozen shards, of which the order keeps the only copy. A log
-//! that was rotated thousands of times would otherwise write that list anew with every change.
+//! What is stored of a configuration: everything but the list of its frozen shards, of which the order keeps the only copy. A log that was
+//! rotated thousands of times would otherwise write that list again with every change.
 //!
 //! Frozen shards come first and never change place, so their number says which they are. What is named by its digest stays the whole
 //! document, [`LogConfig::canonical`]: its bytes are put together again, as whoever stored them wrote them, not as this version

@@ -70,7 +70,7 @@ impl SignedManifest {
         Ok(bytes)
     }
 
-    /// Takes an envelope apart. Nothing of it is to be believed yet.
+    /// Takes an envelope apart. None of it may be believed yet.
     ///
     /// # Errors
     /// [`NoteError::Malformed`] if it is not one.

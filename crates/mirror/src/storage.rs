@@ -1,7 +1,6 @@
 //! Opening a secondary's folder: which incarnation it is, and whether what it copied is still there.
 //!
-//! What must never happen: copies that were acknowledged and are gone, and a secondary that begins anew over them as if it had never
-//! had any.
+//! What must never happen: acknowledged copies are lost, and the secondary starts over as if it had never had any.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -794,7 +794,7 @@ async fn of_two_lives_only_the_later_one_is_heard_and_never_with_less_than_is_co
     first.pending(&mirror, 0, 700).await.unwrap();
     first.copy(&mirror, 700).await;
     first.pending(&mirror, 700, 800).await.unwrap();
-    // Restored with less: it does not know what is cosigned here. The other one goes on.
+    // Restored with less: it does not know what is cosigned here. The other one continues.
     first.began = 699;
     // Whoever sends it says more, unsigned.
     let less = first.manifest(9, 5);

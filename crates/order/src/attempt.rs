@@ -84,7 +84,7 @@ impl Attempt {
             if answer.is_none() {
                 let since = self.looked.or(m.first_slot).unwrap_or(self.first);
                 *answer = settle(view, m, self.first, since);
-                // One that is in the bag is waited for. Before that, everything of ours is refused by now, unless it landed earlier.
+                // An announcement in the bag is waited for. Before that, all our writes are already refused, unless they landed earlier.
                 if answer.is_none() && self.announced_at.is_none() && m.is_left(view) {
                     *answer = Some(Err(match self.doubt {
                         false => CommitError::Overtaken,
@@ -150,7 +150,7 @@ impl Attempt {
             return self.decide();
         }
         self.announced_at = Some(self.seen);
-        // Somebody may have carried it by now. If not, the slot that is proposed next, or the one after it, has it.
+        // Another committer may already have carried it. If not, the slot that is proposed next, or the one after it, has it.
         self.behind = true;
         Step::Read
     }

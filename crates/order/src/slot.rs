@@ -40,7 +40,7 @@ impl Token {
         let ms = self.0[..6].iter().fold(0, |ms, b| ms << 8 | u64::from(*b));
         ms & !(1 << 47)
     }
-    /// Whether it names promised work: its batch may wait for as long as its tier allows, and age makes it no litter.
+    /// Whether it names promised work: its batch may wait for as long as its tier allows, and is not deleted because of its age.
     pub fn is_kept(&self) -> bool {
         self.0[0] & 0x80 != 0
     }

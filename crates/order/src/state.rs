@@ -313,7 +313,7 @@ impl State {
                 return Err(format!("shard {name} is not planned"));
             }
             if next != named {
-                // A later planned shard may open first: it moves before the ones that go on waiting.
+                // A later planned shard may open first: it moves before the ones that keep waiting.
                 let shard = shards.remove(named);
                 shards.insert(next, shard);
             }

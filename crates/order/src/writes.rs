@@ -201,9 +201,9 @@ pub fn settle(keys: &Keys, key: &str, promised: &Promised, placed: bool) -> Opti
     Some(transaction)
 }
 
-/// The rows of places that may be forgotten: their slot is collected, and of their work nothing is `left` in queue or bag, by the
-/// key of its place, which was looked for after `floor` was read. Nothing of it can come back then: the floor refuses late copies of
-/// a put, and rows move only from where they are.
+/// The rows of places that may be forgotten: their slot is collected, and of their work nothing is `left` in queue or bag, by the key of
+/// its place, which was looked for after `floor` was read. None of it can come back then: the floor refuses late copies of a put, and rows
+/// move only from where they are.
 pub fn forgotten(
     floor: SlotNumber,
     places: impl IntoIterator<Item = (Key, LocationRow)>,

@@ -4,10 +4,9 @@
 //! commit, which shrinks when a tier with a latency target waits too long and grows while it doesn't; when no such tier writes,
 //! it grows to everything.
 //!
-//! And it flows: released all at once after a checkpoint it would fill the window, and whoever comes next, in an elastic tier
-//! too, would wait for the next checkpoint behind it. Alone it flows as fast as the log can; beside others at a *cruise*, which
-//! publications that take longer than their interval slow down and others make faster: what is hashed, written and synced for the
-//! backlog, everyone's checkpoint waits for.
+//! And it flows: released all at once after a checkpoint it would fill the window, and whoever comes next, in an elastic tier too, would
+//! wait for the next checkpoint behind it. Alone it flows as fast as the log can; beside others at a rate that falls when publications take
+//! longer than their interval and rises otherwise: what is hashed, written and synced for the backlog, everyone's checkpoint waits for.
 
 use std::collections::HashSet;
 
@@ -107,8 +106,8 @@ impl Pace {
             .max(MIN_BUDGET_COST as f64);
         let since = now.saturating_sub(self.counted) as f64;
         self.counted = now;
-        // Alone, what flows in while one is stored is not lost, however slow the storage nodes are; a single hiccup saves nothing
-        // up. Beside others it would come in larger pieces from a disk that is slow for everybody.
+        // Alone, what flows in while one is stored is not lost, however slow the storage nodes are; a single slow sync saves nothing up.
+        // Beside others it would come in larger pieces from a disk that is slow for everybody.
         let most = (rate * stored as f64 / 1e6).max(2.0 * full);
         self.credit = (self.credit + rate * since / 1e6).clamp(-full, most);
         if self.credit >= full {
@@ -375,7 +374,7 @@ mod tests {
         };
         let near = flowed(1_000);
         assert!(flowed(INTERVAL / 2) > near * 9 / 10, "{near}");
-        // One hiccup is no such latency.
+        // One slow sync is no such latency.
         let mut pace = Pace::default();
         let mut after = |took| {
             pace.stored(1_000);
@@ -411,7 +410,7 @@ mod tests {
             assert!(round < 500 || rate > 0.7 * CAPACITY, "{rate}");
         }
         assert!(slow < 50, "{slow} of 2,500");
-        // A hiccup now and then slows nothing down.
+        // A slow sync now and then slows nothing down.
         let before = pace.cruise(3_000 * INTERVAL, &service, INTERVAL).unwrap();
         for round in 0..100 {
             pace.taken(1);

@@ -88,7 +88,7 @@ pub enum Denied {
     },
 }
 
-/// The end of a token's time; a text that is no time is over: no token is valid for want of understanding.
+/// The end of a token's time; a text that is not a time counts as expired: a token is never valid because its expiry cannot be read.
 fn expires_ms(text: &str) -> u64 {
     let time = text.parse::<jiff::Timestamp>();
     time.map_or(0, |t| u64::try_from(t.as_millisecond()).unwrap_or(0))

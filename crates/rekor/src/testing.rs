@@ -1,4 +1,4 @@
-//! Keys, signatures and certificates for tests, made anew in each run.
+//! Keys, signatures and certificates for tests, made in each run.
 
 use std::sync::LazyLock;
 

@@ -90,8 +90,7 @@ impl Directory {
         }
     }
 
-    /// Whether this is what lies at `root` by now: a folder that was taken away and put back is another one. Blocks for two disk
-    /// accesses.
+    /// Whether this file is the one at `root`: a folder that was taken away and put back is another one. Blocks for two disk accesses.
     pub fn is_at(&self, root: &Path) -> bool {
         let here = rustix::fs::fstat(&self.inner.root);
         let there = rustix::fs::stat(root);

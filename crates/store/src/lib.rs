@@ -99,9 +99,9 @@ pub struct Transaction {
 pub enum Outcome {
     /// Applied, and durable: it survives a power loss.
     Committed,
-    /// A guard did not hold; nothing was applied and nothing of it ever will be.
+    /// A guard did not hold; nothing was applied, and nothing ever will be.
     Refused,
-    /// The store could not do it; nothing was applied and nothing of it ever will be. It may be tried again.
+    /// The store could not do it; nothing was applied, and nothing ever will be. It may be tried again.
     Failed(StoreError),
     /// The store cannot tell. Read to find out; never assume either.
     Unknown(StoreError),

@@ -1,7 +1,7 @@
 //! What is said to witnesses (C2SP tlog-witness) and mirrors (C2SP tlog-mirror, draft): requests and answers, as bytes.
 //!
-//! Both sides of each message are here, so that they can't drift apart. Whatever a stranger sends, reading it costs no more
-//! than its length and ends in a value or a refusal; a text or package has one spelling only.
+//! Both sides of each message are here, so that they can't drift apart. Reading an unauthenticated message costs no more than its length
+//! and ends in a value or a refusal; a text or package has one spelling only.
 
 use std::ops::Range;
 
@@ -103,7 +103,7 @@ impl AddCheckpoint {
     }
 }
 
-/// What a mirror answers with 202 and 409: where to go on.
+/// A mirror's answer with 202 and 409: where to continue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MirrorInfo {
     /// The size of a pending checkpoint that it accepts.

@@ -21,7 +21,8 @@ use crate::host::Host;
 use crate::problem::Refusal;
 use crate::router::App;
 
-/// The first pause between two questions to the host; each is longer by a half, up to [`SLOWEST`]. A change starts anew.
+/// The first pause between two questions to the host; each is longer by a half, up to [`SLOWEST`]. A change starts again at the shortest
+/// one.
 const FASTEST: Duration = Duration::from_millis(20);
 const SLOWEST: Duration = Duration::from_millis(500);
 /// How often a silent stream says that it lives.

@@ -1,7 +1,7 @@
 //! The resources, by subject: one function per row of [`wire::routes::ROUTES`], each permission, request, host, answer.
 //!
-//! A handler reaches the host only through [`App`], which checks the permission of the row it names. What is not
-//! understood is refused before the host hears of it.
+//! A handler reaches the host only through [`App`], which checks the permission of the row it names. A request that is not understood is
+//! refused before it reaches the host.
 
 pub(crate) mod audit;
 pub(crate) mod configs;

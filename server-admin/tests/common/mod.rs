@@ -35,7 +35,7 @@ use wire::{
     Watermarks,
 };
 
-/// The moment.
+/// The present time, from the real clock.
 pub(crate) fn now() -> Timestamp {
     let now = i64::try_from(Ambient::unset().time.now_ms()).unwrap();
     Timestamp::from_millisecond(now).unwrap()

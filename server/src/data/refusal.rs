@@ -169,7 +169,7 @@ impl Refusal {
         ))
     }
 
-    /// 503: the memory for request bodies is used up. Nothing of this one was taken.
+    /// 503: the memory for request bodies is used up. None of this one was taken.
     pub(super) fn crowded() -> Self {
         Self::new(
             codes::TOO_MANY_BODIES,

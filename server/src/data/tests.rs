@@ -612,7 +612,7 @@ async fn bodies_under_way_end_at_the_budget() {
     // What needs no body is answered, and so is a small one that fits.
     assert_eq!(server.get("/dev/watermarks").await.status, 200);
     assert_eq!(server.add(b"small").await.status, 200);
-    // One that goes on is taken, and those that go away give back what they held.
+    // A request that continues is accepted, and those that end give back what they held.
     let mut first = slow.remove(0);
     first.write_all(&vec![b'x'; 5_535]).await.unwrap();
     first.shutdown().await.unwrap();
@@ -794,7 +794,7 @@ async fn a_batch_with_a_key_that_broke_off_goes_on() {
     assert_eq!(server.get_json("/dev/watermarks").await["ordered"], 2_001);
 }
 
-/// Of what is damaged a reader hears that it is; which object that is, the operator hears.
+/// A reader is told that something is damaged; the operator is told which object.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_damaged_is_refused_and_halts_nothing() {
     let server = Server::start().await;

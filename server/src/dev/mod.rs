@@ -154,8 +154,8 @@ fn make_kek(path: &Path) -> Result<(), Error> {
         .map_err(secret)
 }
 
-/// A token for everything, in a file that only its owner can read; the server keeps its hash. One that `logd dev` made is made anew in
-/// time; what an operator did to either file stays.
+/// A token for everything, in a file that only its owner can read; the server keeps its hash. `logd dev` replaces its own in time; what an
+/// operator did to either file stays.
 fn make_token(dir: &Path) -> Result<(), Error> {
     let (hashes, token) = (dir.join("tokens.toml"), dir.join("admin.token"));
     let exists = |path: &Path| path.try_exists().map_err(at("read", path));

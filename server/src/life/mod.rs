@@ -7,7 +7,7 @@
 //! - **SIGINT** (Ctrl-C): the same without a drain time, since a person waits at the terminal.
 //! - Another of the two ends the drain time, and one more the wait for requests.
 //!
-//! What must never happen: a signal cuts off a request that could finish, or a process that lost one of its parts goes on.
+//! What must never happen: a signal cuts off a request that could finish, or a process continues without one of its parts.
 
 mod notify;
 mod reload;

@@ -1,4 +1,4 @@
-//! A secondary on a real socket, and strangers that send it what never ends.
+//! A secondary on a real socket, and unauthenticated senders whose requests never end.
 
 use plane_http::Limits;
 use tempfile::TempDir;
@@ -135,7 +135,7 @@ async fn what_strangers_never_end_keeps_no_log_from_being_copied() {
     let answer = server.ask("/add-entries", &upload).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(server.mirror.status()[0].mirrored, SIZE);
-    // Those that were ended are told, and one that is alone goes on.
+    // Senders that were cut off are told, and one that is alone continues.
     let told = &mut strangers[2];
     let mut status = [0; 12];
     told.read_exact(&mut status).await.unwrap();

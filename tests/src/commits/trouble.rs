@@ -5,7 +5,7 @@ use crate::random::Random;
 /// Something that is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
-    /// A server is stopped for a moment and goes on.
+    /// A server is paused for a moment and continues.
     Pause,
     /// A server is killed and started again.
     Kill,

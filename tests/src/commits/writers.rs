@@ -36,7 +36,7 @@ struct Said {
     code: Option<String>,
 }
 
-/// Writes until it is over; all writes and what their writer was told.
+/// Writes until the end; all writes and what their writer was told.
 pub(crate) fn write(desk: &Desk, writer: u32) -> Vec<Write> {
     let mut random = Random::new(desk.run ^ u64::from(writer) << 32);
     let mut connections: HashMap<SocketAddr, Http> = HashMap::new();

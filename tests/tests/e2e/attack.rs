@@ -1,4 +1,4 @@
-//! Strangers at the admin endpoint: writers do not notice, and operators are answered.
+//! Unauthenticated senders at the admin endpoint: writers do not notice, and operators are answered.
 
 use anyhow::ensure;
 use tests::attack::{Attack, target};
@@ -22,7 +22,7 @@ fn an_attack_on_the_admin_endpoint_fails_no_write() -> Done {
         tests::wait::until("the attack goes on", || {
             Ok((attack.attempts() > attempts + 8).then_some(()))
         })?;
-        // Operators, with a token and over the socket, while it goes on.
+        // Operators, with a token and over the socket, during the attack.
         Http::new(endpoint)
             .get("/admin/v1/logs/dev", &[("Authorization", &login)])?
             .expect_status(200)?;

@@ -1,4 +1,4 @@
-//! Writers and readers who send nonsense get a clear answer, and nothing of it is in the log.
+//! Writers and readers that send nonsense get a clear answer, and none of it is in the log.
 
 use anyhow::ensure;
 use tests::process::Logd;

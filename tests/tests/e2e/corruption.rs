@@ -201,8 +201,7 @@ fn a_damaged_row_halts_the_log() -> Done {
     Ok(())
 }
 
-/// The row of a root that was signed long ago is not on the way to the next one: then the log may go on, but only in the
-/// same history.
+/// The row of a root that was signed long ago is not on the way to the next one: then the log may continue, but only in the same history.
 #[test]
 fn a_damaged_root_is_never_signed_over() -> Done {
     let folder = folder()?;

@@ -1,5 +1,5 @@
-//! A published object is lost or altered while the server runs: its readers hear it, the operator hears which one, nothing else stops,
-//! and it is written anew from a copy.
+//! A published object is lost or altered while the server runs: its readers are told, the operator is told which one, nothing else stops,
+//! and it is written again from a copy.
 
 use anyhow::{Context as _, Result, ensure};
 use tests::process::{Logd, Ran, logctl};

@@ -1,4 +1,4 @@
-//! A frozen log answers clearly, still reads, and goes on in the same shard.
+//! A frozen log answers clearly, can still be read, and continues in the same shard.
 
 use anyhow::{Context as _, ensure};
 use tests::load::{Load, Outcome, Plan};

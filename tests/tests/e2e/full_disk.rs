@@ -1,4 +1,4 @@
-//! A full disk: writes are refused with 507, reads go on, nothing is corrupted, and it recovers when space returns.
+//! A full disk: writes are refused with 507, reads continue, nothing is corrupted, and it recovers when space returns.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -84,7 +84,7 @@ fn writes_stop_reads_go_on_and_it_recovers() -> Done {
         ensure!(expected, "{write:?} {:?}", report.complaints);
     }
 
-    // Reads go on.
+    // Reads continue.
     ensure!(
         logd.http()
             .get("/dev/entries/0", &[])?
@@ -155,7 +155,7 @@ fn no_space_at_the_start_is_a_clear_error() -> Done {
     let space = std::fs::File::create(small.path.join("ballast"))?;
     rustix::fs::fallocate(&space, rustix::fs::FallocateFlags::empty(), 0, 1 << 20)?;
     match Logd::start(&small.path.join("data")) {
-        // It may start, to serve reads; then writes are refused for want of space.
+        // It may start, to serve reads; then writes are refused for lack of space.
         Ok(logd) => {
             let answer = logd.http().post("/dev/add", &[], b"entry")?;
             ensure!(answer.status == 507, "{}: {}", answer.status, answer.text());

@@ -169,7 +169,7 @@ fn every_form_of_a_file_lands_where_the_report_says() -> Done {
         ran.stdout
     );
 
-    // What is no entry is named with its line; what came before it stays, and the import can go on.
+    // A line that is not an entry is named; the entries before it stay, and the import can continue.
     let words = [
         "import", "-", "--url", &url, "--resume", ID, "--format", "ndjson",
     ];
@@ -229,7 +229,7 @@ fn what_the_server_refuses_has_its_exit_code() -> Done {
     Ok(())
 }
 
-/// Connections that break, and a server that is killed and comes back elsewhere: the import goes on by itself.
+/// Connections that break, and a server that is killed and comes back elsewhere: the import continues by itself.
 #[test]
 fn an_import_survives_cuts_and_a_killed_server() -> Done {
     let folder = folder()?;

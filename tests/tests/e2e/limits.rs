@@ -1,4 +1,4 @@
-//! What strangers may take of the data plane's memory, over HTTP/2 written byte by byte.
+//! How much of the data plane's memory unauthenticated senders can take, over HTTP/2 written byte by byte.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

@@ -396,7 +396,7 @@ fn a_frontend_serves_what_was_pushed_and_catches_up() -> Done {
     wait::until("the frontend is there", || {
         Ok(cdn.join("dev").is_dir().then_some(()))
     })?;
-    // Away, and back without anything: it goes on from what it has.
+    // Away, and back without anything: it continues from what it has.
     #[expect(
         clippy::disallowed_methods,
         reason = "nothing here must survive a power loss"
@@ -503,7 +503,7 @@ fn a_frontend_elsewhere_is_refused() -> Done {
     Ok(())
 }
 
-/// A quorum that is raised above the secondaries that are there: a clear state, the order goes on, and back.
+/// A quorum that is raised above the secondaries that are there: a clear state, the order continues, and back.
 #[test]
 fn too_few_secondaries_stop_the_publication_and_not_the_order() -> Done {
     let folder = folder()?;

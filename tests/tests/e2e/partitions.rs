@@ -151,7 +151,7 @@ fn partitions_between_a_primary_and_its_secondaries() -> Done {
         wait::until("one secondary is enough", || {
             Ok((logd.watermarks()?.published > before).then_some(()))
         })?;
-        // Both away: the order goes on, publication waits.
+        // Both away: the order continues, publication waits.
         other.cut(silently)?;
         load.reach(load.acknowledged() + 50)?;
         ledger.add(load.stop()?)?;
@@ -221,7 +221,7 @@ fn partitions_between_writers_and_the_primary() -> Done {
     Ok(())
 }
 
-/// Two replicas on one folder; the clients of one can't reach it. It goes on with its part, and nobody waits for it.
+/// Two replicas on one folder; the clients of one cannot reach it. It continues with its part, and nobody waits for it.
 #[test]
 fn a_replica_that_its_clients_cannot_reach() -> Done {
     let Some(host) = Host::new()? else {
@@ -258,7 +258,7 @@ fn a_replica_that_its_clients_cannot_reach() -> Done {
     for load in loads {
         ledger.add(load.stop()?)?;
     }
-    // What one ordered at last, the other hears of a moment later.
+    // The other one learns a moment later what one ordered at last.
     wait::until("both know everything", || {
         Ok((here.settled()? == there.settled()?).then_some(()))
     })?;
@@ -307,7 +307,7 @@ fn partitions_between_a_primary_and_its_witnesses() -> Done {
         let size = add("one is enough")? + 1;
         let signed = signed_by(&logd, &shard, &[&one, &two], size)?;
         ensure!(signed >= 1, "{signed} cosignatures");
-        // Both away: the order goes on, readers keep what they have.
+        // Both away: the order continues, readers keep what they have.
         other.cut(false)?;
         let size = add("none is too few")? + 1;
         wait::until("it is said that witnesses are missing", || {
@@ -437,7 +437,7 @@ fn partitions_between_an_operator_and_the_admin_endpoint() -> Done {
         let ran = rotate()?;
         cable.set(Is::Whole);
         *said.entry(ran.code).or_insert(0) += 1;
-        // Its own effect is through by now, or will never be.
+        // Its own effect is complete, or will never be.
         let after = wait::until("the server is reached again", || Ok(opened().ok()))?;
         let made = after - before;
         match ran.code {

@@ -163,7 +163,7 @@ fn a_restore_that_is_killed_is_begun_again() -> Done {
         ("rows", |to| {
             length(&to.join("coordination.db-wal")) > 32 << 10
         }),
-        // Before the log: `logd dev` goes on with whatever has one.
+        // Before the log: `logd dev` continues with every folder that has one.
         ("a marker", |to| to.join(".logd-dev").exists()),
     ];
     let mut last: Option<PathBuf> = None;
@@ -206,7 +206,7 @@ fn a_restore_that_is_killed_is_begun_again() -> Done {
         tests::verify::clean(&to).with_context(|| what.to_owned())?;
     }
     ensure!(cut >= 3, "only {cut} were cut off");
-    // One of them goes on.
+    // One of them continues.
     let to = last.context("one")?;
     let server = Logd::start(&to)?;
     tests::verify::whole(&server, &mut auditor, &mut ledger)?;

@@ -64,7 +64,7 @@ fn copies_are_verified_cosigned_and_audited() -> Done {
             Ok((size == 751).then_some(()))
         })?;
     }
-    // Strangers get nothing in, and nothing out that is not a copy.
+    // Unauthenticated senders get nothing in, and nothing out that is not a copy.
     let mut http = Http::new(ams.address);
     ensure!(
         http.post(

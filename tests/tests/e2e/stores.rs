@@ -159,7 +159,7 @@ fn batches_are_on_a_quorum_of_buckets() -> Done {
     to_west.set(Is::Silent);
     send(&logd, &large(4))?.expect_status(200)?;
 
-    // Both away: no quorum. A clear word, and writes go on when they are back.
+    // Both away: no quorum. A clear message, and writes continue when they are back.
     to_west.set(Is::Cut);
     to_east.set(Is::Cut);
     let refused = send(&logd, &large(5))?;
@@ -321,7 +321,7 @@ fn a_folder_that_is_away_read_only_replaced_or_damaged_costs_its_share() -> Done
     wait::until("it is said that a node is away", || {
         Ok((node(at, "b")?["up"] == false).then_some(()))
     })?;
-    // No quorum: a clear word, and writes go on when it can be met again.
+    // No quorum: a clear message, and writes continue when it can be met again.
     if mounted.is_none() {
         let other = Away::take(&c)?;
         let refused = send(&logd, &large(200))?;

@@ -139,7 +139,7 @@ fn a_rewritten_trail_is_noticed_and_named() -> Done {
     );
     let error = me.objects("audit verify")?;
     ensure!(error["code"] == "audit-rewritten", "{error}");
-    // Who knows why it is so says so, and goes on.
+    // An operator who knows the reason gives it and continues.
     me.does("audit verify --repin --yes")?;
     me.does("shard rotate --yes")?;
     ensure!(logd.terminate()?.success(), "stops");

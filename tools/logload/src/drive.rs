@@ -96,7 +96,7 @@ impl Shared {
     }
 }
 
-/// Runs a scenario to its end, or until `interrupt`; `progress` hears how far it is.
+/// Runs a scenario to its end, or until `interrupt`; `progress` is told how far it is.
 pub(crate) async fn drive(
     scenario: &Scenario,
     setup: Setup,

@@ -56,7 +56,7 @@ impl Verified {
     }
 }
 
-/// Checks every acknowledgement of a run. `progress` hears how many are done.
+/// Checks every acknowledgement of a run. `progress` is told how many are done.
 ///
 /// # Errors
 /// [`SourceError`] if a file could not be fetched.

@@ -80,7 +80,7 @@ pub(super) async fn run(
 enum Draft {
     /// Nobody wrote anything into it, or what was written is made.
     Done,
-    /// It is kept, and this is how to go on with it.
+    /// The file is kept, and this is how to continue with it.
     Keep(&'static str),
 }
 

@@ -44,7 +44,7 @@ async fn time_of(log: &Log, index: u64) -> u64 {
     log.status().published_at_ms.unwrap()
 }
 
-/// Of a running server: it orders nothing, decides nothing, releases nothing and promises nothing; it says why; and goes on.
+/// Of a running server: it orders nothing, decides nothing, releases nothing and promises nothing; it says why, and continues.
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_jumps_stops_a_server_until_it_is_right_and_leaves_nothing_behind() {
     let rig = Rig::new();
@@ -207,7 +207,7 @@ async fn a_shard_that_opens_in_the_future_grows_old() {
     engine.shutdown().await;
 }
 
-/// Sessions and tokens have an end by the store's clock, which may be this server's: while that is wrong, none is taken for over.
+/// Sessions and tokens have an end by the store's clock, which may be this server's: while that is wrong, none is treated as expired.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_over_by_a_wrong_clock() {
     let rig = Rig::new();
@@ -341,7 +341,7 @@ fn a_jump_that_is_slewed_back_is_waited_for_once() {
         assert!(at.abs_diff(off(at).unsigned_abs()) < 3_000, "{at}");
         assert_eq!(watch.fault(), None);
     }
-    // One that goes on, or over to the other side, is another jump.
+    // A clock that jumps further, or to the other side, has made another jump.
     for other in [70_000, -30_000] {
         let mut watch = Watch::default();
         watch.look(NOW, 0).unwrap();

@@ -199,7 +199,7 @@ async fn sweep_slots(
                     };
                     place.push(key);
                 }),
-                // It was applied once, or a newer version's: its batches are litter.
+                // It was applied once, or a newer version's: its batches may be deleted.
                 Err(e) => {
                     tracing::warn!(key, error = %e, "a slot below the floor is not understood")
                 }
@@ -256,7 +256,7 @@ fn token_of(key: &str) -> Option<Token> {
 }
 
 /// Batches that no slot of `evidence` names: of the rows the first, since those that older versions left alone sort first, and every
-/// object. A promised batch that is a row never is litter: it is put with its promise, and goes with its slot.
+/// object. A promised batch that is a row is never deleted: it is put with its promise, and goes with its slot.
 async fn unnamed(
     ledger: &Ledger,
     nodes: &Nodes,

@@ -49,8 +49,8 @@ fn once(entries: u64) -> BTreeMap<String, u64> {
     (0..entries).map(|n| (format!("entry {n}"), 1)).collect()
 }
 
-/// A server that only orders, and each program alone, one after the other, while the clock goes on for hours and is set to other
-/// years: nothing that is not published is let go.
+/// A server that only orders, and each program alone, one after the other, while the clock advances by hours and is set to other years:
+/// nothing that is not published is let go.
 #[tokio::test(start_paused = true)]
 async fn programs_that_run_alone_hours_apart_lose_nothing() {
     const HOURS: i64 = 5 * 3_600_000;

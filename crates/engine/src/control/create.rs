@@ -158,7 +158,7 @@ impl Engine {
         }))
     }
 
-    /// Whether a log of this name and origin may be made: nothing of it is there already.
+    /// Whether a log of this name and origin may be made: none of it exists yet.
     async fn vacant(&self, config: &LogConfig) -> Result<(), ChangeError> {
         let name = config.log.as_str();
         let has =

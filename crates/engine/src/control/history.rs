@@ -199,7 +199,7 @@ impl Log {
         let Some((slot, number)) = self.decided(token).await? else {
             return Ok(None);
         };
-        // An operation's row may be litter of a proposal that lost; then the slot is another's.
+        // An operation's row may be left over from a proposal that lost; then the slot is another's.
         let Some(decision) = slot.control.as_ref().filter(|d| d.operation == token) else {
             return Ok(None);
         };

@@ -448,7 +448,7 @@ impl Log {
         let one = |finding: Finding| ChangeError::Invalid(vec![finding]);
         let next = match request {
             Request::Configure { next, .. } | Request::OnProbation { next, .. } => (**next).clone(),
-            // A job that is run again finds that its shard is there already.
+            // A job that is run again finds that its shard already exists.
             Request::Rotate {
                 name: Some(name), ..
             } if running.active().is_some_and(|shard| shard.name == *name) => {

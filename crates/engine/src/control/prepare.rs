@@ -40,8 +40,8 @@ async fn vacant(
     }
 }
 
-/// Makes the document and a sealed key for each new shard durable, before any slot names them. If the proposal loses, they are
-/// litter, not shards.
+/// Makes the document and a sealed key for each new shard durable, before any slot names them. If the proposal loses, they are not shards
+/// and may be deleted.
 pub(crate) async fn prepare(
     running: &Running,
     keyring: &KeyRing,

@@ -68,7 +68,7 @@ pub(crate) enum Found {
     Intact,
     /// Nowhere; with the nodes that could not be looked at.
     Nowhere(String),
-    /// Only damaged, which is a finding by now.
+    /// Only damaged, which is already a finding.
     Damaged,
 }
 

@@ -35,7 +35,7 @@ impl Positions {
         self.0.get(shard).map(|position| position.at.root)
     }
 
-    /// Entries published of a shard by now.
+    /// How many entries of a shard are published.
     pub(crate) async fn now(
         &self,
         store: &dyn Coordination,

@@ -26,7 +26,7 @@ pub(crate) struct Waiting {
     promised: BTreeMap<Token, (String, Promised)>,
 }
 
-/// Reads bag and queue. Announcements that count no more are litter, unless their work is promised: it goes back to the queue.
+/// Reads bag and queue. Announcements that no longer count may be deleted, unless their work is promised: it goes back to the queue.
 pub(crate) async fn waiting(
     store: &dyn Coordination,
     order: &Order,

@@ -49,7 +49,7 @@ pub(crate) async fn check(
         };
         let floor = floor(store, &keys, &mut found).await?;
         let order = follow(store, &keys, floor, &mut found, watcher).await?;
-        // Slots that were collected meanwhile look like a gap. The second look then says nothing of it.
+        // Slots that were collected meanwhile look like a gap. The second look then does not report it.
         let moved = self::floor(store, &keys, &mut found).await? != floor;
         if moved && !found.list.is_empty() && attempt < ATTEMPTS {
             continue;

@@ -105,7 +105,7 @@ async fn promise(log: &Log) -> crate::Promise {
     log.promise(entry, tenant, &advice).await.unwrap()
 }
 
-/// A promise is in at least one place, a place is what its slot says, and late copies are litter.
+/// A promise is in at least one place, a place is what its slot says, and late copies may be deleted.
 #[tokio::test(flavor = "multi_thread")]
 async fn promises_and_places_are_followed() {
     let (rows, objects) = sample().await;
@@ -218,7 +218,7 @@ async fn sample() -> (BTreeMap<String, Bytes>, BTreeMap<String, Bytes>) {
     });
     promise(&log).await;
     log.append(Bytes::from(vec![7; 65_535])).await.unwrap();
-    // The first failed publication closes admission; what is ordered by now stays unpublished.
+    // The first failed publication closes admission; what is already ordered stays unpublished.
     (stores.rows.rows(), stores.objects.objects())
 }
 

@@ -88,7 +88,7 @@ impl Ingest {
             return Err(refused);
         }
         if !self.life.is_announced() {
-            // Another copy may have been restored as well, and be the one that goes on.
+            // Another copy may have been restored as well, and be the one that continues.
             return Err(AppendError::overloaded(
                 "the log was restored, and takes writes once its secondaries have taken it; see `logctl status`",
             ));

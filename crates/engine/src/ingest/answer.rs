@@ -73,7 +73,7 @@ pub enum AppendError {
     Limited {
         /// Which limit: of entries or of bytes.
         reason: RefusalReason,
-        /// When it may go on.
+        /// When it may continue.
         retry_after: Duration,
     },
     /// The promise asked for cannot be kept beside those that were given.

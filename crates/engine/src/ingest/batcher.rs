@@ -273,7 +273,7 @@ impl Batcher {
                 .ordered(now, now, run.arrived, run.entries);
             queue.flights.push(flight);
         }
-        // It may be by now.
+        // It may be in the meantime.
         self.published(ledger, ledger.metrics.published.get());
     }
 
@@ -616,7 +616,7 @@ mod tests {
     use crate::supervise::Faults;
     use qos::Advice;
 
-    /// While publication is stuck, memory alone bounds what waits: the committer hears of it at once.
+    /// While publication is stuck, memory alone bounds what waits, so the committer is told at once.
     #[tokio::test(start_paused = true)]
     async fn the_gate_opens_when_a_program_gets_stuck() {
         let shard = ShardName::try_from("a".to_owned()).unwrap();

@@ -169,7 +169,7 @@ impl Ledger {
     }
 }
 
-/// Goes on with each node that is leaving, as far as it gets.
+/// Moves each leaving node as far forward as possible.
 async fn release_nodes(guard: &SignGuard) -> Result<(), StoreError> {
     let prefix = guard.ledger.keys.all_leaving();
     let rows = guard.ledger.store.scan(&prefix, &prefix, SCAN_PAGE).await?;

@@ -67,8 +67,8 @@ fn batches(node: &MemoryObjects) -> usize {
     objects.keys().filter(|key| key.contains("batch/")).count()
 }
 
-/// A server is stopped when its large batch lies on the one node that is taken out meanwhile, and its heartbeats are forgotten. It
-/// goes on with a view that every other guard allows.
+/// A server is paused while its large batch is only on the node that is then taken out, and its heartbeats are forgotten. It continues with
+/// a view that every other guard allows.
 #[tokio::test(start_paused = true)]
 async fn a_node_is_needed_by_a_server_that_was_stopped() {
     for promises in [false, true] {
@@ -109,7 +109,7 @@ async fn a_node_is_needed_by_a_server_that_was_stopped() {
         faults.clear();
         faults.release().await;
         let late = late.await.unwrap();
-        // What was put where nobody looks is not ordered; a promise is made anew where they do.
+        // A batch on a node that nobody reads is not ordered; a promise is made again on nodes that are read.
         assert_eq!(late.is_ok(), promises, "{late:?}");
         let next = log.append(large(3)).await.unwrap();
         log.wait_published(next.index).await.unwrap();

@@ -208,7 +208,7 @@ impl Ledger {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the next slot into the view; one that is there already is passed over.
+    /// Takes the next slot into the view; one that is already in it is skipped.
     fn advance(&self, slot: Slot, digest: tlog::Hash) -> bool {
         let mut view = self.view();
         if slot.number != view.state.len {
@@ -365,8 +365,7 @@ impl Ledger {
 
     /// The linear work of a commit: batches over the store's value limit become objects, durable before they are announced.
     ///
-    /// # Errors
-    /// [`CommitError::Store`]; then nothing of it is or will be ordered.
+    /// # Errors [`CommitError::Store`]; then none of it is or will be ordered.
     pub(crate) async fn prepare(&self, mine: &mut [Proposal]) -> Result<(), CommitError> {
         let stored = Stored {
             slots: self.state().len,
@@ -393,7 +392,7 @@ impl Ledger {
         Err(error)
     }
 
-    /// Deletes, soon, the objects of batches that will never be ordered. If that fails they are litter.
+    /// Deletes, soon, the objects of batches that will never be ordered. If that fails, the collector deletes them later.
     fn forget<'a>(&self, mine: impl Iterator<Item = &'a Proposal>) {
         let large = mine.filter(|m| m.is_object());
         let paths: Vec<_> = large.map(|m| self.keys.batch(m.work.token())).collect();

@@ -124,7 +124,7 @@ async fn run(seed: u64) {
         faults.clear();
         faults.release().await; // The zombies land.
     }
-    // Life goes on, so that late announcements get their chance.
+    // The log continues, so that late announcements get their chance.
     let last = committer(Arc::clone(&memory) as _);
     for i in 0..5 {
         let _ = last

@@ -13,7 +13,7 @@ use tlog::Hash;
 use super::Nodes;
 use super::node::{Missed, Reached, other_bytes, within};
 
-/// How long nodes may take to say what they have, where a missing answer only leaves litter for the next time.
+/// How long nodes may take to say what they have, where a missing answer only leaves objects to delete for the next time.
 const LISTED: Duration = Duration::from_secs(2);
 
 impl Nodes {

@@ -1,5 +1,5 @@
-//! The releaser: moves promised work from the queue into the bag when it is its turn, and sees to it that it is decided. Every
-//! replica runs one; none is needed in particular.
+//! The releaser: moves promised work from the queue into the bag when it is its turn, and ensures that it is decided. Every replica runs
+//! one; none is needed in particular.
 //!
 //! Whose turn it is, the scheduler says, as for all other work: the first rows of each tier wait there as one job, by their
 //! earliest deadline. So promised work has its tier's weight and floor and is paced with it.

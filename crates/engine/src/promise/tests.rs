@@ -381,7 +381,7 @@ async fn a_promise_survives_its_server_and_is_kept_once() {
             }
         }
         faults.release().await;
-        // The late copies are looked at, and life goes on.
+        // The late copies are looked at, and the log continues.
         for i in 0..3 {
             two.append(Bytes::from(format!("after {i}"))).await.unwrap();
         }

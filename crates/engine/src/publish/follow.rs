@@ -91,7 +91,7 @@ impl Publication {
         Ok(())
     }
 
-    /// Tells everybody here what is published by now.
+    /// Tells all waiting tasks of this process what is published.
     pub(crate) fn tell_published(&self) {
         let published = self.shards.published(&self.ledger.state());
         // Another process may be ahead: what is not integrated here is still needed here.

@@ -250,7 +250,7 @@ impl Publisher {
         Ok(look)
     }
 
-    /// Publishes a shard as far as the quorum reaches; false when nothing of it is integrated yet.
+    /// Publishes a shard as far as the quorum reaches; false when none of it is integrated yet.
     async fn publish_shard(
         &self,
         shard: &Arc<Shard>,

@@ -20,7 +20,7 @@ pub(crate) struct Publication {
     pub(crate) health: Arc<Health>,
     pub(crate) shards: Arc<Shards>,
     pub(crate) guard: Arc<SignGuard>,
-    /// Hears what is published.
+    /// Learns what is published.
     pub(super) batcher: Arc<Batcher>,
     /// Shards that are done and whose checkpoint or seal was found lost.
     pub(super) lost: Lost,

@@ -87,7 +87,7 @@ impl Publisher {
                 return Err(PublishError::Witness(lacking));
             }
             let note = cosigned.note;
-            // Witnesses take their time. What is older by now need not be put at all.
+            // Witnesses take their time. A note that is outdated in the meantime need not be put at all.
             let mut row = position::published(store, keys, &shard.name).await?;
             if row.as_ref().is_none_or(|row| row.size <= at.size) {
                 let object = (path.clone(), Bytes::from(note.clone()));
@@ -143,8 +143,8 @@ impl Publisher {
         }
     }
 
-    /// Partial tiles go once a checkpoint covers the full tile (tlog-tiles, "Partial Tiles"): those of the sizes that are behind
-    /// now. Litter is harmless, so errors only count.
+    /// Partial tiles go once a checkpoint covers the full tile (tlog-tiles, "Partial Tiles"): those of the sizes that are behind now. A
+    /// leftover is harmless, so errors are only counted.
     pub(super) async fn delete_partials(&self, shard: &Shard, behind: &[u64], size: u64) {
         let shared = &self.shared;
         for tile in completed(behind, size) {

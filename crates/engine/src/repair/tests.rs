@@ -103,7 +103,7 @@ async fn a_bundle_that_is_gone_is_named_until_it_is_back() {
     let reason = log.status().reason.unwrap();
     assert!(reason.contains(path), "{reason}");
     assert!(log.damage_counts().0 >= 3);
-    // Others are read, and what is written goes on.
+    // Others are read, and writes continue.
     assert!(log.inclusion(3).await.unwrap().is_some());
     log.append(Bytes::from_static(b"goes on")).await.unwrap();
     // One that is not the right one changes nothing.

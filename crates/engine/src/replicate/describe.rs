@@ -34,8 +34,8 @@ pub(crate) struct Sent {
     vouched: Vec<Vouched>,
     /// The storage that has it.
     incarnation: String,
-    /// The number of slots at which it was refused, because another server of this log had sent a newer one. That one may know less of
-    /// what changes without a slot, so this one is sent again when the log goes on.
+    /// The number of slots at which it was refused, because another server of this log had sent a newer one. That one may know less of what
+    /// changes without a slot, so this one is sent again when the log has made progress.
     refused: Option<u64>,
 }
 
@@ -122,7 +122,7 @@ impl Copier {
             }
             // Somebody else's mirror keeps no manifests.
             404 | 405 if answer.incarnation.is_none() => {}
-            // Another replica of this log was faster; or the log goes on elsewhere, and this store is an older one.
+            // Another replica of this log was faster; or the log continues elsewhere, and this store is an older one.
             409 if answer.kind.starts_with(SIZE_TYPE) => {
                 sign_guard::outdated(&guard, &self.name, &self.url).await?;
                 of.refused = Some(state.len.get());

@@ -186,7 +186,7 @@ impl Copier {
         }
         let live = position::live(store, keys, &self.name).await?;
         if live.is_none_or(|live| !is(&live.incarnation, &live.vkey)) {
-            // Nothing of it counts yet.
+            // None of it counts yet.
             return Ok(false);
         }
         let state = guard.ledger.state();

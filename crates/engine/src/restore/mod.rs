@@ -81,7 +81,7 @@ pub struct Restore {
     pub from: Vec<String>,
     /// Opens what the primary sealed.
     pub kek: Kek,
-    /// Go on although something that was published may be missing.
+    /// Continue although published entries may be missing.
     pub force: bool,
     /// How the secondaries are asked.
     pub peers: Arc<dyn PeerClient>,

@@ -58,7 +58,7 @@ async fn an_upload_goes_on_where_it_stands() {
         };
         assert_eq!(progress.accepted, 31);
         assert_eq!(progress.ranges, [range(0, 0, 10), range(10, 11, 21)]);
-        // Neither past its end nor over what is there already.
+        // Neither past its end nor over what already exists.
         for (wrong, stands) in [(40..41, 31), (12..13, 31), (10..12, 30), (0..31, 10)] {
             let refused = send(log, wrong).await;
             assert_eq!(refused, Err(AppendError::UploadAt { accepted: stands }));
@@ -97,7 +97,7 @@ async fn parts_may_be_sent_ahead() {
     engine.shutdown().await;
 }
 
-/// A large part is sent to two servers at once. The one that comes too late hears the place of the other, and its object goes.
+/// A large part is sent to two servers at once. The later one is told the location of the other, and its object is deleted.
 #[tokio::test(start_paused = true)]
 async fn a_part_that_comes_twice_leaves_no_object() {
     let (rig, faults) = (Rig::new(), Faults::new());

@@ -179,7 +179,7 @@ async fn a_lost_disk_does_not_count_until_it_has_verified_again() {
         known["x"].incarnation.as_deref(),
         Some(second.incarnation())
     );
-    // The same storage again, after a restart of its process: goes on where it was.
+    // The same storage again, after a restart of its process: continues where it was.
     drop(second);
     let third = world.secondary("x", "x-new-disk", &key).await;
     append(&log, 10).await;

@@ -136,7 +136,7 @@ async fn a_lost_primary_is_rebuilt_and_goes_on() {
     let path = world.path("restored/objects/dev/a/seal");
     until("it is sealed again", || path.exists()).await;
     assert_eq!(std::fs::read(&path).unwrap(), seal);
-    // And it goes on: writes, the quorum, the manifest, a rotation.
+    // And it continues: writes, the quorum, the manifest, a rotation.
     append(&log, 50).await;
     published(&log, 1050).await;
     let rotate = Request::Rotate {
@@ -333,7 +333,7 @@ async fn a_change_that_the_old_secondaries_know_is_handed_over() {
         .await
         .unwrap();
     assert_eq!((restored.generation.get(), restored.entries), (2, 330));
-    // What it restored is what it goes back to, and history goes on.
+    // It goes back to what it restored, and the history continues.
     let engine = world.primary("restored").await;
     let log = engine.log("dev").unwrap();
     published(&log, 330).await;
@@ -391,7 +391,7 @@ async fn of_two_that_are_restored_at_once_only_one_publishes() {
         }
         let second = world.primary(late).await;
         let other = second.log("dev").unwrap();
-        // One that has nothing to say to its secondaries hears nothing of them.
+        // A server that has nothing to send to its secondaries learns nothing from them.
         if order == 0 {
             published(&other, 100).await;
         }
@@ -609,7 +609,7 @@ pub(crate) async fn fsck(dir: &Path) -> Vec<String> {
     report.findings.iter().map(|f| format!("{f:?}")).collect()
 }
 
-/// A restore that was interrupted is made anew over what it left; rows that no restore has written are not touched.
+/// An interrupted restore is made again over what it left; rows that no restore has written are not touched.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_restore_can_be_made_again() {
     let world = World::new();
@@ -1165,7 +1165,7 @@ async fn a_second_restore_accepts_no_less_than_the_first_one_restored() {
     world.network.set("zzz.example.org", Way::Announced);
     let engine = world.primary("first").await;
     let manifest = told(&world, &new).await;
-    // It goes on to say which storages had what was published.
+    // It also says which storages had what was published.
     let of = manifest.vouched.iter().find(|of| of.secondary == "zzz");
     let vouched = of.map(|of| (of.incarnation.clone(), of.whole));
     engine.shutdown().await;
@@ -1337,8 +1337,8 @@ async fn what_a_proxy_does_not_find_is_not_missing() {
     assert_eq!(all.unwrap().entries, 20);
 }
 
-/// A secondary of a change that is not handed over has another key by now: it takes nothing under the old one, and a log that waits
-/// for it would never sign.
+/// A secondary of a change that is not handed over has another key in the meantime: it takes nothing under the old one, and a log that
+/// waits for it would never sign.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_that_would_wait_for_a_key_that_nobody_has_says_so() {
     let world = World::new();

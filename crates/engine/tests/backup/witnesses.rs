@@ -36,7 +36,7 @@ async fn witnesses_decide_what_readers_get() {
     );
     log.peers()
         .witnesses(|all| assert!(all["www"].failures.contains_key("unreachable"), "{all:?}"));
-    // Too few: readers keep what they have, the order goes on.
+    // Too few: readers keep what they have, the order continues.
     world.network.set("ww.example.org", Way::Dead);
     append(&log, 10).await;
     until("it is told", || {
@@ -307,7 +307,7 @@ async fn each_size_is_cosigned_under_the_policy_of_its_entries() {
     world.network.set(&host("w"), Way::Open);
     published(&log, 15).await;
     assert_eq!(shown(), (15, "w".to_owned()));
-    // The others are of the new policy, whatever becomes of the witness of before.
+    // The others are of the new policy, whatever becomes of the earlier witness.
     world.network.set(&host("w"), Way::Dead);
     world.network.set(&host("x"), Way::Open);
     published(&log, 25).await;

@@ -15,7 +15,7 @@ use crate::{Ended, Mirror, Refusal, Upload};
 
 /// Packages are checked when about so many bytes of them have come.
 const BATCH: usize = 512 << 10;
-/// The most that one request may carry, decompressed. What is behind it is not read, and the client goes on with another.
+/// The most that one request may carry, decompressed. Bytes behind that are not read, and the client continues with another request.
 const MOST: usize = 256 << 20;
 /// Pieces in which compressed bytes are taken: one of them makes at most four megabytes.
 const PIECE: usize = 4 << 10;

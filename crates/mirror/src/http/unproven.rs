@@ -1,8 +1,8 @@
 //! Memory for bodies that nothing vouches for yet: a package that is not whole, a manifest that still comes.
 //!
-//! Who sends one is known only when it is whole, by its proof or its signature. So such bodies have half of the memory for bodies.
-//! When it is full, the one ends that has kept most for longest, and not the one that comes: whoever sends at the pace of a network
-//! keeps its bytes for a moment. What must never happen: a stranger that keeps a log from being copied by what it never ends.
+//! Who sends one is known only when it is whole, by its proof or its signature. So such bodies have half of the memory for bodies. When it
+//! is full, the one ends that has kept most for longest, and not the one that comes: whoever sends at the pace of a network keeps its bytes
+//! for a moment. What must never happen: an unauthenticated sender keeps a log from being copied with requests that it never ends.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -81,7 +81,7 @@ impl Origin {
         Ok(())
     }
 
-    /// Writes the alarm down; from now on nothing of this log is accepted.
+    /// Writes the alarm down; from now on the secondary accepts no writes for this log.
     pub(super) async fn raise_alarm(
         &self,
         held: &mut Held,

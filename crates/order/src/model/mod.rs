@@ -11,12 +11,12 @@
 //! - [`world`]: all of it together, with what has happened so far, and [`checks`]: the invariants.
 //! - [`scenes`]: who does what, within which bounds; [`mutants`]: the protocol with one rule left out, and that it is missed.
 //!
-//! Checked: S1 to S6, S10, S11, L2 in the form that holds for each single slot (whoever decides it takes the announcements that
-//! were there when the slot before was undecided, oldest first, as far as there is room), and that nobody waits for one who
-//! stopped (L1, L3 as far as the bounds reach). Elsewhere: S7, S8, S9 and S12 concern what follows from the order, and are checked by
-//! the engine's tests, `fsck` and the auditor of the end-to-end tests; L4 and L5 by the tests of the merge and of the quality of
-//! service. Left out of the model: reads that fail (they are repeated), a process that starts anew from a snapshot (`fsck` and the tests
-//! of recovery), the time for which places are kept (here: those of promises no time, those of parts forever).
+//! Checked: S1 to S6, S10, S11, L2 in the form that holds for each single slot (whoever decides it takes the announcements that were there
+//! when the slot before was undecided, oldest first, as far as there is room), and that nobody waits for one who stopped (L1, L3 as far as
+//! the bounds reach). Elsewhere: S7, S8, S9 and S12 concern what follows from the order, and are checked by the engine's tests, `fsck` and
+//! the auditor of the end-to-end tests; L4 and L5 by the tests of the merge and of the quality of service. Left out of the model: reads
+//! that fail (they are repeated), a process that starts again from a snapshot (`fsck` and the tests of recovery), the time for which places
+//! are kept (here: those of promises no time, those of parts forever).
 //!
 //! `MODEL_LONG=1` widens the bounds and adds random walks through everything at once (`cargo xtask test --model-long`).
 

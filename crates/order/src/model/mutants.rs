@@ -61,7 +61,7 @@ fn frozen() -> Vec<Actor> {
     ]
 }
 
-/// One whose write may come late, and one who goes on for long.
+/// One committer whose write may come late, and one that continues for long.
 fn late() -> Vec<Actor> {
     let many = [2, 3, 4].map(Item::Batch);
     vec![committer(&[Item::Batch(1)]), committer(&many)]

@@ -48,7 +48,7 @@ pub enum ExportError {
     /// A version of the API that no client knows.
     #[error("there is no version {0} of the API")]
     Version(u8),
-    /// No name for who runs the log.
+    /// The operator of the log has no name.
     #[error("the operator must have a name")]
     Operator,
     /// A service that starts later than now: some clients use it at once.

@@ -1,7 +1,7 @@
 //! Rekor's API, version 2: hashedrekord 0.0.2.
 //!
-//! A leaf must never differ from what sigstore-go rebuilds from a bundle, so nothing of a request is normalised: base64 and
-//! the names of enums are written anew, and that is all.
+//! A leaf must never differ from what sigstore-go rebuilds from a bundle, so a request is not normalised: only base64 and the names of
+//! enums are written again.
 
 mod answer;
 mod details;

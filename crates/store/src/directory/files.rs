@@ -83,7 +83,7 @@ impl Inner {
     ) -> Result<(), StoreError> {
         let failed = |path| move |error| failure("writing", path, error);
         let scratch = self.scratch().map_err(failed(""))?;
-        // Before the first byte: it hears of whatever fails from here on.
+        // Before the first byte: it learns of every failure from here on.
         let sync = together::Sync::open(scratch.folder()).map_err(failed(""))?;
         for (path, bytes) in objects {
             let file = scratch.file(bytes.len() as u64);
@@ -180,7 +180,7 @@ impl Inner {
                 .map_err(|error| errno(&error))?;
             let after = rustix::fs::fstat(&file)?;
             let same = |stat: &Stat| (stat.st_ctime, stat.st_ctime_nsec, stat.st_size);
-            // Discarded meanwhile, it may have been written anew.
+            // The object was discarded meanwhile and may have been written again.
             Ok((same(&before) == same(&after)).then(|| Bytes::from(bytes)))
         };
         loop {
@@ -258,7 +258,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Keeps an object's file to be written anew; false when it is to be deleted.
+    /// Keeps an object's file to be written again; false when it is to be deleted.
     pub(super) fn keep(&self, path: &str) -> bool {
         let (folder, name) = path::split(path);
         let kept = self

@@ -1,6 +1,6 @@
-//! A folder for the temporary files of one open store, and for large files that are written anew instead of being deleted:
-//! freeing their blocks costs the disk a command where the file system is mounted with `discard`, and a file system without a journal
-//! searches past every recently deleted inode when it makes the next file.
+//! A folder for the temporary files of one open store, and for large files that are overwritten instead of being deleted: freeing their
+//! blocks costs the disk a command where the file system is mounted with `discard`, and a file system without a journal searches past every
+//! recently deleted inode when it makes the next file.
 //!
 //! It is locked (`flock`) while in use: a lock, unlike a process id, cannot belong to somebody else by chance, also not
 //! when two containers share the disk. What must never happen: the removal of a folder that is in use.
@@ -24,7 +24,7 @@ const MOST: u64 = 64 << 20;
 /// Smaller files are not worth it.
 const LEAST: u64 = 32 << 10;
 
-/// A file that is to be written anew.
+/// A file that is to be overwritten.
 struct Spare {
     name: String,
     bytes: u64,
@@ -97,7 +97,7 @@ impl Scratch {
         Ok((name, File::from(file)))
     }
 
-    /// Takes a file out of the store, to be written anew; false, and nothing is done, when it is better deleted.
+    /// Takes a file out of the store, to be overwritten; false, and nothing is done, when it is better deleted.
     pub(super) fn keep(&self, folder: &OwnedFd, name: &str) -> Result<bool, Errno> {
         let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let bytes = u64::try_from(stat.st_size).unwrap_or(u64::MAX);

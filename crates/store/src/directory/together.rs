@@ -62,13 +62,13 @@ fn waiting(meminfo: &str) -> Option<u64> {
 pub(super) struct Sync(OwnedFd);
 
 impl Sync {
-    /// Hears of every error from now on.
+    /// Learns of every error from now on.
     pub(super) fn open(folder: &OwnedFd) -> Result<Self, Errno> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         rustix::fs::openat(folder, ".", flags, Mode::empty()).map(Self)
     }
 
-    /// Makes everything durable that was written to the file system, names too. After an error nothing of it may be relied upon.
+    /// Makes everything durable that was written to the file system, names too. After an error, none of it can be relied upon.
     pub(super) fn all(&self) -> Result<(), Errno> {
         rustix::fs::syncfs(&self.0)?;
         // Without a journal ext4 writes inodes and folders last of all, and does not flush the disk's cache behind them: this does.

@@ -90,8 +90,7 @@ impl SqliteCopy {
 
     /// Writes into the copy what it is, makes it durable, and gives it its name. Answers its size, bytes.
     ///
-    /// # Errors
-    /// It cannot be written, or there is a file of that name by now.
+    /// # Errors It cannot be written, or a file of that name already exists.
     pub fn finish(
         self,
         time: &str,
@@ -174,7 +173,7 @@ impl SqliteCopy {
 
 impl Drop for SqliteCopy {
     fn drop(&mut self) {
-        // It has its name by now, or is not wanted.
+        // The file already has its final name, or is not wanted.
         self.remove();
     }
 }

@@ -1,10 +1,9 @@
 //! Moving what is in the WAL into the database, beside the commits.
 //!
-//! A background thread does the bulk of it while commits go on. The few frames that arrived meanwhile are moved by the
-//! writer, between two commits: only then is nothing left in the WAL, and the next commit starts it over from the
-//! beginning. Starting over keeps the file's blocks, and a sync of blocks that are already allocated is about three
-//! times faster than a sync of a file that grows; so the WAL is never truncated while the store is in use. A process that stops moves all of it and empties it, so that the
-//! database alone is whole.
+//! A background thread does the bulk of it while commits continue. The few frames that arrived meanwhile are moved by the writer, between
+//! two commits: only then is nothing left in the WAL, and the next commit starts it over from the beginning. Starting over keeps the file's
+//! blocks, and a sync of blocks that are already allocated is about three times faster than a sync of a file that grows; so the WAL is
+//! never truncated while the store is in use. A process that stops moves all of it and empties it, so that the database alone is whole.
 //!
 //! What must never happen: a commit that waits for a whole checkpoint, or a WAL that grows without bound.
 

@@ -68,7 +68,7 @@ async fn the_wal_stays_bounded() {
     let mut restarts = 0;
     let mut last = 0;
     while restarts < 3 {
-        // New bytes each time: SQLite does not write what is there already.
+        // New bytes each time: SQLite does not write bytes that are already there.
         let batch = (written..written + 8)
             .map(|n| store.transact(put(&(n % 100).to_string(), vec![n as u8; 60_000])));
         let (outcomes, rows) = tokio::join!(
@@ -101,7 +101,7 @@ async fn the_wal_stays_bounded() {
     );
 }
 
-/// A reader that never ends cannot make the WAL grow forever, once it ends; and commits go on meanwhile.
+/// A reader that never ends cannot make the WAL grow forever, once it ends; and commits continue meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_read_delays_no_commit() {
     let folder = tempfile::tempdir().unwrap();
@@ -197,7 +197,7 @@ fn the_file_is_private() {
     drop(store);
 }
 
-/// Two processes race for the same slots on one file, and each hears of the other's.
+/// Two processes race for the same slots on one file, and each learns of the other's.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_share_a_file() {
     const SLOTS: usize = 60;

@@ -21,7 +21,7 @@ impl Waiters {
     pub(crate) fn register(&self, prefix: &str) -> oneshot::Receiver<()> {
         let (wake, woken) = oneshot::channel();
         let mut waiters = self.lock();
-        // Those who gave up waiting would pile up on a store that nobody writes to.
+        // Waiters that gave up would accumulate on a store that nobody writes to.
         if waiters.len() % 64 == 63 {
             waiters.retain(|waiter| !waiter.wake.is_closed());
         }

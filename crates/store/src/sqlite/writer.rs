@@ -54,7 +54,7 @@ pub(super) struct Job {
 
 /// Why a group of transactions was not committed.
 enum Failure {
-    /// Nothing of it is in the file, nor ever will be.
+    /// None of it is in the file, or ever will be.
     Definite(StoreError),
     Unknown(StoreError),
 }

@@ -111,7 +111,7 @@ pub struct Batch {
 /// `GET /{log}/add-batch?upload=ID`: what is known of an upload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Entries from its beginning that are in the log: where to go on.
+    /// How many entries from its beginning are in the log: where to continue.
     pub accepted: u64,
     /// Where they are, by position.
     pub ranges: Vec<Range>,

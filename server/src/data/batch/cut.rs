@@ -1,8 +1,7 @@
 //! Cuts a stream of entries into chunks. Pure: bytes in, chunks out.
 //!
-//! Where it cuts depends on the entries alone, never on how the network cut the body: a chunk is the longest run of whole entries,
-//! [`MOST`] at most, that fits into so many bytes, and at least one. Memory is one chunk, and nothing of it before the first byte
-//! came.
+//! Where it cuts depends on the entries alone, never on how the network cut the body: a chunk is the longest run of whole entries, [`MOST`]
+//! at most, that fits into so many bytes, and at least one. Memory is one chunk, and it is allocated at the first byte.
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
@@ -151,7 +150,7 @@ impl Cutter {
         Ok((self.entries > 0).then(|| self.cut()))
     }
 
-    /// Finds the entries that are whole by now. Returns how long the buffer must be for the next one.
+    /// Finds the entries that are complete so far. Returns how long the buffer must be for the next one.
     fn scan(&mut self) -> Result<usize, Fault> {
         loop {
             if self.entries == MOST {

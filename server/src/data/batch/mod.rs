@@ -42,8 +42,7 @@ use super::read::lines;
 use super::refusal::{self, Refusal};
 use super::{DataPlane, find, granted, stamp};
 use crate::gate::Gate;
-use engine::{AppendError, Log, UploadRange, WriteKey};
-use engine::{Chunk, UploadId, UploadPart};
+use engine::{AppendError, Chunk, Log, UploadId, UploadPart, UploadRange, WriteKey};
 use plane_http::{Body, JSON, Pace, Phase, Unread, Watched};
 use qos::{Advice, Granted, TenantId};
 use tokio::time::Instant;
@@ -202,7 +201,7 @@ async fn add(
         .map(WriteKey::upload)
         .or_else(|| own(log, tenant, part.upload));
     if upload.is_none() {
-        // Of an upload that is there already the answer is the same whether the log takes more.
+        // The answer for a complete upload is the same whether or not the log accepts more entries.
         log.takes(&asked.advice)
             .map_err(|error| refusal::append(log.name(), error))?;
     }

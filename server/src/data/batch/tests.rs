@@ -255,7 +255,7 @@ async fn a_batch_that_drips_is_told_and_loses_its_place() {
         }
     });
     let mut answer = [0; 12];
-    // While nobody needs its place it goes on, however far it is behind.
+    // While nobody needs its place it continues, however far it is behind.
     tokio::select! {
         told = reads.read_exact(&mut answer) => panic!("{told:?}"),
         () = tokio::time::sleep(2 * BODY_TIMEOUT) => {}
@@ -344,7 +344,7 @@ async fn an_upload_sent_again_is_written_once() {
     assert_eq!(server.get("/dev/add-batch?upload=x").await.status, 400);
 }
 
-/// The connection breaks, and the writer is back at once: its chunks of before are waited for.
+/// The connection breaks, and the writer is back at once: its earlier chunks are waited for.
 #[tokio::test]
 async fn a_writer_that_comes_again_at_once_goes_on_where_it_stopped() {
     let server = Server::start().await;

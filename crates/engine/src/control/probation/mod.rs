@@ -1,8 +1,8 @@
 //! Changes on probation: a change that is reversed by itself unless somebody confirms it.
 //!
-//! What must never happen: a change on probation that runs and that no server would reverse. So its row is durable before the
-//! change is proposed, and a row is litter only when its change can no longer be decided (its base is not the running one). The
-//! row's number decides between confirmation and reversal: a guarded transaction moves it once.
+//! What must never happen: a change on probation that runs and that no server would reverse. So its row is durable before the change is
+//! proposed, and a row may be deleted only when its change can no longer be decided (its base is not the running one). The row's number
+//! decides between confirmation and reversal: a guarded transaction moves it once.
 
 mod end;
 #[cfg(test)]

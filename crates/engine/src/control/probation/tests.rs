@@ -30,7 +30,7 @@ async fn a_row_that_was_put_again_is_not_forgotten() {
         left.iter().map(|p| p.base).collect::<Vec<_>>(),
         [Generation::new(2)]
     );
-    // A copy that lands late does not bring the earlier base back, and its author does not go on without its row.
+    // A copy that lands late does not bring the earlier base back, and its author does not continue without its row.
     let late = log
         .put_on_probation(one, Generation::new(1), 60_000, &FROM)
         .await;
@@ -112,7 +112,7 @@ async fn confirmed_or_taken_back_never_both() {
                 operation: token,
                 base: probation.base,
             };
-            // Both replicas go on with it, as after the death of the one that began: once.
+            // Both replicas continue it, as after the death of the one that began: once.
             let (one, two) = tokio::join!(here.change(ask(), auto()), there.change(ask(), auto()));
             let (one, two) = (one.unwrap(), two.unwrap());
             assert_eq!(

@@ -160,7 +160,7 @@ async fn gather(guard: &SignGuard, open: &[String]) -> Result<Vec<Answer>, SignE
     Ok(answers)
 }
 
-/// Compares the answers with what the coordination store knows by now.
+/// Compares the answers with what the coordination store says now.
 async fn compare(guard: &SignGuard, answers: &[Answer]) -> Result<(), SignError> {
     if answers
         .iter()
@@ -344,7 +344,7 @@ async fn get(guard: &SignGuard, url: String, most: usize) -> Result<Option<PeerA
     };
     match guard.peers.client.send(request).await {
         Ok(answer) if answer.status == 200 => Ok(Some(answer)),
-        // It has nothing of it, or keeps nothing of the kind.
+        // The peer has none of it, or keeps no such copies.
         Ok(answer) if matches!(answer.status, 404 | 405) => Ok(None),
         Ok(answer) => Err(answer.words()),
         Err(e) => Err(e.to_string()),
@@ -394,7 +394,7 @@ async fn secondary(
         by(until - 2 * MARGIN, copy)
     });
     let copies = join_all(copies).await;
-    // Asked for after them: it has taken the life that a copy is of before the copy.
+    // The manifest is asked for after the copies: a secondary accepts a life of the log before any copy of that life.
     let order = by(until - MARGIN, manifest(guard, url, replication)).await;
     if let (Err(why), true) = (&order, copies.iter().any(Result::is_ok)) {
         tracing::warn!(

@@ -137,8 +137,8 @@ impl Lives {
 pub(crate) enum Verdict {
     /// The find fits the store.
     Fits,
-    /// It cannot be compared yet, because this replica's trees are not that far, or cannot be read: before that, nothing of this size or
-    /// more may be signed.
+    /// It cannot be compared yet, because this replica's trees are not that far, or cannot be read: until then, no checkpoint of this size
+    /// or larger may be signed.
     Later,
     /// The object may be overwritten.
     Worthless,

@@ -32,7 +32,8 @@ impl Looked {
     }
 }
 
-/// What the bytes of a checkpoint object turn out to be. One that lacks a key's line is signed all the same, but not what readers need.
+/// What the bytes of a checkpoint object turn out to be. One that lacks a key's line is still signed, but not by every key that readers
+/// need.
 pub(crate) fn classify(bytes: &[u8], keys: &Verifiers) -> (Found, Option<Looked>) {
     let damaged = |why: String| (Found::Damaged { why }, None);
     let Ok(note) = std::str::from_utf8(bytes) else {

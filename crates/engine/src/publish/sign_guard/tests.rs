@@ -124,7 +124,7 @@ async fn an_older_coordination_store_halts_before_anything_is_taken() {
     )
     .await;
     assert!(why.contains("docs/operations.md"), "{why}");
-    // The newer copy is put back: it goes on.
+    // The newer copy is put back: the log continues.
     let (engine, log) = rig.server(&Faults::new()).await;
     write(&log, 20..30).await;
     engine.shutdown().await;
@@ -285,7 +285,7 @@ async fn a_late_put_of_an_older_checkpoint_is_repaired_at_once() {
     let (fast, log) = rig.server(&Faults::new()).await;
     write(&log, 0..5).await;
     fast.shutdown().await;
-    // It integrates nothing, so nothing wakes it when the other one goes on.
+    // It integrates nothing, so nothing wakes it when the other one continues.
     let slow = Faults::new();
     let merge = MergeOptions {
         programs: [Program::Publish].into_iter().collect(),
@@ -432,7 +432,7 @@ async fn a_frontend_is_never_left_with_an_older_checkpoint() {
     let blind = Faults::new();
     let (pusher, _) = rig.process(&blind, &none, shelf(&cdn, &slow, only)).await;
     until("the slow one is at its put", || puts.load(SeqCst) == 1).await;
-    // Nor does it see that the log goes on, but by looking.
+    // It sees that the log continues only by looking.
     blind.plan(|_, operation| match operation {
         Operation::Get(key) | Operation::Scan(key) if key.contains("/published/") => {
             Some(Fault::Stall)
@@ -762,7 +762,7 @@ async fn a_replication_key_that_cannot_be_opened_is_named() {
     engine.shutdown().await;
 }
 
-/// A checkpoint object is behind its row, and the tile that they are compared by is lost: it is written anew, and the log goes on.
+/// A checkpoint object is behind its row, and the tile that they are compared by is lost: it is written again, and the log continues.
 #[tokio::test(start_paused = true)]
 async fn a_tile_that_the_next_signature_waits_for_is_written_anew() {
     let rig = Rig::new();

@@ -158,7 +158,7 @@ impl Eras {
         all.any(|one| one.name.as_str() == secondary && one.vkey == vkey)
     }
 
-    /// Every secondary that one of them names, the newest first; each once. One whose name another has by now is not asked any
+    /// Every secondary that one of them names, the newest first; each once. A secondary whose name another one has taken is not asked any
     /// more.
     pub(crate) fn secondaries(&self) -> Vec<SecondaryConfig> {
         let mut all: Vec<SecondaryConfig> = Vec::new();

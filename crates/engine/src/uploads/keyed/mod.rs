@@ -152,7 +152,7 @@ impl Uploads {
             AppendError::Unknown
         };
         for _ in 0..2 {
-            // Every part of this body is ordered by now: an end before one of them was there first.
+            // Every part of this body is already ordered: an end before one of them was there first.
             if let Some(end) = self.ingest.ledger.end_of(key.0).await.map_err(unknown)? {
                 return (end == entries).then_some(()).ok_or(AppendError::KeyReused);
             }

@@ -156,7 +156,7 @@ fn a_repeat_is_compared_part_by_part() {
     for repeat in [&whole, &begun] {
         assert_eq!(take(repeat, &[b"a", b"bc", b"d"]), Ok(()));
     }
-    // Only one that broke off goes on.
+    // Only an upload that broke off continues.
     let more: &[&[u8]] = &[b"a", b"bc", b"d", b"more"];
     assert_eq!(take(&begun, more), Ok(()));
     assert_eq!(take(&whole, more), Err(Reused));
@@ -193,7 +193,7 @@ async fn part(
     ticket.answer.await
 }
 
-/// A batch's end is one: told to every server, whoever writes it down, and no body goes on behind it.
+/// A batch's end is one: told to every server, whoever writes it down, and no body continues behind it.
 #[tokio::test(start_paused = true)]
 async fn a_batch_under_a_key_has_one_end() {
     let rig = Rig::new();
@@ -201,7 +201,7 @@ async fn a_batch_under_a_key_has_one_end() {
     let (second, other) = rig.server(&Faults::new()).await;
     let key = WriteKey::new("default", "batch");
     part(&log, key, 0, &["a", "b"]).await.unwrap();
-    // It broke off here, and goes on at another server.
+    // It broke off here, and continues at another server.
     let (progress, mut repeat) = other.keyed_batch(key).await.unwrap();
     assert_eq!(progress.accepted, 2);
     for entry in [b"a", b"b", b"c"] {
@@ -319,7 +319,7 @@ async fn findings(rig: &Rig) -> Vec<crate::fsck::Finding> {
     report.unwrap().findings
 }
 
-/// Two creations of one log at once: one is made, the other hears that its configuration is not what runs.
+/// Two creations of one log at once: one is made, the other is told that its configuration does not run.
 #[tokio::test(start_paused = true)]
 async fn of_two_creations_at_once_one_is_made() {
     let rig = Rig::new();
