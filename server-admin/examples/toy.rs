@@ -32,9 +32,9 @@ impl Host for Toy {
     }
     fn apply<'a>(&'a self, _: &'a str, c: Change, m: Mode, _: Caller) -> Answer<'a, Operation> {
         let state = match (c, m) {
-            (Change::Freeze { .. }, _) if self.1.load(SeqCst) => Ok(OperationState::Unchanged),
-            (Change::Freeze { .. }, Mode::Preview) => Ok(OperationState::Planned),
-            (Change::Freeze { .. }, Mode::Apply) => {
+            (Change::Freeze(_), _) if self.1.load(SeqCst) => Ok(OperationState::Unchanged),
+            (Change::Freeze(_), Mode::Preview) => Ok(OperationState::Planned),
+            (Change::Freeze(_), Mode::Apply) => {
                 self.1.store(true, SeqCst);
                 Ok(OperationState::Done)
             }

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use logconfig::{LogConfig, ShardName};
+use logconfig::LogConfig;
 use wire::{
-    AuditPage, AuditReceipt, ConfigAnswer, Diagnostics, Difference, Finding, HistoryItem,
-    LogStatus, MergeStatus, Operation, QosStatus, Replica, Simulation,
+    AuditPage, AuditReceipt, ConfigAnswer, CreateLogRequest, Diagnostics, Difference, Finding,
+    FreezeRequest, HistoryItem, LogStatus, MergeStatus, Operation, PlanRequest, QosStatus, Replica,
+    RotateRequest, Simulation,
 };
 
 use crate::etag::Base;
@@ -36,32 +37,24 @@ pub enum Change {
     },
     /// Freeze the active shard and open the next. `POST logs/{log}/rotations`.
     Rotate {
-        /// The shard to open; the oldest planned one, or a new one by the name template, when absent.
-        name: Option<ShardName>,
+        /// Its name is well formed. Without `force`, a shard that could not be published now is [`HostError::Invalid`].
+        request: RotateRequest,
         /// The state that the author saw, where they insist on it.
         base: Option<Base>,
-        /// Open it although it could not be published now; else that is [`HostError::Invalid`].
-        force: bool,
     },
     /// Plan a shard. `POST logs/{log}/shards`.
     Plan {
-        /// The shard's name; by the name template when absent.
-        name: Option<ShardName>,
+        /// Its name is well formed.
+        request: PlanRequest,
         /// The state that the author saw, where they insist on it.
         base: Option<Base>,
     },
     /// Stop taking writes. `POST logs/{log}/freeze`.
-    Freeze {
-        /// Skip the wait for promised work.
-        now: bool,
-    },
+    Freeze(FreezeRequest),
     /// Take writes again. `POST logs/{log}/unfreeze`.
     Unfreeze,
-    /// Create the log with this document. `POST logs`.
-    Create {
-        /// The first document; its `log` is the log of the call.
-        document: Box<LogConfig>,
-    },
+    /// Create the log with this document, whose `log` is the log of the call. `POST logs`.
+    Create(Box<CreateLogRequest>),
     /// Hide the log, which must be frozen; its data is kept. `DELETE logs/{log}`.
     Delete,
     /// Show a deleted log again, still frozen. `POST logs/{log}/undelete`.

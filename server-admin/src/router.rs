@@ -261,9 +261,9 @@ async fn capable(host: &dyn Host, log: &str, change: &Change) -> Result<(), Refu
             ..
         } => {
             let running = host.config(log).await?.config;
-            (document, confirm_within.is_some(), Some(running))
+            (&**document, confirm_within.is_some(), Some(running))
         }
-        Change::Create { document } => (document, false, None),
+        Change::Create(request) => (&request.config, false, None),
         _ => return Ok(()),
     };
     if confirm && !can.probation {

@@ -258,7 +258,7 @@ async fn a_log_is_created_from_a_document_with_all_its_findings() {
         let seen = endpoint.toy.seen.lock().unwrap();
         let (log, change, ..) = seen.last().unwrap();
         assert_eq!(log, "argon");
-        assert!(matches!(change, Change::Create { .. }), "{change:?}");
+        assert!(matches!(change, Change::Create(_)), "{change:?}");
     }
     let problem = post(
         r#"{"config": {"log": "argon", "shrads": [], "merge": {"checkpointInterval": "soon"}}}"#,

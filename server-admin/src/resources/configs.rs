@@ -13,7 +13,7 @@ use wire::routes::Name;
 use wire::{ConfigAnswer, ConfigQuery, ConfigureQuery, History, NoQuery, codes};
 
 use super::{
-    Answer, AppState, Note, Segment, Write, Written, finding, mode, query, reason, tagged,
+    Answer, AppState, Envelope, Note, Segment, Written, finding, mode, query, reason, tagged,
 };
 use crate::access::Principal;
 use crate::body::{self, Room};
@@ -59,25 +59,25 @@ pub(crate) async fn put(
     request: Request,
 ) -> Result<Written, Refusal> {
     app.on_log(&who, Name::PutConfig, &log)?;
-    let write = Write::<ConfigureQuery>::of(request)?;
-    let confirm_within = write.query.confirm_within.map(probation).transpose()?;
-    let Some(base) = write.base else {
+    let envelope = Envelope::<ConfigureQuery>::of(request)?;
+    let confirm_within = envelope.query.confirm_within.map(probation).transpose()?;
+    let Some(base) = envelope.base else {
         return Err(Refusal::new(
             codes::PRECONDITION_REQUIRED,
             "a new configuration needs If-Match",
         )
         .hint("read the configuration, and send its ETag as If-Match"));
     };
-    let document = document_of(&log, &write.headers, write.body, &app.room).await?;
+    let document = document_of(&log, &envelope.headers, envelope.body, &app.room).await?;
     let change = Change::Configure {
         document: Box::new(document),
         base,
         confirm_within,
     };
-    let mode = mode(write.query.dry_run);
+    let mode = mode(envelope.query.dry_run);
     let note = Note {
-        idempotency_key: write.idempotency_key,
-        reason: reason(write.query.reason)?,
+        idempotency_key: envelope.idempotency_key,
+        reason: reason(envelope.query.reason)?,
     };
     let operation = app
         .apply(&who, Name::PutConfig, log, change, mode, note)

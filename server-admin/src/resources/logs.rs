@@ -4,12 +4,9 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::Uri;
 use wire::routes::Name;
-use wire::{
-    CreateLogRequest, FreezeRequest, LogStatus, Logs, LogsQuery, NoQuery, NoRequest,
-    UnfreezeRequest,
-};
+use wire::{LogStatus, Logs, LogsQuery, NoQuery, NoRequest, UnfreezeRequest};
 
-use super::{Answer, AppState, Segment, Write, Written, query};
+use super::{Answer, AppState, Envelope, Segment, Written, query};
 use crate::access::Principal;
 use crate::body;
 use crate::etag::Base;
@@ -56,15 +53,15 @@ pub(crate) async fn create(
     request: Request,
 ) -> Result<Written, Refusal> {
     app.on_some(&who, Name::CreateLog)?;
-    let mut write = Write::without_base(request)?;
-    let body = std::mem::take(&mut write.body);
-    let body = body::read(&write.headers, body, &app.room).await?;
-    let CreateLogRequest { config } = body::creation(&write.headers, &body)?;
-    let log = config.log.as_str().to_owned();
-    let change = Change::Create {
-        document: Box::new(config),
-    };
-    write.apply(&app, &who, Name::CreateLog, log, change).await
+    let mut envelope = Envelope::without_base(request)?;
+    let body = std::mem::take(&mut envelope.body);
+    let body = body::read(&envelope.headers, body, &app.room).await?;
+    let request = body::creation(&envelope.headers, &body)?;
+    let log = request.config.log.as_str().to_owned();
+    let change = Change::Create(Box::new(request));
+    envelope
+        .apply(&app, &who, Name::CreateLog, log, change)
+        .await
 }
 
 pub(crate) async fn delete(
@@ -74,9 +71,9 @@ pub(crate) async fn delete(
     request: Request,
 ) -> Result<Written, Refusal> {
     app.on_log(&who, Name::DeleteLog, &log)?;
-    let mut write = Write::without_base(request)?;
-    let NoRequest {} = write.json(&app.room).await?;
-    write
+    let mut envelope = Envelope::without_base(request)?;
+    let NoRequest {} = envelope.json(&app.room).await?;
+    envelope
         .apply(&app, &who, Name::DeleteLog, log, Change::Delete)
         .await
 }
@@ -88,9 +85,9 @@ pub(crate) async fn undelete(
     request: Request,
 ) -> Result<Written, Refusal> {
     app.on_log(&who, Name::UndeleteLog, &log)?;
-    let mut write = Write::without_base(request)?;
-    let NoRequest {} = write.json(&app.room).await?;
-    write
+    let mut envelope = Envelope::without_base(request)?;
+    let NoRequest {} = envelope.json(&app.room).await?;
+    envelope
         .apply(&app, &who, Name::UndeleteLog, log, Change::Undelete)
         .await
 }
@@ -102,10 +99,10 @@ pub(crate) async fn freeze(
     request: Request,
 ) -> Result<Written, Refusal> {
     app.on_log(&who, Name::FreezeLog, &log)?;
-    let mut write = Write::without_base(request)?;
-    let FreezeRequest { now } = write.json(&app.room).await?;
-    write
-        .apply(&app, &who, Name::FreezeLog, log, Change::Freeze { now })
+    let mut envelope = Envelope::without_base(request)?;
+    let change = Change::Freeze(envelope.json(&app.room).await?);
+    envelope
+        .apply(&app, &who, Name::FreezeLog, log, change)
         .await
 }
 
@@ -116,9 +113,9 @@ pub(crate) async fn unfreeze(
     request: Request,
 ) -> Result<Written, Refusal> {
     app.on_log(&who, Name::UnfreezeLog, &log)?;
-    let mut write = Write::without_base(request)?;
-    let UnfreezeRequest {} = write.json(&app.room).await?;
-    write
+    let mut envelope = Envelope::without_base(request)?;
+    let UnfreezeRequest {} = envelope.json(&app.room).await?;
+    envelope
         .apply(&app, &who, Name::UnfreezeLog, log, Change::Unfreeze)
         .await
 }

@@ -80,8 +80,8 @@ pub(crate) fn reason(text: Option<String>) -> Result<Option<String>, Refusal> {
     Err(Refusal::new(codes::BAD_REQUEST, detail))
 }
 
-/// A write, before its body is read: its query, its preconditions and its idempotency key.
-struct Write<Q> {
+/// What surrounds the body of a write, which is read later: its query, its preconditions and its idempotency key.
+struct Envelope<Q> {
     query: Q,
     base: Option<Base>,
     idempotency_key: Option<String>,
@@ -89,7 +89,7 @@ struct Write<Q> {
     body: Body,
 }
 
-impl<Q: DeserializeOwned> Write<Q> {
+impl<Q: DeserializeOwned> Envelope<Q> {
     fn of(request: Request) -> Result<Self, Refusal> {
         let (Parts { uri, headers, .. }, body) = request.into_parts();
         Ok(Self {
@@ -103,9 +103,9 @@ impl<Q: DeserializeOwned> Write<Q> {
 
     /// As [`of`](Self::of), for a change that compares no base: a precondition that would be ignored is refused.
     fn without_base(request: Request) -> Result<Self, Refusal> {
-        let write = Self::of(request)?;
-        match write.base {
-            None => Ok(write),
+        let envelope = Self::of(request)?;
+        match envelope.base {
+            None => Ok(envelope),
             Some(_) => Err(Refusal::new(
                 codes::BAD_REQUEST,
                 "If-Match has no meaning for this change",
@@ -121,7 +121,7 @@ impl<Q: DeserializeOwned> Write<Q> {
     }
 }
 
-impl Write<WriteQuery> {
+impl Envelope<WriteQuery> {
     /// Lets the host make the change that it stands for.
     async fn apply(
         self,

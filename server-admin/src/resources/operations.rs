@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use wire::routes::Name;
 use wire::{LogQuery, NoQuery, NoRequest, Operation, Operations, ReasonQuery, codes};
 
-use super::{Answer, AppState, Note, Segment, Write, Written, events, query, reason};
+use super::{Answer, AppState, Envelope, Note, Segment, Written, events, query, reason};
 use crate::access::Principal;
 use crate::host::Mode;
 use crate::problem::Refusal;
@@ -49,12 +49,12 @@ pub(crate) async fn confirm(
     request: Request,
 ) -> Result<Written, Refusal> {
     app.on_some(&who, Name::ConfirmOperation)?;
-    let mut write = Write::<ReasonQuery>::without_base(request)?;
-    let NoRequest {} = write.json(&app.room).await?;
+    let mut envelope = Envelope::<ReasonQuery>::without_base(request)?;
+    let NoRequest {} = envelope.json(&app.room).await?;
     let Operation { log, id, .. } = find(&app, &who, Name::ConfirmOperation, &id).await?;
     let note = Note {
-        idempotency_key: write.idempotency_key,
-        reason: reason(write.query.reason)?,
+        idempotency_key: envelope.idempotency_key,
+        reason: reason(envelope.query.reason)?,
     };
     let operation = app.confirm(&who, log, id, note).await?;
     let mode = Mode::Apply;

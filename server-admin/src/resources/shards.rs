@@ -7,7 +7,7 @@ use logconfig::ShardName;
 use wire::routes::Name;
 use wire::{NoQuery, PlanRequest, RotateRequest, Shards};
 
-use super::{Answer, AppState, Segment, Write, Written, finding, query};
+use super::{Answer, AppState, Envelope, Segment, Written, finding, query};
 use crate::access::Principal;
 use crate::host::Change;
 use crate::problem::Refusal;
@@ -32,11 +32,14 @@ pub(crate) async fn plan(
     request: Request,
 ) -> Result<Written, Refusal> {
     app.on_log(&who, Name::PlanShard, &log)?;
-    let mut write = Write::of(request)?;
-    let PlanRequest { name } = write.json(&app.room).await?;
-    let (name, base) = (shard_name(name)?, write.base.clone());
-    let change = Change::Plan { name, base };
-    write.apply(&app, &who, Name::PlanShard, log, change).await
+    let mut envelope = Envelope::of(request)?;
+    let request: PlanRequest = envelope.json(&app.room).await?;
+    well_formed(request.name.as_deref())?;
+    let base = envelope.base.clone();
+    let change = Change::Plan { request, base };
+    envelope
+        .apply(&app, &who, Name::PlanShard, log, change)
+        .await
 }
 
 pub(crate) async fn rotate(
@@ -46,17 +49,22 @@ pub(crate) async fn rotate(
     request: Request,
 ) -> Result<Written, Refusal> {
     app.on_log(&who, Name::RotateShard, &log)?;
-    let mut write = Write::of(request)?;
-    let RotateRequest { name, force } = write.json(&app.room).await?;
-    let (name, base) = (shard_name(name)?, write.base.clone());
-    let change = Change::Rotate { name, base, force };
-    write
+    let mut envelope = Envelope::of(request)?;
+    let request: RotateRequest = envelope.json(&app.room).await?;
+    well_formed(request.name.as_deref())?;
+    let base = envelope.base.clone();
+    let change = Change::Rotate { request, base };
+    envelope
         .apply(&app, &who, Name::RotateShard, log, change)
         .await
 }
 
-fn shard_name(name: Option<String>) -> Result<Option<ShardName>, Refusal> {
-    name.map(ShardName::try_from)
-        .transpose()
-        .map_err(|error| Refusal::invalid(vec![finding("bad-name", "/name", error.to_string())]))
+fn well_formed(name: Option<&str>) -> Result<(), Refusal> {
+    match name.map(str::parse::<ShardName>) {
+        Some(Err(error)) => {
+            let found = finding("bad-name", "/name", error.to_string());
+            Err(Refusal::invalid(vec![found]))
+        }
+        _ => Ok(()),
+    }
 }

@@ -3,9 +3,10 @@
 //! What must never happen: an answer that is lost because its proof is late.
 
 use engine::{Applied, ChangeOutcome, Recorded, Request};
+use logconfig::ShardName;
 use order::Generation;
 use server_admin::{Base, Caller, Change, HostError};
-use wire::Operation;
+use wire::{FreezeRequest, Operation, PlanRequest, RotateRequest};
 
 use super::operations::state;
 use super::{EngineHost, convert};
@@ -53,7 +54,14 @@ fn base(base: &Base, running: &str) -> Generation {
     Generation::new(if never { u64::MAX } else { base.generation() })
 }
 
-/// A change of a running log, in the engine's words. `from` is this replica and the caller's connection.
+/// A name that the endpoint found well formed.
+fn shard_name(name: Option<String>) -> Result<Option<ShardName>, HostError> {
+    name.map(ShardName::try_from)
+        .transpose()
+        .map_err(|error| HostError::Internal(error.to_string()))
+}
+
+/// A change of a log, in the engine's words. `from` is this replica and the caller's connection.
 pub(super) fn request(
     change: Change,
     running: &str,
@@ -80,20 +88,24 @@ pub(super) fn request(
             from,
         },
         Change::Rotate {
-            name,
+            request: RotateRequest { name, force },
             base: seen,
-            force,
         } => Request::Rotate {
-            name,
+            name: shard_name(name)?,
             base: seen.as_ref().map(base),
             force,
         },
-        Change::Plan { name, base: seen } => Request::PlanShard {
-            name,
+        Change::Plan {
+            request: PlanRequest { name },
+            base: seen,
+        } => Request::PlanShard {
+            name: shard_name(name)?,
             base: seen.as_ref().map(base),
         },
-        Change::Freeze { now } => Request::Freeze { now },
+        Change::Freeze(FreezeRequest { now }) => Request::Freeze { now },
         Change::Unfreeze => Request::Unfreeze,
+        Change::Delete => Request::Delete,
+        Change::Undelete => Request::Undelete,
         other => {
             return Err(HostError::Internal(format!(
                 "not a change that this server knows: {other:?}"

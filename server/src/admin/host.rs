@@ -7,7 +7,7 @@ use order::Generation;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{Audited, Engine, Log, Request};
+use engine::{Audited, Engine, Log};
 use jiff::Timestamp;
 use logconfig::LogConfig;
 use server_admin::{Answer, AuditQuery, Caller, Capabilities, Change, Host, HostError, Mode};
@@ -104,17 +104,13 @@ impl Host for EngineHost {
         caller: Caller,
     ) -> Answer<'a, Operation> {
         Box::pin(async move {
-            let (log, request) = match change {
-                Change::Create { document } => return self.create(*document, mode, caller).await,
-                Change::Delete => (self.find_any(log)?, Request::Delete),
-                Change::Undelete => (self.find_any(log)?, Request::Undelete),
-                change => {
-                    let log = self.find(log)?;
-                    let from = (self.engine.replica_id().to_owned(), caller.connection);
-                    let request = request(change, &log.running_etag(), from)?;
-                    (log, request)
-                }
+            let log = match change {
+                Change::Create(request) => return self.create(request.config, mode, caller).await,
+                Change::Delete | Change::Undelete => self.find_any(log)?,
+                _ => self.find(log)?,
             };
+            let from = (self.engine.replica_id().to_owned(), caller.connection);
+            let request = request(change, &log.running_etag(), from)?;
             self.change(&log, request, mode, caller).await
         })
     }

@@ -2,23 +2,19 @@
 
 use logconfig::LogConfig;
 use server_admin::{Change, Host as _, HostError, Mode};
-use wire::{Action, LogCondition, OperationState};
+use wire::{Action, CreateLogRequest, FreezeRequest, LogCondition, OperationState};
 
 use super::{caller, host, until};
 use crate::testing::{Server, engine};
 
-fn document(name: &str) -> Box<LogConfig> {
-    Box::new(LogConfig::new(
-        name.parse().unwrap(),
-        format!("example.org/{name}"),
-        "a".parse().unwrap(),
-    ))
+fn creation(name: &str) -> Box<CreateLogRequest> {
+    let origin = format!("example.org/{name}");
+    let config = LogConfig::new(name.parse().unwrap(), origin, "a".parse().unwrap());
+    Box::new(CreateLogRequest { config })
 }
 
 fn create(name: &str) -> Change {
-    Change::Create {
-        document: document(name),
-    }
+    Change::Create(creation(name))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,9 +68,9 @@ async fn a_log_is_created_on_all_replicas_and_its_name_is_taken() {
         .apply("new", create("new"), Mode::Apply, caller("l"))
         .await;
     assert_eq!(same.unwrap().state, OperationState::Unchanged);
-    let mut other = document("new");
-    other.merge.idle_republish = logconfig::Span::from_secs(9);
-    let other = Change::Create { document: other };
+    let mut other = creation("new");
+    other.config.merge.idle_republish = logconfig::Span::from_secs(9);
+    let other = Change::Create(other);
     for mode in [Mode::Preview, Mode::Apply] {
         let taken = one.apply("new", other.clone(), mode, caller("m")).await;
         assert!(matches!(taken, Err(HostError::Conflict(_))), "{taken:?}");
@@ -84,9 +80,9 @@ async fn a_log_is_created_on_all_replicas_and_its_name_is_taken() {
         matches!(reused, Err(HostError::KeyReused { .. })),
         "{reused:?}"
     );
-    let mut frozen = document("cold");
-    frozen.shards[0].state = logconfig::ShardState::Frozen;
-    let frozen = Change::Create { document: frozen };
+    let mut frozen = creation("cold");
+    frozen.config.shards[0].state = logconfig::ShardState::Frozen;
+    let frozen = Change::Create(frozen);
     let refused = one.apply("cold", frozen, Mode::Apply, caller("n")).await;
     assert!(matches!(refused, Err(HostError::Invalid(_))), "{refused:?}");
 }
@@ -105,7 +101,7 @@ async fn a_deleted_log_is_gone_everywhere_and_comes_back_whole() {
         matches!(&open, Err(HostError::Conflict(why)) if why.contains("freeze")),
         "{open:?}"
     );
-    let freeze = Change::Freeze { now: true };
+    let freeze = Change::Freeze(FreezeRequest { now: true });
     two.apply("dev", freeze, Mode::Apply, caller("f"))
         .await
         .unwrap();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use engine::audit::{self, Record, Verdict};
 use engine::{Audited, Engine};
 use server_admin::{Caller, Change, Host as _, HostError, Mode};
-use wire::{Action, OperationState};
+use wire::{Action, FreezeRequest, OperationState, RotateRequest};
 
 use super::host::EngineHost;
 use crate::testing::engine;
@@ -81,9 +81,8 @@ async fn a_rotation_is_recorded_before_and_after_and_repeats_its_answer() {
     let engine = engine(&folder).await;
     let host = host(&engine);
     let rotate = || Change::Rotate {
-        name: None,
+        request: RotateRequest::default(),
         base: None,
-        force: false,
     };
 
     let planned = host
@@ -140,9 +139,8 @@ async fn a_rotation_is_recorded_before_and_after_and_repeats_its_answer() {
     assert_eq!(host.status("dev").await.unwrap().shards.len(), 2);
     // The base is what the request was made on top of, not what it asks for.
     let on_another_base = Change::Rotate {
-        name: None,
+        request: RotateRequest::default(),
         base: Some("g1".parse().unwrap()),
-        force: false,
     };
     let again = host
         .apply("dev", on_another_base, Mode::Apply, caller("k"))
@@ -172,7 +170,7 @@ async fn a_rotation_is_recorded_before_and_after_and_repeats_its_answer() {
     let freed = host
         .apply(
             "dev",
-            Change::Freeze { now: true },
+            Change::Freeze(FreezeRequest { now: true }),
             Mode::Apply,
             caller("k"),
         )
@@ -193,9 +191,8 @@ async fn the_reason_is_kept_with_the_change() {
         ..caller(key)
     };
     let rotate = Change::Rotate {
-        name: None,
+        request: RotateRequest::default(),
         base: None,
-        force: false,
     };
     let rotated = host.apply(
         "dev",
@@ -206,7 +203,7 @@ async fn the_reason_is_kept_with_the_change() {
     let rotated = rotated.await.unwrap();
     let frozen = host.apply(
         "dev",
-        Change::Freeze { now: true },
+        Change::Freeze(FreezeRequest { now: true }),
         Mode::Apply,
         because("b", "maintenance"),
     );
@@ -588,7 +585,7 @@ async fn a_base_that_never_ran_is_stale_but_content_comes_first() {
     let frozen = host
         .apply(
             "system",
-            Change::Freeze { now: true },
+            Change::Freeze(FreezeRequest { now: true }),
             Mode::Apply,
             caller("x"),
         )

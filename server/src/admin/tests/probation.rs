@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use engine::audit::Record;
 use server_admin::{Change, Host as _, HostError, Mode};
-use wire::{Action, OperationState};
+use wire::{Action, OperationState, RotateRequest};
 
 use super::{caller, host, settle_on, trail, until};
 use crate::testing::engine;
@@ -39,9 +39,8 @@ async fn a_change_is_kept_once_it_is_confirmed_over_another_connection() {
         );
     }
     let rotate = Change::Rotate {
-        name: None,
+        request: RotateRequest::default(),
         base: None,
-        force: false,
     };
     let rotated = host.apply("dev", rotate, Mode::Apply, on(2, "r")).await;
     assert_eq!(rotated.unwrap().state, OperationState::Done);
@@ -121,9 +120,8 @@ async fn what_nobody_confirms_is_taken_back_once() {
     let before = asked.config("dev").await.unwrap().config;
     let made = settle_on(&asked, 77, Some(1), on(1, "try")).await.unwrap();
     let rotate = Change::Rotate {
-        name: None,
+        request: RotateRequest::default(),
         base: None,
-        force: false,
     };
     other
         .apply("dev", rotate, Mode::Apply, on(2, "r"))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use engine::Engine;
 use server_admin::{Change, Host as _, Mode};
-use wire::Action;
+use wire::{Action, FreezeRequest, RotateRequest};
 
 use super::{caller, host, until};
 use crate::admin::EngineHost;
@@ -61,7 +61,7 @@ async fn each_full_shard_is_rotated_out_once_by_two_replicas() {
         assert!(item.summary.ends_with("had 10 entries"), "{}", item.summary);
     }
     // Frozen logs keep their shards, however full.
-    let freeze = Change::Freeze { now: true };
+    let freeze = Change::Freeze(FreezeRequest { now: true });
     one.apply("dev", freeze, Mode::Apply, caller("f"))
         .await
         .unwrap();
@@ -114,9 +114,11 @@ async fn a_rotation_that_witnesses_would_stop_is_held_back() {
     assert_eq!(after.await.unwrap().entries.len(), before);
     // By hand it goes with force; then nothing is held back any more.
     let force = Change::Rotate {
-        name: None,
+        request: RotateRequest {
+            force: true,
+            ..RotateRequest::default()
+        },
         base: None,
-        force: true,
     };
     let made = host.apply("dev", force, Mode::Apply, caller("force"));
     assert_eq!(
