@@ -1,15 +1,14 @@
 //! The admin endpoint's calls, one method each.
 
 use logconfig::{LogConfig, Span};
-use reqwest::Method;
+use wire::routes::Name;
 use wire::{
     AuditPage, BASE, ConfigAnswer, Diagnostics, History, LogStatus, Logs, MergeStatus, NewToken,
     Operation, Operations, QosStatus, Replica, Replicas, Revoked, Simulation, TokenRequest, Tokens,
     WhoAmI, codes,
 };
 
-use super::write::{Call, json};
-use super::{Asked, Deadline, Write, idempotency_key, transport};
+use super::{Asked, Call, Deadline, idempotency_key, transport};
 use crate::auth::Auth;
 use crate::error::Error;
 use crate::settings::{Address, Endpoint};
@@ -126,27 +125,24 @@ impl Admin {
     /// What a change would do; changes nothing.
     pub(crate) async fn preview(
         &self,
-        log: &str,
-        write: &Write,
+        call: &Call,
         base: Option<&str>,
         deadline: Deadline,
     ) -> Result<Operation, Error> {
         let key = idempotency_key()?;
-        self.write(write.call(log, true)?, base, &key, deadline)
-            .await
+        self.write(call.previewed(), base, &key, deadline).await
     }
 
     /// Makes a change; refused when `base` (an entity tag without quotes) is no longer what runs. A request with the key of an
     /// earlier one is that one.
     pub(crate) async fn apply(
         &self,
-        log: &str,
-        write: &Write,
+        call: Call,
         base: Option<&str>,
         asked: Asked<'_>,
         deadline: Deadline,
     ) -> Result<Operation, Error> {
-        let call = write.call(log, false)?.because(asked.reason);
+        let call = call.because(asked.reason);
         self.write(call, base, asked.key, deadline).await
     }
 
@@ -156,11 +152,7 @@ impl Admin {
         asked: Asked<'_>,
         deadline: Deadline,
     ) -> Result<Operation, Error> {
-        let call = Call {
-            method: Method::POST,
-            path: format!("operations/{id}/confirm"),
-            body: json(&wire::NoRequest {})?,
-        };
+        let call = Call::new(Name::ConfirmOperation, id, &wire::NoRequest {})?;
         self.write(call.because(asked.reason), None, asked.key, deadline)
             .await
     }
@@ -191,11 +183,8 @@ impl Admin {
         since: Span,
         deadline: Deadline,
     ) -> Result<Simulation, Error> {
-        let call = Call {
-            method: Method::POST,
-            path: format!("logs/{log}/qos/simulate?since={since}"),
-            body: json(document)?,
-        };
+        let mut call = Call::new(Name::SimulateQos, log, document)?;
+        call.path.push_str(&format!("?since={since}"));
         self.read(call, deadline).await
     }
 
@@ -209,11 +198,7 @@ impl Admin {
         asked: Asked<'_>,
         deadline: Deadline,
     ) -> Result<NewToken, Error> {
-        let call = Call {
-            method: Method::POST,
-            path: "tokens".to_owned(),
-            body: json(request)?,
-        };
+        let call = Call::new(Name::CreateToken, "", request)?;
         self.write(call.because(asked.reason), None, asked.key, deadline)
             .await
     }
@@ -224,11 +209,7 @@ impl Admin {
         asked: Asked<'_>,
         deadline: Deadline,
     ) -> Result<Revoked, Error> {
-        let call = Call {
-            method: Method::DELETE,
-            path: format!("tokens/{name}"),
-            body: json(&wire::NoRequest {})?,
-        };
+        let call = Call::new(Name::RevokeToken, name, &wire::NoRequest {})?;
         self.write(call.because(asked.reason), None, asked.key, deadline)
             .await
     }

@@ -7,8 +7,7 @@ use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use wire::{PROBLEM_TYPE, Problem, codes};
 
-use super::write::Call;
-use super::{Admin, Deadline, absent, cause, seconds, tls};
+use super::{Admin, Call, Deadline, absent, cause, seconds, tls};
 use crate::auth::secret::Token;
 use crate::error::Error;
 use crate::settings::Address;

@@ -6,6 +6,7 @@
 
 mod absent;
 mod admin;
+mod call;
 mod certificate;
 mod events;
 mod exchange;
@@ -14,12 +15,12 @@ mod raw;
 mod tls;
 mod trail;
 mod transport;
-mod write;
 
 use std::error::Error as _;
 use std::time::{Duration, Instant};
 
 pub(crate) use admin::Admin;
+pub(crate) use call::{Asked, Call, with_reason};
 pub(crate) use events::Step;
 pub(crate) use exchange::is_answer;
 pub use public::Public;
@@ -27,7 +28,6 @@ pub(crate) use public::fetch;
 pub(crate) use raw::Raw;
 pub(crate) use trail::Trail;
 pub use transport::transport;
-pub(crate) use write::{Asked, Write, with_reason};
 
 use crate::error::Error;
 

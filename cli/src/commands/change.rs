@@ -12,7 +12,7 @@ use wire::{Finding, MAX_REASON, OperationState, codes};
 
 use super::{Server, Session, audit_receipt, differences, now, rfc3339};
 use crate::cli::{DAY, parse_between};
-use crate::client::{self, Write};
+use crate::client::{self, Call};
 use crate::error::Error;
 use crate::exit;
 use crate::report::{Outcome, Page};
@@ -72,13 +72,11 @@ pub(crate) struct Trial {
     pub(super) confirm_within: Option<Duration>,
 }
 
-/// What to carry out, and how.
+/// What a person is shown and asked before a change.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct Consent {
     pub(super) log: String,
-    /// The change to ask for.
-    pub(super) write: Write,
-    /// The entity tag of the state that whoever asks for it has seen.
+    /// The entity tag of the state that they have seen.
     pub(super) base: Option<String>,
     /// What to ask before it.
     pub(super) question: String,
@@ -86,39 +84,36 @@ pub(super) struct Plan {
     pub(super) typed: Option<String>,
     /// Whether to ask the server first what the change would do, and show it.
     pub(super) preview: bool,
-    /// Whether to stop after that.
-    pub(super) dry_run: bool,
+    /// Whether to stop after that, and how long the change is on probation.
+    pub(super) trial: Trial,
 }
 
-/// Carries a plan out.
+/// Carries a change out.
 pub(super) async fn carry_out(
     session: &Session<'_>,
     server: &Server,
-    plan: Plan,
-) -> Result<Outcome, Error> {
-    let Plan {
+    mut call: Call,
+    Consent {
         log,
-        write,
         base,
         question,
         typed,
         preview,
-        dry_run,
-    } = plan;
-    if let Write::Configure {
-        confirm_within: Some(_),
-        ..
-    } = &write
-        && !server.capabilities().await.probation
-    {
-        return Err(Error::Unsupported {
-            address: server.admin.address(),
-            what: "changes on probation (--confirm-within)",
-        });
+        trial,
+    }: Consent,
+) -> Result<Outcome, Error> {
+    if let Some(time) = trial.confirm_within {
+        if !server.capabilities().await.probation {
+            return Err(Error::Unsupported {
+                address: server.admin.address(),
+                what: "changes on probation (--confirm-within)",
+            });
+        }
+        call = call.confirmed_within(time);
     }
     let mut told = Vec::new();
-    let place = place(server, &log, &write)?;
-    let earlier = if dry_run {
+    let place = place(server, &call)?;
+    let earlier = if trial.dry_run {
         None
     } else {
         earlier(session, &place)
@@ -127,11 +122,11 @@ pub(super) async fn carry_out(
     if preview && earlier.is_none() {
         let operation = server
             .admin
-            .preview(&log, &write, base.as_deref(), server.deadline)
+            .preview(&call, base.as_deref(), server.deadline)
             .await?;
         warn(session, &operation.warnings, &mut told);
-        if operation.state == OperationState::Unchanged || dry_run {
-            return report(session, server, server.deadline, operation, dry_run).await;
+        if operation.state == OperationState::Unchanged || trial.dry_run {
+            return report(session, server, server.deadline, operation, trial.dry_run).await;
         }
         let mut page = Page::new().text(format!("{log}: {}", would(&operation)));
         if !operation.differences.is_empty() {
@@ -161,8 +156,7 @@ pub(super) async fn carry_out(
     let answer = server
         .admin
         .apply(
-            &log,
-            &write,
+            call,
             sent.base.as_deref(),
             session.asked(&sent.key),
             deadline,
@@ -196,13 +190,12 @@ pub(super) async fn carry_out(
 }
 
 /// Where the request of this change is kept until it is answered.
-fn place(server: &Server, log: &str, write: &Write) -> Result<Place, Error> {
+fn place(server: &Server, call: &Call) -> Result<Place, Error> {
     let Some(endpoint) = &server.settings.admin else {
         return Err(Error::Bug("an endpoint without an address".into()));
     };
     let context = server.settings.context.as_deref();
-    let request = write.fingerprint(log)?;
-    Ok(Place::of(&endpoint.address, context, &request))
+    Ok(Place::of(&endpoint.address, context, &call.fingerprint()))
 }
 
 /// The request of an earlier run of the same command that was not answered, and that this run continues.

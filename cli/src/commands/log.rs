@@ -3,13 +3,14 @@
 use clap::{Subcommand, ValueHint};
 use clap_complete::ArgValueCompleter;
 use serde::Serialize;
-use wire::{LogCondition, LogStatus};
+use wire::routes::Name;
+use wire::{CreateLogRequest, LogCondition, LogStatus, NoRequest};
 
-use super::change::{self, ChangeArgs, Plan};
+use super::change::{self, ChangeArgs, Consent, Trial};
 use super::document::Document;
 use super::shard::step::{self, Step};
 use super::{Session, log_name};
-use crate::client::Write;
+use crate::client::Call;
 use crate::complete;
 use crate::error::Error;
 use crate::file::File;
@@ -101,33 +102,33 @@ pub(super) async fn run(session: &Session<'_>, command: LogCommand) -> Result<Ou
             let question = format!(
                 "delete {log}? It can no longer be read or written; its data is kept, and `logctl log undelete {log}` shows it again."
             );
-            let plan = Plan {
+            let call = Call::new(Name::DeleteLog, &log, &NoRequest {})?;
+            let consent = Consent {
                 typed: Some(log.clone()),
-                ..simple(log, Write::Delete, question)
+                ..simple(log, question)
             };
             let server = session.server()?;
-            change::carry_out(session, &server, plan).await
+            change::carry_out(session, &server, call, consent).await
         }
         LogCommand::Undelete { name, .. } => {
             let log = log_name(&name)?;
             let question = format!("show {log} again?");
+            let call = Call::new(Name::UndeleteLog, &log, &NoRequest {})?;
             let server = session.server()?;
-            let plan = simple(log, Write::Undelete, question);
-            change::carry_out(session, &server, plan).await
+            change::carry_out(session, &server, call, simple(log, question)).await
         }
     }
 }
 
 /// A change that needs no document and no preview.
-fn simple(log: String, write: Write, question: String) -> Plan {
-    Plan {
+fn simple(log: String, question: String) -> Consent {
+    Consent {
         log,
-        write,
         base: None,
         question,
         typed: None,
         preview: false,
-        dry_run: false,
+        trial: Trial::default(),
     }
 }
 
@@ -135,16 +136,18 @@ async fn create(session: &Session<'_>, file: File, dry_run: bool) -> Result<Outc
     let document = Document::read(&file).await?;
     let server = session.server()?;
     let log = document.config.log.as_str().to_owned();
-    let plan = Plan {
+    let config = document.config.clone();
+    let call = Call::new(Name::CreateLog, "", &CreateLogRequest { config })?;
+    let question = format!("create {log} as {} says?", document.subject);
+    let consent = Consent {
         preview: true,
-        dry_run,
-        ..simple(
-            log.clone(),
-            Write::Create(Box::new(document.config.clone())),
-            format!("create {log} as {} says?", document.subject),
-        )
+        trial: Trial {
+            dry_run,
+            ..Trial::default()
+        },
+        ..simple(log, question)
     };
-    change::carry_out(session, &server, plan)
+    change::carry_out(session, &server, call, consent)
         .await
         // The request holds the document under `config`; the file is the document.
         .map_err(|error| document.place_below("/config", error))

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use clap::ValueHint;
 use logconfig::{MAX_PLAN_BYTES, Plan, three_way};
+use wire::routes::Name;
 use wire::{Problem, codes};
 
-use crate::client::Write;
-use crate::commands::change::{self, ChangeArgs};
+use crate::client::Call;
+use crate::commands::change::{self, ChangeArgs, Consent, Trial};
 use crate::commands::document::{read_bytes, wire_finding};
 use crate::commands::{Server, Session};
 use crate::error::{Error, Stale};
@@ -51,16 +52,16 @@ pub(super) async fn run(
     let carried = change::carry_out(
         session,
         &server,
-        change::Plan {
-            write: Write::Configure {
-                document: Box::new(plan.next.config.clone()),
-                confirm_within,
-            },
+        Call::new(Name::PutConfig, &log, &plan.next.config)?,
+        Consent {
             base: Some(plan.base.etag.clone()),
             question: format!("apply {subject} to {log}?"),
             typed: None,
             preview: true,
-            dry_run: false,
+            trial: Trial {
+                dry_run: false,
+                confirm_within,
+            },
             log,
         },
     )

@@ -3,9 +3,10 @@
 use clap::ValueHint;
 use serde::Serialize;
 use wire::Difference;
+use wire::routes::Name;
 
 use super::compare::{self, Generations, parse_generations};
-use crate::client::Write;
+use crate::client::Call;
 use crate::commands::document::Document;
 use crate::commands::{Session, change, differences, shard};
 use crate::error::{Error, count};
@@ -55,10 +56,10 @@ pub(super) async fn run(
         None => document.config.log.as_str().to_owned(),
     };
     let base = shard::use_config::base(&server, &document, &log).await?;
-    let write = Write::configure(document.config.clone());
+    let call = Call::new(Name::PutConfig, &log, &document.config)?;
     let preview = server
         .admin
-        .preview(&log, &write, Some(&base), server.deadline)
+        .preview(&call, Some(&base), server.deadline)
         .await;
     let operation = preview.map_err(|error| document.place(error))?;
     change::warn(session, &operation.warnings, &mut Vec::new());

@@ -6,13 +6,13 @@
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::time::Duration;
 
 use serde::Serialize;
+use wire::routes::Name;
 use wire::{ConfigAnswer, Finding, codes};
 
-use crate::client::Write;
-use crate::commands::change::{self, ChangeArgs, Plan, Trial};
+use crate::client::Call;
+use crate::commands::change::{self, ChangeArgs, Consent, Trial};
 use crate::commands::document::wire_finding;
 use crate::commands::{Server, Session};
 use crate::error::{Error, Place};
@@ -40,28 +40,14 @@ pub(crate) struct EditArgs {
     pub(crate) change: ChangeArgs,
 }
 
-pub(super) async fn run(
-    session: &Session<'_>,
-    Trial {
-        dry_run,
-        confirm_within,
-    }: Trial,
-) -> Result<Outcome, Error> {
+pub(super) async fn run(session: &Session<'_>, trial: Trial) -> Result<Outcome, Error> {
     let editor = editor(session)?;
     let server = session.server()?;
     let log = server.log().await?;
     let running = server.admin.config(&log, server.deadline).await?;
     let file = scratch(&log, &running)?;
-    let result = edited(
-        session,
-        &server,
-        &editor,
-        &file,
-        &running,
-        (dry_run, confirm_within),
-    )
-    .await;
-    match draft(&file, &running.config.to_yaml(), &result, dry_run) {
+    let result = edited(session, &server, &editor, &file, &running, trial).await;
+    match draft(&file, &running.config.to_yaml(), &result, trial.dry_run) {
         // What it holds runs now, or ran before.
         Draft::Done => drop(std::fs::remove_file(&file)),
         Draft::Keep(next) => {
@@ -115,7 +101,7 @@ async fn edited(
     editor: &str,
     file: &Path,
     running: &ConfigAnswer,
-    (dry_run, confirm_within): (bool, Option<Duration>),
+    trial: Trial,
 ) -> Result<Outcome, Error> {
     let log = running.config.log.as_str().to_owned();
     let mut body = running.config.to_yaml();
@@ -154,19 +140,16 @@ async fn edited(
         if document.stripped() == running.config.stripped() {
             return unedited(log, running);
         }
-        let plan = Plan {
+        let call = Call::new(Name::PutConfig, &log, &document)?;
+        let consent = Consent {
             question: format!("apply what you wrote to {log}?"),
-            write: Write::Configure {
-                document: Box::new(document),
-                confirm_within,
-            },
             log: log.clone(),
             base: Some(running.etag.clone()),
             typed: None,
             preview: true,
-            dry_run,
+            trial,
         };
-        match change::carry_out(session, server, plan).await {
+        match change::carry_out(session, server, call, consent).await {
             Err(Error::Problem(problem))
                 if problem.code == codes::INVALID && !problem.findings.is_empty() =>
             {

@@ -6,8 +6,9 @@ use clap::ValueHint;
 use logconfig::{Plan, PlanDocument};
 use serde::Serialize;
 use wire::OperationState;
+use wire::routes::Name;
 
-use crate::client::Write;
+use crate::client::Call;
 use crate::commands::document::Document;
 use crate::commands::shard::create_config;
 use crate::commands::{Session, change, differences, now, rfc3339, shard, wire_difference};
@@ -62,10 +63,10 @@ pub(super) async fn run(
     };
     let running = server.admin.config(&log, server.deadline).await?;
     let base = shard::use_config::base(&server, &document, &log).await?;
-    let write = Write::configure(document.config.clone());
+    let call = Call::new(Name::PutConfig, &log, &document.config)?;
     let preview = server
         .admin
-        .preview(&log, &write, Some(&base), server.deadline)
+        .preview(&call, Some(&base), server.deadline)
         .await
         .map_err(|error| document.place(error))?;
     change::warn(session, &preview.warnings, &mut Vec::new());

@@ -4,9 +4,10 @@
 //! the settings of then and the shards of now, and says which shards those are.
 
 use logconfig::{LogConfig, diff, rolled_back};
+use wire::routes::Name;
 
-use crate::client::Write;
-use crate::commands::change::{self, ChangeArgs, Plan, Trial};
+use crate::client::Call;
+use crate::commands::change::{self, ChangeArgs, Consent, Trial};
 use crate::commands::{Session, differences, wire_difference};
 use crate::error::Error;
 use crate::report::{Outcome, Page};
@@ -53,19 +54,16 @@ pub(super) async fn run(
     if let Some(page) = kept(&earlier.config, &running.config, to) {
         session.ui.show(&page);
     }
-    let plan = Plan {
+    let call = Call::new(Name::PutConfig, &log, &next)?;
+    let consent = Consent {
         question: format!("bring back the settings of generation {to} to {log}?"),
-        write: Write::Configure {
-            document: Box::new(next),
-            confirm_within: trial.confirm_within,
-        },
         base: Some(running.etag),
         typed: None,
         preview: true,
-        dry_run: trial.dry_run,
+        trial,
         log,
     };
-    change::carry_out(session, &server, plan).await
+    change::carry_out(session, &server, call, consent).await
 }
 
 /// The shards that differ between then and now, which stay as they are.

@@ -13,11 +13,12 @@ use clap_complete::ArgValueCompleter;
 use logconfig::{ByteRate, Percent, Rate, Span, TenantName, TierName, Urgency};
 use logconfig::{WriterToken, token_hash, token_text};
 use serde_json::json;
+use wire::routes::Name;
 
 use super::edit;
 use crate::cli::parse_between;
-use crate::client::Write;
-use crate::commands::change::{self, ChangeArgs, Plan, Trial};
+use crate::client::Call;
+use crate::commands::change::{self, ChangeArgs, Consent, Trial};
 use crate::commands::token::reserve;
 use crate::commands::{Session, now, rfc3339};
 use crate::complete;
@@ -190,21 +191,18 @@ pub(super) async fn run(session: &Session<'_>, edit: QosSet) -> Result<Outcome, 
         QosSet::Tenant(args) => ("tenant", args.name.as_str(), args.remove, args.trial),
     };
     let does = if remove { "remove" } else { "change" };
-    let plan = Plan {
+    let call = Call::new(Name::PutConfig, &log, &next)?;
+    let consent = Consent {
         question: format!("{does} {what} {name} of {log}?"),
-        write: Write::Configure {
-            document: Box::new(next),
-            confirm_within: trial.confirm_within,
-        },
         base: Some(running.etag),
         typed: None,
         preview: true,
-        dry_run: trial.dry_run,
+        trial,
         log,
     };
     // Before the change: a token whose text has nowhere to go is lost.
     let kept = fresh.map(Fresh::keep).transpose()?;
-    let made = change::carry_out(session, &server, plan).await;
+    let made = change::carry_out(session, &server, call, consent).await;
     match kept {
         None => made,
         Some(kept) => kept.tell(session, made),

@@ -17,7 +17,7 @@ use clap_complete::ArgValueCompleter;
 use wire::ShardState;
 
 use super::Session;
-use super::change::{ChangeArgs, parse_confirm_within};
+use super::change::{ChangeArgs, Trial, parse_confirm_within};
 use crate::cli::{Cli, Global};
 use crate::complete;
 use crate::error::Error;
@@ -129,7 +129,11 @@ pub(super) async fn run(session: &Session<'_>, args: ShardArgs) -> Result<Outcom
         return create_config::run(session, file, force, new).await;
     }
     if let Some(file) = use_config {
-        return use_config::run(session, &file, dry_run, confirm_within).await;
+        let trial = Trial {
+            dry_run,
+            confirm_within,
+        };
+        return use_config::run(session, &file, trial).await;
     }
     // `check` refuses neither flag nor command; a list is the harmless reading.
     match command.unwrap_or(ShardCommand::List) {

@@ -2,14 +2,15 @@
 
 use clap::Subcommand;
 use clap_complete::ArgValueCompleter;
+use wire::routes::Name;
 use wire::{
     FreezeRequest, LogStatus, PlanRequest, RotateRequest, ShardState, UnfreezeRequest, codes,
 };
 
 use logconfig::ShardConfig;
 
-use crate::client::Write;
-use crate::commands::change::{self, ChangeArgs, Plan};
+use crate::client::Call;
+use crate::commands::change::{self, ChangeArgs, Consent, Trial};
 use crate::commands::{Server, Session, log_name};
 use crate::complete;
 use crate::error::Error;
@@ -146,6 +147,7 @@ async fn carry_out(
     log: String,
     step: Step,
 ) -> Result<Outcome, Error> {
+    let call = request(&step, &log)?;
     let dry_run = step.dry_run();
     let moves_shards = matches!(step, Step::Plan { .. } | Step::Rotate { .. });
     // The person decides on what is shown, so that must still be true when it is applied. With `--yes` nothing was shown.
@@ -156,22 +158,24 @@ async fn carry_out(
         let seen = match &step {
             // A name is good once; "the next one" means another shard after each rotation.
             Step::Plan { name: None, .. } | Step::Rotate { name: None, .. } if !dry_run => {
-                Some(decided_on(server, &log, &step).await?)
+                Some(decided_on(server, &log, &call).await?)
             }
             _ => None,
         };
         (format!("{} {log}?", step.verb()), seen)
     };
-    let plan = Plan {
-        write: write(step),
+    let consent = Consent {
         log,
         base: seen.filter(|_| moves_shards),
         preview: dry_run || (moves_shards && session.ui.will_ask()),
         question,
         typed: None,
-        dry_run,
+        trial: Trial {
+            dry_run,
+            ..Trial::default()
+        },
     };
-    change::carry_out(session, server, plan).await
+    change::carry_out(session, server, call, consent).await
 }
 
 /// A planned shard is taken back: the running document without it.
@@ -202,36 +206,43 @@ async fn unplan(session: &Session<'_>, name: &str, dry_run: bool) -> Result<Outc
         }
     }
     next.shards.retain(|shard| shard.name.as_str() != name);
-    let plan = Plan {
+    let call = Call::new(Name::PutConfig, &log, &next)?;
+    let consent = Consent {
         question: format!("take the planned shard {name} of {log} back?"),
-        write: Write::configure(next),
         base: Some(running.etag),
         typed: None,
         preview: true,
-        dry_run,
+        trial: Trial {
+            dry_run,
+            ..Trial::default()
+        },
         log,
     };
-    change::carry_out(session, &server, plan).await
+    change::carry_out(session, &server, call, consent).await
 }
 
-fn write(step: Step) -> Write {
-    match step {
-        Step::Plan { name, .. } => Write::Plan(PlanRequest { name }),
-        Step::Rotate { name, force, .. } => Write::Rotate(RotateRequest { name, force }),
-        Step::Freeze { now, .. } => Write::Freeze(FreezeRequest { now }),
+/// The request that makes a step, as the wire knows it.
+fn request(step: &Step, log: &str) -> Result<Call, Error> {
+    match step.clone() {
+        Step::Plan { name, .. } => Call::new(Name::PlanShard, log, &PlanRequest { name }),
+        Step::Rotate { name, force, .. } => {
+            Call::new(Name::RotateShard, log, &RotateRequest { name, force })
+        }
+        Step::Freeze { now, .. } => Call::new(Name::FreezeLog, log, &FreezeRequest { now }),
         // A change of the document, which is made elsewhere.
-        Step::Unplan { .. } | Step::Unfreeze { .. } => Write::Unfreeze(UnfreezeRequest {}),
+        Step::Unplan { .. } | Step::Unfreeze { .. } => {
+            Call::new(Name::UnfreezeLog, log, &UnfreezeRequest {})
+        }
     }
 }
 
 /// The state that a step without a name is decided on, for a job that nobody asks. A caller who may rotate and not read learns
 /// it from a preview.
-async fn decided_on(server: &Server, log: &str, step: &Step) -> Result<String, Error> {
+async fn decided_on(server: &Server, log: &str, call: &Call) -> Result<String, Error> {
     match server.admin.log(log, server.deadline).await {
         Ok(status) => Ok(status.etag),
         Err(Error::Problem(problem)) if problem.code == codes::FORBIDDEN => {
-            let write = write(step.clone());
-            let preview = server.admin.preview(log, &write, None, server.deadline);
+            let preview = server.admin.preview(call, None, server.deadline);
             Ok(format!("g{}", preview.await?.base_generation))
         }
         Err(error) => Err(error),

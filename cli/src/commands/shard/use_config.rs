@@ -1,10 +1,10 @@
 //! `logctl shard --use-config FILE`: a whole document, checked here, compared there, applied once, waited for.
 
-use std::time::Duration;
+use wire::routes::Name;
 
-use crate::client::Write;
+use crate::client::Call;
 use crate::commands::Session;
-use crate::commands::change::{self, Plan};
+use crate::commands::change::{self, Consent, Trial};
 use crate::commands::document::Document;
 use crate::error::Error;
 use crate::file::File;
@@ -13,8 +13,7 @@ use crate::report::Outcome;
 pub(super) async fn run(
     session: &Session<'_>,
     file: &File,
-    dry_run: bool,
-    confirm_within: Option<Duration>,
+    trial: Trial,
 ) -> Result<Outcome, Error> {
     let document = Document::read(file).await?;
     let server = session.server()?;
@@ -24,19 +23,16 @@ pub(super) async fn run(
         None => document.config.log.as_str().to_owned(),
     };
     let base = base(&server, &document, &log).await?;
-    let plan = Plan {
+    let call = Call::new(Name::PutConfig, &log, &document.config)?;
+    let consent = Consent {
         question: format!("apply {} to {log}?", document.subject),
-        write: Write::Configure {
-            document: Box::new(document.config.clone()),
-            confirm_within,
-        },
         log,
         base: Some(base),
         preview: true,
         typed: None,
-        dry_run,
+        trial,
     };
-    change::carry_out(session, &server, plan)
+    change::carry_out(session, &server, call, consent)
         .await
         .map_err(|error| document.place(error))
 }
