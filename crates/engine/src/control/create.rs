@@ -21,11 +21,11 @@ use store::{Guard, Outcome, StoreError, Transaction};
 
 /// Time between two checkpoints of a new system log: its readers wait for proofs.
 const SYSTEM_INTERVAL: Span = Span::from_millis(10);
-/// Rows of an origin, each of a log that has another one, that are passed over.
+/// How many rows of an origin are skipped, each of a log that has another origin now.
 const GIVEN_UP: usize = 16;
 
 impl Engine {
-    /// Opens every log of the stores; creates the system log when it is not there.
+    /// Opens every log of the stores; creates the system log if it does not exist.
     pub async fn open(options: EngineOptions) -> Result<Arc<Self>, EngineError> {
         let engine = Self::load(options).await?;
         if engine.log(SYSTEM).is_none() && engine.merge.writes {
@@ -50,8 +50,8 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Creates a log: its first slot plans and opens the shards of the document. One that runs just this is unchanged; a name is
-    /// used once, for good.
+    /// Creates a log: its first slot plans and opens the shards of the document. A log that already runs this document is unchanged; a name
+    /// is used once, for good.
     pub(crate) async fn create_log(
         self: &Arc<Self>,
         config: LogConfig,
@@ -69,7 +69,7 @@ impl Engine {
                         ..applied
                     });
                 }
-                // Somebody else made it at the same moment; the answer is as if that had been before.
+                // Another caller created it at the same moment; the answer is the same as if it had existed before.
                 let existing = self.existing(&config, &caller).await?;
                 existing.ok_or_else(|| {
                     ChangeError::Conflict(format!(
@@ -91,7 +91,7 @@ impl Engine {
         self.create_log(config, caller).await
     }
 
-    /// What a creation would do.
+    /// The effects that a creation would have.
     pub async fn preview_log(
         self: &Arc<Self>,
         config: LogConfig,
@@ -111,7 +111,7 @@ impl Engine {
         Ok(applied)
     }
 
-    /// What this process may not use of what the document names.
+    /// The places in the document that this process may not use.
     async fn creation_warnings(&self, config: &LogConfig) -> Result<Vec<Finding>, ChangeError> {
         let not_permitted = not_permitted(&self.merge, None, &config.merge).await?;
         not_permitted.judged(&*self.store).await
@@ -129,7 +129,7 @@ impl Engine {
         };
         log.refresh().await?;
         if log.ledger.state().len == SlotNumber::ZERO {
-            // Begun by a process that died before the first slot: to be finished.
+            // A process began it and died before the first slot, so it must be finished.
             return Ok(None);
         }
         if let Some(operation) = caller.operation(name)
@@ -180,7 +180,7 @@ impl Engine {
                 "`logd restore` of the log {name} into these stores did not come to its end; run it again"
             )));
         }
-        // Objects come after the row: where they are and the row is not, it is missing.
+        // Objects are written after the row: if there are objects and no row, the row was lost.
         match orphans::of_log(&*self.objects, name).await? {
             Some(orphan) if self.store.get(&row).await?.is_none() => {
                 Err(ChangeError::Conflict(orphans::occupied(name, &orphan)))
@@ -189,8 +189,8 @@ impl Engine {
         }
     }
 
-    /// Writes the rows that name the log, and its origin, which no other log may have. Where the log in the origin's row got another
-    /// one, the next row decides, `ORIGIN+LOG`; a plus sign is in no origin.
+    /// Writes the rows that name the log, and its origin, which no other log may have. If the log in the origin's row got another origin,
+    /// the next row decides, `ORIGIN+LOG`; no origin contains a plus sign.
     async fn register(self: &Arc<Self>, config: &LogConfig) -> Result<(), ChangeError> {
         let name = config.log.to_string();
         let mut origin = format!("{ORIGINS}{}", config.origin);
@@ -206,7 +206,7 @@ impl Engine {
                     let owner: String = record::decode(&owner)
                         .map_err(|e| StoreError::Corrupt(format!("{origin}: {e}")))?;
                     if owner != name && self.given_up(&owner, &config.origin).await? {
-                        // No row is overwritten: of two that come here at once one gets the next.
+                        // No row is overwritten: if two processes come here at once, one of them gets the next row.
                         origin = format!("{origin}+{owner}");
                         passed += 1;
                         continue;
@@ -232,7 +232,7 @@ impl Engine {
         )))
     }
 
-    /// Whether a log that registered an origin has another one, for good: of two creations of one name the other one was decided.
+    /// Whether a log that registered an origin has another one for good, because of two creations of one name the other was decided.
     async fn given_up(self: &Arc<Self>, owner: &str, origin: &str) -> Result<bool, StoreError> {
         self.open_log(owner).await?;
         let Some(log) = self.opened(owner) else {
@@ -242,7 +242,7 @@ impl Engine {
         Ok(log.is_created() && log.running.config().origin != origin)
     }
 
-    /// Creates a log; `None` where somebody else has, whatever its configuration.
+    /// Creates a log; `None` if another process has created it, with whatever configuration.
     pub(crate) async fn create(
         self: &Arc<Self>,
         config: LogConfig,

@@ -1,4 +1,4 @@
-//! Refuses, before anything is written and in a preview too, what no row and no slot has room for.
+//! Refuses requests that do not fit into a row or a slot, before anything is written, and in a preview too.
 
 use logconfig::{Algorithm, Finding, LogConfig, ShardName, Written};
 
@@ -26,13 +26,13 @@ pub(crate) fn caller(caller: &Caller) -> Result<(), ChangeError> {
     )))
 }
 
-/// As much of a reason as is recorded.
+/// The part of a reason that is recorded.
 pub(crate) fn reason(mut reason: String) -> String {
     reason.truncate(reason.floor_char_boundary(MAX_REASON));
     reason
 }
 
-/// What is too large in a document, and in the decision that plans shards with it.
+/// Findings for everything that is too large in a document, and in the decision that plans shards with it.
 pub(crate) fn document(next: &LogConfig, written: &Written, plan: &[ShardName]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let bytes = written.stored.len();
@@ -62,7 +62,7 @@ pub(crate) fn document(next: &LogConfig, written: &Written, plan: &[ShardName]) 
             format!("make it smaller: its {what} alone have {size} bytes"),
         ));
     }
-    // Name and origin, the origin again in each key, and what is always as long.
+    // Name and origin, the origin again in each key, and the parts of fixed length.
     let identity = |name: &ShardName| {
         let origin = next.origin.len() + name.as_str().len();
         let kind = next.shard(name).map_or(next.key, |shard| shard.key);

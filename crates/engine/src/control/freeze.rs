@@ -15,7 +15,7 @@ use order::state::{Intake, Refusal};
 
 /// How long a freeze waits for promised work.
 const MERGE_PATIENCE: Duration = Duration::from_secs(30);
-/// Time between two looks at it.
+/// Time between two checks of it.
 const MERGE_LOOK: Duration = Duration::from_millis(50);
 
 impl Log {
@@ -59,7 +59,7 @@ impl Log {
             applied.checkpoint = self.final_checkpoint().await;
         }
         if now && applied.outcome != ChangeOutcome::Unchanged {
-            // Decided, nothing more is promised, so that this is what waits until the log is unfrozen.
+            // Once the freeze is decided, nothing more is promised, so this is all the work that waits until the log is unfrozen.
             applied.differences.extend(self.left_promised().await?);
         }
         Ok(applied)

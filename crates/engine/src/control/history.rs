@@ -1,6 +1,6 @@
 //! The history: every decided control of a log, kept after its slot is collected, and the documents of all generations.
 //!
-//! A lookup of one operation or one generation takes a few reads, however long the history: a client that waits asks often.
+//! A lookup of one operation or one generation takes a few reads, however long the history is, since a waiting client asks often.
 
 use logconfig::{Difference, LogConfig};
 use order::{Generation, SlotNumber};
@@ -38,7 +38,7 @@ pub struct HistoryRecord {
     pub etag: String,
     /// What changed, in a sentence.
     pub summary: String,
-    /// Why, as far as somebody said so.
+    /// The reason, if the caller gave one.
     pub reason: Option<String>,
 }
 
@@ -70,7 +70,7 @@ impl HistoryRecord {
 }
 
 impl Log {
-    /// What moved between a generation and what runs; empty when that generation is not known.
+    /// The differences between a generation and the running one; empty when that generation is not known.
     pub(crate) async fn moved_since(
         &self,
         base: Option<Generation>,
@@ -181,7 +181,7 @@ impl Log {
                 continue;
             };
             if let Control::Reconfigure { base, document, .. } = &decision.control {
-                // Not counted: of a log that was restored, the generations before that are not there.
+                // Generations are not counted: those before a restore are missing.
                 generation = base.next();
                 running = *document;
             }
@@ -220,7 +220,7 @@ impl Log {
                 &slot, decision, generation, &document,
             )));
         }
-        // A freeze of long ago: what ran then is found by counting.
+        // For an old freeze, the generation is found by counting.
         let all = self.history().await?;
         Ok(all.into_iter().find(|r| r.slot == number))
     }
@@ -241,7 +241,7 @@ impl Log {
         Ok(logconfig::diff(&before, &after))
     }
 
-    /// Reads what other replicas decided.
+    /// Reads the slots that other replicas decided.
     pub async fn refresh(&self) -> Result<(), StoreError> {
         if !self.health.halt.is_halted() {
             self.ledger.refresh().await?;

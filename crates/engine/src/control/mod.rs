@@ -1,7 +1,7 @@
 //! Changes to a running log: the typed steps from a request to a decision in the order. A preview runs the same steps and stops
 //! before the last. From outside there is one way to all of them, [`audit::Audited`].
 //!
-//! What must never happen: a change that is decided twice, a shard whose key is not durable before the slot that names it.
+//! What must never happen: a change is decided twice, or a slot names a shard whose key is not durable.
 
 pub(crate) mod audit;
 mod create;
@@ -36,8 +36,8 @@ pub use order::slot::Action;
 /// How often a request without a base is tried again when the configuration moves under it.
 const TRIES: usize = 8;
 
-/// What is asked for. The state that it was made on top of is no part of it: a request that is sent again with its idempotency key
-/// is the same request, whatever runs meanwhile.
+/// A request for a change. It does not include the state that it is based on: a request that is sent again with its idempotency key is the
+/// same request, even if the configuration changed meanwhile.
 #[derive(Clone, Debug, Serialize)]
 pub enum Request {
     /// Replace the configuration document.
@@ -55,7 +55,7 @@ pub enum Request {
         /// Refuse when the generation is another.
         #[serde(skip)]
         base: Option<Generation>,
-        /// Open it although too few witnesses or secondaries know it: it is not published until they do.
+        /// Open it although too few witnesses or secondaries know it. It is not published until they do.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         force: bool,
     },
@@ -109,7 +109,7 @@ pub enum Request {
 }
 
 impl Request {
-    /// The generation it was made from, where its author insists.
+    /// The generation it was made from, if its author insists on it.
     fn base(&self) -> Option<Generation> {
         match self {
             Self::Configure { base, .. }
@@ -134,7 +134,7 @@ impl Request {
         }
     }
 
-    /// What it asks for, as the audit trail names it.
+    /// The action's name in the audit trail.
     fn word(&self) -> &'static str {
         if matches!(self, Self::Rotate { force: true, .. }) {
             return "rotate-forced";
@@ -194,7 +194,7 @@ impl Caller {
 /// How far it got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeOutcome {
-    /// What was asked for already runs.
+    /// The requested state already runs.
     Unchanged,
     /// A preview: nothing was changed.
     Planned,
@@ -221,7 +221,7 @@ pub struct Applied {
     pub time_ms: Option<u64>,
     /// The global index at which it took effect.
     pub at_index: Option<u64>,
-    /// What changed, or would.
+    /// What changed, or would change.
     pub differences: Vec<Difference>,
     /// The final checkpoint of a freeze.
     pub checkpoint: Option<String>,
@@ -235,7 +235,7 @@ pub enum ChangeError {
     /// The document is refused.
     #[error("the document is refused ({} findings)", .0.len())]
     Invalid(Vec<Finding>),
-    /// The base is not what runs.
+    /// The base is not the running generation.
     #[error("the base moved: {current_etag} runs")]
     Stale {
         /// The entity tag that runs.
@@ -244,10 +244,10 @@ pub enum ChangeError {
         changed_by: Option<String>,
         /// When, milliseconds since the Unix epoch.
         changed_at_ms: Option<u64>,
-        /// From the base to what runs: what moved.
+        /// The differences from the base to the running configuration.
         differences: Vec<Difference>,
     },
-    /// Not in this condition.
+    /// Not possible in this condition.
     #[error("{0}")]
     Conflict(String),
     /// The idempotency key was used for another request.
@@ -288,7 +288,7 @@ impl From<StoreError> for ChangeError {
     }
 }
 
-/// A request that was checked against what runs.
+/// A request that was checked against the running configuration.
 struct Planned {
     action: Action,
     /// Whether it changes settings, and whether it changes shards.
@@ -303,7 +303,7 @@ struct Planned {
 }
 
 impl Log {
-    /// What a request would do.
+    /// The effects that a request would have.
     pub async fn preview(&self, request: Request) -> Result<Applied, ChangeError> {
         freeze::system(self.name(), &request)?;
         let caller = Caller {
@@ -431,15 +431,15 @@ impl Log {
         }
     }
 
-    /// Parsed → Planned: what the request means against what runs. `None`: it runs already. `before` is the document that a
-    /// revert goes back to.
+    /// Parsed → Planned: the request, applied to the running configuration. `None`: it already runs. `before` is the document that a revert
+    /// goes back to.
     fn plan(
         &self,
         request: &Request,
         before: Option<&LogConfig>,
     ) -> Result<Option<Planned>, ChangeError> {
         let running = match request {
-            // What its author says of the shards is compared with what is known of them.
+            // The shards in the document are compared with the known ones.
             Request::Configure { .. } | Request::OnProbation { .. } => self.config(),
             _ => self.document(),
         };
@@ -546,7 +546,7 @@ impl Log {
             let Some(planned) = planned else {
                 return Ok(self.unchanged(operation, request.action()));
             };
-            // After the base was read: who sees a change on probation run, sees its row.
+            // Checked after the base was read: a reader that sees a change on probation also sees its row.
             self.probation_allows(request, &planned).await?;
             let generation = planned.base.next();
             let mut applied = Applied {
@@ -681,7 +681,7 @@ impl Log {
             CommitError::Refused(Refusal::Shards(why)) => ChangeError::Conflict(why),
             CommitError::Refused(Refusal::Stale { .. }) => self.stale(Vec::new()),
             CommitError::Store(e) => e.into(),
-            // The last two are answers to batches only.
+            // The order gives the last two answers only to batches.
             e @ (CommitError::Unknown(_)
             | CommitError::AskAgain
             | CommitError::WrongShard
@@ -699,13 +699,13 @@ impl Log {
     }
 }
 
-/// Those that the order does not know. One that was planned before and taken back has its origin and key already.
+/// The shards that the order does not know. A shard that was planned before and taken back already has its origin and key.
 fn unknown(plan: &[ShardName], shards: &[Shard]) -> Vec<ShardName> {
     let known = |name: &&ShardName| shards.iter().any(|s| s.identity.name == name.as_str());
     plan.iter().filter(|name| !known(name)).cloned().collect()
 }
 
-/// What the caller says, then what the engine has to say.
+/// Joins the caller's reason and the engine's note.
 fn both(said: Option<String>, own: Option<String>) -> Option<String> {
     match (said, own) {
         (Some(said), Some(own)) => Some(format!("{said}; {own}")),

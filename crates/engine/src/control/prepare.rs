@@ -1,4 +1,4 @@
-//! Makes durable what a slot names, before the slot: the document, and a sealed key for each new shard.
+//! Makes everything that a slot names durable before the slot: the document, and a sealed key for each new shard.
 
 use std::collections::HashSet;
 
@@ -17,7 +17,7 @@ use crate::shard::signers::{Signers, secrets};
 use order::slot::ShardIdentity;
 use store::{Outcome, StoreError, Transaction};
 
-/// Whether a shard may be planned: nothing of that name was ever signed.
+/// Whether a shard may be planned: nothing was ever signed under that name.
 async fn vacant(
     ledger: &Ledger,
     objects: &LogObjects,
@@ -59,12 +59,12 @@ pub(crate) async fn prepare(
         .map(|s| s.identity.tree_id)
         .collect();
     let (digest, stored) = (Hash(written.digest), written.stored.clone());
-    // Where it lists other frozen shards than the log has, nobody could put it together again.
+    // If it listed other frozen shards than the log has, it could not be put together again.
     document::check(&stored, &digest, &running.ledger.state())
         .map_err(|e| ChangeError::Conflict(format!("the document does not fit the log: {e}")))?;
     let mut puts = document::rows(keys, running.ledger.store.value_limit(), &digest, stored);
     if !plan.is_empty() {
-        // A key that is sealed with another one opens nowhere afterwards.
+        // A key that is sealed with another key-encryption key could not be opened anywhere.
         let own = keyring.has_own_kek().await;
         own.map_err(|reason| ChangeError::Halted {
             reason: reason.to_string(),

@@ -1,4 +1,4 @@
-//! Whether a write is taken: what the log, its configuration and its memory allow now. What is taken waits in the batcher's queue.
+//! Whether a write is accepted: the log, its configuration and its memory must allow it. Accepted work waits in the batcher's queue.
 
 use order::SlotNumber;
 use std::future::Future;
@@ -50,7 +50,7 @@ impl Ledger {
             CommitError::Store(StoreError::Clock(fault)) => AppendError::overloaded(&fault),
             CommitError::Store(e) => {
                 tracing::warn!(error = %e, "a commit failed; nothing was written");
-                // Which node said what is for operators.
+                // Only operators need to know which node said what.
                 if let StoreError::Quorum { have, quorum, .. } = e {
                     return AppendError::overloaded(&format!(
                         "{have} of the {quorum} storage nodes that are needed took it; nothing was written"
@@ -79,7 +79,7 @@ impl Ledger {
 }
 
 impl Ingest {
-    /// Why nothing is taken now, whatever it is.
+    /// Why no write at all is accepted now, if so.
     pub(crate) fn takes_writes(&self) -> Result<(), AppendError> {
         if let Some(reason) = self.health.halt.reason() {
             return Err(AppendError::Halted { reason });
@@ -175,7 +175,7 @@ impl Ingest {
         self.wanted_shard(advice).map(drop)
     }
 
-    /// The shard that a writer insists on, where it is the active one.
+    /// The shard that a writer insists on, if it is the active one.
     fn wanted_shard(&self, advice: &Advice) -> Result<Option<Arc<str>>, AppendError> {
         let Some(wanted) = &advice.shard else {
             return Ok(None);
@@ -208,7 +208,7 @@ impl Ingest {
         let grant = policy.grant(tenant, advice);
         let room = match &payload {
             Payload::Entry(_) | Payload::Placed { .. } => room,
-            // More would only take memory: what waits outside is as far as the network.
+            // More would only use memory: chunks that wait outside wait in the network.
             Payload::Chunk { .. } => room.min(CHUNKS_WAITING),
         };
         let answer = self

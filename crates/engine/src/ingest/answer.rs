@@ -1,4 +1,4 @@
-//! What a writer is told.
+//! The answers that a writer gets.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,15 +60,15 @@ pub enum AppendError {
         /// Which store, and what it says.
         detail: String,
     },
-    /// More than can be published.
+    /// More is waiting than can be published.
     #[error("overloaded: {reason}")]
     Overloaded {
-        /// What of the server has no room left.
+        /// Which resource of the server has no room left.
         reason: String,
         /// When to try again.
         retry_after: Duration,
     },
-    /// More than this tenant may send.
+    /// This tenant has sent more than it may.
     #[error("over the tenant's limit: {reason}")]
     Limited {
         /// Which limit: of entries or of bytes.
@@ -79,7 +79,7 @@ pub enum AppendError {
     /// The promise asked for cannot be kept beside those that were given.
     #[error("no room: {reason}")]
     NoRoom {
-        /// What of the server has no room left.
+        /// Which resource of the server has no room left.
         reason: RefusalReason,
         /// When there is probably room.
         retry_after: Duration,

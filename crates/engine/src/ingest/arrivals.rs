@@ -1,7 +1,7 @@
-//! What came, by second, tier and tenant: the last seven days of it, for simulations. Entries that were refused count as well.
+//! Arrivals of the last seven days by second, tier and tenant, for simulations. Entries that were refused count as well.
 //!
-//! One row per minute and replica in which anything came. Rows are bounded: a minute with very many tenants is kept as a whole
-//! instead of by second, and of too many even then only the largest are kept.
+//! Each replica writes one row per minute in which entries arrived. Rows are bounded: a minute with very many tenants is kept as a whole
+//! instead of by second, and if that is still too much, only the largest parts are kept.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -37,19 +37,19 @@ type Class = (u8, TierId, TenantId);
 /// Entries and bytes of each.
 type Seen = BTreeMap<Class, (u64, u64)>;
 
-/// The minute that runs.
+/// The current minute.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Recorder {
     minute: u64,
-    /// The class that came last, and what of it: most arrivals are of the same as the one before.
+    /// The class of the last arrivals, and their sum: most arrivals have the same class as the one before.
     last: Option<(Class, (u64, u64))>,
     seen: Seen,
-    /// Minutes that are over.
+    /// Minutes that have ended.
     over: Vec<(u64, Seen)>,
 }
 
 impl Recorder {
-    /// Something came, at this second since the Unix epoch.
+    /// Counts an arrival, at this second since the Unix epoch.
     pub(crate) fn arrived(
         &mut self,
         second: u64,
@@ -79,7 +79,7 @@ impl Recorder {
         }
     }
 
-    /// The minute is over. Minutes that nobody takes are bounded: the oldest go.
+    /// Ends the minute. Minutes that nobody takes are bounded: the oldest are dropped.
     fn turn(&mut self) {
         let last = self.last.take();
         self.note(last);
@@ -92,7 +92,7 @@ impl Recorder {
         }
     }
 
-    /// Takes what is over before this minute.
+    /// Takes the minutes that ended before this one.
     fn take(&mut self, minute: u64) -> Vec<(u64, Seen)> {
         if self.minute < minute {
             self.turn();
@@ -159,7 +159,7 @@ fn arrivals(number: u64, minute: &Minute) -> impl Iterator<Item = Arrival> + '_ 
     })
 }
 
-/// Writes what is over, minute by minute, and sweeps what is too old; until the log ends.
+/// Writes the minutes that have ended and deletes rows that are too old, until the log ends.
 pub(crate) async fn keep(ingest: Arc<Ingest>, replica: String) {
     loop {
         let left = 60_000 - ingest.ledger.clock.now_ms() % 60_000;
@@ -201,7 +201,7 @@ pub(crate) async fn write(ingest: &Ingest, replica: &str) -> Result<(), StoreErr
     }
 }
 
-/// What came since so many seconds ago, of all replicas, by second. Ends with the last full minute.
+/// Arrivals since this duration ago, of all replicas, by second. Ends with the last full minute.
 pub(crate) async fn read(ledger: &Ledger, since: Duration) -> Result<Vec<Arrival>, StoreError> {
     let keys = &ledger.keys;
     let first = (ledger.clock.now_ms() / 1_000).saturating_sub(since.min(KEPT).as_secs());
@@ -262,7 +262,7 @@ mod tests {
             .map(|a| a.entries)
             .sum();
         assert_eq!(bulk, 60 * 3 * 500);
-        // A minute of very many is kept as a whole, the largest of them.
+        // A minute with very many parts is kept as a whole, with its largest parts.
         let many: Seen = (0..60u8)
             .flat_map(|s| (0..2u16).map(move |t| ((s, TierId(t % 5), TenantId(t)), (1, 1 << 40))))
             .chain((0..2_000u16).map(|t| ((t as u8, TierId(t % 5), TenantId(t % 2)), (9, 9))))

@@ -41,7 +41,7 @@ pub(crate) struct Batcher {
     queue: Mutex<Queue>,
     /// Start of its clock, which no jump of the system's clock moves.
     epoch: Instant,
-    /// What times of other processes are compared with.
+    /// The clock that times of other processes are compared with.
     clock: Clock,
     wake: Notify,
     /// Something was taken from the queue.
@@ -111,7 +111,7 @@ impl Batcher {
         }
     }
 
-    /// What came, for those who keep it.
+    /// The recorded arrivals, for the task that stores them.
     pub(crate) fn arrivals<T>(&self, take: impl FnOnce(&mut Recorder) -> T) -> T {
         take(&mut self.queue().arrivals)
     }
@@ -181,8 +181,8 @@ impl Batcher {
         Ok(async { answer.await.unwrap_or(Err(AppendError::Unknown)) })
     }
 
-    /// Asks admission for one entry that is to wait in the durable queue, of which `free` bytes are left. What is let in counts
-    /// as accepted work until [`Batcher::settled`].
+    /// Asks admission for one entry that is to wait in the durable queue, of which `free` bytes are left. An admitted entry counts as
+    /// accepted work until [`Batcher::settled`].
     pub(crate) fn promise(
         &self,
         policy: &Policy,
@@ -207,15 +207,15 @@ impl Batcher {
         Ok(admitted?)
     }
 
-    /// Counts in promised work that admission was not asked for here.
+    /// Counts promised work that another process admitted.
     pub(crate) fn adopt(&self, left: Duration, cost: u64) -> Promise {
         let now = self.now();
         let deadline = now.saturating_add(micros(left));
         self.queue().admission.adopt(now, deadline, cost)
     }
 
-    /// Asks for a turn of promised work, rows of one tier with the earliest deadline first. Resolves when it may go; an error says
-    /// that the queue takes no more.
+    /// Asks for a turn of promised work, rows of one tier with the earliest deadline first. Resolves when it may be released; an error says
+    /// that the queue accepts no more.
     pub(crate) fn turn(&self, rows: &[Promised]) -> oneshot::Receiver<()> {
         let (go, turn) = oneshot::channel();
         let Some(first) = rows.first() else {
@@ -246,7 +246,7 @@ impl Batcher {
         turn
     }
 
-    /// Promised work has its place, from `start` on: what remains is to measure when it is published.
+    /// Promised work is ordered from `start` on; all that remains is to measure when it is published.
     pub(crate) fn placed(&self, ledger: &Ledger, start: u64, kept: &Kept) {
         let (now, now_ms) = (self.now(), self.clock.now_ms());
         {
@@ -312,7 +312,7 @@ impl Batcher {
             .unwrap_or_else(|_| Err(CommitError::Unknown("the committer stopped".into())))
     }
 
-    /// Takes no more; what is queued is committed.
+    /// Accepts no more; queued work is still committed.
     pub(crate) fn close(&self) {
         self.queue().closed = true;
         self.wake.notify_one();
@@ -326,7 +326,7 @@ impl Batcher {
         queue.pace.elastic().min(quarter as u64)
     }
 
-    /// Everything below a global index is published.
+    /// Called when everything below a global index is published.
     pub(crate) fn published(&self, ledger: &Ledger, below: u64) {
         {
             let (now, mut queue) = (self.now(), self.queue());
@@ -387,7 +387,7 @@ impl Batcher {
             if queue.scheduler.is_empty()
                 || (queue.pace.cruises().is_some() && !queue.scheduler.fast_waits())
             {
-                // All that waited goes, or all but what waits for the sake of others: more could have been done.
+                // All waiting work is released, except work that waits for others: more could have been committed.
                 queue.admission.rate().idle();
             }
             if !taken.jobs.is_empty() || taken.control.is_some() {
@@ -407,10 +407,10 @@ impl Batcher {
         Next::None(wait)
     }
 
-    /// Commits what comes, until closed and empty.
+    /// Commits queued work, until closed and empty.
     ///
-    /// A backlog's large batches are made durable beside the commits, a commit's worth at a time, and ride in the first one after
-    /// that: so nobody waits for them but their writer.
+    /// A backlog's large batches are made durable beside the commits, one commit's worth at a time, and go into the first commit after
+    /// that, so that only their own writer waits for them.
     pub(crate) async fn run(&self, running: &Running, health: &Health, shards: &Shards) {
         let mut ahead: Option<Prewrite> = None;
         loop {
@@ -439,7 +439,7 @@ impl Batcher {
                     ..
                 } = *taken;
                 ready.company |= company;
-                // What belongs behind a backlog that is being prepared stays behind it.
+                // Work that belongs behind a backlog that is being prepared stays behind it.
                 if let Some(ahead) = &ahead {
                     classes.extend(&ahead.classes);
                 }
@@ -466,7 +466,7 @@ impl Batcher {
         }
     }
 
-    /// Commits what is prepared, and answers.
+    /// Commits prepared work, and answers its writers.
     async fn commit(&self, running: &Running, shards: &Shards, ready: ReadyCommit) {
         let ReadyCommit {
             load,
@@ -507,7 +507,7 @@ impl Batcher {
             (start, (elastic, company), fast),
             flights,
         );
-        // A change that came along, ours or another replica's, runs at once.
+        // A change in these slots, ours or another replica's, runs at once.
         if state.generation != running.now.load().generation
             && let Err(e) = running.update_running().await
         {
@@ -573,7 +573,7 @@ impl From<Refused> for AppendError {
     }
 }
 
-/// Answers the writers of a batch; what is to be known of it until it is published.
+/// Answers the writers of a batch; returns the record of it that is kept until it is published.
 fn place(shards: &Shards, state: &State, placed: &Placed, batch: BatchWriters) -> InFlight {
     let shard = state
         .shard_at(placed.start)

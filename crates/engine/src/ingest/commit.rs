@@ -1,4 +1,4 @@
-//! The load of one commit: batches of one tier each, made from the work that the queue releases, and at most one control.
+//! The work of one commit: batches of one tier each, made from the work that the queue releases, and at most one control.
 //!
 //! Single entries are copied once, into their batch. A large chunk is a batch as it is: no copy, nothing per entry.
 
@@ -92,7 +92,7 @@ impl Item {
     }
 }
 
-/// A writer to answer, and what it has in the batch.
+/// A writer to answer, and its part of the batch.
 pub(crate) struct Writer {
     pub(crate) run: ArrivalGroup,
     pub(crate) reply: Reply,
@@ -117,7 +117,7 @@ pub(crate) struct Commit {
 }
 
 impl Commit {
-    /// Batches of what was taken from the queue; those of a backlog are large.
+    /// Makes batches of the work that was taken from the queue; those of a backlog are large.
     pub(crate) fn of(
         ledger: &Ledger,
         jobs: Vec<Job<Item>>,
@@ -142,7 +142,7 @@ impl Commit {
         self.mine.iter().any(Proposal::is_object)
     }
 
-    /// Another one behind this, which has no control.
+    /// Adds another commit behind this one, which has no control.
     pub(crate) fn append(&mut self, mut behind: Self) {
         debug_assert!(self.control.is_none(), "a control is last");
         self.mine.append(&mut behind.mine);
@@ -278,7 +278,7 @@ impl<'a> CommitBuilder<'a> {
         });
     }
 
-    /// The whole load, a control last.
+    /// The whole commit, with the control last.
     pub(crate) fn finish(mut self, control: Option<(Decision, ControlReply)>) -> Commit {
         for open in std::mem::take(&mut self.open) {
             self.close(open);

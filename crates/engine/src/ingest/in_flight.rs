@@ -1,4 +1,4 @@
-//! Own work between its release and its publication: what tells the measured rate, and whether promises were kept.
+//! This process's work between its release and its publication: it shows the measured rate, and whether promises were kept.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ impl InFlight {
     }
 }
 
-/// All of them, by their end.
+/// All batches that are not published, by their end.
 #[derive(Debug, Default)]
 pub(crate) struct InFlights(VecDeque<InFlight>);
 
@@ -62,7 +62,7 @@ impl InFlights {
         self.0.insert(at.map_or(0, |at| at + 1), flight);
     }
 
-    /// Everything below a global index is published. Answers what of it was own work.
+    /// Called when everything below a global index is published. Returns which of it was this process's work.
     pub(crate) fn published(
         &mut self,
         now: u64,

@@ -1,4 +1,4 @@
-//! From a request to a commit: what waits, which of it goes next, and how it becomes durable.
+//! From a request to a commit: which work waits, which of it goes next, and how it becomes durable.
 
 pub(crate) mod admit;
 pub(crate) mod answer;
@@ -32,7 +32,7 @@ pub(crate) struct Ingest {
     pub(crate) batcher: Arc<Batcher>,
     /// Bytes of entries that may wait for publication.
     pub(crate) max_pending: usize,
-    /// What the servers on the stores understand.
+    /// The formats that all servers on these stores understand.
     pub(crate) formats: Arc<Formats>,
 }
 

@@ -1,5 +1,5 @@
-//! The linear work of a backlog, beside the commits: its large batches become durable, and go into the first commit after that. So
-//! only their own writer waits for them.
+//! Makes the large batches of a backlog durable beside the commits. They go into the first commit after that, so only their own writer
+//! waits for them.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -68,13 +68,13 @@ impl Prewrite {
         }
     }
 
-    /// Waits for its end, forever if there is none. What is behind it comes along, or is the next to be made durable. May be
-    /// dropped at any time.
+    /// Waits for the end of the prewrite, forever if there is none. Work behind it joins the same commit, or is the next to be made
+    /// durable. May be dropped at any time.
     pub(crate) async fn end(this: &mut Option<Self>, ledger: &Arc<Ledger>) -> ReadyCommit {
         let Some(ahead) = this else {
             return std::future::pending().await;
         };
-        // Where the task is gone, so are the writers' ends of the answers.
+        // If the task is gone, nobody waits for the answers either.
         let (mut load, stored) = (&mut ahead.prepared).await.unwrap_or_default();
         let (behind, elastic) = (std::mem::take(&mut ahead.behind), ahead.elastic);
         if behind.has_objects() {
@@ -173,7 +173,7 @@ mod tests {
         }
         let live = async |text: &'static str| log.append(Bytes::from_static(text.as_bytes())).await;
         assert_eq!(live("one").await.unwrap().index, 0);
-        // What the same writer sends after it is not ordered before it, however little it is.
+        // Later entries of the same writer are not ordered before it, however small they are.
         let mut small = submit(&log, &[20; 2]).await;
         assert_eq!(live("two").await.unwrap().index, 1);
         assert!((&mut large).now_or_never().is_none() && (&mut small).now_or_never().is_none());
@@ -232,7 +232,7 @@ mod tests {
         engine.shutdown().await;
     }
 
-    /// What was made durable for a batch that then is refused does not stay behind.
+    /// Objects of a batch that is then refused are deleted.
     #[tokio::test(start_paused = true)]
     async fn a_backlog_that_comes_too_late_leaves_nothing_behind() {
         let (rig, objects) = (Rig::new(), Faults::new());

@@ -1,4 +1,4 @@
-//! The queue in front of the order, and what is taken from it for one commit.
+//! The queue in front of the order, and which work one commit takes from it.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub(crate) enum Waiting {
     Turn(oneshot::Sender<()>),
 }
 
-/// What waits, and what decides about it.
+/// The waiting work, and the rules that decide about it.
 pub(crate) struct Queue {
     pub(crate) scheduler: Scheduler<Waiting>,
     pub(crate) admission: Admission,
@@ -37,11 +37,11 @@ pub(crate) struct Queue {
     pub(crate) flights: InFlights,
     pub(crate) arrivals: Recorder,
     pub(crate) names: Names,
-    /// What waits takes in memory.
+    /// How much memory the waiting work takes, bytes.
     pub(crate) memory: usize,
     pub(crate) controls: VecDeque<(Decision, ControlReply)>,
     pub(crate) closed: bool,
-    /// Between two checkpoints, microseconds.
+    /// Time between two checkpoints, microseconds.
     pub(crate) interval: u64,
     /// The committer sleeps: no work waits, or none that may be committed yet. New work wakes it.
     pub(crate) parked: bool,
@@ -69,7 +69,7 @@ pub(crate) enum Next {
     Closed,
 }
 
-/// The next commit's worth, and how long elastic work has to wait that may not go yet. Little is done under the lock.
+/// The work of the next commit, and how long the elastic work must wait that may not be released yet. Little is done under the lock.
 pub(crate) fn take(
     queue: &mut Queue,
     now: u64,

@@ -40,7 +40,7 @@ pub(super) fn above_reserve(health: &Health) -> Result<(), AppendError> {
     }
 }
 
-/// Refuses a write while a program is stuck because a store is full: what is taken could not be published.
+/// Refuses a write while a program is stuck because a store is full: an accepted entry could not be published.
 pub(super) fn no_full_store(health: &Health) -> Result<(), AppendError> {
     match health.trouble() {
         Some(trouble) if trouble.kind == TroubleKind::Full => Err(AppendError::Full {

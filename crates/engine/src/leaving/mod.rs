@@ -7,12 +7,11 @@
 //! 1. *Noted*, with the last generation that names it. Once a later generation is decided, the row `storage-from` says so: every
 //!    transaction that makes a large batch known (an announcement, a promise, the author's own slot) demands that the generation whose nodes it
 //!    was written to still counts. So a server that was stopped in between, for however long, orders nothing that lies only there.
-//! 2. *Closed*, with the number of slots after that. What waits in bag and queue and knew no more slots may lie there; whatever knew
-//!    more was put under that guard.
-//!    What is announced there is ordered without its author, or has ended.
-//! 3. *Ordered*, with the size of the log once nothing of that waits. When this is published, the node goes.
+//! 2. *Closed*, with the number of slots after that. Work in bag and queue whose author knew no more slots may have its batch on the node;
+//!   an author that knew more slots was stopped by that guard. Work that was announced there is ordered without its author, or has ended.
+//! 3. *Ordered*, with the size of the log once no such work waits. When this size is published, the node is released.
 //!
-//! What must never happen: a batch that is called missing while a node that had it is not asked.
+//! What must never happen: a batch is reported as missing although a node that has it was not asked.
 
 use order::keys::announced_under;
 use order::{Generation, SlotNumber};
@@ -91,14 +90,14 @@ impl Ledger {
         }
     }
 
-    /// Whether something that waits has its batch on storage nodes, and may have been put there when there were no more than so many
-    /// slots. Nothing of that is missed, whatever moves meanwhile.
+    /// Whether waiting work has its batch on storage nodes and may have been put there when there were at most this many slots. No such
+    /// work is missed, even if it moves meanwhile.
     async fn needs_nodes(&self, slots: SlotNumber) -> Result<bool, StoreError> {
         let from = self.bound_releases().await?;
         Ok(self.waits_on_nodes(slots).await? || self.returned(from).await?)
     }
 
-    /// One look through bag and queue for that.
+    /// One scan of bag and queue for such work.
     pub(crate) async fn waits_on_nodes(&self, slots: SlotNumber) -> Result<bool, StoreError> {
         let keys = &self.keys;
         // Promised work moves between them.
@@ -126,7 +125,7 @@ impl Ledger {
         Ok(false)
     }
 
-    /// From now on nothing makes a large batch known that was written under an earlier generation.
+    /// From now on no transaction makes a large batch known that was written under an earlier generation.
     async fn close_storage(&self, from: Generation) -> Result<(), StoreError> {
         let key = self.keys.storage_from();
         let transaction = Transaction {
@@ -169,11 +168,12 @@ impl Ledger {
     }
 }
 
-/// Moves each leaving node as far forward as possible.
+/// Takes each leaving node through as many steps as it can go now.
 async fn release_nodes(guard: &SignGuard) -> Result<(), StoreError> {
     let prefix = guard.ledger.keys.all_leaving();
     let rows = guard.ledger.store.scan(&prefix, &prefix, SCAN_PAGE).await?;
-    // A courtesy, and no reason to let one go: those that live are not refused what they have just written.
+    // Servers that run an older generation are waited for, so that what they have just written is not refused. Safety does not depend on
+    // it.
     let servers = replicas(&*guard.ledger.store, Some(&guard.ledger.name)).await?;
     let generations = servers
         .iter()
@@ -200,7 +200,7 @@ async fn release_nodes(guard: &SignGuard) -> Result<(), StoreError> {
     guard.running.update_leaving(&updating).await
 }
 
-/// The next step, or the same where it is too early.
+/// The next step, or the same one when it is too early.
 async fn next_step(guard: &SignGuard, base: Generation, step: Step) -> Result<Step, StoreError> {
     Ok(match step {
         Step::Noted => {
@@ -211,7 +211,7 @@ async fn next_step(guard: &SignGuard, base: Generation, step: Step) -> Result<St
         }
         Step::Closed { slots } => {
             if guard.running.merge.writes {
-                // Authors that are gone order nothing, and nobody else may write for a long time.
+                // Authors that are gone order nothing, and no other writer may come for a long time.
                 guard.passed().await;
                 guard.ledger.help().await?;
             }
@@ -226,7 +226,7 @@ async fn next_step(guard: &SignGuard, base: Generation, step: Step) -> Result<St
     })
 }
 
-/// A row behind its number. One that is only noted has nothing there.
+/// A row without its number. A row of a node that is only noted has nothing else.
 fn decode(row: &[u8]) -> Result<(Generation, Step), RecordError> {
     match row.len() {
         8 => Ok((Generation::new(record::decode_number(row)?), Step::Noted)),
@@ -237,8 +237,8 @@ fn decode(row: &[u8]) -> Result<(Generation, Step), RecordError> {
     }
 }
 
-/// Whether a row of the bag or the queue may still be ordered, has its batch on storage nodes and may have been put when there were
-/// so many slots.
+/// Whether a row of the bag or the queue may still be ordered, has its batch on storage nodes, and may have been put when there were this
+/// many slots.
 fn waits(view: &View, bag: bool, key: &str, row: &[u8], slots: SlotNumber) -> bool {
     let promised = |promised: Promised| (promised.batch.object, promised.first_slot);
     let found = if bag {
@@ -257,11 +257,11 @@ fn waits(view: &View, bag: bool, key: &str, row: &[u8], slots: SlotNumber) -> bo
     } else {
         record::decode(row).ok().map(promised)
     };
-    // One that is not understood here may be one.
+    // A row that this version does not understand may be such work.
     found.is_none_or(|(object, known)| object && known <= slots)
 }
 
-/// Lets leaving nodes go once they are not needed, as long as the log lives.
+/// Releases leaving nodes once they are not needed, for as long as the log runs.
 pub(crate) async fn release(guard: Arc<SignGuard>) {
     loop {
         tokio::select! {

@@ -30,7 +30,7 @@ pub struct UploadRange {
 pub struct UploadProgress {
     /// Entries from its beginning; the next part has this offset.
     pub accepted: u64,
-    /// Where they are, in order.
+    /// The locations of those entries, in order.
     pub ranges: Vec<UploadRange>,
 }
 
@@ -75,7 +75,7 @@ impl Ledger {
         }
     }
 
-    /// After how many entries an upload ends, where that was written down.
+    /// After how many entries an upload ends, if its end was written.
     pub(crate) async fn end_of(&self, id: UploadId) -> Result<Option<u64>, StoreError> {
         let ends = self.keys.placed_ends(id);
         let rows = self.store.scan(&ends, &ends, 1).await?;
@@ -98,7 +98,7 @@ impl Ledger {
             for (key, bytes) in page {
                 let row = decode(&key, &bytes)?;
                 from = format!("{key}\0");
-                // What was ordered behind the end belongs to nothing.
+                // Parts that were ordered behind the end belong to no upload.
                 let behind = end == Some(progress.accepted) && !row.is_end();
                 if behind {
                     continue;

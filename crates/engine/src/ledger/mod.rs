@@ -56,7 +56,7 @@ pub struct Ledger {
     pub keys: Keys,
     pub(crate) store: Arc<dyn Coordination>,
     objects: Arc<dyn Objects>,
-    /// Advances only under this lock; never held over an await.
+    /// Advances only under this lock, which is never held over an await.
     view: Mutex<View>,
     limits: Limits,
     /// The view's state, for readers.
@@ -69,12 +69,12 @@ pub struct Ledger {
     own: Mutex<HashMap<Token, Bytes>>,
     pub(crate) metrics: Arc<LogMetrics>,
     pub(crate) halt: Arc<Halt>,
-    /// Asked before a slot is proposed.
+    /// Checked before a slot is proposed.
     pub(crate) clock: Clock,
     pub(crate) random: Random,
-    /// The generation whose storage nodes are written to, or an earlier one.
+    /// The generation to whose storage nodes batches are written, or an earlier one.
     storage: Arc<AtomicU64>,
-    /// Others committed at the same time as this replica did last.
+    /// Whether other committers were active during this replica's last commit.
     company: AtomicBool,
     /// A slot ordered promised work.
     pub(crate) promised: Notify,
@@ -82,7 +82,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// An order that starts from a view that was read before.
+    /// Continues from a view that was read earlier.
     ///
     /// # Errors
     /// [`StoreError::Io`]: the system has no randomness.
@@ -122,14 +122,14 @@ impl Ledger {
         })
     }
 
-    /// With large batches on the storage nodes of this generation, which grows.
+    /// Puts large batches on the storage nodes of this generation, which grows.
     #[must_use]
     pub(crate) fn stored_under(mut self, generation: Arc<AtomicU64>) -> Self {
         self.storage = generation;
         self
     }
 
-    /// The generation whose storage nodes have what is written from now on, or an earlier one.
+    /// The generation to whose storage nodes batches are written from now on, or an earlier one.
     pub(crate) fn storage(&self) -> Generation {
         Generation::new(self.storage.load(SeqCst))
     }
@@ -192,7 +192,7 @@ impl Ledger {
         &*self.objects
     }
 
-    /// Looks into the view; `question` must be quick.
+    /// Answers a question about the view; `question` must be quick.
     pub(crate) fn look<T>(&self, question: impl FnOnce(&View) -> T) -> T {
         question(&self.view())
     }
@@ -204,7 +204,7 @@ impl Ledger {
     }
 
     fn view(&self) -> std::sync::MutexGuard<'_, View> {
-        // A panic under this lock can only come from a bug in the pure functions; the view it left is still a whole one.
+        // A panic under this lock can only come from a bug in the pure functions; the view that it left is still consistent.
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -239,7 +239,7 @@ impl Ledger {
         true
     }
 
-    /// Reads the slots that others decided. Answers how many there were.
+    /// Reads the slots that others decided. Returns how many there were.
     ///
     /// # Errors
     /// [`StoreError`]; the log is halted when slots are missing.
@@ -255,7 +255,7 @@ impl Ledger {
         Err(StoreError::Corrupt("the slots are not contiguous".into()))
     }
 
-    /// Reads on from the last slot known here; `false` when what follows it was collected before it was read.
+    /// Reads the slots after the last one known here; `false` when the next one was collected before it was read.
     pub(crate) async fn catch_up(&self) -> Result<bool, StoreError> {
         loop {
             let len = self.state().len;
@@ -300,9 +300,8 @@ impl Ledger {
         Ok(SlotNumber::new(floor))
     }
 
-    /// Announcements, oldest first: those that the next slot can use, which is as many as fill it, and a control ([`Share`]). What else
-    /// there is waits in any case, so it is not held, and behind a full slot not even decoded. Scanned after the view was read up to
-    /// the next slot.
+    /// Announcements, oldest first: those that the next slot can use, which is as many as fill it, and a control ([`Share`]). The rest must
+    /// wait in any case, so it is not kept, and behind a full slot not even decoded. Scanned after the view was read up to the next slot.
     pub(crate) async fn bag(
         &self,
         next: SlotNumber,
@@ -354,7 +353,7 @@ impl Ledger {
         }
     }
 
-    /// Commits works together: batches in their order and at most one control. Answers for each, in the same order.
+    /// Commits several proposals together: batches in their order and at most one control. Returns an answer for each, in the same order.
     #[cfg(any(test, feature = "testing"))]
     pub async fn commit(&self, mut mine: Vec<Proposal>) -> Vec<Result<Placed, CommitError>> {
         match self.prepare(&mut mine).await {
@@ -419,7 +418,7 @@ impl Ledger {
         for error in answers.iter().filter_map(|a| a.as_ref().err()) {
             self.metrics.failed(error.reason());
         }
-        // Another batch with the same part of an upload may have its place; then this one never will be ordered.
+        // Another batch with the same part of an upload may have its place; then this one will never be ordered.
         let never = |m: &Proposal, answer: &Result<Placed, CommitError>| match answer {
             Ok(placed) => placed.slot.tokens().all(|token| token != m.work.token()),
             Err(e) => e.is_final(),
@@ -432,7 +431,7 @@ impl Ledger {
     }
 
     async fn run(&self, mine: &[Proposal]) -> Vec<Result<Placed, CommitError>> {
-        // A store that is slow is waited for; one that fails, for some time.
+        // The committer waits for a slow store without limit, and for a failing one for some time.
         let (mut failing, mut announced) = (None, None);
         let company = self.company.load(Relaxed);
         let mut attempt = Attempt::new(self.state().len, mine.len(), company);
@@ -500,7 +499,7 @@ impl Ledger {
         if next != looked {
             return Outcome::Refused; // The caller looks: what is proposed may have ended meanwhile.
         }
-        // A slot's time never goes back: one bad clock must not carry it away.
+        // A slot's time never goes back, so one bad clock must not move it far ahead.
         let now = match self.clock.sound() {
             Ok(now) => now,
             Err(fault) => return Outcome::Failed(StoreError::Clock(fault.to_string())),
@@ -543,7 +542,7 @@ impl Ledger {
         outcome
     }
 
-    /// Notes a store that fails, and since when.
+    /// Notes that a store fails, and since when.
     async fn note(&self, step: &'static str, outcome: &Outcome, failing: &mut Option<Instant>) {
         let (Outcome::Unknown(e) | Outcome::Failed(e)) = outcome else {
             *failing = None;

@@ -1,9 +1,9 @@
 //! The durable queue: promised work on its way between `queue/…` and `bag/…`.
 //!
-//! What must never happen: promised work in no place, or ordered twice. So it moves in one transaction, which demands that it
-//! still is where it was and that nobody has ordered it, and the slot's own transaction consumes it. That nobody has ordered it
-//! is the absence of its placed row, which that transaction writes; the row stays for as long as a late copy of anything here
-//! could still land, so no slot has to be read again.
+//! What must never happen: promised work is lost, or ordered twice. So it moves in one transaction, which demands that it is still where it
+//! was and that no slot has ordered it, and the slot's own transaction consumes it. That no slot has ordered it is the absence of its
+//! placed row, which that transaction writes; the row stays for as long as a late copy of anything here could still land, so no slot has to
+//! be read again.
 
 use order::keys::announced_under;
 use std::collections::{BTreeMap, HashSet};
@@ -34,15 +34,15 @@ pub struct Waiting {
 /// Promised announcements in the bag.
 #[derive(Debug, Default)]
 pub(crate) struct Announced {
-    /// Those that count for the next slot.
+    /// Announcements that count for the next slot.
     pub(crate) live: Vec<Promised>,
-    /// Those that go back to the queue, with their rows.
+    /// Announcements that go back to the queue, with their rows.
     pub(crate) dead: Vec<(String, Promised)>,
 }
 
 impl Ledger {
-    /// Puts promised work, with its batches, into the queue: it is durable when this is committed. Refused when the log is
-    /// closing, when slots since its first slot were collected, or when storage nodes count no more that it was written to.
+    /// Puts promised work, with its batches, into the queue: it is durable when this is committed. Refused when the log is closing, when
+    /// slots since its first slot were collected, or when the storage nodes that it was written to no longer count.
     pub(crate) async fn enqueue(&self, works: &[(Promised, Bytes)]) -> Outcome {
         let mut transaction = writes::enqueue(&self.keys, works);
         let objects: Vec<_> = works
@@ -66,13 +66,13 @@ impl Ledger {
         self.store().transact(transaction).await
     }
 
-    /// Before a look through bag, queue and bag again that must miss no promised work: a release that was held up puts none into the
-    /// bag from now on, where it could be dead, and back in the queue, at once. Answers the number of slots, for [`Ledger::returned`].
+    /// Called before a scan of bag, queue and bag again that must miss no promised work. From now on a delayed release cannot put work into
+    /// the bag that is already dead there and returns to the queue at once. Returns the number of slots, for [`Ledger::returned`].
     pub(crate) async fn bound_releases(&self) -> Result<SlotNumber, StoreError> {
         self.refresh().await?;
         let (key, from) = (self.keys.release_from(), self.state().len);
         let row = self.store.get(&key).await?;
-        // Nothing was ordered since the last look: no write for it.
+        // Nothing was ordered since the last call, so no write is needed.
         if row
             .is_some_and(|row| record::decode_counted(&row).is_ok_and(|known| known >= from.get()))
         {
@@ -90,7 +90,7 @@ impl Ledger {
         }
     }
 
-    /// After that look: whether work that was released under `from` or later may be back in the queue, unseen.
+    /// Called after that scan: whether work that was released under `from` or later may be back in the queue, unseen.
     pub(crate) async fn returned(&self, from: SlotNumber) -> Result<bool, StoreError> {
         self.refresh().await?;
         let returned = self.look(|view| {
@@ -106,7 +106,8 @@ impl Ledger {
         Ok(returned)
     }
 
-    /// A row of promised work, in the queue or in the bag: ordered, it goes; else, from the bag, it goes back to the queue.
+    /// Settles a row of promised work, in the queue or in the bag. If the work is ordered, the row is deleted; otherwise a row of the bag
+    /// goes back to the queue.
     pub(crate) async fn settle_row(
         &self,
         key: &str,
@@ -166,7 +167,7 @@ impl Ledger {
         Ok(tiers)
     }
 
-    /// The rows of one tier, earliest deadline first, at most `limit`. Damaged ones are passed over, and named by `fsck`.
+    /// The rows of one tier, earliest deadline first, at most `limit`. Damaged rows are skipped; `fsck` names them.
     pub(crate) async fn queued_in(
         &self,
         tier: &str,
@@ -201,7 +202,7 @@ impl Ledger {
         Ok(all)
     }
 
-    /// Shows each promised work that is not ordered, once.
+    /// Calls `show` once with each promised work that is not ordered.
     pub(crate) async fn each_promised(
         &self,
         mut show: impl FnMut(&Promised),
@@ -232,7 +233,7 @@ impl Ledger {
                 break;
             }
         }
-        // What was released after the look into the bag.
+        // Work that was released after the scan of the bag.
         let bag = self.announced().await?;
         bag.live
             .iter()
@@ -241,8 +242,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Decides the next slot with what is in the bag, so that released work needs no other writer. Committed or not: the
-    /// slots tell.
+    /// Decides the next slot with what is in the bag, so that released work needs no other writer. The slots show whether it was committed.
     pub(crate) async fn help(&self) -> Result<(), StoreError> {
         self.refresh().await?;
         match self.propose_bag().await {
@@ -261,7 +261,7 @@ impl Ledger {
         })
     }
 
-    /// Global index of what a token names, if one of the last slots ordered it.
+    /// Global index of the work that a token names, if one of the last slots ordered it.
     pub(crate) fn index_of(&self, token: Token) -> Option<u64> {
         self.look(|view| {
             let mut placed = view.find(token)?.placed();

@@ -31,7 +31,7 @@ pub(crate) async fn newest(
     }
 }
 
-/// How many frozen shards of a log have rows for certain, as its newest snapshot says.
+/// How many frozen shards of a log certainly have rows, according to its newest snapshot.
 pub(crate) async fn counted(store: &dyn Coordination, keys: &Keys) -> Result<u64, StoreError> {
     let row = newest(store, keys).await?;
     let head = row.and_then(|(_, bytes)| record::decode::<Head>(&bytes).ok());
@@ -119,7 +119,7 @@ mod tests {
     use order::SlotNumber;
     use store::{MemoryCoordination, Outcome, Transaction};
 
-    /// More snapshots than one look shows, as when nothing was collected for long: the newest one counts.
+    /// More snapshots than one scan returns, as when nothing was collected for a long time: the newest one counts.
     #[tokio::test]
     async fn the_newest_of_many_snapshots_is_found() {
         let (keys, store) = (Keys::new("dev"), MemoryCoordination::new());

@@ -14,12 +14,12 @@ use crate::publish::sign_guard::{Looked, classify};
 use crate::shard::{Published, Shard, SignError, Signed};
 use store::StoreError;
 
-/// Pause between two looks, so that a busy neighbour costs a bounded share.
+/// Pause between two reads of the positions, so that a busy process next to this one costs a bounded share.
 const POSITION_POLL: Duration = Duration::from_millis(10);
 
 impl Publication {
-    /// Takes over a position that another process published, with the checkpoint that it signed. Where that is not there yet,
-    /// the position stays what it was here. One that contradicts the row halts the log.
+    /// Takes over a position that another process published, with the checkpoint that it signed. If the checkpoint is not there yet, the
+    /// position here does not change. A checkpoint that contradicts the row halts the log.
     pub(crate) async fn adopt(&self, shard: &Shard, row: &Published) -> Result<(), SignError> {
         if shard.published() >= row.size && shard.signed().is_some() {
             return Ok(());
@@ -30,13 +30,13 @@ impl Publication {
         Ok(())
     }
 
-    /// The last checkpoint of a shard. That of a settled one is read from its object; where it is lost, damaged or an older one, it
-    /// is to be signed again, and there is none until then.
+    /// The last checkpoint of a shard. For a settled shard it is read from its object. If the object is lost, damaged or outdated, the
+    /// checkpoint must be signed again, and there is none until then.
     pub(crate) async fn signed(&self, shard: &Shard) -> Result<Option<Arc<Signed>>, StoreError> {
         if let Some(signed) = shard.signed() {
             return Ok(Some(signed));
         }
-        // One that is not settled has none yet.
+        // A shard that is not settled has none yet.
         let Some(at) = shard.settled() else {
             return Ok(None);
         };
@@ -45,7 +45,7 @@ impl Publication {
         };
         match self.objects.last_checkpoint(shard, at).await? {
             Ok(()) => {}
-            // Nobody reads a log into a halt.
+            // A reader must not be able to halt a log.
             Err(found) if ahead(&found) => {
                 tracing::error!(
                     log = self.ledger.name,
@@ -94,7 +94,7 @@ impl Publication {
     /// Tells all waiting tasks of this process what is published.
     pub(crate) fn tell_published(&self) {
         let published = self.shards.published(&self.ledger.state());
-        // Another process may be ahead: what is not integrated here is still needed here.
+        // Another process may be ahead: this process still needs entries that it has not integrated.
         let kept = if self.running.merge.programs.has(Program::Integrate) {
             published.min(*self.progress.integrated.borrow())
         } else {
@@ -111,7 +111,7 @@ impl Publication {
 }
 
 impl LogObjects {
-    /// Takes the last checkpoint of a shard that ended at `at` from its object, or answers what is there instead.
+    /// Takes the last checkpoint of a shard that ended at `at` from its object, or returns what is there instead.
     pub(crate) async fn last_checkpoint(
         &self,
         shard: &Shard,

@@ -8,15 +8,14 @@ use crate::position;
 use crate::publish::publication::Publication;
 use crate::running::eras::Membership;
 
-/// Generations that the base may be behind while nothing changes the secondaries.
+/// How many generations the base may be behind while no change concerns the secondaries.
 const FAR: u64 = 64;
 
 impl Publication {
     /// Hands over the changes of the secondaries up to a generation, whether or not the old ones have taken them.
     ///
-    /// # Errors
-    /// [`StoreError`]; of a restored log that is not announced yet, and while the new secondaries do not hold what is published,
-    /// always.
+    /// # Errors [`StoreError`]; always for a restored log that is not announced yet, and while the new secondaries do not hold everything
+    /// that is published.
     pub(crate) async fn hand_over_by_force(
         &self,
         generation: Generation,
@@ -54,12 +53,12 @@ impl Publisher {
         let Some(first) = eras.members().first() else {
             return Ok(());
         };
-        // An older version wrote no base down: what was published is under the first.
+        // An older version wrote no base: everything that was published is under the first generation.
         if eras.base() == Generation::ZERO {
             shared.running.hand_over(first.generation).await?;
         }
         if !eras.joint() {
-            // Nothing changes by it, but that the next start looks less far back.
+            // This only means that the next start reads less far back.
             if eras.newest().get() >= eras.base().get().saturating_add(FAR) {
                 shared.running.hand_over(eras.newest()).await?;
             }
@@ -88,7 +87,7 @@ impl Publisher {
         Ok(())
     }
 
-    /// Whether enough of a membership, a quorum where all are ours, hold a manifest that names this generation, or a later one.
+    /// Whether enough secondaries of a membership (a quorum if all are ours) hold a manifest that names this generation or a later one.
     async fn told(&self, of: &Membership, generation: Generation) -> Result<bool, StoreError> {
         let (store, keys) = (&*self.shared.ledger.store, &self.shared.ledger.keys);
         let (mut told, mut foreign) = (0, 0);

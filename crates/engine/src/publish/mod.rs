@@ -34,13 +34,13 @@ use store::{Objects as _, StoreError};
 
 pub(crate) use sign::note;
 
-/// Without progress for so long, too few secondaries are worth a word: before, they may just be copying.
+/// After this time without progress, too few secondaries are reported; before that, they may still be copying.
 const QUORUM_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pauses before a failed publication is tried again: the first, and the longest.
 const PUBLISH_BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 /// How long a stop waits for a store that fails.
 const LAST_WAIT: Duration = Duration::from_secs(1);
-/// Pause between looks for what other processes write, so that a busy neighbour costs a bounded share.
+/// Pause between reads of what other processes write, so that a busy process next to this one costs a bounded share.
 const PUBLISH_POLL: Duration = Duration::from_millis(5);
 
 /// Why a publication did not go through.
@@ -73,28 +73,28 @@ pub(crate) struct Publisher {
     pub closing: watch::Receiver<bool>,
     /// The order's slots, to know what a published size covers.
     pub steps: mpsc::UnboundedReceiver<Step>,
-    /// Those that are not published whole.
+    /// Slots that are not published whole.
     pub unpublished: VecDeque<Step>,
-    /// The state after the last one that is.
+    /// The state after the last slot that is.
     pub published: Arc<State>,
     /// Shards that are not published whole and sealed, oldest first.
     pub open: Vec<String>,
-    /// So many of the oldest shards are sealed, as the row says.
+    /// How many of the oldest shards are sealed, as the row says.
     pub sealed: u64,
-    /// So many shards had begun when `open` was read back or brought up to date: one of them that is missing there is done.
+    /// How many shards had begun when `open` was last updated: one of them that is missing in `open` is done.
     pub opened: usize,
 }
 
-/// What one look came to.
+/// The result of one attempt to publish.
 #[derive(Default)]
 struct Look {
     done: Done,
-    /// What the quorum waits for.
+    /// Why the quorum is not reached, if it is not.
     lacking: Option<String>,
 }
 
 impl Publisher {
-    /// Runs until the log ends. Answers what it did.
+    /// Runs until the log ends. Returns what it did.
     pub(crate) async fn run(mut self) -> Done {
         let shared = Arc::clone(&self.shared);
         let mut moved = shared.progress.merged.subscribe();
@@ -183,7 +183,7 @@ impl Publisher {
         }
     }
 
-    /// Resolves when another process may have written what this one looks at; never, where all of it happens here.
+    /// Resolves when another process may have written rows that this one reads; never if this process writes all of them.
     fn elsewhere(&self) -> BoxFuture<'static, ()> {
         let shared = &self.shared;
         let keys = &shared.ledger.keys;
@@ -262,7 +262,7 @@ impl Publisher {
         let Some(cut) = position::integrated(store, keys, &shard.name).await? else {
             return Ok(false);
         };
-        // Another process may have cut what it read of the order before this one: the configuration is that of its slots.
+        // Another process may have made this cut from slots that this one has not read; their configuration counts.
         if shared.ledger.state().len < cut.slots {
             shared.ledger.refresh().await?;
         }
@@ -336,7 +336,7 @@ impl Publisher {
         .await
     }
 
-    /// Lets go of what is published whole.
+    /// Drops slots that are published whole.
     async fn collect(&mut self, state: &State) {
         let published = self.shared.shards.published(state);
         let before = self.published.len;

@@ -1,4 +1,4 @@
-//! What the publisher of one log works with, and those who take over what was published.
+//! The values that the publisher of one log needs, and the tasks that take over what was published.
 
 use std::sync::Arc;
 

@@ -1,21 +1,21 @@
 //! Which size may be published. Pure.
 //!
-//! What must never happen: a size that fewer secondaries hold than one of its quorums demands, a size behind one that was
-//! published.
+//! What must never happen: publishing a size that fewer secondaries hold than one of its quorums demands, or a size behind the published
+//! one.
 
 /// How many secondaries of one membership must hold a size that ends behind its first entry, and what they hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Quorum {
     /// Sizes up to this one do not need it.
     pub above: u64,
-    /// So many must hold the others.
+    /// How many must hold larger sizes.
     pub quorum: usize,
     /// What its secondaries have verified.
     pub verified: Vec<u64>,
 }
 
 impl Quorum {
-    /// Whether this size may be published as far as this quorum is asked.
+    /// Whether this quorum allows this size to be published.
     fn allows(&self, size: u64) -> bool {
         size <= self.above || self.holding(size) >= self.quorum
     }
@@ -123,11 +123,11 @@ mod tests {
             if size > published {
                 prop_assert!(allowed(size) && cut(size));
             }
-            // As much as there can be: every larger cut is held by too few.
+            // The size is as large as possible: too few secondaries hold any larger cut.
             for larger in size + 1..=integrated {
                 prop_assert!(!(cut(larger) && allowed(larger)));
             }
-            // A higher quorum never publishes more, and one more to ask neither.
+            // A higher quorum never publishes more, and neither does an additional quorum.
             let mut higher = quorums.clone();
             higher[0].quorum += 1;
             prop_assert!(publishable(&higher, integrated, published) <= size);

@@ -7,7 +7,7 @@ use crate::running::eras::Membership;
 use crate::shard::Shard;
 
 impl Publisher {
-    /// What counts for the quorum: rows over the root that was cut here. One that says otherwise is no copy of this shard.
+    /// The rows that count for the quorum: those over the root that was cut here. A row with another root is not of a copy of this shard.
     pub(super) async fn held(
         &self,
         shard: &Shard,
@@ -28,8 +28,8 @@ impl Publisher {
         Ok(held)
     }
 
-    /// The size that may be published, and what is lacking for more: by what binds the entries of the shard, which begins at the
-    /// global index `start`.
+    /// The size that may be published, and what is lacking for more, by the memberships that bind the entries of the shard; it begins at
+    /// the global index `start`.
     pub(super) fn reach(
         &self,
         cut: &Position,
@@ -97,7 +97,7 @@ fn behind<'a>(of: &'a Membership, held: &[Held], size: u64) -> Vec<&'a str> {
     behind.map(|one| one.name.as_str()).collect()
 }
 
-/// What is said of a quorum that was replaced and still binds.
+/// The message about a quorum that was replaced and still binds.
 fn before(of: &Membership) -> String {
     format!(
         " in generation {}, before it was changed: both hold until these have taken the change,",

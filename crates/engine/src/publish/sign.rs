@@ -1,4 +1,4 @@
-//! From a size to a checkpoint: the position is durable first, then it is signed, then cosigned, then put where readers find it.
+//! From a size to a checkpoint: the position is made durable first, then signed, then cosigned, then put where readers find it.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use crate::publish::publication::Publication;
 use crate::shard::signers::Notes;
 use crate::shard::{Published, Shard, SignError, Signed};
 
-/// The most cuts that one publication leaves behind; what is more goes with the next.
+/// The most cuts that one publication deletes; the next one deletes more.
 const CUTS: usize = 4096;
 
 impl Publisher {
-    /// The position, durable before anything is signed; with it goes what it makes superfluous. Answers the cuts that are behind,
-    /// and the batches that may go: nobody waits for that.
+    /// The position, durable before anything is signed; in the same transaction, rows that are no longer needed are deleted. Returns the
+    /// older cuts and the batches that may be deleted; nobody waits for that.
     pub(super) async fn persist(
         &self,
         shard: &Shard,
@@ -37,7 +37,7 @@ impl Publisher {
                 deletes.push(key);
             }
         }
-        // What this process has not read of the slots goes when they are collected.
+        // Batches of slots that this process has not read are deleted when the slots are collected.
         let steps = self.unpublished.iter();
         let steps = steps.map(|(slot, state)| (&**slot, &**state));
         for batch in litter::covered(steps, start + at.size) {
@@ -69,8 +69,9 @@ impl Publisher {
         Ok((behind, objects))
     }
 
-    /// Signs a position that is durable, and puts the checkpoint where readers find it. Another replica may be further by then: what
-    /// it put must not be behind what this one puts, so its position is signed here as well, until the object is not older than the row.
+    /// Signs a position that is durable, and puts the checkpoint where readers find it. Another replica may have published more in the
+    /// meantime. This one must not replace its checkpoint with an older one, so it signs that position as well, until the object is as new
+    /// as the row.
     pub(super) async fn sign(
         &self,
         shard: &Arc<Shard>,
@@ -105,7 +106,7 @@ impl Publisher {
         }
     }
 
-    /// Says again what was said last, so that readers see a live log, and a lost checkpoint file comes back.
+    /// Publishes the last checkpoint again, so that readers see a live log and a lost checkpoint file comes back.
     pub(super) async fn republish(&self) {
         let shared = &self.shared;
         let state = shared.ledger.state();
@@ -143,7 +144,7 @@ impl Publisher {
         }
     }
 
-    /// Partial tiles go once a checkpoint covers the full tile (tlog-tiles, "Partial Tiles"): those of the sizes that are behind now. A
+    /// Partial tiles go once a checkpoint covers the full tile (tlog-tiles, "Partial Tiles"): this deletes those of the older sizes. A
     /// leftover is harmless, so errors are only counted.
     pub(super) async fn delete_partials(&self, shard: &Shard, behind: &[u64], size: u64) {
         let shared = &self.shared;
@@ -171,7 +172,7 @@ pub(crate) async fn note(
     held: &[Held],
 ) -> Result<(witness::Cosigned, Option<String>), PublishError> {
     let Notes { checkpoint, rekor } = shared.guard.sign_checkpoint(shard, at).await?;
-    // What a secondary signed covers the body, which is the same.
+    // A secondary's signature covers the body, which is the same.
     let verified = held.iter().filter_map(|held| held.verified.as_ref());
     let lines = verified
         .filter(|v| (v.size, v.root) == (at.size, at.root))

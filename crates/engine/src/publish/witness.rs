@@ -21,7 +21,7 @@ use crate::shard::Shard;
 use mirror::Tiles;
 use mirror::{PeerError, PeerRequest};
 
-/// How often a witness may say that it has another size before that is a failure.
+/// How often a witness may answer that it has another size before it counts as failed.
 const TRIES: usize = 3;
 /// The longest answer of a witness.
 const ANSWER: usize = 64 << 10;
@@ -44,7 +44,7 @@ pub(crate) fn submission(url: &str, body: Bytes, timeout: Duration) -> PeerReque
 
 /// A checkpoint with cosignatures.
 pub(crate) struct Cosigned {
-    /// With all that came.
+    /// The checkpoint with all cosignatures that arrived.
     pub(crate) note: String,
     /// Why they are fewer than `witnesses.policy` asks for, if they are.
     pub(crate) lacking: Option<Trouble>,
@@ -139,8 +139,8 @@ pub(crate) async fn cosign(
 }
 
 impl Running {
-    /// The witnesses of a checkpoint: those of the configuration that the last of its entries was ordered under. Where that was changed
-    /// right behind it, those of the new one: a witness that is gone can be replaced without another entry.
+    /// The witnesses of a checkpoint: those of the configuration that the last of its entries was ordered under. If the configuration
+    /// changed right after that entry, those of the new one, so that a lost witness can be replaced without another entry.
     fn witnesses_of(&self, shard: &Shard, note: &str) -> Option<Arc<WitnessConfig>> {
         let size = Note::parse(note)
             .and_then(|note| tlog::Checkpoint::parse(note.text))
@@ -167,7 +167,7 @@ fn fail(log: &str, peers: &Peers, witness: &PolicyWitness, Failure(reason, text)
     });
 }
 
-/// Asks one witness; counts how that went.
+/// Asks one witness, and counts the outcome.
 async fn ask(
     running: &Running,
     peers: &Peers,

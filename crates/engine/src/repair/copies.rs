@@ -53,7 +53,7 @@ impl Source {
         all
     }
 
-    /// Its name for messages.
+    /// The name in messages.
     pub(crate) fn name(&self) -> &str {
         match self {
             Self::Frontend { name, .. } | Self::Secondary { name, .. } => name,

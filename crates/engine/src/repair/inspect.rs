@@ -40,7 +40,7 @@ pub(crate) async fn inspect(
     };
     // Partial objects may go as soon as a newer checkpoint covers what they became.
     for _ in 0..4 {
-        // Its checkpoint may wait for what is damaged.
+        // Its checkpoint may be waiting for the damaged object.
         let at = match shard.at() {
             Some(at) => Some(at),
             None => {
@@ -91,11 +91,11 @@ pub(crate) struct Inspector<'a> {
     pub(crate) shard: &'a Shard,
     pub(crate) folder: &'a str,
     pub(crate) at: &'a Published,
-    /// Made once something is wrong.
+    /// Built once something is wrong.
     sources: Option<Vec<Source>>,
-    /// What is wrong with which object.
+    /// The damaged objects, each with its fault.
     pub(crate) wrong: BTreeMap<String, String>,
-    /// What was repaired, and from which copy.
+    /// The repaired objects, each with the copy that was used.
     pub(crate) written: Vec<(String, String)>,
 }
 
@@ -183,7 +183,7 @@ impl Inspector<'_> {
             let hashes = chosen.into_iter().map(|(_, hashes)| hashes);
             return Ok(Some(paths.into_iter().zip(hashes).collect()));
         }
-        // Which of them is wrong can't be told for sure: those that are no tiles, or are not what is below them.
+        // It is not certain which of them is wrong. Listed are those that are not tiles, or do not match the objects below them.
         let before = self.wrong.len();
         for ((path, stored), all) in paths.iter().zip(&stored).zip(&candidates) {
             let below = all.iter().find(|(from, _)| from == BELOW);
@@ -324,7 +324,7 @@ impl Inspector<'_> {
             .await
         {
             Ok(()) => self.written.push((object, from.to_owned())),
-            // It stays listed; the next look tries again.
+            // It stays listed; the next check tries again.
             Err(error) => tracing::warn!(object, %error, "a damaged object can't be repaired"),
         }
         Ok(())

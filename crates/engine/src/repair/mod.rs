@@ -3,8 +3,8 @@
 //! A task finds the damaged object ([`inspect`], [`notes`]), lists it for the operator, and rewrites it from a copy that leads to
 //! the signed root ([`copies`]).
 //!
-//! What must never happen: bytes that are written back without having been checked against the signed root; a reader that makes
-//! the server do more than one check at a time.
+//! What must never happen: bytes are written back without a check against the signed root, or readers make the server do more than one
+//! check at a time.
 
 mod copies;
 mod inspect;
@@ -22,10 +22,10 @@ use crate::publish::publication::Publication;
 
 /// Pause between two checks of objects that could not be repaired.
 const AGAIN: Duration = Duration::from_secs(30);
-/// Between any two looks: readers can ask for no more of them.
+/// Pause between any two checks: readers cannot cause more of them.
 const INSPECTION_BACKOFF: Duration = Duration::from_millis(200);
 
-/// Looks at what readers ran into, and repairs what it can, until the log ends.
+/// Checks the objects that readers could not read, and repairs what it can, until the log ends.
 pub(crate) async fn mend(shared: Arc<Publication>) {
     let mut again = Instant::now() + AGAIN;
     loop {
@@ -34,7 +34,7 @@ pub(crate) async fn mend(shared: Arc<Publication>) {
             () = shared.objects.damage.look.notified() => {}
             () = tokio::time::sleep_until(again) => {}
         };
-        // However often something else is suspected meanwhile.
+        // The pause holds even if other objects are suspected meanwhile.
         let known = Instant::now() >= again;
         if known {
             again = Instant::now() + AGAIN;

@@ -3,7 +3,7 @@
 //! The checkpoint of a growing shard is written with each publication and again when nothing is published, so a damaged one is only
 //! reported. A final note is rewritten: the checkpoint as it was signed, the seal signed again, which makes the same bytes.
 //!
-//! What must never happen: a note that is written over one of the same key that is ahead of it or different, or over another log's.
+//! What must never happen: a note replaces another log's, or one of the same key that is ahead or different.
 
 use bytes::Bytes;
 use tlog::{Checkpoint, Note, Seal};
@@ -16,18 +16,18 @@ use crate::shard::signers::Verifiers;
 use order::state::{Phase, State};
 use store::StoreError;
 
-/// What the bytes are for a reader; `None`: not even text.
+/// The bytes as text; `None` when they are not text.
 fn text(note: &Bytes) -> Option<&str> {
     std::str::from_utf8(note).ok()
 }
 
-/// What a reader of the shard believes of this checkpoint.
+/// The checkpoint, if a reader of the shard would accept it.
 fn checkpoint(note: &Bytes, keys: &Verifiers) -> Option<Checkpoint> {
     Checkpoint::open_all(text(note)?, &keys.all()).ok()
 }
 
 impl Inspector<'_> {
-    /// Looks at the notes of the shard.
+    /// Checks the notes of the shard.
     ///
     /// # Errors
     /// The store does not answer.
@@ -51,8 +51,8 @@ impl Inspector<'_> {
         };
         if let Some(what) = wrong(stored.as_ref(), same) {
             self.wrong.insert(path.clone(), what.to_owned());
-            // Another log's note, or one of this shard that is ahead or different, is evidence and stays. Ours with a damaged line of
-            // signature is no other's.
+            // Another log's note, or one of this shard that is ahead or different, is evidence and stays. Our own note with a damaged
+            // signature line is not another log's.
             let ours = |note: &Bytes| {
                 let note = text(note).and_then(|note| Note::parse(note).ok());
                 let of = note.and_then(|note| Checkpoint::parse(note.text).ok());
@@ -77,13 +77,13 @@ impl Inspector<'_> {
                     let note = Bytes::from(signed.note.clone());
                     self.put(path, note, "the checkpoint in memory").await;
                 }
-                // Whoever publishes looks at a settled shard again, and signs the same once more.
+                // The publisher checks a settled shard again, and signs the same note once more.
                 None => drop(self.shared.signed(self.shard).await?),
             }
         }
         let next = state.shards.get(position + 1);
         let next = next.and_then(|next| self.shared.shards.get(state, &next.identity.name));
-        // Older shards first: one whose successor has published is sealed.
+        // Older shards first: a shard whose successor has published is sealed.
         let Some(next) = next.filter(|next| whole && next.published() > 0) else {
             return Ok(());
         };

@@ -1,10 +1,10 @@
 //! A slow check of everything that was published, so that damage is found before a reader meets it.
 //!
-//! One place at a time over all logs of a process: a bundle, the tiles from it up to the signed root, and with a shard's first bundle
-//! its checkpoint and its seal. The scrub only reports a place as *suspected*; the same task as after a reader's report checks and
-//! repairs it. The position is kept in memory: a process that starts again begins at the beginning.
+//! One place at a time over all logs of a process: a bundle, the tiles from it up to the signed root, and with a shard's first bundle its
+//! checkpoint and its seal. The scrub only reports a place as *suspected*; the same task as after a reader's report checks and repairs it.
+//! The position is kept in memory: a restarted process begins at the first place.
 //!
-//! What must never happen: a check that writers wait for. So nothing is checked while entries wait for their publication.
+//! What must never happen: a check that delays writers. So nothing is checked while many entries wait for their publication.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use tlog::TILE_WIDTH;
 use crate::log::Log;
 use order::state::Phase;
 
-/// Places that are checked in a day. A log that was checked whole rests for so many while others were not.
+/// Places that are checked in a day. A log that was checked whole rests for this many, unless all logs were.
 const DAY: u64 = 24 * 3600 / SCRUB_POLL.as_secs();
-/// Between two places. Ten million entries take a day.
+/// Pause between two places. At this rate, ten million entries take a day.
 const SCRUB_POLL: Duration = Duration::from_secs(2);
-/// Ordered entries that wait for publication: with more of them, the log is skipped for now.
+/// With more ordered entries than this waiting for publication, the log is skipped for now.
 const BACKLOG: u64 = 1024;
 
 /// A place of a log: the shard's number, and the first leaf of a bundle.
@@ -29,7 +29,7 @@ struct At {
     leaf: u64,
 }
 
-/// The place at `at` or after it; `None` behind the last one. `published` tells a shard's published entries, and whether more
+/// The place at `at` or after it; `None` behind the last one. `published` returns how many entries a shard has published, and whether more
 /// will come: then its last bundle is left out, because it is still rewritten.
 fn from(mut at: At, published: impl Fn(usize) -> Option<(u64, bool)>) -> Option<At> {
     loop {
@@ -49,7 +49,7 @@ fn from(mut at: At, published: impl Fn(usize) -> Option<(u64, bool)>) -> Option<
     }
 }
 
-/// A log that is being checked, or was.
+/// A log whose check has begun.
 #[derive(Clone, Copy, Debug)]
 struct Begun {
     /// The next place to check.
@@ -69,7 +69,7 @@ struct Scrub {
 }
 
 impl Scrub {
-    /// The next place of these logs, sorted by name; `find` tells the place of a log at this one or after it. The logs take turns. One
+    /// The next place of these logs, sorted by name; `find` returns the place of a log at this one or after it. The logs take turns. One
     /// that was checked whole begins again after a day, or when no other has anything left.
     fn next(
         &mut self,
@@ -113,7 +113,7 @@ impl Scrub {
         Some((log, at))
     }
 
-    /// Suspects the next place of the logs that are at rest.
+    /// Reports the next place of the idle logs as suspected.
     fn step(&mut self, logs: &[Arc<Log>]) {
         let resting = |log: &&Arc<Log>| {
             let metrics = log.metrics();
@@ -147,7 +147,7 @@ impl Scrub {
     }
 }
 
-/// Suspects one place of these logs after the other.
+/// Reports one place of these logs after the other as suspected.
 pub(crate) async fn run(logs: impl Fn() -> Vec<Arc<Log>>) {
     let mut scrub = Scrub::default();
     loop {

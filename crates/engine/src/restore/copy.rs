@@ -1,4 +1,4 @@
-//! One shard: its entries from one secondary, checked against what all of them have cosigned.
+//! Copies one shard: its entries come from one secondary and are checked against the checkpoints that all of them have cosigned.
 
 use std::collections::BTreeMap;
 
@@ -17,8 +17,8 @@ const AT_ONCE: usize = 8;
 const BATCH: usize = 256;
 
 impl Restore {
-    /// Copies a shard from the secondary that has most of it, and checks it against what all of them have cosigned. A failure
-    /// says which source's it is.
+    /// Copies a shard from the secondary that has most of it, and checks it against all cosigned checkpoints. A failure names the secondary
+    /// that caused it.
     pub(crate) async fn shard(
         &self,
         log: &str,
@@ -104,7 +104,7 @@ impl Restore {
         }
         let (events, root) = walk.finish();
         if root != Some(own) {
-            // Its storage is damaged; what the others have says nothing against it.
+            // Its storage is damaged; the copies of the others do not contradict it.
             return Err(peer(format!(
                 "its entries do not lead to the root that it cosigned at size {size}"
             )));

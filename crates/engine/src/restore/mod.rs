@@ -1,13 +1,13 @@
 //! Rebuilds a lost log from its secondaries.
 //!
-//! No secondary is trusted: entries must lead to roots that were cosigned, and the manifest must open with the
-//! key-encryption key. What must never happen: a restored log that is smaller than what its readers have seen.
+//! No secondary is trusted: entries must lead to roots that were cosigned, and the manifest must open with the key-encryption key. What
+//! must never happen: a restored log is smaller than its readers have seen it.
 //!
-//! Everything that was published is on `backupQuorum` (q) of the N secondaries, so any N-q+1 of them include one that has all of it.
-//! The secondaries and q are those of the newest manifest that was found; where it lists several memberships, N-q+1 of each
-//! are needed. Why a newer configuration can't be missed: see [`crate::running::eras`]. A secondary counts only where it has a
-//! manifest, where its storage is the one that the manifests found vouch for (one whose disk was lost may be filled again in
-//! part: see `replicate::storage`), and for a shard only where it gave what it has of it.
+//! Everything that was published is on `backupQuorum` (q) of the N secondaries, so any N-q+1 of them include one that has all of it. The
+//! secondaries and q are those of the newest manifest that was found; where it lists several memberships, N-q+1 of each are needed. Why a
+//! newer configuration can't be missed: see [`crate::running::eras`]. A secondary counts only where it has a manifest, where its storage is
+//! the one that the manifests found vouch for (one whose disk was lost may be filled again in part: see `replicate::storage`), and for a
+//! shard only when it gave its copy of that shard.
 //!
 //! The restored log is another *life* of the log. Before it signs anything it is announced to the secondaries, which from then
 //! on refuse every earlier life: see [`crate::life`].
@@ -43,7 +43,7 @@ pub enum RestoreError {
     Manifest {
         /// The log's origin, without a shard.
         origin: String,
-        /// The answer of each.
+        /// The answer of each secondary.
         why: Vec<String>,
     },
     /// Published entries may be missing.
@@ -54,7 +54,7 @@ pub enum RestoreError {
     /// Entries and cosigned roots contradict each other.
     #[error("{0}")]
     Contradiction(String),
-    /// A secondary did not give what it has.
+    /// A secondary did not give its copy.
     #[error("{url}: {why}")]
     Peer {
         /// The address of that secondary.
@@ -62,10 +62,10 @@ pub enum RestoreError {
         /// What the secondary answered, or why it did not.
         why: String,
     },
-    /// One of the new stores does not answer.
+    /// A new store does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// What must be there before the log could not be made.
+    /// A step that must come before the log exists failed.
     #[error("{0}")]
     Last(String),
     /// A log of this name exists already.
@@ -73,13 +73,13 @@ pub enum RestoreError {
     Exists(String),
 }
 
-/// What to restore, from where to where.
+/// A restore: which log, from which secondaries, into which stores.
 pub struct Restore {
     /// The log's origin, without a shard.
     pub origin: String,
     /// Where the secondaries are.
     pub from: Vec<String>,
-    /// Opens what the primary sealed.
+    /// The key that opens what the primary sealed.
     pub kek: Kek,
     /// Continue although published entries may be missing.
     pub force: bool,
@@ -89,7 +89,7 @@ pub struct Restore {
     pub coordination: Arc<dyn Coordination>,
     /// The object store that the trees are written to; it may hold what an interrupted restore left.
     pub objects: Arc<dyn Objects>,
-    /// The time from which the log continues, and what tells this life from another.
+    /// The time from which the log continues, and the randomness that makes this life different from others.
     pub ambient: Ambient,
 }
 
@@ -100,7 +100,7 @@ pub struct Restored {
     pub log: String,
     /// Its generation, which continues.
     pub generation: Generation,
-    /// When the manifest that was believed was made, as the log's own time tells: milliseconds since the Unix epoch.
+    /// When the manifest that was believed was made, by the log's own time: milliseconds since the Unix epoch.
     pub time_ms: u64,
     /// Entries, in all shards.
     pub entries: u64,
@@ -111,7 +111,7 @@ pub struct Restored {
 }
 
 impl Restore {
-    /// Restores the log. Its name is written last of all, with what a server begins with: until then it can be begun again.
+    /// Restores the log. Its name is written last, with the rows from which a server starts; until then the restore can be run again.
     ///
     /// # Errors
     /// [`RestoreError`]; then the stores have no log.
@@ -119,7 +119,8 @@ impl Restore {
         self.run_and_then(|_| Ok(())).await
     }
 
-    /// The same. When all is there but the log's name, `last` is called with that: what has to be there before the log is.
+    /// The same. When everything but the log's name is written, `last` is called with the name, to make what must exist before the log
+    /// does.
     ///
     /// # Errors
     /// [`RestoreError`], of `last` too; then the stores have no log.
@@ -175,7 +176,7 @@ impl Restore {
                     forced.insert(problem);
                 }
                 match self.shard(&manifest.log, &name, &sources).await {
-                    // The next one that has it, if there are enough without this one.
+                    // Try the next secondary that has it, if there are enough without this one.
                     Err((Some(bad), RestoreError::Peer { url, why })) => {
                         warnings.push(format!("{url} is left out for shard {name}: {why}"));
                         sources[bad].failed.insert(name.clone());
@@ -190,7 +191,7 @@ impl Restore {
                     start: first,
                     length,
                 } => {
-                    // Older shards are published first: what a later one has may be published, and would get other indexes.
+                    // Older shards are published first: entries of a later shard may be published, and would get other indexes.
                     let later = names.iter().skip(at + 1);
                     let mut later = later.filter(|name| {
                         let has = sources.iter().filter_map(|source| source.has.get(*name));
@@ -220,8 +221,8 @@ impl Restore {
             positions.push((name.clone(), size, root));
             shards.push((name, size, url));
         }
-        // The log was restored before, and signs only once enough have verified what it was restored with. Where that life was lost
-        // before, the manifests of the one before it, which knew who had what, may be gone.
+        // The log was restored before, and a restored log signs only once enough secondaries have verified its entries. If that life was
+        // lost before it signed, the manifests of the earlier life, which knew which secondary had what, may be gone.
         if let Some(entries) = believed.entries.filter(|entries| start < *entries) {
             let problem = format!(
                 "the log was restored with {entries} entries before, of which the secondaries that answered have {start}; one that did not answer must have the others"
@@ -255,11 +256,11 @@ impl Restore {
         };
         let random = self.ambient.random.number().map_err(StoreError::from)?;
         let life = Life {
-            // Later than all of its earlier lives, even if the clock says otherwise.
+            // Later than all earlier lives, even if the clock says otherwise.
             id: life::new(state.time, believed.life, random),
             generation: state.generation,
             entries: start,
-            // A secondary that did not answer, and somebody else's mirror, would never take the manifest.
+            // A secondary that did not answer, or another operator's mirror, would never accept the manifest.
             forced: (!forced.is_empty()).then(|| {
                 let own = sources.iter().filter(|of| of.incarnation.is_some());
                 own.filter_map(name).collect()

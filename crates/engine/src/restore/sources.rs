@@ -26,11 +26,11 @@ type Age = (u64, u64, u64);
 /// What one secondary has.
 pub(crate) struct Source {
     pub(crate) url: String,
-    /// The keys that it can have: of the configured secondary at that URL, or the one that it cosigned with.
+    /// Its key: that of the configured secondary at that URL, or the one that it cosigned with.
     pub(crate) vkey: Option<String>,
-    /// It has a manifest.
+    /// Whether it has a manifest.
     described: bool,
-    /// Which storage answers; none where it does not say so, or does not answer.
+    /// The storage that answers; `None` when the secondary does not name it, or does not answer.
     pub(crate) incarnation: Option<String>,
     /// The mirror checkpoints, by shard.
     pub(crate) has: BTreeMap<String, Checkpoint>,
@@ -41,13 +41,13 @@ pub(crate) struct Source {
 /// The manifest that is believed.
 pub(crate) struct Believed {
     pub(crate) manifest: Manifest,
-    /// The life that it is of.
+    /// The life of the log that it describes.
     pub(crate) life: u64,
-    /// The entries that this life was restored with, where it was and its envelope says so.
+    /// How many entries this life was restored with, if it was restored and the envelope says so.
     pub(crate) entries: Option<u64>,
     /// The storages that answered, and whether they have a manifest, by URL.
     answered: BTreeMap<String, (Option<String>, bool)>,
-    /// Which storages of its secondaries are vouched for, by all manifests that were found, each with the life that says so.
+    /// The storages of its secondaries that any manifest found vouches for, each with the life of that manifest.
     vouched: Vec<(u64, Vouched)>,
 }
 
@@ -56,7 +56,7 @@ impl Believed {
     fn part(&self, secondary: &SecondaryConfig, incarnation: Option<&str>) -> bool {
         let of =
             |one: &Vouched| one.secondary == secondary.name.as_str() && one.vkey == secondary.vkey;
-        // Each was true when it was written; the newest that was found says which storage it was last.
+        // Each was true when it was written; the newest one found names the last storage.
         let newest = self.newest(of);
         newest.is_some_and(|one| !one.whole || one.incarnation != incarnation.unwrap_or(UNNAMED))
     }
@@ -67,7 +67,7 @@ impl Believed {
         newest.map(|(_, one)| one)
     }
 
-    /// The last storage of each secondary, which the restored log starts from.
+    /// The last storage of each secondary, from which the restored log starts.
     pub(crate) fn storages(&self) -> Vec<&Vouched> {
         let names: BTreeSet<_> = self.vouched.iter().map(|(_, one)| &one.secondary).collect();
         let newest = |name: &String| self.newest(|one| one.secondary == *name);
@@ -111,8 +111,8 @@ impl Restore {
         Err(failed(last.unwrap_or_default()))
     }
 
-    /// The newest checkpoint that a secondary has cosigned; somebody else's mirror serves it as its only one. Where the manifest came
-    /// from a storage, only that one can say that there is none.
+    /// The newest checkpoint that a secondary has cosigned; another operator's mirror serves only that one. If the manifest came from a
+    /// storage, only that storage can say that there is none.
     async fn newest(
         &self,
         url: &str,
@@ -161,7 +161,7 @@ impl Restore {
                         best = Some((age, entries, manifest));
                     }
                 }
-                // It may be a new storage, that has not been told what the one before it had: it does not count.
+                // It may be a new storage that was not told what the earlier one had, so it does not count.
                 Ok(None) => why.push(format!("{url}: it has no manifest of this log")),
                 Err(e) => why.push(format!("{url}: {e}")),
             }
@@ -184,8 +184,8 @@ impl Restore {
         }
     }
 
-    /// A manifest, what orders it among others, and the entries that its life began with. `None`: there is none. Notes which
-    /// storage answered.
+    /// A manifest, its age compared with others, and the entries with which its life began. `None`: there is none. Notes which storage
+    /// answered.
     async fn one_manifest(
         &self,
         url: &str,
@@ -219,8 +219,7 @@ impl Restore {
         Signer::from_seed(&self.origin, &seed).map_err(|e| e.to_string())
     }
 
-    /// What each secondary has cosigned. One that does not give a checkpoint, or gives one that is not right, does not count for
-    /// that shard.
+    /// What each secondary has cosigned. A secondary that gives no checkpoint, or a wrong one, does not count for that shard.
     pub(crate) async fn sources(
         &self,
         believed: &Believed,
@@ -283,7 +282,7 @@ impl Restore {
     }
 }
 
-/// Why the restored log would wait forever for the earlier secondaries, if it would. A secondary whose key has changed since accepts
+/// The reason, if any, why the restored log would wait forever for the earlier secondaries. A secondary whose key has changed since accepts
 /// nothing under the old one.
 pub(crate) fn waiting(members: &[Membership]) -> Option<String> {
     members.iter().enumerate().find_map(|(at, of)| {
@@ -310,7 +309,7 @@ pub(crate) fn waiting(members: &[Membership]) -> Option<String> {
     })
 }
 
-/// Why those that answered are not sure to have everything of a shard that was published, if they are not.
+/// The reason, if any, why the secondaries that answered might lack published entries of a shard.
 pub(crate) fn lacking(
     believed: &Believed,
     members: &[Membership],
@@ -362,7 +361,7 @@ pub(crate) fn lacking(
     None
 }
 
-/// A mirror checkpoint: signed by the log's replication key, cosigned by a configured secondary; with the key of that.
+/// A mirror checkpoint: signed by the log's replication key, cosigned by a configured secondary; returned with that secondary's key.
 fn opened(
     bytes: &[u8],
     origin: &str,

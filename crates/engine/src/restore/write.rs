@@ -38,7 +38,7 @@ impl Restore {
         };
         let base = manifest.joint.first();
         let base = base.map_or(state.generation, |of| of.generation);
-        // One can roll back to the restored generation, and the history continues from there.
+        // A later change can roll back to the restored generation, and the history continues from there.
         let operation = self.ambient.random.bytes().map_err(StoreError::from)?;
         let operation = Token::from_bytes(operation);
         let slot = Slot {
@@ -89,7 +89,7 @@ impl Restore {
             puts.push((key, record::encode(of)));
         }
         puts.extend(snapshot::frozen_rows(&keys, state, 0));
-        // A disk that takes the place of one that counted is not the first one, here either.
+        // A new disk in place of one that counted is not the first one of its secondary, here either.
         for one in believed.storages() {
             let row = Storage {
                 incarnation: one.incarnation.clone(),

@@ -28,7 +28,7 @@ const SCAN_PAGE: usize = 512;
 pub(crate) struct Current {
     pub(crate) generation: Generation,
     pub(crate) document: Arc<LogConfig>,
-    /// Of the document as it was decided, whatever this version would write.
+    /// The entity tag of the document as it was decided, even if this version would write it differently.
     pub(crate) etag: String,
 }
 
@@ -43,20 +43,20 @@ pub(crate) struct Running {
     pub(crate) merge: MergeOptions,
     configure: Configure,
     pub(crate) now: ArcSwap<Current>,
-    /// Held while a new configuration is read: everybody sees at once that there is one, and one of them is enough to read it.
+    /// Held while a new configuration is read: all tasks notice it at the same time, and one read is enough.
     pub(crate) updating: tokio::sync::Mutex<()>,
-    /// The configurations of what is not published.
+    /// The configurations under which unpublished entries were ordered.
     pub(crate) eras: ArcSwap<Eras>,
     /// The rules of the current configuration.
     pub(crate) policy: ArcSwap<Policy>,
-    /// The generation that they are of.
+    /// The generation of those rules.
     configured: Mutex<Generation>,
     /// Wakes the heart of this process: another generation runs.
     moved: Arc<Notify>,
 }
 
 impl Running {
-    /// Nothing but a placeholder runs before the first configuration is read.
+    /// A placeholder runs until the first configuration is read.
     pub(crate) fn new(
         ledger: Arc<Ledger>,
         objects: Arc<LogObjects>,
@@ -132,7 +132,7 @@ impl Running {
         Ok(())
     }
 
-    /// Tells the reading side which nodes are leaving. `updating` is held, so that no list of an earlier moment comes last.
+    /// Tells the reading side which nodes are leaving. `updating` is held, so that an older list never replaces a newer one.
     pub(crate) async fn update_leaving(&self, _: &MutexGuard<'_, ()>) -> Result<(), StoreError> {
         let prefix = self.ledger.keys.all_leaving();
         let rows = self.ledger.store.scan(&prefix, &prefix, SCAN_PAGE).await?;

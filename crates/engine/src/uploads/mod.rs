@@ -1,9 +1,8 @@
 //! Uploads that resume: which parts of a stream are ordered, from the rows that the slots' own transactions wrote.
 //!
-//! What must never happen: an entry of an upload that is twice in the log, or one that is skipped. So a part is ordered only at the
-//! upload's position, one at a time: on one server because one task sends them, and between servers because a part's offset is
-//! ordered once. The entries that arrive while a part is under way become the next part, so that the stream is as fast as large
-//! batches are.
+//! What must never happen: an entry of an upload is in the log twice, or is skipped. So a part is ordered only at the upload's position,
+//! one at a time: on one server because one task sends them, and between servers because a part's offset is ordered once. The entries that
+//! arrive while a part is under way become the next part, so that the stream is as fast as large batches are.
 
 pub(crate) mod keyed;
 
@@ -29,7 +28,7 @@ use store::record;
 /// Uploads whose position is kept in memory; others are read again.
 const REMEMBERED: usize = 1024;
 
-/// Bytes that wait while a part is under way: of one upload, and of all. A single piece always may.
+/// Bytes that may wait while a part is under way: of one upload, and of all together. A single piece may always wait.
 const AHEAD: (usize, usize) = (4 << 20, 64 << 20);
 
 /// How long a part waits for room in the queue.
@@ -39,7 +38,7 @@ const PART_ROOM_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) struct Uploads {
     ingest: Arc<Ingest>,
     by_id: Mutex<HashMap<UploadId, Arc<Upload>>>,
-    /// Bytes that wait to be in the next part of their upload, of all of them.
+    /// Bytes that wait for the next part of their upload, of all uploads.
     ahead: AtomicUsize,
 }
 
@@ -57,9 +56,9 @@ struct Parts {
     standing: Option<u64>,
     /// The advice of the part that is under way.
     under_way: Option<Advice>,
-    /// After everything that was taken.
+    /// The position after all accepted pieces.
     tail: u64,
-    /// What will be the next part.
+    /// The pieces of the next part.
     waiting: VecDeque<Piece>,
     bytes: usize,
 }
@@ -90,7 +89,7 @@ impl Uploads {
         Arc::clone(uploads.entry(id).or_default())
     }
 
-    /// An upload has an end: where it stands is read again.
+    /// An upload has an end: its position must be read again.
     fn ended(&self, id: UploadId) {
         self.get(id).parts().standing = None;
     }
@@ -104,7 +103,7 @@ impl Upload {
 }
 
 impl Parts {
-    /// What fits into a part of so much cost, and at least one piece.
+    /// Takes the pieces that fit into a part of this cost, and at least one.
     fn take(&mut self, most: u64) -> Vec<Piece> {
         let (mut pieces, mut sum) = (Vec::new(), 0);
         let size = |p: &Piece| cost(p.entries, p.bytes.len() as u64);
@@ -153,8 +152,8 @@ impl Uploads {
         Ok(Ticket { granted, answer })
     }
 
-    /// Submits a part. The same part twice has one place; one that is not where the upload stands is refused, saying where that
-    /// is. Waits while enough of the upload is on its way.
+    /// Submits a part. A repeated part has one place. A part that is not at the upload's position is refused with that position. Waits
+    /// while enough of the upload is on its way.
     pub(crate) async fn submit_part(
         self: &Arc<Self>,
         part: UploadPart,
@@ -184,7 +183,7 @@ impl Uploads {
                 if parts.under_way.is_none() {
                     parts.under_way = Some(advice.clone());
                     parts.tail = offset + entries;
-                    // The writer may go away, what it sent is under way anyway.
+                    // The writer may disconnect; the pieces that it sent are ordered anyway.
                     let sender = Sender {
                         uploads: Arc::clone(self),
                         upload: Arc::clone(&upload),
@@ -212,7 +211,7 @@ impl Uploads {
     }
 }
 
-/// Orders what comes of an upload, part after part, until nothing waits or one fails.
+/// Orders the parts of an upload one after the other, until nothing waits or one fails.
 struct Sender {
     uploads: Arc<Uploads>,
     upload: Arc<Upload>,
@@ -241,7 +240,7 @@ impl Sender {
         }
     }
 
-    /// The next part; none when nothing waits, or when what waits would follow on a part that is not there.
+    /// The next part; `None` when nothing waits, or when the waiting pieces would follow a part that failed.
     fn next(&self, offset: u64, result: Result<Appended, AppendError>) -> Vec<Piece> {
         let mut parts = self.upload.parts();
         let before = parts.bytes;
@@ -267,7 +266,7 @@ impl Sender {
         pieces
     }
 
-    /// One part: the place of its first entry.
+    /// Orders one part, and returns the place of its first entry.
     async fn order(
         &self,
         offset: u64,

@@ -1,4 +1,4 @@
-//! What this process remembers of its operations.
+//! This process's memory of its operations.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};

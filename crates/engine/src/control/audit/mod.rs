@@ -47,13 +47,13 @@ pub struct Audited {
 /// The intent of a change in the trail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
-    /// Its index in the system log. Of a request that was repeated, the first one's.
+    /// Its index in the system log. A repeated request has the index of the first one.
     pub intent: u64,
-    /// Proof that it is there; `None` where that would take too long.
+    /// Proof that it is there; `None` if that would take too long.
     pub receipt: Option<Receipt>,
 }
 
-/// The trail did not take a record, so what it announces was not done.
+/// The trail did not accept a record, so the announced change was not made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unrecorded {
     /// No space is left on a store.
@@ -120,7 +120,7 @@ impl Audited {
         })
     }
 
-    /// Makes a change of a log that is there: decided in the order, durable, and running on this replica when it answers.
+    /// Makes a change of an existing log: decided in the order, durable, and running on this replica when it answers.
     ///
     /// # Errors
     /// [`ChangeError`]: why it was not made, or is not known to be.
@@ -173,7 +173,7 @@ impl Audited {
         Ok(made.await?.0)
     }
 
-    /// Makes a change of the server's own. However many replicas do, the key makes it one operation.
+    /// Makes a change of the server's own. The key makes it one operation, however many replicas ask.
     pub(super) async fn by_itself(
         &self,
         log: &Log,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::Audited;
 use crate::read::Inclusion;
 
-/// How long an answer waits for the checkpoint that covers its intent. The change is made by then: an answer without a receipt
-/// is better than none, and the entry's index is in it anyway.
+/// How long an answer waits for the checkpoint that covers its intent. The change has been made, so an answer without a receipt is better
+/// than none, and it has the entry's index anyway.
 const RECEIPT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// An entry of the trail, and the proof that a signed checkpoint covers it.
@@ -16,7 +16,7 @@ pub struct Receipt {
     pub index: u64,
     /// A [`Record`](super::record::Record) as it is in the log.
     pub entry: String,
-    /// That it is there.
+    /// The proof of its inclusion.
     pub inclusion: Inclusion,
 }
 

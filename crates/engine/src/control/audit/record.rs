@@ -55,10 +55,10 @@ pub struct Outcome {
     /// The generation after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<Generation>,
-    /// Why, where it needs words.
+    /// The reason, if the result needs one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// When that was known, RFC 3339.
+    /// When the outcome was known, RFC 3339.
     pub time: String,
 }
 
@@ -68,11 +68,11 @@ pub struct Outcome {
 pub enum Verdict {
     /// The change was decided, and runs.
     Decided,
-    /// What was asked for ran already.
+    /// The requested state already ran.
     Unchanged,
     /// Refused; nothing was changed.
     Refused,
-    /// Not decided, as seen after its process was gone.
+    /// Not decided: found out after its process was gone.
     NotDecided,
     /// Could not be learned.
     Unknown,

@@ -1,5 +1,4 @@
-//! Intents whose outcome was not recorded, because their process died or the trail did not take it, are settled from the log's
-//! own history.
+//! Settles intents without a recorded outcome from the log's own history: their process died, or the trail did not accept the outcome.
 //!
 //! The position up to which every intent has its outcome is written down, and the trail is read from there, so that no intent is too
 //! far back. An intent that can't be settled now is tried again.
@@ -15,20 +14,20 @@ use crate::control::Trial;
 use order::slot::Token;
 use store::StoreError;
 
-/// The newest entries of the system log that are read in any case: where their operations' intents are is remembered.
+/// How many of the newest entries of the system log are always read, to remember where their operations' intents are.
 const LOOK_BACK: u64 = 256;
-/// Pause between two looks at the trail.
+/// Pause between two reads of the trail.
 const TRAIL_POLL: Duration = Duration::from_secs(5);
 
 /// The position up to which the trail was read, and the intents without outcome before it.
 #[derive(Debug, Default)]
 pub(super) struct Settling {
-    /// The first entry that was not read; `None` before the first look.
+    /// The first entry that was not read; `None` before the first read.
     next: Option<u64>,
     open: BTreeMap<u64, Intent>,
-    /// Intents of this process that were without outcome, and not under way, at the last look.
+    /// Intents of this process that had no outcome, and were not under way, at the last read.
     lost: BTreeSet<u64>,
-    /// What is written down: before this entry every intent has its outcome.
+    /// The recorded position: before this entry every intent has its outcome.
     written: u64,
 }
 
@@ -52,7 +51,7 @@ impl Audited {
         }
     }
 
-    /// Settles what can be; says how many intents must wait.
+    /// Settles the intents that can be settled; returns how many must wait.
     pub(super) async fn look(&self, settling: &mut Settling) -> Result<usize, String> {
         self.read_on(settling).await?;
         if !settling.open.is_empty() {
@@ -77,7 +76,7 @@ impl Audited {
         let mut lost = BTreeSet::new();
         for (index, intent) in settling.open.clone() {
             if intent.replica == self.engine.replica_id() {
-                // Its outcome may be under way; at the next check it is there, or no task will write it.
+                // Its outcome may be under way; by the next check it is written, or no task will write it.
                 if self.under_way.has(&intent.operation) {
                     continue;
                 }
@@ -129,7 +128,7 @@ impl Audited {
         })
     }
 
-    /// Reads what was appended since: intents without outcome, with their indexes.
+    /// Reads the entries that were appended since: intents without outcome, with their indexes.
     async fn read_on(&self, settling: &mut Settling) -> Result<(), String> {
         let Some(system) = self.engine.system() else {
             return Ok(());
@@ -157,7 +156,7 @@ impl Audited {
                     }
                 }
                 Ok(Record::Outcome(outcome)) => drop(settling.open.remove(&outcome.intent)),
-                // A server settles no records of another version.
+                // A server does not settle records of another version.
                 Ok(Record::Event(_)) | Err(_) => {}
             }
         }

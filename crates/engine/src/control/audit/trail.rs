@@ -12,7 +12,7 @@ use crate::control::{Applied, ChangeError, ChangeOutcome};
 use crate::ingest::answer::AppendError;
 use crate::uploads::keyed::WriteKey;
 
-/// What became of an intent.
+/// The outcome of an intent.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::control) struct Came {
     pub(super) result: Verdict,
@@ -43,7 +43,7 @@ impl Came {
         }
     }
 
-    /// Of an intent that does not change a configuration.
+    /// The outcome of an intent that does not change a configuration.
     pub(in crate::control) fn decided(generation: Generation) -> Self {
         Self {
             result: Verdict::Decided,
@@ -80,7 +80,7 @@ impl Audited {
 
     /// Records an intent. An error means that the change must not be made.
     pub(in crate::control) async fn intent(&self, intent: Intent) -> Result<u64, Unrecorded> {
-        // A confirmation is about an operation; the operation's own intent is another.
+        // A confirmation is about an operation, whose own intent is a different one.
         let operation = (intent.action != CONFIRM).then(|| intent.operation.clone());
         let index = self.append(&Record::Intent(intent)).await?;
         if let Some(operation) = operation {
@@ -89,10 +89,9 @@ impl Audited {
         Ok(index)
     }
 
-    /// Records something that is no change of a log, and proves that it did.
+    /// Records an event that is not a change of a log, and returns the proof.
     ///
-    /// # Errors
-    /// [`Unrecorded`]: what it announces must not be done.
+    /// # Errors [`Unrecorded`]: the announced action must not be done.
     pub async fn event(
         &self,
         action: &str,
@@ -168,7 +167,7 @@ impl Audited {
     /// The first outcome of an intent.
     async fn standing(&self, intent: u64) -> Result<Option<Verdict>, AppendError> {
         let system = self.engine.system().ok_or(AppendError::ShuttingDown)?;
-        // To the end of the log, not of what this server knows of it: another one may just have written the outcome.
+        // Read to the end of the log, beyond what this server knows: another one may just have written the outcome.
         for index in intent + 1.. {
             let entry = system.entry(index).await;
             let Some(entry) = entry.map_err(|_| AppendError::Unknown)? else {

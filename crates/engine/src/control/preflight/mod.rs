@@ -1,5 +1,5 @@
-//! Checks a change, before it is decided, against `logd.toml` and the other servers. A change that this server could
-//! never carry out is refused; a fault that may go away by itself is a warning.
+//! Checks a change, before it is decided, against `logd.toml` and the other servers. A change that this server could never carry out is
+//! refused; a fault that may be temporary is a warning.
 //!
 //! What must never happen: a refusal of the running configuration, or of a reversal.
 
@@ -22,7 +22,7 @@ use order::state::State;
 use store::{Coordination, StoreError};
 
 impl Log {
-    /// Warnings about `next`, which is otherwise sound; an error where it can't work.
+    /// Warnings about `next`, which is otherwise sound; an error when it cannot work.
     pub(crate) async fn warnings(
         &self,
         request: &Request,
@@ -53,7 +53,7 @@ impl Log {
     }
 }
 
-/// A shard that is closed before anything was written into it: as a rule the same rotation was asked for twice. Pure.
+/// Warns if a shard is closed before any entry was written into it: usually the same rotation was requested twice. Pure.
 fn empty(state: &State, next: &LogConfig) -> Option<Finding> {
     let active = state.active()?;
     let name = active.identity.name.as_str();
@@ -70,7 +70,7 @@ fn empty(state: &State, next: &LogConfig) -> Option<Finding> {
     })
 }
 
-/// Tiers that no writer would get any more, or that are new and nobody gets. Pure.
+/// Tiers that no writer would get any more, or new tiers that no writer gets. Pure.
 fn unreachable(running: &QosConfig, next: &QosConfig) -> Vec<Finding> {
     let before = running.unreachable();
     let new = next.unreachable().into_iter();
@@ -87,7 +87,7 @@ fn unreachable(running: &QosConfig, next: &QosConfig) -> Vec<Finding> {
         .collect()
 }
 
-/// Storage nodes that are taken out while they may have what is not published. Pure.
+/// Storage nodes that are taken out while they may have unpublished batches. Pure.
 fn needed(leaving: &[String], batches: usize, promised: bool) -> Option<Finding> {
     // The server's own store stays where it is.
     let names = leaving.iter().map(String::as_str);
@@ -154,15 +154,15 @@ impl Log {
     }
 }
 
-/// The nodes and frontends that a configuration newly names and this process may not use.
+/// The nodes and frontends that a configuration newly names but this process may not use.
 pub(crate) struct NotPermitted {
     findings: Vec<Finding>,
-    /// Whether this process is one that would have to.
+    /// Whether this process would have to use them.
     ours: bool,
 }
 
 impl NotPermitted {
-    /// Refuses what nobody else could do; of several processes, another may be allowed to.
+    /// Refuses if no other process could use them; with several processes, another one may be allowed to.
     pub(crate) async fn judged(
         self,
         store: &dyn Coordination,
@@ -174,7 +174,7 @@ impl NotPermitted {
     }
 }
 
-/// Looks up what `next` names and `running` does not; opens and makes nothing.
+/// Looks up the places that `next` names and `running` does not; opens and creates nothing.
 pub(crate) async fn not_permitted(
     merge: &MergeOptions,
     running: Option<&MergeConfig>,
@@ -244,7 +244,7 @@ fn frontend_not_permitted(at: usize, name: &str, why: &str) -> Finding {
     )
 }
 
-/// Quorums that what is up now does not reach. Pure.
+/// Quorums that the available nodes and secondaries do not reach now. Pure.
 fn quorums(running: &MergeConfig, next: &MergeConfig, view: &MergeView) -> Vec<Finding> {
     let mut warnings = Vec::new();
     let mut away = Vec::new();
@@ -355,7 +355,7 @@ mod tests {
         ] {
             assert!(unreachable(&running, &fine).is_empty());
         }
-        // What runs already was said when it began.
+        // Warnings about the running configuration were given when it began.
         assert!(unreachable(&silent, &silent).is_empty());
     }
 
@@ -395,11 +395,11 @@ mod tests {
         assert!(!found[0].message.contains("ams"), "{}", found[0].message);
         view.secondaries[1].trouble = None;
         assert_eq!(words(&two(2), &view), []);
-        // One that this change adds has verified nothing, whatever else is called like it.
+        // A secondary that this change adds has verified nothing, even if another one has the same name.
         let mut other = two(2);
         other.secondaries[0].vkey = key("another");
         assert!(words(&other, &view)[0].message.contains("ams: is new"));
-        // Storage nodes alike.
+        // The same for storage nodes.
         let nodes = merge("{storage: {quorum: 2, nodes: [{name: local}, {name: b}]}}");
         assert_eq!(words(&nodes, &view), []);
         let down = NodeState {

@@ -1,8 +1,8 @@
 //! Asks witnesses and secondaries, before a shard opens, whether they know it.
 //!
-//! The request is C2SP tlog-witness `add-checkpoint` with the shard's empty checkpoint, which anybody may read while the shard is
-//! planned. The receiver checks origin and key first, so its answer says whether it knows them; the checkpoint binds neither it nor
-//! the log. An answer is `None` where the shard is known, else the reason why its checkpoints would not be taken.
+//! The request is C2SP tlog-witness `add-checkpoint` with the shard's empty checkpoint, which anybody may read while the shard is planned.
+//! The receiver checks origin and key first, so its answer says whether it knows them; the checkpoint binds neither it nor the log. An
+//! answer is `None` where the shard is known, otherwise the reason why its checkpoints would be refused.
 
 use std::time::Duration;
 
@@ -72,7 +72,7 @@ async fn ask(
             match peers.client.send(request).await {
                 Ok(answer) if answer.alarm.is_some() => Some(answer.words()),
                 Ok(answer) => match answer.status {
-                    // It has a size of it already, or refuses an empty checkpoint as such.
+                    // The server already has a size of the shard, or always refuses an empty checkpoint.
                     200 | 400 | 409 | 422 => None,
                     404 => Some(format!("it does not know the log ({})", answer.words())),
                     403 => Some(format!("it does not know the key ({})", answer.words())),

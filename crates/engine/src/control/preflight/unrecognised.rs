@@ -10,24 +10,24 @@ use crate::program::Program;
 use crate::shard::SignError;
 use order::state::State;
 
-/// Those that would not take a shard now.
+/// The servers that would not accept a shard now.
 #[derive(Default)]
 pub(crate) struct Unrecognised {
-    /// Too many do not know it: it would not be published.
+    /// Whether too many do not know it, so that it would not be published.
     pub(crate) stop: bool,
-    /// One for each, with why.
+    /// One finding for each server, with the reason.
     pub(crate) findings: Vec<Finding>,
     names: Vec<String>,
 }
 
 impl Unrecognised {
-    /// Why it was done anyway, for the history.
+    /// The note for the history, that the change was made anyway.
     pub(crate) fn forced(&self, shard: &ShardName) -> String {
         let names = self.names.join(", ");
         format!("forced: {names} did not know shard {shard}")
     }
 
-    /// Of those who were asked, those who said why not.
+    /// The servers that refused, with their reasons.
     fn of<'a>(
         asked: impl Iterator<Item = (&'a str, Option<String>)>,
         (who, would, shard): (&str, &str, &ShardName),
@@ -46,8 +46,8 @@ impl Unrecognised {
 }
 
 impl Log {
-    /// Those of the next configuration that do not know the shard that it opens; of a new policy, those that do not know the
-    /// active one, which stops nothing.
+    /// Servers of the next configuration that do not know the shard that it opens. For a new policy, those that do not know the active
+    /// shard, which is only a warning.
     pub(crate) async fn unrecognised(
         &self,
         next: &LogConfig,
@@ -85,7 +85,7 @@ impl Log {
         shard: &ShardName,
         state: &State,
     ) -> Result<Unrecognised, ChangeError> {
-        // It was validated.
+        // The policy was validated before.
         let policy = next.witnesses.policy().ok();
         let Some(policy) = policy.filter(|policy| !policy.is_none()) else {
             return Ok(Unrecognised::default());
@@ -123,7 +123,7 @@ impl Log {
         Ok(Unrecognised { stop, ..found })
     }
 
-    /// Secondaries know the log by its replication key, and somebody else's mirror perhaps each shard by its origin.
+    /// Secondaries know the log by its replication key, and another operator's mirror perhaps each shard by its origin.
     async fn unrecognised_secondaries(
         &self,
         next: &LogConfig,

@@ -1,7 +1,7 @@
-//! Confirms changes on probation, and takes them back when nobody does.
+//! Confirms changes on probation, and reverses those that nobody confirms.
 //!
-//! What must never happen: a change that is both confirmed and taken back, a reversal without its intent. The guarded row
-//! prevents the first; the second, that a reversal is a change like any other.
+//! What must never happen: a change is both confirmed and reversed, or a reversal has no intent. The guarded row prevents the first. The
+//! second cannot happen because a reversal is a change like any other.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::status::Condition;
 use order::slot::Token;
 use store::{StoreError, record};
 
-/// Pause between looks for changes whose time is over.
+/// Pause between checks for changes whose probation has expired.
 const PROBATION_POLL: Duration = Duration::from_millis(500);
 /// Pause after a revert that failed: each try leaves an intent in the audit trail.
 const RETRY: Duration = Duration::from_secs(10);
@@ -85,7 +85,7 @@ impl Audited {
         Ok(Some(Recorded { intent, receipt }))
     }
 
-    /// Reverses changes whose probation is over, until the process ends.
+    /// Reverses changes whose probation has expired, until the process ends.
     pub async fn watch_probations(self: Arc<Self>) {
         loop {
             let mut pause = PROBATION_POLL;
@@ -106,7 +106,7 @@ impl Audited {
     /// Reverses the changes of one log that are due; returns the time until the next one is.
     async fn expire(&self, log: &Log) -> Result<Option<Duration>, ChangeError> {
         let mut next = None;
-        // By a clock that is wrong, everything would be due.
+        // With a wrong clock, everything would be due.
         if self.engine.clock_fault().is_some() {
             return Ok(next);
         }
@@ -135,7 +135,7 @@ impl Audited {
             }
             return Ok(());
         }
-        // A frozen log takes no settings: its operator unfreezes it, then they go back.
+        // A frozen log accepts no settings; they are reversed once its operator unfreezes it.
         if !matches!(log.condition().0, Condition::Open | Condition::Closing) {
             return Ok(());
         }

@@ -1,8 +1,8 @@
 //! Changes on probation: a change that is reversed by itself unless somebody confirms it.
 //!
-//! What must never happen: a change on probation that runs and that no server would reverse. So its row is durable before the change is
-//! proposed, and a row may be deleted only when its change can no longer be decided (its base is not the running one). The row's number
-//! decides between confirmation and reversal: a guarded transaction moves it once.
+//! What must never happen: a change on probation runs and no server would reverse it. So its row is durable before the change is proposed,
+//! and a row may be deleted only when its change can no longer be decided (its base is not the running one). The row's number decides
+//! between confirmation and reversal: a guarded transaction moves it once.
 
 mod end;
 #[cfg(test)]
@@ -24,9 +24,9 @@ use store::{Guard, Outcome, StoreError, Transaction};
 const SPAN_MS: std::ops::RangeInclusive<u64> = 1_000..=86_400_000;
 /// The most changes of one log that may be on probation: one runs, the others lost their base.
 const ROWS: usize = 1_000;
-/// Waits for its confirmation.
+/// Waiting for its confirmation.
 const OPEN: u64 = 0;
-/// Is being taken back.
+/// Being taken back.
 const REVERTING: u64 = 1;
 
 /// A change that nobody has confirmed yet.
@@ -67,7 +67,7 @@ pub enum Trial {
 }
 
 impl Log {
-    /// The changes that nobody has confirmed yet, by operation; also such that were never decided.
+    /// The changes that nobody has confirmed yet, by operation, including changes that were never decided.
     pub async fn probations(&self) -> Result<Vec<Probation>, StoreError> {
         let prefix = self.ledger.keys.probations();
         let rows = self.ledger.store.scan(&prefix, &prefix, ROWS).await?;
@@ -78,7 +78,7 @@ impl Log {
     pub async fn trial(&self, operation: Token) -> Result<Option<Trial>, StoreError> {
         let keys = &self.ledger.keys;
         let key = keys.probation(operation);
-        // Twice: it may be moved from one place to the other between the two looks.
+        // Tried twice: the row may move from one place to the other between the two reads.
         for _ in 0..2 {
             if let Some(row) = self.ledger.store.get(&key).await? {
                 return Ok(Some(Trial::Pending(decode(&key, &row)?)));
@@ -217,7 +217,7 @@ impl Log {
         Ok(())
     }
 
-    /// Makes the row durable that takes the change back. Asked again, the time begins again: the change is not decided yet.
+    /// Makes the row durable that takes the change back. A repeated request starts the time again, since the change is not decided yet.
     pub(crate) async fn put_on_probation(
         &self,
         operation: Token,
@@ -248,7 +248,7 @@ impl Log {
             ],
             ..Transaction::default()
         };
-        // An error leaves a row at most, and nothing that it would take back.
+        // An error leaves at most a row without a change to take back.
         match self.moved(transaction).await? {
             true => Ok(()),
             // Without its row the change would never be taken back.

@@ -21,8 +21,8 @@ pub struct Overdue {
     pub why: String,
 }
 
-/// Why a shard with so many entries, open for so long, is to be rotated out; `None` when it is not. A shard without entries
-/// never is: there would be no end to them.
+/// Why a shard with this many entries, open for this long, is to be rotated out; `None` when it is not. An empty shard never is: rotations
+/// would never end.
 fn overdue(
     rotate: &RotateConfig,
     shard: &str,
@@ -38,7 +38,7 @@ fn overdue(
     let longest = rotate.max_age?.duration().as_millis();
     let open = open_ms?;
     (u128::from(open) >= longest).then(|| {
-        // Whole seconds: nobody rotates by the millisecond.
+        // Whole seconds are precise enough for a message.
         let open = Span::from_secs(open / 1000);
         format!("{shard} was open for {open}")
     })
@@ -75,8 +75,8 @@ impl Log {
         })
     }
 
-    /// How long a shard has been open, milliseconds. One that was opened by a clock far ahead counts from when this process first
-    /// looked, by the steady clock: else it would be open forever.
+    /// How long a shard has been open, milliseconds. One that was opened by a clock far ahead counts from this process's first check, by
+    /// the steady clock; otherwise it would stay open forever.
     fn open_for(&self, shard: &str, opened: u64, now: u64) -> u64 {
         let steady = self.health.clock.steady_ms();
         let early = self.health.opened_early.lock();

@@ -14,7 +14,7 @@ use crate::control::audit::Audited;
 use crate::control::{ChangeError, Request};
 use crate::log::Log;
 
-/// Pause between looks; what it looks at is in memory.
+/// Pause between checks, which read memory only.
 const ROTATION_POLL: Duration = Duration::from_millis(200);
 /// A replica waits this long for each replica before it, so that one intent is recorded and not one by each.
 const TURN: Duration = Duration::from_secs(1);
@@ -90,7 +90,7 @@ impl Audited {
         if Instant::now() < act {
             return;
         }
-        // Right before: another replica may have done it.
+        // Read again right before the change: another replica may have made it.
         if log.refresh().await.is_err() {
             return;
         }
@@ -100,7 +100,7 @@ impl Audited {
             let Overdue { shard, why } = overdue;
             let key = format!("rotate/{shard}");
             let request = Request::RotateOut { shard, why };
-            // First what it would do: one that is refused must not leave an intent with every try.
+            // Previewed first: a refused rotation must not leave an intent with every try.
             if let Err(error) = log.preview(request.clone()).await {
                 let why = held(&error);
                 if log.rotation_held().as_ref() != Some(&why) {
@@ -120,7 +120,7 @@ impl Audited {
         }
     }
 
-    /// How long this replica waits for those before it: the first of the live ones acts at once.
+    /// How long this replica waits for the replicas before it: the first live one acts at once.
     async fn turn(&self) -> Duration {
         let me = self.engine.replica_id();
         let live = self.engine.replicas(None).await.unwrap_or_default();

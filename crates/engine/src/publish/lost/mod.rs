@@ -7,7 +7,7 @@
 //! The current witnesses are asked, since the configuration of that time is gone. If they do not cosign, the checkpoint is
 //! put with the cosignatures that came: readers had it before.
 //!
-//! What must never happen: a checkpoint that is put over a newer one, or over one of another history.
+//! What must never happen: a checkpoint replaces a newer one, or one of another history.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -55,7 +55,7 @@ impl Lost {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The one that is tried next.
+    /// The shard that is tried next.
     fn next(&self) -> Option<(String, Again)> {
         let all = self.all();
         let next = all.iter().min_by_key(|(_, again)| again.due);
@@ -64,7 +64,7 @@ impl Lost {
 }
 
 impl Publication {
-    /// Asks for the notes of a shard to be signed again. One that is asked for already is tried at its own pace.
+    /// Asks for the notes of a shard to be signed again. A shard that is already listed is tried at its own pace.
     pub(crate) fn unsettle(&self, shard: &Shard) {
         if !self.running.merge.programs.has(Program::Publish) {
             return;
@@ -184,7 +184,7 @@ async fn again(
     let state = shared.ledger.state();
     let number = state.shards.iter().rposition(|s| s.identity.name == name);
     let Some(done) = number.and_then(|number| shared.finished(&state, number)) else {
-        // It is published first.
+        // The shard is published first.
         return Ok(());
     };
     let checkpoint = checkpoint(shared, &done, tries + 1 < TRIES).await;
@@ -221,7 +221,7 @@ async fn checkpoint(
                 why: format!("there is a checkpoint of another log: {why}"),
             }));
         }
-        // One of another history stops the log here.
+        // A checkpoint of another history halts the log here.
         Err(_) => shared.guard.may_replace(shard, at).await?,
     }
     let (store, keys) = (&*shared.ledger.store, &shared.ledger.keys);

@@ -42,7 +42,7 @@ use store::StoreError;
 /// A permit to use a shard's key.
 struct Cleared(());
 
-/// Signs for one log. Whoever has a signature of a shard's key has it from here.
+/// Signs for one log. Every signature of a shard's key is made here.
 pub(crate) struct SignGuard {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) progress: Arc<Progress>,
@@ -64,7 +64,7 @@ struct Compared {
     index: Mutex<Index>,
 }
 
-/// Where each shard is in the list of shards. Made once for a list, so that looking at each shard of a long one is no search.
+/// Where each shard is in the list of shards. Made once for a list, so that finding a shard in a long list needs no search.
 #[derive(Default)]
 struct Index {
     list: Arc<Vec<state::Shard>>,
@@ -90,11 +90,11 @@ impl Index {
 struct Seen {
     /// Its keys, opened at the first use.
     signers: Option<Arc<Signers>>,
-    /// Its checkpoint object was compared.
+    /// Whether its checkpoint object was compared.
     looked: bool,
     /// What this process signed last.
     last: Option<(u64, Hash)>,
-    /// Finds that are not compared yet: they are ahead of this replica's trees, or the trees could not be read. They stay until then, which is
+    /// Findings that are not compared yet, because they are ahead of this replica's trees or the trees could not be read. They are compared
     /// before anything of that size is signed.
     later: Vec<(Whence, Found)>,
 }
@@ -120,7 +120,7 @@ impl Compared {
         index.find(&state.shards, name)
     }
 
-    /// Everything that answers was compared.
+    /// All peers that answer were compared.
     fn pass(&self) {
         self.passed.send_replace(true);
     }
@@ -134,7 +134,7 @@ impl Compared {
         }
     }
 
-    /// What has to be compared before this size is signed. It stays.
+    /// The findings that must be compared before this size is signed. They stay in the list.
     fn due(&self, shard: &str, size: u64) -> Vec<(Whence, Found)> {
         let shards = self.shards();
         let later = shards.get(shard).map(|seen| &*seen.later);

@@ -1,8 +1,8 @@
 //! Which configuration holds for which entries: a function of the order, never of "now". An **era** is the run of entries that
 //! are ordered under one generation.
 //!
-//! A size of the log is published under the eras of the entries in it, however far the running configuration is by then. So
-//! entries that were ordered after a quorum was raised are never published under the old one.
+//! A size of the log is published under the eras of its entries, even if the running configuration has changed since. So entries that were
+//! ordered after a quorum was raised are never published under the old one.
 //!
 //! A change of the secondaries or of `backupQuorum` is **joint**: from its slot on, the earlier quorum and the new one must
 //! both hold a size before it is published. The change is handed over, and the old quorum no longer needed, when
@@ -10,13 +10,13 @@
 //! 1. a quorum of the old secondaries holds a manifest that names the new ones, and
 //! 2. a quorum of the new ones holds everything that was ordered before the change.
 //!
-//! So there is always a *base*: a membership whose quorum holds everything that was published. Manifests list the memberships
-//! from the base on. Why that is enough for a restore: it asks N-q+1 of the N secondaries of every membership that the newest
-//! manifest it finds lists. If a hand-over had led away from the oldest of those, a quorum of it would hold a manifest that
-//! names the next base; one of the secondaries that were asked would have shown it, and the list would be longer. The same holds for
-//! that base, and so on to the current one: its quorum holds everything that was published, and one of that quorum was asked.
+//! So there is always a *base*: a membership whose quorum holds everything that was published. Manifests list the memberships from the base
+//! on. This is enough for a restore. A restore asks N-q+1 of the N secondaries of every membership that the newest manifest it finds lists.
+//! If a hand-over had led away from the oldest of those, a quorum of it would hold a manifest that names the next base; one of the
+//! secondaries that were asked would have shown it, and the list would be longer. The same holds for that base, and so on to the current
+//! one: its quorum holds everything that was published, and one of that quorum was asked.
 //!
-//! What must never happen: a size that is published without the quorum of the base, a base that goes back.
+//! What must never happen: a size is published without the quorum of the base, or the base goes back.
 
 use order::{Generation, SlotNumber};
 use std::sync::Arc;
@@ -50,7 +50,7 @@ pub struct Membership {
     pub secondaries: Vec<SecondaryConfig>,
 }
 
-/// Whether both are the same secondary: one that moved is, one with another key is not.
+/// Whether both are the same secondary. It may have another address, but not another key.
 pub(crate) fn same(one: &SecondaryConfig, other: &SecondaryConfig) -> bool {
     one.name == other.name && one.vkey == other.vkey
 }
@@ -83,7 +83,7 @@ impl Membership {
         quorum.saturating_sub(foreign).max(own.min(1).min(quorum))
     }
 
-    /// So many of its secondaries have seen everything that any quorum of it has.
+    /// How many of its secondaries must be asked to include one from every quorum: N-q+1.
     pub fn enough(&self) -> usize {
         (self.secondaries.len() + 1).saturating_sub(self.quorum as usize)
     }
@@ -196,7 +196,7 @@ impl Eras {
         self.list.push(era);
     }
 
-    /// Adds a membership, unless it is the one before. Then only where its secondaries are can have changed.
+    /// Adds a membership. One that equals the last replaces it, since the addresses of its secondaries can have changed.
     fn joined(&mut self, member: Membership) {
         match self.members.last_mut() {
             Some(last) if last.same(&member) => last.secondaries = member.secondaries,
@@ -204,28 +204,28 @@ impl Eras {
         }
     }
 
-    /// Lets go of the memberships before the one of `base`.
+    /// Drops the memberships before the one of `base`.
     fn handed_over(&mut self, base: Generation) {
         self.base = self.base.max(base);
         let stay = self.members.iter().rposition(|of| of.generation <= base);
         self.members.drain(..stay.unwrap_or(0));
     }
 
-    /// The eras of which nothing is unpublished, but for the newest of them.
+    /// How many eras at the beginning are published whole and can be dropped; the newest of them stays.
     fn past(&self, published: u64) -> usize {
         let after = self.list.iter().skip(1);
         after.take_while(|era| era.start <= published).count()
     }
 
-    /// Lets go of them.
+    /// Drops those eras.
     fn prune(&mut self, published: u64) {
         self.list.drain(..self.past(published));
     }
 }
 
 impl Ledger {
-    /// The era of a generation, from its slot; `None` where that is not known: the log was restored since, or an older version
-    /// kept no index.
+    /// The era of a generation, from its slot; `None` when that is not known, because the log was restored since or an older version kept
+    /// no index.
     async fn era(&self, generation: Generation) -> Result<Option<Era>, StoreError> {
         let keys = &self.keys;
         let key = keys.generation(generation);
@@ -249,7 +249,7 @@ impl Ledger {
         }
     }
 
-    /// Reads back the eras of what is not published, and the memberships that bind.
+    /// Reads back the eras of the unpublished entries, and the memberships that bind.
     async fn read_eras(&self) -> Result<Eras, StoreError> {
         let (store, keys, state) = (&*self.store, &self.keys, self.state());
         let published = position::published_index(store, keys, &state).await?;
@@ -283,7 +283,7 @@ impl Ledger {
             eras.joined(record::decode(&row).map_err(|e| corrupt(&key, e))?);
         }
         list.into_iter().rev().for_each(|era| eras.push(era));
-        // Without a row for the base, nothing was published under two memberships: what is published is under the first.
+        // Without a row for the base, nothing was published under two memberships, so all published entries are under the first.
         eras.handed_over(base.unwrap_or_default());
         eras.prune(published);
         Ok(eras)
@@ -315,7 +315,7 @@ impl Ledger {
 }
 
 impl Running {
-    /// Takes in the generations that were decided since.
+    /// Adds the generations that were decided since the last call.
     pub(crate) async fn update_eras(&self) -> Result<(), StoreError> {
         let wanted = self.ledger.state().generation;
         let known = self.eras.load().newest();
@@ -348,7 +348,7 @@ impl Running {
         Ok(())
     }
 
-    /// Looks whether another process has handed a change over.
+    /// Reads whether another process has handed a change over.
     pub(crate) async fn update_base(&self) -> Result<(), StoreError> {
         if let Some(base) = self.ledger.base().await? {
             self.eras.rcu(|old| {
@@ -360,7 +360,7 @@ impl Running {
         Ok(())
     }
 
-    /// Lets go of what only entries that are published were ordered under.
+    /// Drops the eras whose entries are all published.
     pub(crate) fn forget_eras(&self, published: u64) {
         if self.eras.load().past(published) > 0 {
             self.eras.rcu(|old| {
@@ -386,7 +386,7 @@ impl Running {
             )],
             ..Transaction::default()
         };
-        // Of what a restored log took over, what lies before the base binds nobody any more.
+        // The memberships before the base, which a restored log took over, bind nobody any more.
         let done = all.is_some_and(|all| all <= generation);
         if done {
             transaction.deletes.push(keys.inherited_together());
@@ -399,7 +399,7 @@ impl Running {
             }
         }
         match self.ledger.store.transact(transaction).await {
-            // Refused: another process was further.
+            // Refused: another process has written a later base.
             Outcome::Committed | Outcome::Refused => {}
             Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e),
         }

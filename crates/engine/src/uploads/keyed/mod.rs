@@ -9,11 +9,12 @@
 //! no other end and no next part. So where a longer body is sent at the same time, either the end is there before its next part is
 //! ordered, and the longer body finds an end that is not its own; or the part is there first, and the shorter body has no end.
 //!
-//! An entry by itself has no such row, which would be a transaction more. It is told from a batch that broke off because the first part
-//! of a batch has two entries or more, unless it is the whole batch. So a batch of one entry and that entry by itself are the same write.
+//! An entry by itself has no such row, which would be a transaction more. It cannot be mistaken for a batch that broke off, because the
+//! first part of a batch has two entries or more unless it is the whole batch. So a batch of one entry and that entry by itself are the
+//! same write.
 //!
-//! What must never happen: an entry twice in the log because its writer sent it twice with one key; an answer that names a place
-//! which holds something else; two bodies that are both answered under one key.
+//! What must never happen: an entry is in the log twice because its writer sent it twice with one key; an answer names a place that holds
+//! another entry; two different bodies are answered under one key.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -67,7 +68,7 @@ impl WriteKey {
     }
 }
 
-/// The answer to a batch with these bytes, whose place has a row.
+/// The answer to a repeated batch with these bytes, from the row of its place.
 fn repeated(ingest: &Ingest, row: &LocationRow, digest: &Hash) -> Result<Appended, AppendError> {
     if row.digest != *digest {
         return Err(AppendError::KeyReused);
@@ -103,7 +104,7 @@ impl Uploads {
         let ingest = Arc::clone(&self.ingest);
         let bytes = bytes.freeze();
         let digest = record::digest(&bytes);
-        // Before the row is looked for: whatever was decided below it has its row.
+        // Read before the row is looked for: every slot below it has already written its row.
         let first_slot = ingest.ledger.state().len;
         let row = ingest.ledger.keyed(key).await.map_err(|error| {
             tracing::warn!(%error, "cannot look for an idempotency key");
@@ -123,7 +124,7 @@ impl Uploads {
         let ticket = self.ingest.enqueue(payload, tenant, advice)?;
         let answer = Either::Right(async move {
             let result = ticket.answer.await;
-            // Another one was ordered under this key, or nobody knows: its row tells.
+            // Another batch was ordered under this key, or the outcome is unknown: the row decides.
             if matches!(result, Err(AppendError::Unknown))
                 && let Ok(Some(row)) = ingest.ledger.keyed(key).await
             {
@@ -152,7 +153,7 @@ impl Uploads {
             AppendError::Unknown
         };
         for _ in 0..2 {
-            // Every part of this body is already ordered: an end before one of them was there first.
+            // Every part of this body is already ordered: an end before one of them was written first.
             if let Some(end) = self.ingest.ledger.end_of(key.0).await.map_err(unknown)? {
                 return (end == entries).then_some(()).ok_or(AppendError::KeyReused);
             }
@@ -187,7 +188,7 @@ impl Uploads {
                     self.ended(key.0);
                     return Ok(());
                 }
-                // Another request wrote the same, or went on.
+                // Another request wrote the same end, or added a part.
                 Outcome::Refused => {}
                 Outcome::Failed(error) | Outcome::Unknown(error) => return Err(unknown(error)),
             }
@@ -221,27 +222,26 @@ impl Uploads {
     }
 }
 
-/// The beginning of a batch that was accepted under a key: a repeat has to be the same, entry by entry.
+/// The beginning of a batch that was accepted under a key: a repeat must be the same, entry by entry.
 #[derive(Clone, Debug, Default)]
 pub struct Repeat {
     /// Entries and digest of each part that is not passed yet.
     parts: VecDeque<(u64, Hash)>,
-    /// Nothing comes after them.
+    /// Whether nothing comes after them.
     ended: bool,
     hash: Sha256,
-    /// Entries of the first part that came.
+    /// How many entries the first part has.
     entries: u64,
 }
 
-/// A batch that is not the one which was accepted under its key.
+/// The batch differs from the one that was accepted under its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reused;
 
 impl Repeat {
     /// Takes the next entry of the repeat.
     ///
-    /// # Errors
-    /// [`Reused`] at the end of a part that is another, and behind the end.
+    /// # Errors [`Reused`] at the end of a part that differs, and behind the end.
     pub fn entry(&mut self, entry: &[u8]) -> Result<(), Reused> {
         let Some((entries, digest)) = self.parts.front() else {
             return (!self.ended).then_some(()).ok_or(Reused);
@@ -258,15 +258,14 @@ impl Repeat {
         same.then_some(()).ok_or(Reused)
     }
 
-    /// Whether what was accepted is a whole body: nothing comes after it.
+    /// Whether a whole body was accepted, so that nothing can come after it.
     pub fn is_ended(&self) -> bool {
         self.ended
     }
 
-    /// At the end of the body.
+    /// Checks that the body ends where the accepted one does.
     ///
-    /// # Errors
-    /// [`Reused`] where it is shorter than what was accepted.
+    /// # Errors [`Reused`] when it is shorter than the accepted one.
     pub fn end(&self) -> Result<(), Reused> {
         self.parts.is_empty().then_some(()).ok_or(Reused)
     }
