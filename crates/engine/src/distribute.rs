@@ -90,9 +90,9 @@ struct Pusher {
     shared: Arc<Publication>,
     frontend: FrontendConfig,
     closing: watch::Receiver<bool>,
-    /// What it has of each shard that is not behind `whole`.
+    /// Its part of each shard that does not count in `whole`.
     has: HashMap<String, Has>,
-    /// So many of the oldest shards are there whole, with their seals.
+    /// How many of the oldest shards are there whole, with their seals.
     whole: usize,
     done: Done,
 }
@@ -104,7 +104,7 @@ struct Has {
     size: u64,
     /// That checkpoint, as this process put it.
     note: Option<Arc<Signed>>,
-    /// It is there whole, with its seal.
+    /// Whether it is there whole, with its seal.
     sealed: bool,
 }
 
@@ -135,7 +135,7 @@ impl Pusher {
             let failed = pushed.as_ref().err().map(ToString::to_string);
             if let Some(why) = &failed {
                 tracing::warn!(log = shared.ledger.name, frontend = %self.frontend.name, error = why, "a frontend waits");
-                // It may come back as another one.
+                // It may come back as another storage.
                 self.has.clear();
                 self.whole = 0;
             }
@@ -195,7 +195,7 @@ impl Pusher {
                     Some(known) if self.still_there(&*place, &shard, &known).await? => Some(known),
                     _ => self.survey(&*place, &shard, &signed).await?,
                 };
-                // A checkpoint that is ahead was written by a process that knows more; this one continues when it knows as much.
+                // A checkpoint that is ahead was written by a process that knows more; this one continues once it knows as much.
                 let Some(known) = known else { break };
                 if let Some(has) = self.push_shard(&*place, &shard, &signed, known).await? {
                     self.has.insert(name.clone(), has);
@@ -224,12 +224,12 @@ impl Pusher {
         };
         match place.get(&self.path(shard, "checkpoint")).await? {
             Some(there) => Ok(there == signed.note.as_bytes()),
-            // Tiles put beside what it had would be a checkpoint without them.
+            // Its checkpoint may cover tiles that were lost.
             None => Err(StoreError::Io("it lost what it had".into())),
         }
     }
 
-    /// What a frontend has that this process knows nothing of: what its checkpoint covers, when it is one of ours; `None` when that is
+    /// Reads the state of a frontend that this process does not know yet: the size of its checkpoint, if it is one of ours; `None` if it is
     /// ahead of what this process knows.
     async fn survey(
         &self,
@@ -272,7 +272,7 @@ impl Pusher {
         }))
     }
 
-    /// A newer checkpoint than the one of this size was put there by another process: the newest that is published goes there next.
+    /// A newer checkpoint than the one of this size was put there by another process: the newest published one is pushed next.
     async fn overtaken(&self, shard: &Shard, size: u64) -> Result<(), StoreError> {
         let (store, keys) = (&*self.shared.ledger.store, &self.shared.ledger.keys);
         if let Some(row) = position::published(store, keys, &shard.name).await? {

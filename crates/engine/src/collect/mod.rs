@@ -1,7 +1,7 @@
-//! The floor, and what is deleted below it, in exactly this order: write a snapshot, raise the floor, delete announcements below it,
-//! delete slots below it. Each deletes the batches that nothing else points at; [`order::litter`] says what may be deleted.
+//! The floor, and what is deleted below it, in exactly this order: write a snapshot, raise the floor, delete announcements below it, delete
+//! slots below it. Each step deletes the batches that nothing else points at; [`order::litter`] says what may be deleted.
 //!
-//! What must never happen: a slot that is deleted before a snapshot covers it, a decision below the floor. The floor is raised before
+//! What must never happen: a slot is deleted before a snapshot covers it, or a slot is decided below the floor. The floor is raised before
 //! anything is deleted, and every decision is guarded by it in its own transaction.
 
 #[cfg(test)]
@@ -22,9 +22,9 @@ use store::{Key, Objects as _, Outcome, StoreError, Transaction};
 
 /// Rows read, and about as many deleted, at a time.
 const CHUNK: usize = 512;
-/// Slots read at a time: each may take many batches along.
+/// Slots read at a time: each may delete many batches with it.
 const SLOTS: usize = 128;
-/// Batches that nothing points at: rows looked at in one collection, with values that may be large.
+/// Rows with batches that nothing points at, read in one collection: their values may be large.
 const UNNAMED: usize = 64;
 
 async fn apply(ledger: &Ledger, transaction: Transaction) -> Result<bool, StoreError> {
@@ -57,7 +57,8 @@ pub(crate) async fn collect<'a>(
     let keys = &ledger.keys;
     let limits = Limits::default();
     let before = ledger.floor().await?;
-    // With all slots that are known here: nearly always it is not worth it yet, and a long backlog is not looked at.
+    // Checked first with all slots that are known here: nearly always a collection is not worth it yet, and then a long backlog is not
+    // read.
     let most = ledger.state().len.back(limits.window);
     if most.min(published.len) < before + limits.window {
         return Ok(());
@@ -95,8 +96,8 @@ async fn freeze_shards(ledger: &Ledger, published: &State) -> Result<(), StoreEr
     Ok(())
 }
 
-/// Announcements below the floor count for no slot any more. Promised work goes back to the queue, unless it is ordered; one
-/// that is not understood here may be a newer version's promise, and stays.
+/// Deletes announcements below the floor, which count for no slot any more. Promised work goes back to the queue, unless it is ordered; an
+/// announcement that this version does not understand may be a newer version's promise, and stays.
 async fn sweep_bag(
     ledger: &Ledger,
     nodes: &Nodes,
@@ -104,7 +105,7 @@ async fn sweep_bag(
 ) -> Result<(), StoreError> {
     let keys = &ledger.keys;
     let (prefix, end) = (keys.bag(), keys.bag_from(evidence.floor()));
-    // What is announced above the floor as well, as older versions may do, keeps its bytes.
+    // Work that is announced above the floor as well, as older versions may do, keeps its bytes.
     tokens(ledger, &prefix, &end, |token| evidence.need(token)).await?;
     let mut from = prefix.clone();
     loop {
@@ -151,7 +152,7 @@ async fn sweep_bag(
     }
 }
 
-/// Shows the tokens at the end of the keys below `prefix`, from a key on.
+/// Calls a function with the tokens at the end of the keys below `prefix`, from a key on.
 async fn tokens(
     ledger: &Ledger,
     prefix: &str,
@@ -170,7 +171,7 @@ async fn tokens(
     }
 }
 
-/// Slots below the floor, each with what is left of its batches: a publication takes them along where its author has read the slot.
+/// Deletes slots below the floor, each with the batches that are left of it: a publication has deleted most of them.
 async fn sweep_slots(
     ledger: &Ledger,
     nodes: &Nodes,
@@ -210,7 +211,7 @@ async fn sweep_slots(
                 break;
             }
         }
-        // First the objects: while the slot is there, they are known.
+        // Objects are deleted first: they are known only while the slot is there.
         forget_objects(nodes, objects).await?;
         delete(ledger, deletes).await?;
         if last {
@@ -219,7 +220,7 @@ async fn sweep_slots(
     }
 }
 
-/// Snapshots that a newer one covers; then their pages, so that none is there without them.
+/// Deletes snapshots that a newer one covers, then their pages, so that no snapshot lacks its pages.
 async fn sweep_snapshots(ledger: &Ledger, evidence: &Evidence) -> Result<(), StoreError> {
     let keys = &ledger.keys;
     for prefix in [keys.snapshots(), keys.snapshot_pages()] {
@@ -255,8 +256,8 @@ fn token_of(key: &str) -> Option<Token> {
     key.rsplit('/').next()?.parse().ok()
 }
 
-/// Batches that no slot of `evidence` names: of the rows the first, since those that older versions left alone sort first, and every
-/// object. A promised batch that is a row is never deleted: it is put with its promise, and goes with its slot.
+/// Deletes batches that no slot of `evidence` names: the first rows, because those that older versions left alone sort first, and all
+/// objects. A promised batch that is a row is never deleted: it is put with its promise, and deleted with its slot.
 async fn unnamed(
     ledger: &Ledger,
     nodes: &Nodes,
@@ -284,7 +285,7 @@ pub(crate) async fn sweep_unnamed(
     let mut notes = notes(ledger).await?;
     let found = unnamed(ledger, nodes, &evidence).await?;
     if !found.is_empty() {
-        // Only now what may point at them: promised work moves between bag and queue, and from there into a slot.
+        // Read only now, because these may point at the objects: promised work moves between bag and queue, and from there into a slot.
         let from = ledger.bound_releases().await?;
         let (bag, queue) = (keys.bag(), keys.queue());
         for prefix in [&bag, &queue, &bag] {

@@ -86,7 +86,7 @@ impl Log {
         }
     }
 
-    /// Promised work that a freeze leaves waiting, for people.
+    /// Promised work that a freeze leaves waiting, in words for an operator.
     async fn left_promised(&self) -> Result<Vec<Difference>, ChangeError> {
         let waiting = self.promised().await?;
         Ok(waiting
@@ -111,7 +111,7 @@ impl Log {
         self.checkpoint(&state.active()?.identity.name).await.ok()?
     }
 
-    /// A decision about the gate; nothing to do when it is that way already.
+    /// Decides the gate; does nothing when the gate already is in that state.
     pub(crate) async fn gate(
         &self,
         action: Action,
@@ -133,7 +133,7 @@ impl Log {
         if already {
             return Ok(applied);
         }
-        // Looked at again by the order; here so that a preview says it, too.
+        // The order checks this again; it is checked here so that a preview reports it, too.
         if state.deleted && action != Action::Undelete {
             return Err(ChangeError::Conflict(deleted(&self.ledger.name)));
         }

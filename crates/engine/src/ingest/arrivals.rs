@@ -37,7 +37,7 @@ type Class = (u8, TierId, TenantId);
 /// Entries and bytes of each.
 type Seen = BTreeMap<Class, (u64, u64)>;
 
-/// The current minute.
+/// Arrivals of the current minute, and of earlier ones that are not stored yet.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Recorder {
     minute: u64,

@@ -1,7 +1,7 @@
 //! The second half of `integrate`: every `merge.checkpointInterval` the integrated entries become a cut. Tiles are durable first, then
 //! root and position, in one transaction. Entries above the last cut may not be copied or published.
 //!
-//! What must never happen: a position whose tiles are not all there, two roots for one size. Such a difference is a HALT.
+//! What must never happen: a position without all of its tiles, or two roots for one size. Such a difference is a HALT.
 
 use order::SlotNumber;
 use std::sync::Arc;
@@ -80,7 +80,7 @@ impl Cutter {
             }
             match self.write_patiently(&cut).await {
                 Some(entries) => done.add(entries, cut.shards.len() as u64),
-                // What is ordered is durable; the next start cuts it.
+                // Ordered entries are durable; the next start cuts them.
                 None => return done,
             }
             self.slots = cut.state.len;
@@ -151,7 +151,7 @@ impl Cutter {
         }
         let tiles = todo.iter().flat_map(|(shard, before)| {
             let path = |path: &TilePath| running.objects.path(&shard.name, &path.to_string());
-            // What is the same in another replica's cut is there.
+            // Tiles that are the same in another replica's cut are there already.
             let there = |at: &TilePath| TilePath::at(at.kind, at.index, *before) == Some(*at);
             let tiles = shard.tiles.iter().filter(move |(at, _)| !there(at));
             tiles.map(move |(at, bytes)| (path(at), bytes.clone()))

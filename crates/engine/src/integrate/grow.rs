@@ -42,12 +42,12 @@ pub(crate) struct ShardCut {
     pub root: Hash,
     /// Tiles and bundles finished since the last cut, and those partial at this size.
     pub tiles: Vec<TileBytes>,
-    /// Of those finished since the last cut, what is not in `tiles`.
+    /// Tiles finished since the last cut that are not in `tiles`.
     pub ahead: Vec<Ahead>,
 }
 
 impl ShardCut {
-    /// Waits for what was written ahead; what failed is to be written again.
+    /// Waits for the tiles that were written ahead; failed ones are written again.
     pub(crate) async fn settle(&mut self) {
         for Ahead { tiles, write } in std::mem::take(&mut self.ahead) {
             if !matches!(write.await, Ok(Ok(()))) {
@@ -75,7 +75,7 @@ pub(crate) struct Growing {
     pub tree: ShardTree,
     /// Tiles finished since the last cut.
     pub full: Vec<TileBytes>,
-    /// More of them, on their way.
+    /// More finished tiles, on their way to the store.
     pub ahead: Vec<Ahead>,
     /// Size at the last cut; `None` when it was never in one.
     pub cut: Option<u64>,
@@ -94,7 +94,7 @@ pub(crate) struct Integrator {
     pub state: Arc<State>,
     /// Slots below this were known when `growing` was read back: a shard missing there is integrated whole.
     pub recovered: SlotNumber,
-    /// The last cut was made here, so the next one is likely to be.
+    /// Whether the last cut was made here, so that the next one is likely to be.
     pub cuts_here: Arc<AtomicBool>,
 }
 
@@ -187,7 +187,7 @@ impl Integrator {
                 growing.write_ahead(&self.objects);
             }
         }
-        // Slots that are replayed after a restart are in the trees already.
+        // Slots that are replayed after a restart are already in the trees.
         let at = state.size.max(*self.progress.integrated.borrow());
         self.state = state;
         self.ledger.metrics.integrated.set(at);
@@ -263,7 +263,7 @@ async fn read_batch_patiently(
     }
 }
 
-/// A batch's bytes: from memory, the store, or (when another replica has published it and let it go) the bundles.
+/// A batch's bytes: from memory, the store, or (when another replica has published and deleted it) the bundles.
 pub(crate) async fn read_batch(
     ledger: &Ledger,
     objects: &LogObjects,
@@ -280,7 +280,7 @@ pub(crate) async fn read_batch(
     };
     let bytes = match stored {
         Ok(Some(bytes)) => bytes,
-        // A storage node that is away must not hide that the batch was published and let go meanwhile.
+        // A storage node that does not answer must not hide that the batch was published and deleted meanwhile.
         missing => match published_range(ledger, objects, held.start, held.batch.entries).await? {
             Some(bytes) => bytes,
             None => return missing,

@@ -1,12 +1,12 @@
 //! Storage nodes: they keep large batches from before the announcement until the publication.
 //!
 //! A batch is durable on `quorum` of the nodes before it may be ordered; it is written to all nodes at once, and the slower ones finish
-//! later. It is read from all at once, and the first answer with the right digest is taken. So a node that is slow, down or
-//! corrupt costs only its own copies. What it missed is written again when it is back, if it is still needed.
+//! later. It is read from all at once, and the first answer with the right digest is taken. So a node that is slow, down or corrupt costs
+//! only its own copies. Batches that it missed are written again when it is back, if they are still needed.
 //!
-//! What must never happen: an answer before the quorum has the batch, bytes that are not the ones that were ordered, a deleted batch
-//! that comes back from a node that was away. A batch that comes back anyway, because a write landed late, is noted and deleted
-//! like everything that nothing points at ([`order::litter`]).
+//! What must never happen: an answer before the quorum has the batch; other bytes than were ordered; a deleted batch that comes back from a
+//! node that was away. A batch that comes back anyway, because a write landed late, is noted and deleted like everything that nothing
+//! points at ([`order::litter`]).
 
 mod node;
 mod read;
@@ -38,7 +38,7 @@ struct Inner {
     local: Arc<dyn Objects>,
     places: Arc<dyn Places>,
     config: ArcSwap<StorageConfig>,
-    /// The generation that it is of, or an earlier one.
+    /// The generation of this list of nodes, or an earlier one.
     generation: Arc<AtomicU64>,
     /// Nodes that the configuration named before: asked where no other has a batch.
     leaving: ArcSwap<Vec<String>>,
@@ -52,7 +52,7 @@ struct Inner {
 pub(crate) struct Nodes(Arc<Inner>);
 
 impl Nodes {
-    /// With the server's own store as the only one.
+    /// Starts with the server's own store as the only node.
     pub(crate) fn new(local: Arc<dyn Objects>, places: Arc<dyn Places>) -> Self {
         Self(Arc::new(Inner {
             local,
@@ -65,12 +65,12 @@ impl Nodes {
         }))
     }
 
-    /// The generation whose nodes are written to, or an earlier one: it is told after them.
+    /// The generation whose nodes are written to, or an earlier one, because it is updated after the nodes.
     pub(crate) fn generation(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.0.generation)
     }
 
-    /// Which nodes there are from now on, and by which generation.
+    /// Sets the nodes from now on, and their generation.
     pub(crate) fn configure(&self, config: &StorageConfig, generation: Generation) {
         self.rename(config);
         self.0.generation.store(generation.get(), SeqCst);
@@ -81,7 +81,7 @@ impl Nodes {
             return;
         }
         let named = |name: &str| config.nodes.iter().any(|node| node.name.as_str() == name);
-        // What lies on the others is asked for there at once; the rows say later how long.
+        // The nodes that were dropped count as leaving at once; the rows say later how long.
         let leaving = self.0.leaving.load();
         let before = self.names().into_iter().chain(leaving.iter().cloned());
         let mut leaving: Vec<_> = before.filter(|name| !named(name)).collect();
@@ -99,7 +99,7 @@ impl Nodes {
         self.0.repair.notify_one();
     }
 
-    /// The nodes by name, as this process finds them.
+    /// The states of the nodes for this process, by name.
     pub(crate) fn states(&self) -> BTreeMap<String, NodeState> {
         let config = self.0.config.load_full();
         let names = config.nodes.iter().map(|node| node.name.to_string());
@@ -138,7 +138,7 @@ impl Nodes {
             .collect()
     }
 
-    /// Which nodes were taken out of the configuration and may have what is not published yet.
+    /// Sets which nodes were taken out of the configuration and may have batches that are not published yet.
     pub(crate) fn leave(&self, names: impl IntoIterator<Item = String>) {
         let now = self.names();
         let mut leaving: Vec<_> = names
@@ -152,7 +152,7 @@ impl Nodes {
         }
     }
 
-    /// Every node that can be found; one that can't is noted.
+    /// All nodes whose place can be found; the others are noted.
     async fn reached(&self) -> Vec<Reached> {
         self.reached_of(self.names()).await
     }

@@ -1,4 +1,4 @@
-//! One storage node as this process finds it: whether it answers, and what it missed.
+//! The state of one storage node for this process: whether it answers, and what it missed.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -9,12 +9,12 @@ use futures_util::future::BoxFuture;
 use store::{Objects, StoreError};
 use tlog::Hash;
 
-/// The most that is remembered of what a node missed; more is found by looking at everything.
+/// How many missed objects are remembered of a node; if there are more, all of its objects are compared.
 pub(super) const MISSED: usize = 10_000;
 /// How long a node may take for one object before it counts as away.
 const NODE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What a node did not get.
+/// A write or deletion that a node missed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Missed {
     /// A write of the batch with this digest.
@@ -22,7 +22,7 @@ pub(super) enum Missed {
     Delete,
 }
 
-/// How a node stands.
+/// The state of a node for operators.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeState {
     /// Why it does not answer, or what was wrong with its last answer; none while it is well.
@@ -31,7 +31,7 @@ pub struct NodeState {
     pub missed: usize,
     /// Objects that were written again.
     pub repaired: u64,
-    /// The configuration does not name it any more; it is asked for what was ordered before.
+    /// The configuration does not name it any more; it is asked for batches that were ordered earlier.
     pub leaving: bool,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Node {
     pub(super) repaired: AtomicU64,
     pub(super) trouble: Mutex<Option<String>>,
     pub(super) missed: Mutex<BTreeMap<String, Missed>>,
-    /// What it has must be compared with the others: it was added, or missed too much to remember.
+    /// Whether its objects must be compared with the needed ones: it was added, or missed too much to remember.
     pub(super) compare: AtomicBool,
     /// Where it was found last.
     found: Mutex<Option<Arc<dyn Objects>>>,
@@ -52,7 +52,7 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Node {
-    /// It is at `store` now. Answers whether that is another one than before, as when its disk was replaced: then it may lack
+    /// Notes that it is at `store` now. Returns whether that is another store than before, as when its disk was replaced: then it may lack
     /// everything.
     pub(super) fn found(&self, store: &Arc<dyn Objects>) -> bool {
         let before = locked(&self.found).replace(Arc::clone(store));

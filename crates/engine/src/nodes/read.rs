@@ -13,12 +13,12 @@ use tlog::Hash;
 use super::Nodes;
 use super::node::{Missed, Reached, other_bytes, within};
 
-/// How long nodes may take to say what they have, where a missing answer only leaves objects to delete for the next time.
+/// How long nodes may take to list their objects, if a missing answer only delays deletions until the next time.
 const LISTED: Duration = Duration::from_secs(2);
 
 impl Nodes {
-    /// The object with this digest, from whichever node has it first; `None` where every node says that it is not there. Nodes
-    /// that are leaving are asked where no other has it.
+    /// The object with this digest, from the first node that has it; `None` if every node says that it is not there. Leaving nodes are
+    /// asked if no other has it.
     ///
     /// # Errors
     /// No node has it, and at least one did not answer, or answers with other bytes.
@@ -77,7 +77,7 @@ impl Nodes {
             }
         }
         match worst {
-            // One that does not answer may have it.
+            // A node that does not answer may have it.
             _ if failed => Err(StoreError::Io(format!(
                 "{path}: no storage node that answers has it"
             ))),
@@ -86,7 +86,7 @@ impl Nodes {
         }
     }
 
-    /// A node has other bytes than were ordered: said, and to be written again.
+    /// A node has other bytes than were ordered: reports it, and has them written again.
     pub(super) fn damaged(&self, node: &Reached, path: &str, digest: &Hash) -> StoreError {
         let error = other_bytes(path, &node.name);
         node.node.fails(&node.name, error.to_string());
@@ -96,7 +96,7 @@ impl Nodes {
         error
     }
 
-    /// What is below a folder on any node that answers soon; all are asked at once.
+    /// The objects below a folder on any node that answers soon; all are asked at once.
     pub(crate) async fn listed(&self, prefix: &str) -> BTreeSet<String> {
         let asked = self.reached().await.into_iter().map(|node| async move {
             match tokio::time::timeout(LISTED, within(node.store.list(prefix))).await {

@@ -1,4 +1,5 @@
-//! Writing again what nodes missed. What a node lacks is judged by what is needed, never by what another node has.
+//! Writes batches again that nodes missed. What a node lacks is judged by the batches that are needed, never by those that another node
+//! has.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering::Relaxed;
@@ -17,17 +18,17 @@ use crate::position;
 /// Pause between two looks at what nodes missed.
 const REPAIR: Duration = Duration::from_secs(1);
 
-/// Which large batches are needed, with their digests: what is ordered and not published, and what is promised. What a node lacks
-/// is judged by this, never by what another node has: one that was away has what was deleted meanwhile.
+/// The large batches that are needed, with their digests: those that are ordered and not published, and those that are promised. What a
+/// node lacks is judged by this, never by another node: a node that was away still has batches that were deleted meanwhile.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Needed {
     pub(super) paths: BTreeMap<String, Hash>,
-    /// Ordered lately and published.
+    /// Batches that were ordered lately and are published.
     pub(super) over: BTreeSet<String>,
 }
 
 impl Needed {
-    /// As the slots, the positions and the queue say; `None` if promised work may have moved unseen meanwhile.
+    /// Computed from the slots, the positions and the queue; `None` if promised work may have moved unseen meanwhile.
     pub(super) async fn of(ledger: &Ledger) -> Result<Option<Self>, StoreError> {
         let keys = &ledger.keys;
         let mut needed = Self::default();
@@ -57,12 +58,12 @@ impl Needed {
     }
 }
 
-/// Writes again what nodes missed, as long as the log lives.
+/// Writes batches again that nodes missed, for as long as the log runs.
 pub(crate) async fn repair(ledger: &Ledger, nodes: &Nodes) {
     let prefix = ledger.keys.batches();
     loop {
         if !nodes.alone() {
-            // Nearly always nothing is missed, and then nothing has to be known.
+            // Nearly always nothing is missed, and then nothing has to be read.
             let needed = match nodes.lack() {
                 true => Needed::of(ledger).await,
                 false => Ok(None),
@@ -84,7 +85,7 @@ pub(crate) async fn repair(ledger: &Ledger, nodes: &Nodes) {
 }
 
 impl Nodes {
-    /// Whether a node may not have what is needed.
+    /// Whether a node may lack needed batches.
     pub(super) fn lack(&self) -> bool {
         let names = self.names();
         let mut nodes = names.iter().map(|name| self.node(name));
@@ -116,7 +117,7 @@ impl Nodes {
         }
         let missed: Vec<_> = locked(&one.node.missed).clone().into_iter().collect();
         if missed.is_empty() {
-            // Whether it is back is found out by asking.
+            // The only way to find out whether it is back is to ask it.
             if locked(&one.node.trouble).is_some() {
                 within(one.store.list(prefix)).await?;
                 one.node.well(&one.name);
@@ -157,7 +158,7 @@ impl Nodes {
         Ok(())
     }
 
-    /// Notes what is needed and this one does not have.
+    /// Notes the needed batches that this node does not have.
     async fn compare(
         &self,
         one: &Reached,
@@ -171,7 +172,7 @@ impl Nodes {
         Ok(())
     }
 
-    /// The batch with this digest, as another node has it. Other bytes are never copied.
+    /// The batch with this digest from another node. Other bytes are never copied.
     async fn copy_of(
         &self,
         path: &str,

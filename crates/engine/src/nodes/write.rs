@@ -1,4 +1,4 @@
-//! Writing a batch: to all nodes at once, and answered when the quorum has it; deleting one: nobody waits for that.
+//! Writes a batch to all nodes at once, and answers when the quorum has it; deletes one without waiting.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::Nodes;
 use super::node::{Missed, Reached, within};
 
-/// Writes that a node may be behind before it is left out, where there are enough others.
+/// How many writes a node may be behind before it is left out, if there are enough others.
 const BEHIND: usize = 32;
 
 impl Nodes {
@@ -40,7 +40,7 @@ impl Nodes {
             let (nodes, told) = (self.clone(), told.clone());
             let objects = objects.clone();
             node.writing.fetch_add(1, Relaxed);
-            // A task of its own: the slower writes continue after the quorum is met.
+            // In a separate task, because the slower writes continue after the quorum is met.
             tokio::spawn(async move {
                 let written = within(store.put(objects.clone())).await;
                 node.writing.fetch_sub(1, Relaxed);
@@ -84,7 +84,7 @@ impl Nodes {
         let leaving = self.0.leaving.load_full();
         if !leaving.is_empty() {
             let (nodes, paths) = (self.clone(), paths.clone());
-            // What stays on the node is left to the operator that removes it.
+            // The operator that removes the node deals with the files that stay on it.
             tokio::spawn(async move {
                 for node in nodes.reached_of(leaving.to_vec()).await {
                     let _ = within(node.store.discard(paths.clone())).await;
@@ -114,7 +114,7 @@ impl Nodes {
     }
 }
 
-/// What a node misses that did not get these.
+/// What a node has missed if it did not get these.
 fn puts(objects: &[(String, Bytes)]) -> Vec<(String, Missed)> {
     let missed = |(path, bytes): &(String, Bytes)| {
         let digest = record::digest(bytes);

@@ -1,7 +1,7 @@
 //! Promises: entries that are accepted (202) before they have a place. Each is durable in the queue, with its deadline, before
 //! it is promised, and the writer gets a signed receipt.
 //!
-//! What must never happen: a receipt for what a crash can lose, or for what could still be refused.
+//! What must never happen: a receipt for an entry that a crash can lose, or that could still be refused.
 
 pub(crate) mod releaser;
 
@@ -112,7 +112,7 @@ pub enum Placement {
     },
 }
 
-/// The promise and its deadline.
+/// A promise as it was made, with its deadline.
 type Made = Result<(PromiseId, u64), AppendError>;
 type Reply = oneshot::Sender<Made>;
 
@@ -123,7 +123,7 @@ struct Ask {
     reply: Reply,
 }
 
-/// What may share a batch: its tier, its tenant and its delay in milliseconds.
+/// Entries of one group may share a batch: tier, tenant and delay in milliseconds.
 type Group = (Arc<str>, Arc<str>, u64);
 
 #[derive(Default)]
@@ -146,7 +146,7 @@ pub(crate) struct Promiser {
     counted: Mutex<AllCounted>,
 }
 
-/// What admission counts as accepted: given back when it is dropped, unless it is kept until the entry is ordered.
+/// A cost that admission counts as accepted: returned when this is dropped, unless it is kept until the entry is ordered.
 struct Counted {
     promiser: Arc<Promiser>,
     due: Option<Due>,
@@ -255,7 +255,7 @@ impl Promiser {
         self.held.store(bytes, Relaxed);
     }
 
-    /// Looks what became of the promises. What is ordered is on its way; what is late is no longer planned for, and looked for.
+    /// Checks the state of the promises. Ordered ones are on their way; late ones are no longer planned for, and searched for.
     pub(crate) async fn settle(
         &self,
         ledger: &Ledger,
@@ -280,7 +280,7 @@ impl Promiser {
             batcher.settled(&due, cost);
         }
         for token in late {
-            // Ordered longer ago than the last slots tell?
+            // It may have been ordered longer ago than the last slots show.
             if let Some(row) = ledger.placed(Location::Promise, token).await?
                 && let Some(kept) = self.counted().remove(&token)
             {
@@ -293,7 +293,7 @@ impl Promiser {
         Ok(())
     }
 
-    /// Counts in what was promised before this server started, or by another one: new promises are tested beside it.
+    /// Counts work that was promised before this server started, or by another one, so that new promises are tested beside it.
     pub(crate) async fn adopt(&self, ledger: &Ledger, batcher: &Batcher) -> Result<(), StoreError> {
         let now_ms = ledger.clock.now_ms();
         let found = ledger.each_promised(|promised| {
@@ -301,7 +301,7 @@ impl Promiser {
             let cost = cost(promised.batch.entries, promised.bytes);
             let mut counted = self.counted();
             let kept = counted.entry(promised.batch.token);
-            // What was given here meanwhile is counted already.
+            // Promises that were given here meanwhile are already counted.
             kept.or_insert_with(|| {
                 let due = batcher.adopt(left, cost);
                 Kept {
@@ -317,13 +317,13 @@ impl Promiser {
         found.await
     }
 
-    /// Takes no more; what was asked for is made durable.
+    /// Accepts no more; entries that were asked for are made durable.
     pub(crate) fn close(&self) {
         self.asks().closed = true;
         self.wake.notify_one();
     }
 
-    /// Makes durable what comes, until closed and empty.
+    /// Makes entries durable, until closed and empty.
     pub(crate) async fn run(&self) {
         loop {
             let limit = self.ingest.ledger.store.value_limit();
@@ -345,7 +345,7 @@ impl Promiser {
     }
 }
 
-/// The next step's worth: batches of one group each, below the store's value limit.
+/// The work of the next step: batches of one group each, below the store's value limit.
 fn take(asks: &mut Asks, limit: usize, ledger: &Ledger) -> Vec<Batch> {
     let (mut batches, mut total) = (Vec::new(), 0);
     while total < MAX_COMMIT && batches.len() < MAX_ROWS {
@@ -449,12 +449,12 @@ async fn put(running: &Running, batches: &mut [Batch]) -> Result<(), AppendError
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             Outcome::Refused => {
-                // All rows came in one transaction: the first tells for all.
+                // All rows came in one transaction, so the first one speaks for all.
                 let known = match rows.first() {
                     Some((first, _)) if doubt => is_somewhere(&running.ledger, first).await,
                     _ => Ok(false),
                 };
-                // With the storage nodes of today, too.
+                // Refreshed, so that the current storage nodes are used, too.
                 let refreshed = match running.ledger.refresh().await {
                     Ok(_) => running.update_running().await,
                     Err(e) => Err(e),
@@ -495,7 +495,7 @@ async fn put(running: &Running, batches: &mut [Batch]) -> Result<(), AppendError
 /// Whether promised work is in the queue, in the bag or ordered.
 async fn is_somewhere(ledger: &Ledger, promised: &Promised) -> Result<bool, StoreError> {
     let token = promised.batch.token;
-    // Twice: it may move meanwhile.
+    // Tried twice, because the work may move meanwhile.
     for _ in 0..2 {
         if ledger
             .store
@@ -537,7 +537,7 @@ impl Promiser {
         let Some(delay) = granted.merge_by else {
             return Err(AppendError::Unpromisable(Unpromisable::Tier));
         };
-        // Before anything is written: without the key there is no receipt.
+        // Checked before anything is written: without the key there is no receipt.
         let state = ingest.ledger.state();
         let shard = state
             .active()
@@ -559,7 +559,7 @@ impl Promiser {
             .batcher
             .promise(&policy, tenant, grant, bytes, free)?;
         let counted = Counted::new(self, due, cost(1, bytes));
-        // A receipt names a time: not one by a clock that is wrong.
+        // A receipt names a time, which must not come from a wrong clock.
         let arrived = ingest.health.clock.sound();
         let arrived = arrived.map_err(|fault| AppendError::overloaded(&fault.to_string()))?;
         let answer = self.ask(group, entry, arrived)?;
@@ -603,7 +603,7 @@ impl Promiser {
         let row = match ingest.ledger.placed(Location::Promise, token).await? {
             Some(row) => row,
             None => {
-                // Its batch goes when it is published, and then the row is there.
+                // Its batch is deleted once it is published, and then the row is there.
                 let batch = ingest.ledger.keys.batch(token);
                 if ingest.ledger.store.get(&batch).await?.is_some() {
                     return Ok(Some(Placement::Queued));

@@ -1,8 +1,8 @@
 //! The releaser: moves promised work from the queue into the bag when it is its turn, and ensures that it is decided. Every replica runs
 //! one; none is needed in particular.
 //!
-//! Whose turn it is, the scheduler says, as for all other work: the first rows of each tier wait there as one job, by their
-//! earliest deadline. So promised work has its tier's weight and floor and is paced with it.
+//! The scheduler decides whose turn it is, as for all other work: the first rows of each tier wait there as one job, by their earliest
+//! deadline. So promised work has its tier's weight and floor and is paced with it.
 //!
 //! It never rejects: while the log is frozen the work waits, and an announcement that died goes back to the queue.
 
@@ -30,9 +30,9 @@ use store::{Guard, Outcome, StoreError, Transaction};
 const ROWS: usize = 64;
 /// Bytes released at once (one row may pass it).
 const BYTES: u64 = 1 << 20;
-/// Time between looks for what other replicas put into the queue, and for announcements that died.
+/// Time between checks for rows that other replicas put into the queue, and for announcements that died.
 const QUEUE_POLL: Duration = Duration::from_millis(500);
-/// Pause after a look that another replica's write caused, so that a busy neighbour costs a bounded share.
+/// Pause after a check that another replica's write caused, so that a busy replica costs a bounded share.
 const QUEUE_BACKOFF: Duration = Duration::from_millis(20);
 /// Proposals made for one release; then others have it in their bag.
 const ROUNDS: usize = 8;
@@ -48,7 +48,7 @@ const MARK: Duration = Duration::from_secs(3_600);
 /// More marks than that time makes.
 const MARKS: usize = 1024;
 
-/// The turns that were asked for: of which tier, and the deadline that is waited for.
+/// The turns that were asked for: the tier, and the deadline that is waited for.
 #[derive(Default)]
 struct Turns {
     asked: HashMap<String, u64>,
@@ -127,7 +127,7 @@ pub(crate) async fn run(promiser: Arc<Promiser>) {
     }
 }
 
-/// One look at bag and queue, when it is this tier's `turn`, or to ask for turns.
+/// One pass over bag and queue: to release work when it is a tier's `turn`, or to ask for turns.
 async fn pass(
     promiser: &Promiser,
     turns: &mut Turns,
@@ -137,7 +137,7 @@ async fn pass(
     let order = &ingest.ledger;
     let bag = order.announced().await?;
     for (key, promised) in &bag.dead {
-        // Dead as this replica sees it; what it has not read yet makes it no less dead.
+        // It is dead as this replica sees it, and slots that it has not read yet cannot change that.
         order.settle_row(key, promised).await?;
     }
     let mut live = bag.live;
@@ -164,7 +164,7 @@ async fn pass(
     promiser.settle(&ingest.ledger, &ingest.batcher).await
 }
 
-/// Moves the first rows of a tier into the bag; answers what is there now.
+/// Moves the first rows of a tier into the bag; returns what is there now.
 async fn release(ledger: &Ledger, tier: &str) -> Result<Vec<Promised>, StoreError> {
     let rows = ledger.queued_in(tier, ROWS).await?;
     let rows = fill(&rows);
@@ -196,9 +196,8 @@ fn fill(rows: &[Promised]) -> &[Promised] {
     &rows[..rows.iter().take_while(fits).count()]
 }
 
-/// One step of the sweep: of the next rows those are forgotten that are older than [`KEEP_PLACES`], as far as that is safe
-/// ([`writes::forgotten`]). Their age is that of the store: no clock that is set makes a row older. Answers where the next step
-/// begins.
+/// One step of the sweep: of the next rows, those older than [`KEEP_PLACES`] are deleted, as far as that is safe ([`writes::forgotten`]).
+/// Their age is measured by the store, so that no clock change makes a row older. Returns where the next step begins.
 pub(crate) async fn sweep_places(ledger: &Ledger, from: &str) -> Result<String, StoreError> {
     let keys = &ledger.keys;
     let prefix = keys.all_placed();
@@ -249,8 +248,8 @@ async fn number(ledger: &Ledger, key: &str) -> Result<u64, StoreError> {
     })
 }
 
-/// Slots below the answer were decided longer ago than places are kept. Every hour the number of slots is marked with the age of the
-/// store; marks that say no more than a later one go.
+/// Slots below the returned number were decided longer ago than places are kept. Every hour the number of slots is marked with the age of
+/// the store; a mark that says no more than a later one is deleted.
 async fn mark(ledger: &Ledger) -> Result<SlotNumber, StoreError> {
     let keys = &ledger.keys;
     let age = number(ledger, CLOCK).await?;

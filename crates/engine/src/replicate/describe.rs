@@ -23,7 +23,7 @@ use store::{Guard, Outcome, StoreError, Transaction};
 /// Sealed keys read at a time.
 const KEYS: usize = 512;
 
-/// What a manifest is of. Another is sent when this changes.
+/// The contents of a manifest. Another one is sent when they change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sent {
     generation: Generation,
@@ -104,7 +104,7 @@ impl Copier {
                 let heard = answer.life.map_or(0, |life| life.id);
                 self.took(state.len.get(), state.generation, heard).await?;
             }
-            // An earlier life of this log went on there.
+            // The secondary accepts another life of this log.
             409 if let Some(there) = answer.life => {
                 let entries = guard.life.known().await?.map_or(0, |life| life.entries);
                 let why = format!(
@@ -120,7 +120,7 @@ impl Copier {
                     "{why}: another copy of the log went on, and nothing is signed here. Stop this server, make sure that the other copy is stopped too, and restore the log again into a new folder, with this secondary among those after --from; see \"Restore\" in docs/operations.md"
                 )));
             }
-            // Somebody else's mirror keeps no manifests.
+            // Another operator's mirror keeps no manifests.
             404 | 405 if answer.incarnation.is_none() => {}
             // Another replica of this log was faster; or the log continues elsewhere, and this store is an older one.
             409 if answer.kind.starts_with(SIZE_TYPE) => {
@@ -150,7 +150,7 @@ impl Copier {
             ..Transaction::default()
         };
         match guard.ledger.store.transact(transaction).await {
-            // Refused: another replica of this log was further.
+            // Refused: another replica of this log has written a later one.
             Outcome::Committed | Outcome::Refused => {}
             Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
         }

@@ -1,7 +1,7 @@
 //! `replicate`: cuts → secondaries, each at its own pace (C2SP tlog-mirror, draft).
 //!
-//! One task per secondary, so that a slow or dead one delays only its own row. What must never happen: a `verified` row
-//! without a cosignature that this process checked, or one for another incarnation than the one that answered.
+//! One task per secondary, so that a slow or dead one delays only its own row. What must never happen: a `verified` row without a
+//! cosignature that this process checked, or for another incarnation than the one that answered.
 //!
 //! - [`upload`] one shard to one secondary; [`talk`] a request, and what the headers of each answer say;
 //! - [`storage`] which storage of a secondary counts; [`describe`] the manifest.
@@ -37,11 +37,11 @@ const LONG: Duration = Duration::from_secs(60);
 /// Pauses after a failure: the first, and the longest.
 const SECONDARY_BACKOFF: (Duration, Duration) =
     (Duration::from_millis(100), Duration::from_secs(15));
-/// Answers in a row that bring no progress before this is a failure.
+/// How many answers in a row may bring no progress before this counts as a failure.
 const STUBBORN: u32 = 6;
 /// Time between two published checkpoints that a secondary is shown, so that a busy log costs it little.
 const SHOWN_EVERY: Duration = Duration::from_secs(1);
-/// How long nothing is said to a secondary before it is asked whether the log lives on elsewhere.
+/// How long a secondary gets no request before it is asked whether the log continues elsewhere.
 const PROBED_AFTER: Duration = Duration::from_secs(10);
 
 /// Why a copy is stuck.
@@ -66,15 +66,14 @@ enum CopyError {
 pub(crate) struct Replicator {
     /// The log. What was verified is told through `core.merged`.
     pub guard: Arc<SignGuard>,
-    /// Set when the log shuts down, or when it is to do only what there is to do: bring each secondary that answers to the last
-    /// cut, then end.
+    /// Set when the log shuts down, or when it is to finish its work: bring each secondary that answers to the last cut, then end.
     pub closing: watch::Receiver<bool>,
 }
 
 type Worker = (SecondaryConfig, JoinHandle<Done>);
 
 impl Replicator {
-    /// Runs until the log ends. Answers what it did.
+    /// Runs until the log ends. Returns what it did.
     pub(crate) async fn run(mut self) -> Done {
         let mut moved = self.guard.progress.merged.subscribe();
         let mut workers: BTreeMap<String, Worker> = BTreeMap::new();
@@ -100,7 +99,7 @@ impl Replicator {
     fn match_config(&self, workers: &mut BTreeMap<String, Worker>) {
         let named = &self.guard.running.eras.load().secondaries();
         workers.retain(|_, (known, worker)| {
-            // One that ended by itself while its secondary stays is started again.
+            // A task that ended by itself while its secondary stays is started again.
             let stays = named.contains(known) && !worker.is_finished();
             if !stays {
                 // The next task repeats what it was doing, if it is still needed.
@@ -163,7 +162,7 @@ struct Copier {
     key: CosignerKey,
     /// The storage that answered last.
     incarnation: Option<String>,
-    /// How often another storage answered, or one that knew less: what was begun before is begun again.
+    /// How often another storage answered, or one that knew less. Work that began under an older count begins again.
     met: u64,
     /// The size of the pending checkpoint that it is believed to have, by shard.
     pending: HashMap<String, u64>,
@@ -171,16 +170,16 @@ struct Copier {
     whole: HashSet<String>,
     /// The published sizes that it was shown, by shard.
     shown: HashMap<String, u64>,
-    /// When it was shown one last.
+    /// When it was last shown a published size.
     shown_at: Option<Instant>,
-    /// Something is published that it was not shown yet.
+    /// Whether a checkpoint is published that it was not shown yet.
     unshown: bool,
-    /// What the manifest that it has is of.
+    /// The contents of the manifest that it has.
     manifest: Option<Sent>,
-    /// The number of the row of its storage that all this was learned under.
+    /// The number that the row of its storage had when all this was learned.
     storage: Option<u64>,
-    /// Where its storage is not whole: the number of the row that says so, and the global index before which it must have verified
-    /// everything to be called whole.
+    /// If its storage is not whole: the number of the row that says so, and the global index before which it must have verified everything
+    /// to be called whole.
     owed: Option<(u64, u64)>,
     /// When it answered last.
     asked_at: Instant,
@@ -264,7 +263,7 @@ impl Copier {
         }
     }
 
-    /// Says how it goes: in the log when that changes, in the status always.
+    /// Reports the state: in the log when it changes, in the status always.
     fn tell(&self, error: Option<CopyError>) {
         let trouble = error.as_ref().map(ToString::to_string);
         self.guard.peers.secondary(&self.name, |state| {
@@ -307,7 +306,7 @@ impl Copier {
         self.guard.health.set_trouble(Program::Replicate, trouble);
     }
 
-    /// Brings the secondary to the last cut of each shard, oldest first. Answers whether something moved.
+    /// Brings the secondary to the last cut of each shard, oldest first. Returns whether something moved.
     async fn pass(&mut self) -> Result<bool, CopyError> {
         let guard = Arc::clone(&self.guard);
         let (store, keys) = (&*guard.ledger.store, &guard.ledger.keys);
@@ -318,7 +317,8 @@ impl Copier {
         if guard.running.eras.load().joint() {
             guard.running.update_base().await?;
         }
-        // Also without new entries: a planned shard has a key that must not be lost, and a change is handed over by it.
+        // The manifest is sent even without new entries: a planned shard has a key that must not be lost, and a change is handed over with
+        // it.
         self.send_manifest(&state).await?;
         let met = self.met;
         for shard in state.shards.iter() {
@@ -355,7 +355,7 @@ impl Copier {
             }
             let whole = matches!(shard.phase, Phase::Frozen { length, .. } if length == cut.size);
             if !whole {
-                // Older shards first, so that no later one is there without all before it.
+                // Older shards first, so that no shard is there without all earlier ones.
                 break;
             }
             self.whole.insert(name.clone());

@@ -6,9 +6,9 @@
 //! the first one that this log knew, or one that has verified everything that was published when it took the place of the one
 //! before. Manifests carry these rows.
 //!
-//! What must never happen: a storage that is called whole and lacks what an earlier one of the same secondary counted for. The
-//! row's number grows with every write, and each write is guarded by the number that was read, as is `secondary/{name}`, which
-//! is written with it. So is each `verified` row: by the number under which its author learned that the older shards are there.
+//! What must never happen: a storage is called whole although it lacks entries that an earlier one of the same secondary counted for. The
+//! row's number grows with every write, and each write is guarded by the number that was read, as is `secondary/{name}`, which is written
+//! with it. So is each `verified` row: by the number under which its author learned that the older shards are there.
 
 use std::sync::Arc;
 
@@ -24,8 +24,8 @@ use store::{Guard, Key, Outcome, StoreError, Transaction};
 const TRIES: u32 = 5;
 
 impl Copier {
-    /// Forgets what it was believed to have where another process wrote the row since: it may have met another storage, or one that
-    /// has less than it had verified.
+    /// Forgets what the secondary was believed to have, if another process wrote the row since: that process may have seen another storage,
+    /// or one that has less than it had verified.
     pub(crate) async fn recall(&mut self) -> Result<(), StoreError> {
         let guard = Arc::clone(&self.guard);
         let (number, _) =
@@ -37,7 +37,7 @@ impl Copier {
         Ok(())
     }
 
-    /// What the storage that answers has verified of a shard, as the row says.
+    /// How much of a shard the answering storage has verified, according to its row.
     pub(crate) async fn verified(&self, shard: &str) -> Result<Option<u64>, StoreError> {
         let Some(incarnation) = &self.incarnation else {
             return Ok(None);
@@ -51,8 +51,8 @@ impl Copier {
         Ok(row.map(|row| row.size))
     }
 
-    /// Another storage answers than the one before. What that had counts for nothing from now on, not only when this one has
-    /// verified something; and the manifest that it was told it may have lost.
+    /// Called when another storage answers than before. The earlier one counts for nothing from now on, even before this one has verified
+    /// anything, and the manifest may be lost with it.
     pub(crate) async fn meet(&mut self, named: &str) -> Result<(), CopyError> {
         let guard = Arc::clone(&self.guard);
         let (store, keys) = (&*guard.ledger.store, &guard.ledger.keys);
@@ -94,14 +94,14 @@ impl Copier {
             if !transaction.deletes.is_empty() {
                 match store.transact(transaction).await {
                     Outcome::Committed => guard.progress.merged.send_modify(|count| *count += 1),
-                    // Another process met one, too.
+                    // Another process saw it, too.
                     Outcome::Refused => continue,
                     Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
                 }
             }
             self.incarnation = Some(named.to_owned());
             self.storage = Some(written);
-            // Told at once: what it is given next may be published before this pass ends.
+            // Told at once, because entries that it gets next may be published before this pass ends.
             guard.peers.secondary(&self.name, |state| {
                 state.incarnation = Some(named.to_owned())
             });
@@ -136,14 +136,14 @@ impl Copier {
         ))
     }
 
-    /// What is to be written with the first rows of this storage, where that is not written yet. Guards the transaction, and answers
-    /// the number of the storage's row after it.
+    /// Adds to a transaction what must be written with the first rows of this storage, if that is not written yet. Guards the transaction,
+    /// and returns the number of the storage's row after it.
     pub(crate) async fn counts(&self, transaction: &mut Transaction) -> Result<u64, StoreError> {
         let incarnation = self.incarnation.as_deref().unwrap_or_default();
         let (store, keys) = (&*self.guard.ledger.store, &self.guard.ledger.keys);
         let (number, storage) = position::storage(store, keys, &self.name).await?;
         let live = position::live(store, keys, &self.name).await?;
-        // What another process found out since, this one has not heeded yet.
+        // Another process may have found out more since, which this one does not know yet.
         let number = self.storage.unwrap_or(number);
         let guard = Guard::AtMost(keys.storage(&self.name), number);
         transaction.guards.push(guard);
@@ -165,8 +165,8 @@ impl Copier {
         Ok(number + 1)
     }
 
-    /// Calls this storage whole when it has verified everything that was published when it was first seen not to be. Answers
-    /// whether that changed.
+    /// Calls this storage whole once it has verified everything that was published when it was found not to be whole. Returns whether that
+    /// changed.
     pub(crate) async fn vouch(&mut self) -> Result<bool, CopyError> {
         let guard = Arc::clone(&self.guard);
         let (store, keys) = (&*guard.ledger.store, &guard.ledger.keys);
@@ -190,7 +190,7 @@ impl Copier {
             return Ok(false);
         }
         let state = guard.ledger.state();
-        // Published later than it was live, nothing counted another storage of this secondary.
+        // For entries published since this storage answers, no other storage of this secondary was counted.
         let owed = match self.owed {
             Some((of, owed)) if of == number => owed,
             _ => position::published_index(store, keys, &state).await?,
@@ -234,8 +234,8 @@ impl Copier {
         let (store, keys) = (&*guard.ledger.store, &guard.ledger.keys);
         let incarnation = self.incarnation.as_deref().unwrap_or_default();
         let (mut number, _) = position::storage(store, keys, &self.name).await?;
-        // Of the other shards it may have less, too, and of the manifest an older one. Twice: a row that another server writes while
-        // the rows are listed is in the second list; after the first number is raised it writes none.
+        // It may also have less of the other shards, and an older manifest. Done twice: a row that another server writes while the rows are
+        // listed is in the second list; once the number is raised, that server writes none.
         let prefix = keys.verified(&self.name, incarnation, "");
         for _ in 0..2 {
             let rows = store.scan(&prefix, &prefix, 10_000).await?;
@@ -259,7 +259,7 @@ impl Copier {
         )))
     }
 
-    /// What it was believed to have is asked for again.
+    /// Makes this copier ask again for everything that the secondary was believed to have.
     fn know_nothing(&mut self) {
         self.met += 1;
         self.pending.clear();

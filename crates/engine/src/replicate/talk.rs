@@ -39,7 +39,7 @@ impl Copier {
         self.heed(&answer).await?;
         let own = life.map_or(0, |life| life.id);
         if answer.life.is_some_and(|heard| heard.id > own) {
-            // Its manifest proves that, signed; then this copy of the log halts.
+            // Its signed manifest proves that; then this copy of the log halts.
             sign_guard::outdated(&guard, &self.name, &self.url).await?;
             return Err(CopyError::Refused(
                 "it says that the log was restored elsewhere, and has no manifest that proves it"
@@ -49,8 +49,7 @@ impl Copier {
         Ok(answer)
     }
 
-    /// Asks what it would say to something new, where there is nothing new: that a copy of this log was restored meanwhile. What it
-    /// is asked binds nobody.
+    /// Asks the secondary, when there is nothing new to send, whether a copy of this log was restored meanwhile. The question binds nobody.
     pub(crate) async fn probe(&mut self, state: &State) -> Result<(), CopyError> {
         let guard = Arc::clone(&self.guard);
         let Some(shard) = state.active() else {
@@ -71,7 +70,7 @@ impl Copier {
         Ok(())
     }
 
-    /// What each answer says beside itself: which storage answered, and whether it is alarmed.
+    /// Reads the headers of an answer: which storage answered, and whether it has raised an alarm.
     async fn heed(&mut self, answer: &PeerAnswer) -> Result<(), CopyError> {
         let named = answer.incarnation.as_deref().unwrap_or(UNNAMED);
         let good = (1..=64).contains(&named.len())
@@ -81,7 +80,7 @@ impl Copier {
         if !good {
             return Err(CopyError::Refused("its incarnation is not a word".into()));
         }
-        // Something in between says nothing of the storage behind it.
+        // A failure between here and the secondary says nothing about its storage.
         let failed = answer.incarnation.is_none() && !matches!(answer.status, 200 | 202 | 409);
         if self.incarnation.as_deref() != Some(named) && !failed {
             self.meet(named).await?;

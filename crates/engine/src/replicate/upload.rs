@@ -1,4 +1,4 @@
-//! One shard to one secondary: its cut as the pending checkpoint, its entries, and what is published.
+//! Copies one shard to one secondary: its cut as the pending checkpoint, its entries, and the published checkpoint.
 
 use std::sync::Arc;
 
@@ -14,8 +14,9 @@ use store::record;
 use store::{Guard, Outcome, Transaction};
 
 impl Copier {
-    /// Shows it what is published, signed by the shard's own key as well, so that its readers can verify what it serves: the same
-    /// checkpoint again, and no entries. Only while that is its newest pending checkpoint, since no pending one may go back.
+    /// Shows the secondary the published checkpoint, which the shard's own key signs as well, so that its readers can verify what it
+    /// serves: the same checkpoint again, without entries. Only while that is its newest pending checkpoint, since a pending one may not go
+    /// back.
     pub(crate) async fn show(
         &mut self,
         state: &State,
@@ -62,12 +63,12 @@ impl Copier {
             self.post("add-entries", "application/octet-stream", body.into(), LONG)
                 .await?;
         }
-        // Where another replica was ahead, the next size is shown instead.
+        // If another replica was ahead, the next size is shown instead.
         self.shown.insert(name.to_owned(), size);
         Ok(())
     }
 
-    /// Copies a shard up to a cut, unless another storage answers meanwhile: that gets the manifest and the older shards first.
+    /// Copies a shard up to a cut, unless another storage answers meanwhile: a new storage gets the manifest and the older shards first.
     pub(crate) async fn copy(
         &mut self,
         shard: &str,
@@ -100,7 +101,7 @@ impl Copier {
                 _ => tiles.request(&head).await?.0,
             };
             let next = sent(&head);
-            // While this one is on its way, the next is made: it is nearly always the right one.
+            // While this request is on its way, the next one is prepared; it is nearly always the right one.
             let prepare = EntriesHead {
                 start: next,
                 ..head.clone()
@@ -212,7 +213,8 @@ impl Copier {
         Err(CopyError::Refused("its size keeps changing".into()))
     }
 
-    /// It does not follow from what it has: shown the root that this log has at that very size, it can tell whether they differ.
+    /// The checkpoint does not follow from what the secondary has. If it is shown this log's root at exactly that size, it can tell whether
+    /// they differ.
     async fn confront(
         &mut self,
         origin: &str,
@@ -232,7 +234,7 @@ impl Copier {
         Ok(())
     }
 
-    /// Writes down what was verified.
+    /// Writes the size that the secondary has verified.
     async fn record(
         &mut self,
         shard: &str,
@@ -253,7 +255,7 @@ impl Copier {
         let mut transaction = Transaction {
             guards: vec![
                 Guard::AtMost(key.clone(), cut.size),
-                // Another process has met a newer storage since.
+                // Another process has seen a newer storage since.
                 Guard::Absent(keys.gone(&self.name, &incarnation)),
             ],
             puts: vec![(key, record::encode_numbered(cut.size, &verified))],
@@ -268,13 +270,13 @@ impl Copier {
                     .await?
                     .is_some() =>
             {
-                // The next secondary that answers is treated as a new one.
+                // The next storage that answers is treated as a new one.
                 self.incarnation = None;
                 return Err(CopyError::Refused(format!(
                     "another storage than {incarnation} answered meanwhile"
                 )));
             }
-            // Another replica of this log was faster; where it was no further, or wrote which storage counts, this is done again.
+            // Another replica of this log was faster. If it was no further, or wrote which storage counts, this is repeated.
             Outcome::Refused => return Ok(()),
             Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
         }

@@ -1,8 +1,8 @@
 //! The key-encryption key, and shard keys sealed with it.
 //!
-//! A shard's signing key must be at every replica before the slot that uses it, so it lies in the coordination store,
-//! sealed. Each replica gets the key-encryption key locally. What must never happen: a secret in a log line, an error, a
-//! file that others can read, or memory after its use; a sealed key that opens under another shard's name.
+//! A shard's signing key must be at every replica before the slot that uses it, so it lies in the coordination store, sealed. Each replica
+//! gets the key-encryption key locally. What must never happen: a secret is in a log line, an error, a file that others can read, or in
+//! memory after its use; a sealed key opens under another shard's name.
 
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
@@ -25,7 +25,7 @@ const NO_RANDOMNESS: KeyError = KeyError::Crypto("no random numbers");
 /// Bytes of key and of seed.
 pub(crate) const LEN: usize = 32;
 
-/// A file that holds more is not a key.
+/// A longer file is not a key.
 const MAX_FILE: u64 = 1024;
 
 /// Why a key cannot be read, written or opened.
@@ -56,7 +56,7 @@ pub enum KeyError {
     /// A version of sealed keys that this program does not know.
     #[error("sealed key of unknown version {0}")]
     Version(u8),
-    /// Sealed with another key-encryption key, for another context, or damaged.
+    /// The key was sealed with another key-encryption key or for another context, or it is damaged.
     #[error(
         "the sealed key does not open: it is damaged, or sealed with another key-encryption key"
     )]
@@ -154,7 +154,7 @@ impl Kek {
         Ok(sealed)
     }
 
-    /// Opens what [`Kek::seal`] made.
+    /// Opens a seed that [`Kek::seal`] sealed.
     ///
     /// # Errors
     /// [`KeyError::Sealed`] or [`KeyError::Version`].
@@ -168,7 +168,7 @@ impl Kek {
         Ok(opened)
     }
 
-    /// Opens what [`Kek::seal_bytes`] made.
+    /// Opens bytes that [`Kek::seal_bytes`] sealed.
     ///
     /// # Errors
     /// [`KeyError::Sealed`] or [`KeyError::Version`].
@@ -224,7 +224,7 @@ pub fn read_secret(path: &Path) -> Result<Zeroizing<String>, KeyError> {
         source,
     };
     let file = File::open(path).map_err(failed)?;
-    // Asked of the open file, so that what is checked is what is read.
+    // Asked of the open file, so that the same file is checked and read.
     let metadata = file.metadata().map_err(failed)?;
     let mode = metadata.mode() & 0o7777;
     if is_exposed(mode, metadata.uid()) {
@@ -241,8 +241,8 @@ pub fn read_secret(path: &Path) -> Result<Zeroizing<String>, KeyError> {
     Ok(text)
 }
 
-/// Whether a secret's file can be read by others than those who are meant. What root owns and a group may read is meant for that
-/// group: so a cluster hands secrets to a process (mode 0440, `fsGroup`).
+/// Whether a secret's file can be read by users for whom it is not meant. A file of root that a group may read is meant for that group:
+/// clusters hand secrets to a process this way (mode 0440, `fsGroup`).
 pub fn is_exposed(mode: u32, owner: u32) -> bool {
     let others = if owner == 0 { 0o037 } else { 0o077 };
     mode & others != 0
@@ -260,7 +260,7 @@ pub fn write_secret(path: &Path, text: &str) -> Result<(), KeyError> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}.new", std::process::id()));
     let beside = PathBuf::from(beside);
-    // Of an earlier process with this number.
+    // An earlier process with this number may have left it.
     let _ = std::fs::remove_file(&beside);
     let written = write_whole(&beside, text).and_then(|()| {
         // A link, unlike a new name, replaces nothing.
@@ -290,11 +290,11 @@ fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
     let written = file
         .write_all(text.as_bytes())
         .and_then(|()| file.sync_all());
-    // Half a key would be in the way of the next attempt; that it cannot be removed changes nothing here.
+    // Half a key would be in the way of the next attempt; if it cannot be removed, the error is still the same.
     written.inspect_err(|_| drop(std::fs::remove_file(path)))
 }
 
-/// What is authenticated beside the seed: the version too, so that no later format can be passed off as this one.
+/// The data that is authenticated beside the seed. It includes the version, so that no later format can be passed off as this one.
 fn associated(context: &str) -> Vec<u8> {
     let mut bytes = vec![VERSION];
     bytes.extend_from_slice(context.as_bytes());

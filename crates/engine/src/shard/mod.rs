@@ -1,6 +1,6 @@
 //! The shards of a log on this replica: their identities, signing keys and last signed checkpoints.
 //!
-//! What must never happen: a key in the clear outside this process, two checkpoints for one size, a checkpoint that goes back.
+//! What must never happen: a key in the clear outside this process, two checkpoints for one size, or a checkpoint that goes back.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -53,11 +53,11 @@ pub struct Shard {
     pub name: Arc<str>,
     /// The last checkpoint; [`Shard::advance`] replaces it.
     signed: ArcSwapOption<Signed>,
-    /// Where it ends, of one that is sealed for certain: its checkpoint is read when somebody asks for it.
+    /// The end of a shard that is certainly sealed; its checkpoint is read on demand.
     settled: OnceLock<Published>,
 }
 
-/// Why a shard's key is not at hand.
+/// Why a shard's key cannot sign.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SignError {
     /// No sealed key in the store.
@@ -154,12 +154,12 @@ impl Shard {
         notes.map_err(|e| self.note_error(&e))
     }
 
-    /// The last checkpoint, where it is in memory: that of a settled shard is read when somebody asks for it.
+    /// The last checkpoint, if it is in memory; that of a settled shard is read on demand.
     pub fn signed(&self) -> Option<Arc<Signed>> {
         self.signed.load_full()
     }
 
-    /// Where the shard ended, as it is known from the coordination store alone.
+    /// The end of the shard, if the coordination store alone says so.
     pub(crate) fn settled(&self) -> Option<&Published> {
         self.settled.get()
     }
@@ -169,14 +169,14 @@ impl Shard {
         let _ = self.settled.set(at);
     }
 
-    /// What is under its last checkpoint, whether or not that is in memory.
+    /// The position under its last checkpoint, whether or not that checkpoint is in memory.
     pub fn at(&self) -> Option<Published> {
         let signed = self.signed.load();
         let at = signed.as_ref().map(|signed| &signed.at);
         at.or(self.settled()).cloned()
     }
 
-    /// Takes over a checkpoint, unless the one that is here is of a larger size: what readers see never goes back.
+    /// Takes over a checkpoint, unless the current one has a larger size: what readers see never goes back.
     pub(crate) fn advance(&self, new: Signed) {
         let new = Arc::new(new);
         self.signed.rcu(|old| match old {
@@ -197,7 +197,7 @@ impl Shard {
 #[derive(Debug, Default)]
 pub struct Shards {
     by_name: RwLock<HashMap<String, Arc<Shard>>>,
-    /// So many of the oldest are frozen and published whole here, for good: no publication looks at them again.
+    /// How many of the oldest shards are frozen and published whole here, for good: no publication reads them again.
     whole: AtomicUsize,
 }
 
@@ -212,7 +212,7 @@ impl Shards {
         {
             return Some(Arc::clone(shard));
         }
-        // Nearly always it is asked for one of the newest.
+        // Callers nearly always ask for one of the newest.
         let mut newest = state.shards.iter().rev();
         let identity = &newest.find(|s| s.identity.name == name)?.identity;
         let mut shards = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
@@ -228,7 +228,7 @@ impl Shards {
 
     /// The global index up to which everything is published: through the oldest shards that are whole, into the first that is not.
     pub fn published(&self, state: &State) -> u64 {
-        // The last one that is whole says where the others end. An older state may not have opened it.
+        // The last whole shard says where the earlier ones end. An older state may not have opened it.
         let opened = |n: &usize| state.shards.get(*n).is_some_and(|s| s.start().is_some());
         let from = self.whole().checked_sub(1).filter(opened).unwrap_or(0);
         let mut at = 0;
@@ -242,7 +242,7 @@ impl Shards {
             if published < length {
                 break;
             }
-            // An empty shard, too, is whole only with its checkpoint; and no later one is before it.
+            // Even an empty shard is whole only with its checkpoint, and no later shard is whole before it.
             let signed = known.is_some_and(|s| s.at().is_some());
             if signed && matches!(shard.phase, Phase::Frozen { .. }) && n <= self.whole() {
                 self.whole.fetch_max(n + 1, Relaxed);

@@ -100,7 +100,7 @@ pub(crate) fn secrets<E>(
 ) -> Result<Zeroizing<Vec<u8>>, E> {
     let mut secrets = Zeroizing::new(vec![0; if ecdsa { WITH_ECDSA } else { LEN }]);
     fill(&mut secrets)?;
-    // Once in 2^32 times a number is none of the curve's.
+    // Once in 2^32 times a number is not a valid secret of the curve.
     while let Some(number) = secrets.get_mut(LEN..).filter(|number| !number.is_empty()) {
         let fits =
             <&[u8; LEN]>::try_from(&*number).is_ok_and(|n| Signer::from_p256("x", n).is_ok());
@@ -117,7 +117,7 @@ pub(crate) fn secrets<E>(
 pub(crate) struct Verifiers {
     /// The key that everything is signed with.
     pub(crate) ed25519: VerifierKey,
-    /// Of a shard of `ecdsa-p256`.
+    /// The ECDSA key, in a shard of `ecdsa-p256`.
     pub(crate) ecdsa: Option<VerifierKey>,
 }
 

@@ -26,7 +26,7 @@ const SPAN_MS: std::ops::RangeInclusive<u64> = 1_000..=86_400_000;
 const ROWS: usize = 1_000;
 /// Waiting for its confirmation.
 const OPEN: u64 = 0;
-/// Being taken back.
+/// A replica is taking it back.
 const REVERTING: u64 = 1;
 
 /// A change that nobody has confirmed yet.

@@ -217,7 +217,7 @@ impl Eras {
         after.take_while(|era| era.start <= published).count()
     }
 
-    /// Drops those eras.
+    /// Drops the eras that [`Self::past`] counts.
     fn prune(&mut self, published: u64) {
         self.list.drain(..self.past(published));
     }
