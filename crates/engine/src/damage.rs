@@ -31,7 +31,7 @@ pub struct Damaged {
     place: (Arc<str>, u64),
 }
 
-/// What is known of damaged objects of one log, in this process.
+/// The damaged objects of one log that this process knows.
 #[derive(Debug)]
 pub(crate) struct Damage {
     clock: Clock,
@@ -68,11 +68,11 @@ impl Damage {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Something that leads to a leaf of a shard is not as it was written.
+    /// Notes that an object on the path to a leaf of a shard is not as it was written.
     pub(crate) fn suspect(&self, shard: &Arc<str>, leaf: u64) {
         let place = (Arc::clone(shard), leaf - leaf % TILE_WIDTH);
         let mut all = self.all();
-        // What is known is looked at in its own rhythm.
+        // Objects that are known to be damaged are checked on their own schedule.
         let known = |d: &Damaged| d.repaired.is_none() && d.place == place;
         if all.suspects.len() < SUSPECTS && !all.found.values().any(known) {
             all.suspects.insert(place);
@@ -89,7 +89,7 @@ impl Damage {
         }
         tracing::error!(path, what, "a published object is damaged");
         if all.found.len() >= LISTED && !all.found.contains_key(path) {
-            // What was repaired makes room, the oldest first.
+            // Repaired ones make room, the oldest first.
             let repaired = |d: &&Damaged| d.repaired.is_some();
             let oldest = all
                 .found
@@ -125,7 +125,7 @@ impl Damage {
         }
     }
 
-    /// What is to be looked at now: suspects, or what could not be repaired so far.
+    /// The places to check now: suspected ones, or those that could not be repaired so far.
     pub(crate) fn places(&self, known: bool) -> BTreeSet<(Arc<str>, u64)> {
         let mut all = self.all();
         let mut places = std::mem::take(&mut all.suspects);

@@ -31,7 +31,7 @@ use tlog::tiles_between;
 
 /// Objects that are read and written at a time.
 const AT_ONCE: usize = 64;
-/// Time between looks at checkpoints that were signed again.
+/// Time between checks for checkpoints that were signed again.
 const CHECKPOINT_POLL: Duration = Duration::from_secs(1);
 /// Pauses before a frontend that fails is tried again: the first, and the longest.
 const FRONTEND_BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
@@ -39,12 +39,12 @@ const FRONTEND_BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Dura
 /// The distributor of one log.
 pub(crate) struct Distributor {
     pub shared: Arc<Publication>,
-    /// Set when the log shuts down: push what there is once more, then end.
+    /// Set when the log shuts down: push once more, then end.
     pub closing: watch::Receiver<bool>,
 }
 
 impl Distributor {
-    /// Runs until the log ends. Answers what it did.
+    /// Runs until the log ends. Returns what it did.
     pub(crate) async fn run(mut self) -> Done {
         let shared = Arc::clone(&self.shared);
         let mut merged = shared.progress.merged.subscribe();
@@ -54,7 +54,7 @@ impl Distributor {
             let config = shared.running.config();
             let wanted = &config.merge.frontends;
             running.retain(|name, (frontend, task)| {
-                // One that ended by itself while its frontend stays is started again.
+                // A task that ended by itself while its frontend stays is started again.
                 let stays = wanted.contains(frontend) && !task.is_finished();
                 if !stays {
                     task.abort();

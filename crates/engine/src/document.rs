@@ -1,8 +1,8 @@
-//! Config documents in the coordination store: each under its digest, in one row, or in several where one is too small for it. They
-//! are immutable, and durable before a slot names them.
+//! Config documents in the coordination store: each under its digest, in one row, or in several if it does not fit into one. They are
+//! immutable, and durable before a slot names them.
 //!
-//! What must never happen: a document that grows with the log's life. So it is stored without its frozen shards
-//! ([`logconfig::whole`]); the reader takes them from the state. The digest is that of the whole document.
+//! What must never happen: a document grows with the age of its log. So it is stored without its frozen shards ([`logconfig::whole`]); the
+//! reader takes them from the state. The digest is that of the whole document.
 
 use bytes::{Bytes, BytesMut};
 use logconfig::LogConfig;
@@ -28,7 +28,7 @@ struct InParts {
     parts: u64,
 }
 
-/// The rows of what is stored of a document, for one transaction.
+/// The rows of a stored document, for one transaction.
 pub(crate) fn rows(keys: &Keys, limit: usize, digest: &Hash, stored: Vec<u8>) -> Vec<(Key, Bytes)> {
     let document = Bytes::from(stored);
     if document.len() <= limit {
@@ -47,7 +47,7 @@ pub(crate) fn rows(keys: &Keys, limit: usize, digest: &Hash, stored: Vec<u8>) ->
     rows
 }
 
-/// What is stored of a document; [`whole`] checks it.
+/// The stored part of a document; [`whole`] checks it.
 ///
 /// # Errors
 /// [`StoreError::Corrupt`] when a row is missing.
@@ -83,7 +83,7 @@ fn bytes(stored: &[u8], digest: &Hash, state: &State) -> Result<Vec<u8>, String>
     }
 }
 
-/// Whether what is stored can be put together again, by a state that is no older.
+/// Whether the stored part can be completed again, with a state that is not older.
 ///
 /// # Errors
 /// As [`whole`].

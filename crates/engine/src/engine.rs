@@ -1,5 +1,5 @@
-//! All logs of one pair of stores, the system log among them, and what a server process does beside them: heartbeats, a look at
-//! the clock and the free space, logs that other replicas created.
+//! All logs of one pair of stores, the system log among them, and the other work of a server process: heartbeats, checks of the clock and
+//! the free space, logs that other replicas created.
 
 use ambient::{Ambient, NoRandomness, Random};
 use std::collections::{BTreeMap, VecDeque};
@@ -61,20 +61,20 @@ pub const SYSTEM: &str = logconfig::SYSTEM;
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// Logs looked for at a time.
 const SCAN_PAGE: usize = 512;
-/// Pause between looks for new logs, at least.
+/// Shortest pause between searches for new logs.
 const DISCOVER: Duration = Duration::from_millis(100);
 /// How long a stop waits for copies and pushes; the next start continues them.
 const PEERS: Duration = Duration::from_secs(2);
-/// Time between sweeps of what is remembered no longer.
+/// Time between sweeps of expired rows.
 const SWEEP: Duration = Duration::from_secs(60);
 /// The most that the age of a store grows in one such step, milliseconds.
 const GROWTH_MS: u64 = 120_000;
-/// Pause between looks for other replicas' slots, so that a busy neighbour costs a bounded share.
+/// Pause between reads of other replicas' slots, so that a busy replica costs a bounded share.
 const FOLLOW: Duration = Duration::from_millis(20);
 /// A start that began again may keep at most this many doublings of `max_pending` in memory.
 const MORE: u32 = 4;
 
-/// What an engine needs.
+/// The stores, keys and settings of an engine.
 pub struct EngineOptions {
     /// Slots, positions, small batches.
     pub coordination: Arc<dyn Coordination>,
@@ -124,7 +124,7 @@ struct Opened {
 }
 
 impl Opened {
-    /// Lets the committer end, then each program do what there is to do, one after the other.
+    /// Lets the committer end, then lets each program finish its work, one after the other.
     async fn finish(self) -> Vec<Finished> {
         for task in [self.promiser, self.batcher].into_iter().flatten() {
             let _ = task.await;
@@ -205,7 +205,7 @@ pub struct Engine {
     logs: RwLock<BTreeMap<String, Opened>>,
     /// A log runs another generation, or there is another log.
     moved: Arc<Notify>,
-    /// What the other replicas were told.
+    /// The rows that this process has written for the other replicas.
     heart: tokio::sync::Mutex<Heart>,
     /// One log is opened at a time.
     opening: tokio::sync::Mutex<()>,
@@ -268,7 +268,7 @@ impl Engine {
         tokio::spawn(self.faults.clone().keep(name, start))
     }
 
-    /// What this process has lost and cannot get back: with any of it, it must end.
+    /// Parts that this process has lost and cannot get back; with any of them, it must end.
     pub fn faults(&self) -> &Faults {
         &self.faults
     }
@@ -364,8 +364,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Reads a log's state back and starts its tasks. A log whose stores contradict each other opens halted: it can be looked at.
-    /// `None`: another process has collected what this one was about to read; there is a newer snapshot.
+    /// Reads a log's state back and starts its tasks. A log whose stores contradict each other opens halted, so that an operator can
+    /// inspect it. `None`: another process has collected what this one was about to read; there is a newer snapshot.
     async fn start(
         self: &Arc<Self>,
         name: &str,
@@ -473,7 +473,7 @@ impl Engine {
         let open = [&*resumed.open, &*resumed.lost].concat();
         let asking = sign_guard::ask(Arc::clone(&guard), open);
         let mut others = vec![
-            // Nothing is taken or signed before.
+            // Nothing is accepted or signed before.
             tasks.watch("the comparison with what others hold", asking),
             tasks.keep("the reader of slots", &guard, follow),
             tasks.keep("the repair of storage nodes", &running, repair_nodes),
@@ -630,10 +630,10 @@ impl Engine {
         programs
     }
 
-    /// Checks what is published, one place after the other.
+    /// Checks published objects, one place after the other.
     async fn scrub(self: Arc<Self>) {
         if !self.merge.writes {
-            // Nobody looks at what is suspected.
+            // No task checks suspected objects.
             return std::future::pending().await;
         }
         scrub::run(|| self.all()).await;
@@ -661,7 +661,7 @@ impl Engine {
         }
     }
 
-    /// How far this replica's clock is off the store's, milliseconds: what the time of asking does not explain.
+    /// How far this replica's clock differs from the store's, milliseconds, beyond the duration of the request.
     pub async fn clock_off(&self) -> Result<u64, StoreError> {
         let before = self.clock.now_ms();
         let time = self.store.now().await?;
@@ -671,7 +671,7 @@ impl Engine {
             .max(time.saturating_sub(after.max(before))))
     }
 
-    /// Why nothing is proposed here: the clock, looked at now, is not to be believed.
+    /// Why nothing is proposed here, if the clock, checked now, cannot be believed.
     pub fn clock_fault(&self) -> Option<ClockFault> {
         self.clock.sound().err()
     }
@@ -687,7 +687,7 @@ impl Engine {
         let steady = self.clock.steady_ms();
         let known = {
             let mut age = self.age.lock().unwrap_or_else(PoisonError::into_inner);
-            // One that was stopped for days knows nothing of what others noted meanwhile.
+            // A process that was paused for days does not know what others noted meanwhile.
             let passed = |since| steady.saturating_sub(since).min(GROWTH_MS);
             let own = age.map_or(0, |(age, since)| age + passed(since));
             let known = own.max(row);
@@ -746,7 +746,7 @@ impl Engine {
                 tracing::warn!(error = %e, "cannot note the age of the store");
             }
             tokio::time::sleep(SWEEP).await;
-            // By a clock that is wrong, what is still wanted would be over.
+            // With a wrong clock, rows that are still needed would have expired.
             if self.clock.sound().is_ok()
                 && let Err(e) = self.sweep_memory().await
             {
@@ -760,14 +760,14 @@ impl Engine {
         heart::replicas(&*self.store, log).await
     }
 
-    /// The processes whose heartbeats ended without a clean stop. They are told of for an hour, or until one of the same host and role is
-    /// started.
+    /// The processes whose heartbeats ended without a clean stop. They are listed for an hour, or until a process of the same host and role
+    /// starts.
     pub async fn silent(&self) -> Result<Vec<ReplicaInfo>, StoreError> {
         heart::silent(&*self.store).await
     }
 
-    /// Takes no more writes, commits what is queued, publishes what is ordered, and stops. Answers what the programs of the merge
-    /// did, by log and in the order of the pipeline; in a process that takes no writes each has done what there was to do.
+    /// Accepts no more writes, commits queued work, publishes ordered entries, and stops. Returns what the programs of the merge did, by
+    /// log and in the order of the pipeline; in a process that accepts no writes, each has finished its work.
     pub async fn shutdown(&self) -> Vec<Finished> {
         // First the heart: it would find the logs missing and open them again.
         let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));

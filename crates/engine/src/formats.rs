@@ -114,7 +114,7 @@ mod tests {
             matches!(&refused, Err(crate::ChangeError::Conflict(why)) if why.contains("old:7") && why.contains("upgrade")),
             "{refused:?}"
         );
-        // What every version understands is taken.
+        // Work that every version understands is accepted.
         log.append(Bytes::from_static(b"z")).await.unwrap();
         let gone = Transaction {
             deletes: vec![key.to_owned()],

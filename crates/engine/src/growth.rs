@@ -55,7 +55,8 @@ async fn fsck(rig: &Rig) -> Vec<crate::fsck::Finding> {
     report.unwrap().findings
 }
 
-/// A log that was rotated often, by somebody with a long name: collected, restarted, its history whole, `fsck` content.
+/// A log that was rotated often, by an operator with a long name, is collected and restarted; its history is whole and `fsck` finds
+/// nothing.
 #[tokio::test(start_paused = true)]
 async fn a_log_that_was_rotated_often_is_collected_and_starts_again() {
     let rig = Rig::new();
@@ -116,7 +117,7 @@ async fn a_log_that_was_rotated_often_is_collected_and_starts_again() {
     engine.shutdown().await;
 }
 
-/// Writes a log of so many frozen shards, with one entry each, as if servers had kept it all along; its state.
+/// Writes a log of this many frozen shards, with one entry each, as if servers had kept it all along; returns its state.
 async fn old_log(rig: &Rig, count: u64) -> State {
     let keys = Keys::new("dev");
     let kek = Kek::from_file(&rig.kek.path().join("kek")).unwrap();
@@ -347,14 +348,14 @@ async fn frozen_shards_cost_a_start_pages_and_a_rotation_nothing() {
         let (sum, all) = taken();
         assert!(sum < 150, "{sum} operations of a rotation: {all:#?}");
     }
-    // What readers ask for is there anyway.
+    // Readers still get what they ask for.
     let note = log.checkpoint("s7").await.unwrap().unwrap();
     assert!(note.starts_with("example.org/dev/s7\n1\n"), "{note}");
     assert!(log.inclusion(7).await.unwrap().is_some());
     engine.shutdown().await;
 }
 
-/// What is lost of a shard that was sealed long ago is signed and sealed again: when a reader asks for it, and after a start.
+/// A lost note of a shard that was sealed long ago is signed again: when a reader asks for it, and after a start.
 #[tokio::test(start_paused = true)]
 async fn lost_objects_of_a_sealed_shard_come_back() {
     let rig = Rig::new();
@@ -415,7 +416,7 @@ async fn what_is_sealed_is_written_down() {
     assert!(sealed() >= 24, "{}", sealed());
     engine.shutdown().await;
     assert_eq!(fsck(&rig).await, []);
-    // A row that says more than there is would hide what is to be looked at.
+    // A row with too large a number would hide shards that must be checked.
     let put = |number: u64| Transaction {
         puts: vec![(keys.sealed(), record::encode_counted(number))],
         ..Transaction::default()
@@ -423,7 +424,7 @@ async fn what_is_sealed_is_written_down() {
     rig.rows.transact(put(41)).await;
     let found = fsck(&rig).await;
     assert_eq!(found[0].place, keys.sealed());
-    // One that is damaged hides nothing.
+    // A damaged row hides nothing.
     let damaged = Transaction {
         puts: vec![(keys.sealed(), record::encode_number(3))],
         ..Transaction::default()
@@ -499,7 +500,7 @@ fn tenants(config: &mut LogConfig, count: usize, tokens: usize) {
         }));
 }
 
-/// A document that is larger than a row is kept in parts; one that is too large is refused by the preview, with what to do.
+/// A document that is larger than a row is kept in parts; one that is too large is refused by the preview, with a hint.
 #[tokio::test(start_paused = true)]
 async fn a_thousand_tenants_with_tokens() {
     let rig = Rig::new();
@@ -564,8 +565,8 @@ async fn a_thousand_tenants_with_tokens() {
     engine.shutdown().await;
 }
 
-/// Many logs: they are all found, at the start and by another server, and each server says what it runs of each. 600 are what fits into
-/// 40 s on a busy machine; `LOG_GROWTH` makes 2,000.
+/// Many logs: they are all found, at the start and by another server, and each server reports which generation of each it runs. 600 are
+/// what fits into 40 s on a busy machine; `LOG_GROWTH` makes 2,000.
 #[tokio::test(start_paused = true)]
 async fn many_logs() {
     let (rig, count) = (Rig::new(), bound(600, 2000));

@@ -1,5 +1,5 @@
-//! The emergency stop of one log on one replica. It stays until the process restarts: a person must look at the
-//! contradiction, and the log must never sign over it.
+//! The emergency stop of one log on one replica. It stays until the process restarts: a person must examine the contradiction, and the log
+//! must never sign over it.
 
 use std::sync::OnceLock;
 

@@ -1,5 +1,5 @@
-//! What keeps a log on this replica from its work: a halt, programs that are stuck, peers that are not reached, a full disk, a clock
-//! that is wrong. Each thing is written by the one part that finds it, and read by admission and status.
+//! The faults that keep a log on this replica from its work: a halt, stuck programs, unreachable peers, a full disk, a wrong clock. The one
+//! part that finds a fault writes it; admission and status read it.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
@@ -24,11 +24,11 @@ pub(crate) struct Health {
     pub(crate) rotation_held: Mutex<Option<String>>,
     /// A shard that was opened later than now, and the steady time when that was first seen.
     pub(crate) opened_early: Mutex<Option<(String, u64)>>,
-    /// Less space is free than the operator keeps in reserve ([`crate::ingest::space`]).
+    /// Whether less space is free than the operator's reserve ([`crate::ingest::space`]).
     pub(crate) low_space: Arc<AtomicBool>,
     /// While it is not to be believed, nothing is proposed here.
     pub(crate) clock: Clock,
-    /// What this process has lost for good.
+    /// Tasks that this process has lost for good.
     pub(crate) faults: Faults,
 }
 
@@ -65,7 +65,7 @@ impl Health {
         }
     }
 
-    /// What holds publication up: the trouble of the first program that has one.
+    /// The trouble that holds publication up: that of the first program that has one.
     pub(crate) fn trouble(&self) -> Option<Trouble> {
         let all = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         let publishing = all

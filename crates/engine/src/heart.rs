@@ -5,9 +5,9 @@
 //! runs/{id}/{log}     a generation: written when it changes
 //! ```
 //!
-//! So a heartbeat costs the same however many logs there are. What must never happen: a live process whose rows others have swept
-//! and that does not write them again. Rows are swept only while the row of the process is absent, in the same transaction, and a
-//! process that finds its own row absent writes all its rows again.
+//! So a heartbeat costs the same however many logs there are. What must never happen: other processes sweep the rows of a live process, and
+//! it does not write them again. Rows are swept only while the row of the process is absent, in the same transaction, and a process that
+//! finds its own row absent writes all its rows again.
 
 use order::Generation;
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ use order::slot::FORMAT;
 use store::record;
 use store::{Coordination, Guard, Key, Outcome, StoreError, Transaction};
 
-/// A replica that was silent for longer is not live.
+/// A replica that is silent for longer does not count as live.
 const SILENCE: Duration = Duration::from_secs(10);
 /// The rows of a process that was silent for longer are swept; until then status and doctor report it as missing.
 const GONE: Duration = Duration::from_secs(3600);
@@ -47,7 +47,7 @@ pub struct ReplicaInfo {
 struct Heartbeat {
     label: String,
     format: u32,
-    /// Of an earlier version: what it runs of every log.
+    /// Written by earlier versions: the generation that it runs of every log.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     generations: BTreeMap<String, Generation>,
     time: u64,
@@ -76,7 +76,7 @@ async fn beats(store: &dyn Coordination) -> Result<BTreeMap<String, Heartbeat>, 
         let rows = store.scan(REPLICAS, &from, ROWS).await?;
         let full = rows.len() == ROWS;
         for (key, bytes) in rows {
-            // One that is not understood is a newer version's.
+            // A row that is not understood is a newer version's.
             if let Ok(beat) = record::decode::<Heartbeat>(&bytes) {
                 beats.insert(key[REPLICAS.len()..].to_owned(), beat);
             }
@@ -88,7 +88,7 @@ async fn beats(store: &dyn Coordination) -> Result<BTreeMap<String, Heartbeat>, 
     }
 }
 
-/// The live processes on a store, with what they run of a log.
+/// The live processes on a store, with the generation of a log that they run.
 pub(crate) async fn replicas(
     store: &dyn Coordination,
     log: Option<&str>,
@@ -196,8 +196,8 @@ impl Heart {
         }
     }
 
-    /// One beat at the store's `time`: what changed and that this process lives; then those that are long gone are forgotten. Answers
-    /// the formats of those that live, with their names.
+    /// One beat at the store's `time`: writes what changed and that this process lives, then sweeps processes that are long gone. Returns
+    /// the formats of the live ones, with their names.
     pub(crate) async fn beat<'a>(
         &mut self,
         store: &dyn Coordination,
@@ -318,7 +318,7 @@ mod tests {
         assert_eq!((rows(&store, RUNS), rows(&store, REPLICAS)), (2000, 1));
     }
 
-    /// One that dies without a clean stop is missed by those beside it, until one is started in its place.
+    /// Other processes report one that died without a clean stop, until another is started in its place.
     #[tokio::test]
     async fn the_dead_are_missed_until_their_place_is_taken() {
         let store = MemoryCoordination::new();

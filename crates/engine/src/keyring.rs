@@ -1,7 +1,7 @@
 //! The key-encryption key of a log, and the key that signs its messages to secondaries.
 //!
-//! The **replication key** signs what is not published yet: pending checkpoints and manifests. The shards' keys sign only what
-//! is durable as published, so a secondary must never see their signature earlier. The replication key is sealed like the shards' keys.
+//! The **replication key** signs pending checkpoints and manifests, which are not published yet. The shards' keys sign only positions that
+//! are durable as published, so a secondary must never see their signature earlier. The replication key is sealed like the shards' keys.
 
 use std::sync::Arc;
 
@@ -78,7 +78,7 @@ impl KeyRing {
                     puts: vec![(key.clone(), sealed.into())],
                     ..Transaction::default()
                 };
-                // Refused: another replica made it. Unknown: reading tells.
+                // Refused: another replica made it. Unknown: the next read shows.
                 if let Outcome::Failed(e) = self.ledger.store.transact(row).await {
                     return Err(e.into());
                 }
@@ -107,8 +107,7 @@ impl KeyRing {
 
     /// Whether the key-encryption key is the one that the active shard's key was sealed with. Nothing is sealed with another one.
     ///
-    /// # Errors
-    /// [`SignError::Sealed`] where it is not.
+    /// # Errors [`SignError::Sealed`] if it is another one.
     pub(crate) async fn has_own_kek(&self) -> Result<(), SignError> {
         let (state, keys) = (self.ledger.state(), &self.ledger.keys);
         let active = state.active();

@@ -1,7 +1,7 @@
 //! Rows with an expiry that all replicas share, for what is not an entry of any log (sessions, used identity tokens).
 //!
-//! What must never happen: two callers that are both told that they put the same key first. So a put is one transaction, guarded by
-//! the expiry of the existing row, and a put whose outcome is unknown is looked up by its author's mark.
+//! What must never happen: two callers both learn that they put the same key first. So a put is one transaction, guarded by the expiry of
+//! the existing row, and a put whose outcome is unknown is looked up by its author's mark.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,14 +22,14 @@ const SCAN_PAGE: usize = 256;
 #[serde(deny_unknown_fields)]
 struct Row {
     value: String,
-    /// Of one call: tells its row from another's with the same value.
+    /// The mark of one call, which distinguishes its row from another's with the same value.
     mark: String,
 }
 
 /// Why something was not remembered.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum MemoryError {
-    /// Not a key or value of this memory.
+    /// This is not a valid key or value.
     #[error(
         "keys are 1 to {MAX_KEY} bytes of a-z 0-9 - . /, values at most {MAX_VALUE} bytes: {0}"
     )]
@@ -70,7 +70,7 @@ impl Engine {
         };
         let now = self.store.now().await?;
         let transaction = Transaction {
-            // Nothing there, or its end is past.
+            // There is no row, or it has expired.
             guards: vec![Guard::AtMost(key.clone(), now)],
             puts: vec![(key.clone(), record::encode_numbered(until, &row))],
             ..Transaction::default()

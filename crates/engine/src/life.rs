@@ -1,17 +1,17 @@
 //! Lives of a log: each restore from the secondaries begins another one.
 //!
-//! What must never happen: two lives that both publish. The one that was restored may not be the only one: the lost primary may
-//! come back, and two may be restored at the same time from the same secondaries. So before a life signs anything:
+//! What must never happen: two lives both publish. The one that was restored may not be the only one: the lost primary may come back, and
+//! two may be restored at the same time from the same secondaries. So before a life signs anything:
 //!
 //! 1. It is **announced**: N-q+1 of the N secondaries of every membership that the restore found have taken its manifest. From
 //!    then on they refuse every earlier life, which therefore can't reach a quorum any more.
-//! 2. A secondary that has more than the life was restored with does not take its manifest: an earlier life has continued there. The
-//!    secondary compares after it has stopped accepting that life, so nothing comes in between.
+//! 2. A secondary that has more than the life was restored with does not accept its manifest: an earlier life has continued there. The
+//!   secondary compares after it has stopped accepting that life, so nothing can happen in between.
 //! 3. N-q+1 of them, and at least q, have verified what it was restored with. A secondary that takes the manifest of a life may
 //!    have other entries than that life: it never verifies those, and counts for one life only. And entries that were copied from a
 //!    single secondary may never have been published; they are published from now on.
 //!
-//! A life that learns of a later one stops for good. Lives are ordered by their time, and those of one millisecond at random.
+//! A life that learns of a later one stops for good. Lives are ordered by their time, and at random within one millisecond.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -32,7 +32,7 @@ use store::{Guard, Outcome, StoreError, Transaction};
 /// Random bits at the end of a life's number.
 const CHANCE: u32 = 22;
 
-/// What a log was restored with.
+/// The life of a restored log, and the entries it began with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Life {
@@ -48,7 +48,7 @@ pub(crate) struct Life {
     pub forced: Option<Vec<String>>,
 }
 
-/// A life that begins now, after the one numbered `before`; `random` tells it from others of the same millisecond.
+/// A life that begins now, after the one numbered `before`; `random` distinguishes it from others of the same millisecond.
 pub(crate) fn new(now_ms: u64, before: u64, random: u64) -> u64 {
     let chance = random & ((1 << CHANCE) - 1);
     let number = now_ms.checked_shl(CHANCE).unwrap_or(u64::MAX) | chance;
@@ -63,9 +63,9 @@ pub(crate) fn began_ms(id: u64) -> u64 {
 /// The life of one log, and whether it may sign.
 pub(crate) struct LogLife {
     running: Arc<Running>,
-    /// What the log was restored with, once it was looked for.
+    /// The life of this log, once it was read.
     restored: OnceCell<Option<Life>>,
-    /// It may sign: it was not restored, or is announced.
+    /// Whether it may sign: it was not restored, or is announced.
     announced: AtomicBool,
 }
 
@@ -83,7 +83,7 @@ impl LogLife {
         self.announced.load(Relaxed)
     }
 
-    /// The life of this log; `None` where it was never restored.
+    /// The life of this log; `None` if it was never restored.
     pub(crate) async fn known(&self) -> Result<Option<&Life>, StoreError> {
         let read = async {
             let keys = &self.running.ledger.keys;
@@ -165,7 +165,7 @@ impl Running {
                     if let Some(why) = self.ledger.unannounced_to(of, life).await? {
                         return Ok(Some(why));
                     }
-                    // Of any two lives whose entries differ one secondary has to have verified both, which it never does.
+                    // For two lives with different entries to pass, one secondary would have to verify both, which it never does.
                     let count = of.enough().max(of.quorum as usize);
                     if !self.holds(of, count, life.entries, state).await? {
                         return Ok(Some(format!(
@@ -217,7 +217,7 @@ impl Ledger {
         let mut missing = Vec::new();
         for secondary in &of.secondaries {
             let row = position::manifest(store, keys, secondary.name.as_str()).await?;
-            // Somebody else's mirror refuses no earlier life, so it never counts here; a restore does not count it either.
+            // Another operator's mirror refuses no earlier life, so it never counts here; a restore does not count it either.
             let taken = row.is_some_and(|row| row.vkey == secondary.vkey && row.life >= life.id);
             if !taken {
                 missing.push(secondary.name.as_str());

@@ -1,5 +1,5 @@
-//! One log on this replica: what writers, readers and operators ask of it. Here are the parts, and one line for each question that a
-//! part answers; reads are in [`crate::read`], changes in [`crate::control`], and what touches everything in [`crate::status`].
+//! One log on this replica: the handle for writers, readers and operators. This file has the parts, and one line for each question that a
+//! part answers; reads are in [`crate::read`], changes in [`crate::control`], and views of the whole in [`crate::status`].
 
 use order::Generation;
 use std::collections::BTreeMap;
@@ -57,7 +57,7 @@ impl Log {
         &self.ledger.name
     }
 
-    /// Whether it has a configuration. A halted one may not be able to read it, and is there to be looked at.
+    /// Whether it has a configuration. A halted log may not be able to read it, but is still shown.
     pub(crate) fn is_created(&self) -> bool {
         self.running.now.load().generation > Generation::ZERO || self.health.halt.is_halted()
     }
@@ -93,13 +93,13 @@ impl Log {
         self.running.policy.load_full()
     }
 
-    /// Quality of service as it stands: what waits, what was let in, refused and served, by tier and tenant.
+    /// The current state of quality of service: waiting, admitted, refused and served work, by tier and tenant.
     pub fn qos(&self) -> QosView {
         self.ingest.batcher.view(&self.running.policy.load())
     }
 
-    /// What came in the last so many seconds, to all replicas, refused entries too: at most [`arrivals::KEPT`] back, by second
-    /// and up to the last full minute. What [`simulate`](qos::simulate::simulate) replays.
+    /// Arrivals at all replicas since this duration ago, including refused entries: at most [`arrivals::KEPT`] back, by second and up to
+    /// the last full minute. [`simulate`](qos::simulate::simulate) replays them.
     pub async fn arrivals(&self, since: Duration) -> Result<Vec<Arrival>, StoreError> {
         arrivals::read(&self.ledger, since).await
     }
@@ -131,8 +131,8 @@ impl Log {
         self.ingest.submit(entry, tenant, advice)
     }
 
-    /// Submits a run of entries, which become contiguous leaves; the answer's index is that of the first. Where an entry would
-    /// be refused for lack of room, this waits: a stream's sender is slowed down by not being read.
+    /// Submits a run of entries, which become contiguous leaves; the answer's index is that of the first. If a single entry would be
+    /// refused for lack of room, this waits instead: the sender of a stream is slowed down because its stream is not read.
     pub async fn submit_chunk(
         &self,
         chunk: Chunk,
@@ -145,8 +145,8 @@ impl Log {
         self.uploads.submit_chunk(chunk, tenant, advice).await
     }
 
-    /// Whether a write may be taken as things stand, for those who ask before they have its bytes. What is refused here is refused
-    /// whatever the bytes are.
+    /// Whether a write could be accepted now, for callers that do not have its bytes yet. A write that is refused here is refused whatever
+    /// its bytes are.
     ///
     /// # Errors
     /// [`AppendError`]: why not.
@@ -154,7 +154,7 @@ impl Log {
         self.ingest.takes(advice)
     }
 
-    /// What was accepted of an upload, for a writer that resumes it.
+    /// The accepted part of an upload, for a writer that resumes it.
     ///
     /// # Errors
     /// [`StoreError`] when the store does not answer.
@@ -179,7 +179,7 @@ impl Log {
         self.uploads.submit_keyed(key, entry, tenant, advice).await
     }
 
-    /// Where the entry is that was written under a key, while the key is kept.
+    /// The location of the entry that was written under a key, while the key is kept.
     ///
     /// # Errors
     /// [`StoreError`] when the store does not answer.
@@ -187,15 +187,15 @@ impl Log {
         self.uploads.keyed_entry(key).await
     }
 
-    /// Writes down that a batch under a key ends after so many entries, all of which are ordered.
+    /// Records that a batch under a key ends after this many entries, all of which are ordered.
     ///
-    /// # Errors
-    /// [`AppendError::KeyReused`] where another body went on, or ended before; [`AppendError::Unknown`] when that can't be learned.
+    /// # Errors [`AppendError::KeyReused`] if another body continued, or ended earlier; [`AppendError::Unknown`] when that can't be
+    /// learned.
     pub async fn end_keyed_batch(&self, key: WriteKey, entries: u64) -> Result<(), AppendError> {
         self.uploads.end_keyed_batch(key, entries).await
     }
 
-    /// What was accepted of a batch under a key, and what its repeat has to be.
+    /// The accepted part of a batch under a key, and what its repeat must be.
     ///
     /// # Errors
     /// [`StoreError`] when the store does not answer.
@@ -222,7 +222,7 @@ impl Log {
         self.promiser.promise(entry, tenant, advice).await
     }
 
-    /// Where promised work is; `None` if this log never promised it, or so long ago that its row is gone.
+    /// The state of promised work; `None` if this log never promised it, or so long ago that its row has been deleted.
     ///
     /// # Errors
     /// [`StoreError`] when the store does not answer.
@@ -238,8 +238,8 @@ impl Log {
         self.ledger.waiting().await
     }
 
-    /// What would be given up if a change of the secondaries were handed over although the old ones have not accepted it; `None`
-    /// where no change waits. The number is the generation that would be handed over.
+    /// The guarantee that would be lost if a change of the secondaries were handed over although the old ones have not accepted it; `None`
+    /// if no change waits. The number is the generation that would be handed over.
     pub fn held_by_before(&self) -> Option<(Generation, String)> {
         self.running.held_by_before()
     }

@@ -24,7 +24,7 @@ impl Gauge {
     pub fn add(&self, value: u64) {
         self.0.fetch_add(value, Relaxed);
     }
-    /// Takes `value` from the number.
+    /// Subtracts `value` from the number.
     pub fn sub(&self, value: u64) {
         self.0.fetch_sub(value, Relaxed);
     }
@@ -46,7 +46,7 @@ impl Histogram {
             sum_micros: AtomicU64::new(0),
         }
     }
-    /// One over durations, in seconds.
+    /// A histogram over durations, in seconds.
     pub(crate) fn seconds() -> Self {
         Self::new(SECONDS)
     }
@@ -85,7 +85,7 @@ const SLACK: &[f64] = &[
     0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3_600.0, 86_400.0,
 ];
 
-/// What is counted of one tier, per entry.
+/// The counters of one tier, per entry.
 #[derive(Debug)]
 pub struct TierMetrics {
     /// Seconds from acceptance to release from the queue (`stage="queued"`).
@@ -144,7 +144,7 @@ impl TierMetrics {
     }
 }
 
-/// What is counted by tier. Locked once per commit and publication, never per entry.
+/// The counters by tier. Locked once per commit and publication, never per entry.
 #[derive(Debug, Default)]
 pub struct QosMetrics {
     tiers: Vec<TierMetrics>,
@@ -219,7 +219,7 @@ impl Default for LogMetrics {
 }
 
 impl LogMetrics {
-    /// What is counted by tier; hold it briefly.
+    /// The counters by tier; hold the lock briefly.
     pub fn qos(&self) -> MutexGuard<'_, QosMetrics> {
         self.qos.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! Where the objects of one log are.
+//! The stores of one log's objects, and their paths.
 
 use std::sync::Arc;
 

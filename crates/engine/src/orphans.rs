@@ -1,8 +1,8 @@
 //! Objects of logs and shards that the coordination store does not know.
 //!
-//! The two stores belong together, and an operator can separate them: the database is lost, or an older copy of it is put back, or
-//! its main file is copied without the file beside it. Whatever the object store holds under a log's name was signed for readers.
-//! What must never happen: a new log, or a new shard, over them. It would sign a second history.
+//! The two stores belong together, and an operator can separate them: the database is lost, or an older copy of it is put back, or its main
+//! file is copied without the file beside it. The objects under a log's name were signed for readers. What must never happen: a new log, or
+//! a new shard, over them. It would sign a second history.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -71,7 +71,7 @@ pub(crate) async fn of_shard(
         && let Ok(text) = std::str::from_utf8(&bytes)
         && let Ok(note) = Note::parse(text)
     {
-        // By which key is unknown here: whoever reads it knows.
+        // The key is unknown here; readers of the checkpoint know it.
         let checkpoint = Checkpoint::parse(note.text).ok();
         signed = checkpoint.map(|checkpoint| (checkpoint.origin, checkpoint.size));
     }
@@ -107,8 +107,7 @@ pub(crate) async fn of_others(
     Ok(found)
 }
 
-/// Refuses a store of a log that does not know all its shards. `false`: the slots that would tell were collected before
-/// they were read.
+/// Refuses a store of a log that does not know all its shards. `false`: the slots that would show it were collected before they were read.
 ///
 /// # Errors
 /// [`StoreError::Corrupt`] names the first.
@@ -262,7 +261,7 @@ mod tests {
         );
     }
 
-    /// A creation that a crash cut short is finished by the next one; over objects it is not.
+    /// A creation that a crash cut short is finished by the next one, but not if there are objects already.
     #[tokio::test(flavor = "multi_thread")]
     async fn a_creation_that_was_cut_short_is_finished() {
         let (mut rig, mut rows) = published().await;
@@ -280,7 +279,7 @@ mod tests {
         engine.shutdown().await;
     }
 
-    /// Two logs never have one origin, also where the rows that say who has it are not there yet.
+    /// Two logs never have one origin, even when the rows that record its owner do not exist yet.
     #[tokio::test(flavor = "multi_thread")]
     async fn an_origin_is_given_once() {
         let (mut rig, mut rows) = published().await;
@@ -299,7 +298,7 @@ mod tests {
             }
             engine.shutdown().await;
         }
-        // One that another process is making at the moment.
+        // A log that another process is creating at the moment.
         let other = store::record::encode(&"third".to_owned());
         rows.insert("origin/example.org/second".into(), other);
         with(&mut rig, rows);
@@ -356,7 +355,7 @@ mod tests {
             "what is known is shown"
         );
         engine.shutdown().await;
-        // Whatever shows it, it is one sentence with one remedy.
+        // Every check reports it with the same sentence and remedy.
         let nodes = |_: &str| Err(String::new());
         let report = crate::fsck::fsck(&*rig.rows, &*rig.objects, &nodes, &mut |_| {})
             .await
@@ -376,7 +375,7 @@ mod tests {
 
     const OLDER: &str = "the coordination store is older than what was made from it";
 
-    /// `fsck` names what was signed of logs and shards that the coordination store does not know.
+    /// `fsck` names signed objects of logs and shards that the coordination store does not know.
     #[tokio::test(flavor = "multi_thread")]
     async fn fsck_names_them() {
         let (rig, mut rows) = published().await;

@@ -1,4 +1,4 @@
-//! What a log remembers of its secondaries and witnesses while it runs.
+//! A running log's memory of its secondaries and witnesses.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,18 +13,18 @@ pub struct SecondaryState {
     pub incarnation: Option<String>,
     /// Why it is stuck, since the last success.
     pub trouble: Option<String>,
-    /// It saw, or showed, another root.
+    /// Set when it saw, or showed, another root.
     pub alarm: Option<String>,
 }
 
-/// What is counted of a witness.
+/// The counters of one witness.
 #[derive(Debug)]
 pub struct WitnessCounts {
     /// Seconds until its cosignature.
     pub seconds: Histogram,
     /// How often it did not cosign, by reason.
     pub failures: BTreeMap<&'static str, u64>,
-    /// What the last one was, until it cosigns again.
+    /// The last failure, until it cosigns again.
     pub trouble: Option<String>,
 }
 
@@ -77,7 +77,7 @@ impl Peers {
         self.secondaries().into_iter().filter_map(why).collect()
     }
 
-    /// Changes what is known of one.
+    /// Changes the record of one secondary.
     pub(crate) fn secondary(&self, name: &str, change: impl FnOnce(&mut SecondaryState)) {
         change(
             locked(&self.secondaries)
@@ -101,7 +101,7 @@ impl Peers {
         locked(&self.unwitnessed).insert(shard.to_owned());
     }
 
-    /// Looks at the witnesses, by name.
+    /// Calls a function with the witnesses, by name.
     pub fn witnesses<T>(&self, look: impl FnOnce(&BTreeMap<String, WitnessCounts>) -> T) -> T {
         look(&locked(&self.witnesses))
     }

@@ -1,8 +1,7 @@
 //! Entries that are ordered and not yet published: readers get them from memory, and the programs of the merge take them from queues.
 //!
-//! A slot enters before its writers are answered, so an acknowledged entry is readable at once. It leaves when a signed
-//! checkpoint covers it; then the bundles have it. The memory is bounded by admission, so it is counted as it is: bytes, and what is
-//! kept beside them for each slot and batch.
+//! A slot enters before its writers are answered, so an acknowledged entry is readable at once. It leaves when a signed checkpoint covers
+//! it; then the bundles have it. Admission bounds the memory, so it is counted exactly: the bytes, and the overhead of each slot and batch.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -14,13 +13,12 @@ use tokio::sync::mpsc;
 use order::slot::{BatchRef, Slot};
 use order::state::State;
 
-/// What a slot takes beside its batches, as long as it is not published: itself and the state after it, each counted by
-/// reference, and its places in the queues. The last part is what allocations are rounded up by and what containers keep in reserve;
-/// `tests/memory.rs` measures all of it.
+/// Memory of an unpublished slot beside its batches: itself and the state after it, each counted by reference, and its places in the
+/// queues. The last part covers the rounding of allocations and the reserve of containers; `tests/memory.rs` measures all of it.
 const SLOT: usize = size_of::<Slot>() + size_of::<State>() + 2 * size_of::<Step>() + 192;
 
-/// What a batch takes beside its bytes: its name in the slot and here, its place in the map, the buffer that its bytes are in, and
-/// what is kept of it to measure its publication ([`crate::ingest::in_flight`]).
+/// Memory of a batch beside its bytes: its name in the slot and here, its place in the map, the buffer of its bytes, and the record that
+/// measures its publication ([`crate::ingest::in_flight`]).
 const BATCH: usize = 2 * size_of::<BatchRef>() + size_of::<Held>() + 496;
 
 /// A batch that is not published yet.
@@ -32,7 +30,7 @@ pub struct Held {
     pub batch: BatchRef,
     /// Its bytes, once known here.
     pub bytes: OnceLock<Bytes>,
-    /// What it takes in memory beside them.
+    /// Its memory beside those bytes.
     beside: usize,
 }
 
@@ -44,15 +42,15 @@ pub type Step = (Arc<Slot>, Arc<State>);
 pub struct Pending {
     held: RwLock<BTreeMap<u64, Arc<Held>>>,
     bytes: AtomicUsize,
-    /// Those, and what is kept beside them.
+    /// Those bytes, and the overhead beside them.
     memory: AtomicUsize,
     /// To the integrator and to the publisher, where they run here.
     queues: [mpsc::UnboundedSender<Step>; 2],
 }
 
 impl Pending {
-    /// An empty one, and two ends of the queue: the integrator's and the publisher's. The queue is unbounded because what is in
-    /// it is decided already; admission bounds it, by [`Pending::memory`].
+    /// Makes an empty one, and returns two ends of the queue: the integrator's and the publisher's. The queue is unbounded because its
+    /// slots are already decided; admission bounds it, by [`Pending::memory`].
     pub fn new() -> (Self, [mpsc::UnboundedReceiver<Step>; 2]) {
         let ((fetch, to_integrate), (publisher, to_publish)) =
             (mpsc::unbounded_channel(), mpsc::unbounded_channel());
@@ -93,7 +91,7 @@ impl Pending {
     /// entries in the state.
     pub fn hand_on(&self, step: &Step) {
         for queue in &self.queues {
-            // A program that ends has no use for the slot any more, or runs in another process.
+            // The program has ended and no longer needs the slot, or it runs in another process.
             let _ = queue.send(step.clone());
         }
     }
@@ -121,7 +119,7 @@ impl Pending {
         }
     }
 
-    /// Lets go of everything below a global index.
+    /// Drops everything below a global index.
     pub fn release(&self, below: u64) {
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
         while let Some(first) = held.first_entry() {
@@ -146,7 +144,7 @@ impl Pending {
         self.bytes.load(Relaxed)
     }
 
-    /// What all of it takes in memory: an entry of one byte that was ordered alone takes far more than that.
+    /// How much memory all of it takes: an entry of one byte that was ordered alone takes far more than one byte.
     pub fn memory(&self) -> usize {
         self.memory.load(Relaxed)
     }
@@ -159,7 +157,7 @@ mod tests {
     use crate::{AppendError, Engine, EngineOptions, Kek, MergeOptions};
     use store::{MemoryCoordination, MemoryObjects};
 
-    /// While the quorum is away, entries of one byte fill the limit by what they take, not by their bytes.
+    /// While the quorum is away, entries of one byte fill the limit by the memory that they take, not by their bytes.
     #[tokio::test(start_paused = true)]
     async fn the_smallest_entries_are_refused_in_time_while_the_quorum_is_away() {
         const MOST: usize = 1 << 20;

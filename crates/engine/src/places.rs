@@ -1,5 +1,5 @@
-//! Where the storage nodes and frontends are that a configuration only names. The process's own settings say which of them it may
-//! use, never a log's configuration, because that comes over the network.
+//! The places of storage nodes and frontends, which a configuration only names. The process's own settings say which of them it may use,
+//! never a log's configuration, because that comes over the network.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -59,7 +59,7 @@ impl Folders {
         }
     }
 
-    /// Where the settings put a storage node.
+    /// The folder in which the settings put a storage node.
     fn node_path(&self, name: &str) -> Result<&Path, String> {
         let path = self.nodes.get(name);
         path.map(PathBuf::as_path)
@@ -86,7 +86,7 @@ impl Folders {
 
     fn open(&self, path: &Path) -> Result<Arc<dyn Objects>, String> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        // A folder that was taken away and put back is another one: what is open leads nowhere.
+        // A folder that was removed and put back is another one: the open handle leads nowhere.
         if let Some(known) = open.get(path)
             && known.is_at(path)
         {

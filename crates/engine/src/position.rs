@@ -13,7 +13,7 @@
 //! dist/{frontend}/{shard}                Pushed     distribute  tiles and checkpoint are there
 //! ```
 //!
-//! A row carries its size in front, so that a transaction can demand that it never goes back.
+//! A row begins with its size, so that a transaction can demand that it never goes back.
 
 use logconfig::SecondaryConfig;
 use order::{Generation, SlotNumber};
@@ -39,7 +39,7 @@ pub struct Position {
     pub slots: SlotNumber,
 }
 
-/// What a secondary said that it holds.
+/// The position that a secondary said it holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Verified {
@@ -54,7 +54,7 @@ pub struct Verified {
     pub time: u64,
 }
 
-/// The incarnation of a secondary that counts. One that lost its disk comes back as another, and starts from zero.
+/// The incarnation of a secondary that counts. A secondary that lost its disk comes back as another incarnation, and starts from zero.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Live {
@@ -66,7 +66,7 @@ pub struct Live {
     pub since: u64,
 }
 
-/// The incarnation of a secondary that does not name its storage: somebody else's mirror.
+/// The incarnation of a secondary that does not name its storage: another operator's mirror.
 pub(crate) const UNNAMED: &str = "0";
 
 /// The storage of a secondary that answered last, behind a number that grows with every write of it.
@@ -81,7 +81,7 @@ pub struct Storage {
     pub whole: bool,
 }
 
-/// The same, as manifests tell it.
+/// The same, as manifests record it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Vouched {
@@ -91,7 +91,7 @@ pub struct Vouched {
     pub vkey: String,
     /// The storage that it has, which is another one after a loss.
     pub incarnation: String,
-    /// Of two for one secondary the larger one counts.
+    /// If there are two for one secondary, the one with the larger number counts.
     pub number: u64,
     /// It has all that any storage of this secondary ever counted for.
     pub whole: bool,
@@ -173,7 +173,7 @@ pub(crate) fn decode_integrated(key: &str, bytes: &[u8]) -> Result<Option<Positi
     Ok(Some(at))
 }
 
-/// What is published is integrated.
+/// Published entries count as integrated.
 pub(crate) fn of_published(at: &Published) -> Position {
     Position {
         size: at.size,
@@ -242,7 +242,7 @@ pub async fn storages(store: &dyn Coordination, keys: &Keys) -> Result<Vec<Vouch
     decoded.collect()
 }
 
-/// Whether a secondary is somebody else's mirror: it has cosigned, does not say which storage it has, and keeps no manifest.
+/// Whether a secondary is another operator's mirror: it has cosigned, does not say which storage it has, and keeps no manifest.
 pub(crate) async fn foreign(
     store: &dyn Coordination,
     keys: &Keys,
@@ -255,8 +255,8 @@ pub(crate) async fn foreign(
     Ok(unnamed && manifest(store, keys, name).await?.is_none())
 }
 
-/// Where everything before a global index ends: the shard of the last of it, and how many of its entries that are. Older shards
-/// are copied and published first.
+/// The end of everything before a global index: the shard of the last entry, and how many of that shard's entries are before the index.
+/// Older shards are copied and published first.
 pub(crate) fn end(state: &State, index: u64) -> Option<(&Shard, u64)> {
     let before = |shard: &&Shard| shard.start().is_some_and(|start| start < index);
     let last = state.shards.iter().rev().find(before)?;
@@ -264,7 +264,7 @@ pub(crate) fn end(state: &State, index: u64) -> Option<(&Shard, u64)> {
     Some((last, size.min(state.length(last).unwrap_or(size))))
 }
 
-/// What an incarnation of a secondary has verified of a shard.
+/// The position of a shard that an incarnation of a secondary has verified.
 pub async fn verified(
     store: &dyn Coordination,
     keys: &Keys,
@@ -319,6 +319,6 @@ pub struct Held {
     pub vkey: String,
     /// Its live incarnation; none while it never answered, or answers with another key than the configured one.
     pub live: Option<Live>,
-    /// What that has verified.
+    /// The position that this incarnation has verified.
     pub verified: Option<Verified>,
 }

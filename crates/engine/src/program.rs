@@ -10,7 +10,7 @@ use store::StoreError;
 /// One of the four.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Program {
-    /// Integrates what is ordered.
+    /// Hashes ordered entries into the trees.
     Integrate,
     /// Copies to the secondaries.
     Replicate,
@@ -81,7 +81,7 @@ pub struct MergeOptions {
     pub writes: bool,
     /// How secondaries and witnesses are asked.
     pub peers: Arc<dyn PeerClient>,
-    /// Where storage nodes and frontends lie.
+    /// The places of storage nodes and frontends.
     pub places: Arc<dyn Places>,
 }
 
@@ -106,7 +106,7 @@ pub struct Done {
 }
 
 impl Done {
-    /// Counts a step of so many entries and positions.
+    /// Counts a step of this many entries and positions.
     pub fn add(&mut self, entries: u64, positions: u64) {
         self.entries += entries;
         self.positions += positions;
@@ -127,7 +127,7 @@ pub struct Trouble {
 pub enum TroubleKind {
     /// A store has no space.
     Full,
-    /// Nothing is wrong here; it waits for others.
+    /// The program works, and waits for others.
     Waits,
     /// A store or a peer failed.
     Failed,
@@ -162,7 +162,7 @@ impl Trouble {
     }
 }
 
-/// What a program did with a log, when it was asked to do what there is to do.
+/// What a program did with a log when it was asked to finish its work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finished {
     /// The name of the log.

@@ -1,4 +1,4 @@
-//! What readers ask of a log: entries by global index, proofs, checkpoints, tiles.
+//! Answers readers of a log: entries by global index, proofs, checkpoints, tiles.
 //!
 //! What must never happen: a proof that does not hold leaves this process, an acknowledged entry that cannot be read, a reader that
 //! halts the log. A published object that is not as it was written is reported ([`crate::damage`]), and only the read is refused.
@@ -22,7 +22,7 @@ use order::batch;
 use order::state::State;
 use store::StoreError;
 
-/// How long a first checkpoint may take from its durable position to its signature, and the time between looks for it.
+/// How long a first checkpoint may take from its durable position to its signature, and the time between checks for it.
 const SIGNING: Duration = Duration::from_secs(2);
 const FIRST_CHECKPOINT_POLL: Duration = Duration::from_millis(20);
 
@@ -47,7 +47,7 @@ pub enum ReadError {
         /// The shard that has no signed checkpoint.
         shard: String,
     },
-    /// Something that was published is lost or is not as it was written; the operator is told what.
+    /// A published object is lost or not as it was written; the operator is told which.
     #[error("some of what shard {shard} has published is damaged in the store")]
     Damaged {
         /// The shard that is damaged.
@@ -92,7 +92,7 @@ pub struct Inclusion {
 }
 
 impl LogObjects {
-    /// A reader met an object of a shard that is lost or is not as it was written: it is looked for, and this read is refused.
+    /// Called when a reader met a lost or altered object of a shard: the repair looks for it, and this read is refused.
     fn damaged(&self, shard: &Arc<str>, leaf: u64) -> ReadError {
         self.damage.reads.add(1);
         self.damage.suspect(shard, leaf);
@@ -178,7 +178,8 @@ impl Log {
                 bytes: bytes.slice_ref(e),
             }))
         };
-        // Again: it may be published and let go between the two places, and partial objects may go when full ones are there.
+        // Tried again: the entry may be published and dropped between the two reads, and partial objects may be deleted once full ones
+        // exist.
         let mut covered = false;
         for _ in 0..4 {
             if let Some(held) = self.progress.pending.find(index)
@@ -366,7 +367,7 @@ impl Log {
     /// The note over the position of [`Log::checkpoint`] for Rekor's first API, of a shard with an ECDSA key. `None`: no such shard,
     /// or it has no such key.
     pub async fn rekor_note(&self, shard: &str) -> Result<Option<String>, ReadError> {
-        // What readers wait for, this waits for.
+        // This waits for the same checkpoint as readers.
         if self.checkpoint(shard).await?.is_none() {
             return Ok(None);
         }
@@ -390,7 +391,7 @@ impl Log {
         Ok(notes.rekor)
     }
 
-    /// The checkpoint that readers of a halted log have: what was signed stays true.
+    /// The checkpoint for readers of a halted log: a signature stays true.
     async fn signed_before(&self, shard: &Shard) -> Result<Option<String>, ReadError> {
         let path = self.objects.path(&shard.name, "checkpoint");
         let Some(bytes) = self.objects.store.get(&path).await? else {
@@ -407,7 +408,7 @@ impl Log {
     async fn first_checkpoint(&self, shard: &Shard, row: &Published) -> Result<String, ReadError> {
         let began = Instant::now();
         loop {
-            // A lost one is the publisher's to look at.
+            // The publisher checks a lost one.
             if shard.settled().is_none() {
                 self.publication.adopt(shard, row).await?;
             }
@@ -426,7 +427,7 @@ impl Log {
         }
     }
 
-    /// A tile, a bundle or the seal of a shard: `tile/…` or `seal`. `None` for anything else and for what is not there.
+    /// A tile, a bundle or the seal of a shard: `tile/…` or `seal`. `None` for anything else and for objects that do not exist.
     ///
     /// # Errors
     /// [`ReadError::Damaged`] for what a signed checkpoint covers and is lost.
@@ -450,7 +451,7 @@ impl Log {
                 return Ok(bytes);
             };
             if let Some(bytes) = bytes {
-                // A reader of tiles checks them, so it gets what is there; the fault is reported to the operator.
+                // A reader of tiles checks them, so it gets the stored bytes; the fault is reported to the operator.
                 if !is_tile(tile, &bytes) {
                     self.objects.damage.suspect(&shard.name, first_leaf(tile));
                 }

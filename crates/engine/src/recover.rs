@@ -27,7 +27,7 @@ use store::record;
 use store::{Coordination, StoreError};
 use tlog::ShardTree;
 
-/// The longest time between two looks at the slots of others, where the store does not tell of them.
+/// The longest time between two reads of other replicas' slots, if the store does not report changes.
 const SLOT_POLL: Duration = Duration::from_secs(1);
 /// Pause between two looks, so that a busy neighbour costs a bounded share.
 const SLOT_BACKOFF: Duration = Duration::from_millis(5);
@@ -64,7 +64,7 @@ pub(crate) async fn view(keys: &Keys, store: &dyn Coordination) -> Result<View, 
                 view.remember(Arc::new(slot));
             }
         }
-        // Another replica may have collected while this one read: then a newer snapshot is there.
+        // Another replica may have collected during the read; then there is a newer snapshot.
         let floor = match store.get(&keys.floor()).await? {
             Some(row) => record::decode_number(&row).map_err(|e| corrupt(&keys.floor(), &e))?,
             None => 0,
@@ -82,15 +82,15 @@ pub(crate) struct Resumed {
     pub growing: Vec<Growing>,
     /// The shards that are not published whole and sealed, oldest first.
     pub open: Vec<String>,
-    /// Those of the others whose checkpoint or seal is not there.
+    /// Done shards whose checkpoint or seal is missing.
     pub lost: Vec<String>,
-    /// So many shards have begun.
+    /// How many shards have begun.
     pub opened: usize,
     /// How far the cuts are, as a global index.
     pub integrated: u64,
     /// Slots that were known when this was read.
     pub slots: SlotNumber,
-    /// So many of the oldest shards are sealed, as the row says.
+    /// How many of the oldest shards are sealed, as the row says.
     pub sealed: u64,
 }
 
@@ -119,8 +119,8 @@ async fn rows<T>(
 /// The state from which a starting process continues. `None`: another process has collected what this one was about to read; there is a
 /// newer snapshot, and it starts again.
 ///
-/// The slots are read all the while: looking at everything may take long, and what is not read for long is collected. They are kept
-/// until the start ends, in at most `most` bytes where a newer snapshot lets half of them go.
+/// The slots are read during the whole start, because it may take long, and slots that are not read for long are collected. They are kept
+/// until the start ends, in at most `most` bytes if a newer snapshot covers half of them.
 pub(crate) async fn start(
     shared: &Publication,
     trees: bool,
@@ -178,7 +178,7 @@ async fn keep_up(ledger: &Ledger, begun: SlotNumber, most: usize) {
     }
 }
 
-/// How many of the oldest shards are sealed for certain. Where the row is damaged none is, and all of them are looked at.
+/// How many of the oldest shards are sealed for certain. If the row is damaged, the answer is none, and all shards are checked.
 async fn sealed(ledger: &Ledger) -> Result<u64, StoreError> {
     let key = ledger.keys.sealed();
     let row = ledger.store.get(&key).await?;
@@ -189,10 +189,10 @@ async fn sealed(ledger: &Ledger) -> Result<u64, StoreError> {
     }))
 }
 
-/// Loads the positions, and with `trees` the tree of every shard that is not integrated whole. The objects of a shard that was
-/// sealed long ago are not looked at: there may be thousands. `None`: as for [`start`].
+/// Loads the positions, and with `trees` the tree of every shard that is not integrated whole. The objects of shards that were sealed long
+/// ago are not read: there may be thousands. `None`: as for [`start`].
 async fn resumed(shared: &Publication, trees: bool) -> Result<Option<Resumed>, StoreError> {
-    // Other processes continue meanwhile: what is published first, then what is integrated, then what is ordered.
+    // Other processes continue meanwhile: the published positions are read first, then the integrated ones, then the order.
     let keys = &shared.ledger.keys;
     let published_rows = rows(&shared.ledger, &keys.all_published(), |key, bytes| {
         let read = record::decode_numbered::<Published>(bytes);
@@ -217,7 +217,7 @@ async fn resumed(shared: &Publication, trees: bool) -> Result<Option<Resumed>, S
     };
     let frozen = |shard: &&order::state::Shard| matches!(shard.phase, Phase::Frozen { .. });
     let frozen = state.shards.iter().take_while(frozen).count();
-    // The newest frozen shard is looked at in any case: objects that went back show in it.
+    // The newest frozen shard is always checked: it shows whether the objects went back.
     let settled = frozen
         .saturating_sub(1)
         .min(usize::try_from(sealed).unwrap_or(0));
@@ -295,7 +295,7 @@ async fn resumed(shared: &Publication, trees: bool) -> Result<Option<Resumed>, S
     Ok(Some(resumed))
 }
 
-/// Shows how far a log is published that halted before that was read: what the rows say, where they can be read.
+/// Shows how far a log is published if it halted before that was read, as far as the rows can be read.
 pub(crate) async fn show_published(ledger: &Ledger, progress: &Progress) {
     let prefix = ledger.keys.all_published();
     let read = rows(ledger, &prefix, |key, bytes| {
@@ -332,7 +332,8 @@ async fn look_at_planned(
     Ok(())
 }
 
-/// The checkpoint of a shard: the object where it is current; else it is signed again. One that contradicts the row halts the log.
+/// The checkpoint of a shard: the object if it is current; otherwise it is signed again. A checkpoint that contradicts the row halts the
+/// log.
 async fn load_signed(
     shared: &Publication,
     shard: &Shard,
@@ -439,7 +440,7 @@ mod tests {
     use store::fault::{Fault, Faults, Operation};
     use store::record;
 
-    /// What a server has not read yet of the slots behind its snapshot may be collected by another one while it starts.
+    /// While a server starts, another one may collect slots behind its snapshot that it has not read yet.
     #[tokio::test(start_paused = true)]
     async fn slots_that_are_collected_while_a_server_starts() {
         let (rig, keys, faults) = (Rig::new(), Keys::new("dev"), Faults::new());
@@ -505,7 +506,7 @@ mod tests {
             max_pending: rig.max_pending,
         };
         let (engine, log) = wrong.server(&Faults::new()).await;
-        // What comes before the halt waits for the comparison.
+        // Writes before the halt wait for the comparison.
         assert!(log.append(Bytes::from_static(b"y")).await.is_err());
         let why = log.status().reason.unwrap();
         assert!(why.contains("[kek]"), "{why}");
@@ -521,8 +522,7 @@ mod tests {
         engine.shutdown().await;
     }
 
-    /// A start that takes long, because it reads much, keeps up with a log that grows; if it cannot, it starts again.
-    /// Neither opens halted.
+    /// A long start keeps up with a growing log; if it cannot, it starts again. In neither case does the log open halted.
     #[tokio::test(start_paused = true)]
     async fn a_start_that_takes_long_does_not_halt() {
         for keeps_up in [true, false] {
@@ -577,7 +577,7 @@ mod tests {
         let (mut rig, keys, faults) = (Rig::new(), Keys::new("dev"), Faults::new());
         let (engine, log) = rig.server(&Faults::new()).await;
         rig.max_pending = 1 << 20;
-        // What it reads first does not come; what it reads again does.
+        // Its first reads fail; its repeated reads succeed.
         let (positions, mut first) = (keys.all_published(), true);
         faults.plan(move |_, operation| match operation {
             Operation::Scan(prefix) if *prefix == positions => {

@@ -1,7 +1,7 @@
 //! Supervision of background tasks that end by themselves.
 //!
-//! What must never happen: a task that others rely on is gone, and the process continues without it. A task that can be
-//! started again is; if one cannot, or ends again and again, the process stops.
+//! What must never happen: a task that others rely on is gone, and the process continues without it. A task is started again if possible;
+//! if not, or if it ends again and again, the process stops.
 
 use std::any::Any;
 use std::fmt::Display;
@@ -53,12 +53,12 @@ impl Faults {
         let mut reports = self.0.subscribe();
         match reports.wait_for(Option::is_some).await {
             Ok(first) => first.clone().unwrap_or_default(),
-            // Not while `self` lives.
+            // This cannot happen while `self` lives.
             Err(_) => std::future::pending().await,
         }
     }
 
-    /// Runs a task that cannot be started again, since it owns what it works on. A panic of it is reported, and then continues.
+    /// Runs a task that cannot be started again, since it owns its state. Its panic is reported, and then continues.
     pub async fn watch<T>(self, name: impl Display, task: impl Future<Output = T>) -> T {
         match AssertUnwindSafe(task).catch_unwind().await {
             Ok(done) => done,

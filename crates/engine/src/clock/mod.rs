@@ -1,13 +1,13 @@
 //! The clocks of a process, judged: the wall clock, which anybody may set, by a steady one, which nobody can.
 //!
-//! What must never happen: one bad clock whose time stays in a log for good. A slot's time never goes back, so a committer
-//! calls [`Clock::sound`] before it proposes a slot. `sound` compares the progress of the two clocks. After a jump nothing is
-//! proposed until the wall clock is back, or has been as far off, or farther, for as long as it is off; only a process that starts
-//! on it believes a jump of more than a day. So a correction of some seconds costs seconds, and a date that is years off costs only
-//! the time until somebody corrects it.
+//! What must never happen: the time of one bad clock stays in a log for good. A slot's time never goes back, so a committer calls
+//! [`Clock::sound`] before it proposes a slot. `sound` compares the progress of the two clocks. After a jump, nothing is proposed until the
+//! wall clock is back, or has been off by at least that much for as long as it is off; only a process that starts on it believes a jump of
+//! more than a day. So a correction of some seconds costs seconds, and a date that is years off costs only the time until somebody corrects
+//! it.
 //!
-//! Where a wrong age would lose or double something, the wall clock is not used, but the age of the store: the steady time that
-//! some process has spent on it ([`crate::engine`] keeps it, under `clock`).
+//! Where a wrong age would lose or double something, the age of the store is used instead of the wall clock: the steady time that some
+//! process has spent on it ([`crate::engine`] keeps it, under `clock`).
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ambient::Time;
 use logconfig::Span;
 
-/// What the wall clock may gain or lose against the steady one between two looks, and be off the store's, milliseconds.
+/// How much the wall clock may gain or lose against the steady one between two checks, and differ from the store's, milliseconds.
 pub const LIMIT_MS: u64 = 5_000;
 /// A longer jump is never believed by a running process, milliseconds.
 const BELIEVED_MS: u64 = 86_400_000;
@@ -33,7 +33,7 @@ pub enum ClockFault {
         /// Milliseconds ahead of where it should be; less than zero for a clock that went back.
         by_ms: i64,
     },
-    /// It differs from the store's.
+    /// The clock differs from the store's.
     #[error("the clock of this server is {} the store's by {}; synchronise both",
         if *.by_ms > 0 { "ahead of" } else { "behind" },
         span(*.by_ms)
@@ -46,7 +46,7 @@ pub enum ClockFault {
 
 fn span(by_ms: i64) -> Span {
     let seconds = by_ms.unsigned_abs().div_ceil(1_000);
-    // Nobody cares for the seconds of a year.
+    // A difference of years needs no seconds.
     Span::from_secs(match seconds {
         ..3_600 => seconds,
         3_600..172_800 => seconds / 60 * 60,
@@ -71,7 +71,8 @@ struct Inner {
 struct Watch {
     /// The wall clock and the steady one, when they were last believed.
     believed: Option<(u64, u64)>,
-    /// How far the clock has been off at least, and the steady time since when. One that comes back step by step waits no longer for it.
+    /// How far the clock has been off at least, and the steady time since when. A clock that comes back step by step does not have to wait
+    /// longer.
     jump: Option<(i64, u64)>,
     /// Milliseconds ahead of the store's clock.
     apart: Option<i64>,
@@ -81,8 +82,7 @@ fn off(a: u64, b: u64) -> i64 {
     i64::try_from(i128::from(a) - i128::from(b)).unwrap_or(i64::MAX)
 }
 
-/// Whether a clock that is off `by` so much was off as far all the time, where `least` was the least: in the same direction, and not
-/// farther now.
+/// Whether a clock that is off by `by` now has been off by `least` or more all the time: it is off in the same direction, and not less now.
 fn is_beyond(least: i64, by: i64) -> bool {
     least.signum() == by.signum() && by.unsigned_abs() <= least.unsigned_abs() + LIMIT_MS
 }
@@ -95,7 +95,7 @@ impl Watch {
         if by.unsigned_abs() > LIMIT_MS {
             let seen = match &mut self.jump {
                 Some((least, seen)) if is_beyond(*least, by) => {
-                    // Nearer than before: less has to be waited for, and what was waited counts.
+                    // Nearer than before: the wait is shorter, and the time waited so far counts.
                     if by.unsigned_abs() < least.unsigned_abs() {
                         *least = by;
                     }
@@ -125,7 +125,7 @@ impl Watch {
 }
 
 impl Clock {
-    /// What this time is, is believed at first.
+    /// The present time is believed at first.
     pub(crate) fn new(time: Time) -> Self {
         let clock = Self(Arc::new(Inner {
             time,
@@ -176,7 +176,7 @@ impl Clock {
         found.map(|()| wall)
     }
 
-    /// What was wrong with the wall clock when it was last looked at.
+    /// The fault that the last check of the wall clock found, if any.
     pub(crate) fn fault(&self) -> Option<ClockFault> {
         match self.0.faulty.load(Relaxed) {
             true => self.watch().fault(),

@@ -35,7 +35,7 @@ impl<'a> Batches<'a> {
         }
     }
 
-    /// Takes the next `count` entries; those of a damaged bundle are passed over, with the batches they belong to.
+    /// Takes the next `count` entries; those of a damaged bundle are skipped, with the batches they belong to.
     pub(crate) fn take(
         &mut self,
         bundle: Option<&[u8]>,
@@ -54,7 +54,7 @@ impl<'a> Batches<'a> {
 
     fn entry(&mut self, entry: Option<&[u8]>, tree: &Tree<'_>, findings: &mut Findings<'_>) {
         if self.current.is_none() {
-            // One that began in a damaged bundle is passed over.
+            // A batch that began in a damaged bundle is skipped.
             while self
                 .rest
                 .as_slice()

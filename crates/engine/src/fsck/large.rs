@@ -1,7 +1,7 @@
 //! Large batches that are not published yet: in the server's own store, or on the storage nodes of the running configuration and
 //! those that are leaving. A batch is there if any node that can be read has it intact.
 //!
-//! What must never happen: a batch called lost that a node has, or one called there that no node has.
+//! What must never happen: a batch is reported as lost although a node has it, or as present although no node has it.
 
 use std::sync::Arc;
 
@@ -18,21 +18,21 @@ use store::{Coordination, Objects, StoreError};
 /// Nodes that are leaving, at most.
 const LEAVING: usize = 512;
 
-/// Opens the storage node of a name, which is never `local`, or says why it can't be looked at. It makes nothing.
+/// Opens the storage node of a name, which is never `local`, or says why it cannot be read. It creates nothing.
 pub type OpenNode<'a> = &'a (dyn Fn(&str) -> Result<Arc<dyn Objects>, String> + Sync);
 
-/// What a storage node has of the large batches that are not published.
+/// The unpublished large batches on one storage node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct NodeReport {
     /// The node's name in the configuration.
     pub name: String,
-    /// Batches that it has, and that are what was ordered.
+    /// Batches that it has with the ordered bytes.
     pub intact: u64,
     /// Batches that it lacks and another node has: it was away, or still is. A running server writes them again.
     pub lacks: u64,
-    /// Batches that are not what was ordered; each is a finding.
+    /// Batches with other bytes than were ordered; each is a finding.
     pub damaged: u64,
-    /// Why it was not looked at.
+    /// Why it was not read.
     pub trouble: Option<String>,
 }
 
@@ -66,7 +66,7 @@ impl Node<'_> {
 pub(crate) enum Found {
     /// At least once as it was ordered.
     Intact,
-    /// Nowhere; with the nodes that could not be looked at.
+    /// On no node; with the nodes that could not be read.
     Nowhere(String),
     /// Only damaged, which is already a finding.
     Damaged,
@@ -80,7 +80,8 @@ pub(crate) struct Large<'a> {
 }
 
 impl<'a> Large<'a> {
-    /// As the running configuration names them, and those that are leaving. One that can't be read is a finding elsewhere; then the own store is all.
+    /// Opens the nodes that the running configuration names, and those that are leaving. A configuration that cannot be read is a finding
+    /// elsewhere; then only the server's own store is used.
     pub(crate) async fn open(
         store: &dyn Coordination,
         order: &Order,
@@ -97,7 +98,7 @@ impl<'a> Large<'a> {
         if names.is_empty() {
             names.push(LOCAL.to_owned());
         }
-        // Nodes that are leaving have what was written before.
+        // Leaving nodes have batches that were written earlier.
         let prefix = order.keys.all_leaving();
         let leaving = store.scan(&prefix, &prefix, LEAVING).await?;
         let named = names.len();
@@ -132,7 +133,7 @@ impl<'a> Large<'a> {
         })
     }
 
-    /// Looks for a batch everywhere. Damaged copies are findings, whatever else there is.
+    /// Looks for a batch on every node. Damaged copies are always findings.
     pub(crate) async fn find(
         &mut self,
         key: &str,
@@ -180,7 +181,7 @@ impl<'a> Large<'a> {
         }
     }
 
-    /// What is missing, in words.
+    /// The message about a missing batch.
     pub(crate) fn missing(&self, unread: &str, why: &str) -> String {
         let place = match self.several {
             true => " on every storage node that can be read",

@@ -1,8 +1,8 @@
-//! `fsck`: reads the stores and checks that everything in them follows from the order and leads to what was signed.
+//! `fsck`: reads the stores and checks that everything in them follows from the order and leads to the signed roots.
 //!
-//! It only reads, uses no key, and trusts nothing but the shards' public keys, which are in the slots. The server may run
-//! meanwhile: what moves is read again before it is called wrong. What must never happen: a clean report over damaged data,
-//! or an alarm about a state that a crash or a running server may leave behind (those are counted, not found).
+//! It only reads, uses no key, and trusts nothing but the shards' public keys, which are in the slots. The server may run meanwhile: rows
+//! that change are read again before they are called wrong. What must never happen: a clean report over damaged data, or an alarm about a
+//! state that a crash or a running server may leave behind (those are counted, not found).
 
 mod batches;
 mod large;
@@ -57,7 +57,7 @@ pub enum Place {
     Node,
 }
 
-/// What is in the stores and not needed: interrupted work of dead processes. Harmless, and counted so that its growth shows.
+/// Rows and objects that are not needed: interrupted work of dead processes. They are harmless, and counted so that growth is noticed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Litter {
     /// Announcements, and rows of promised work, that are ordered already; announcements that count no more.
@@ -66,11 +66,11 @@ pub struct Litter {
     pub batches: u64,
     /// Config documents, sealed keys and roots that nothing names.
     pub rows: u64,
-    /// Objects that belong to no shard, or are ahead of what is published.
+    /// Objects that belong to no shard, or are ahead of the published size.
     pub objects: u64,
 }
 
-/// What was checked in one log.
+/// The results for one log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LogReport {
     /// The log's name in addresses and commands.
@@ -87,9 +87,9 @@ pub struct LogReport {
     pub shards: u64,
     /// Tiles and bundles that were read.
     pub objects: u64,
-    /// What each storage node has of the large batches that are not published; empty where there is only the own store.
+    /// The unpublished large batches on each storage node; empty if there is only the server's own store.
     pub nodes: Vec<NodeReport>,
-    /// What a restart of the server finishes: a checkpoint or a seal that is not written yet.
+    /// Work that a restart of the server finishes: a checkpoint or a seal that is not written yet.
     pub unfinished: Vec<String>,
     /// Rows and objects that nothing needs; no finding.
     pub litter: Litter,
@@ -120,7 +120,7 @@ pub struct Progress<'a> {
     pub shard: Option<&'a str>,
     /// Slots or entries checked so far.
     pub done: u64,
-    /// Slots or entries there are, where that is known.
+    /// How many slots or entries there are, if known.
     pub total: Option<u64>,
 }
 
@@ -143,16 +143,16 @@ pub(crate) mod remedy {
     /// For a damaged seal.
     pub(crate) const SEAL: &str =
         "remove this file and restart the server, which seals the shard again";
-    /// Where two things contradict each other and either may be wrong.
+    /// For two things that contradict each other, of which either may be wrong.
     pub(crate) const CONFLICT: &str =
         "stop the server, keep both stores as they are, and compare them with a backup or a mirror";
     /// For a read error of the disk.
     pub(crate) const READ: &str = "look at the kernel's log for disk errors, then run fsck again";
     /// For a damaged sealed key.
     pub(crate) const KEY: &str = "put back this row alone, from any copy of the store: without it nothing more can be signed for the shard";
-    /// The age of the store, and what is measured by it.
+    /// For the age of the store, and times that are measured by it.
     pub(crate) const AGE: &str = "remove the row: how long places are kept is counted from now on";
-    /// What was signed and is in no order.
+    /// For signed objects that are in no order.
     pub(crate) const ORPHAN: &str = "stop the server, and put back the newest coordination store that belongs to these objects (the database and the -wal file beside it), or restore the log from its secondaries with `logd restore`; remove nothing";
     /// How many shards are sealed.
     pub(crate) const SEALED: &str = "stop the server and remove the row: the next start looks at every shard, and writes it again";
@@ -209,7 +209,7 @@ impl Findings<'_> {
     }
 
     fn add(&mut self, place: String, store: Place, what: String, remedy: &'static str) {
-        // One place may be looked at from several sides; the first that finds it wrong has said enough.
+        // Several checks may cover one place; the first finding about it is enough.
         if !self.names(&place) {
             self.list.push(Finding {
                 log: self.log.to_owned(),
@@ -299,7 +299,7 @@ async fn origins(
     Ok(())
 }
 
-/// What was signed of logs that the coordination store does not know.
+/// Finds signed objects of logs that the coordination store does not know.
 async fn unknown(
     coordination: &dyn Coordination,
     objects: &dyn Objects,
@@ -339,7 +339,7 @@ async fn unknown(
     Ok(())
 }
 
-/// How far each log and shard of a coordination store is, and what is wrong with the rows that say so.
+/// The positions of each log and shard of a coordination store, and findings about the rows that hold them.
 ///
 /// # Errors
 /// [`StoreError`] when the store does not answer.

@@ -1,4 +1,4 @@
-//! What a shard's key has signed, against what is published of it: the checkpoint and the seal.
+//! Compares the notes that a shard's key has signed, checkpoint and seal, with what is published.
 
 use tlog::{Checkpoint, Hash, Seal, TILE_WIDTH, TilePath, VerifierKey};
 
@@ -86,14 +86,14 @@ impl One<'_> {
             self.unfinished(folder, &path, &what, findings, report)
                 .await;
         }
-        // A running server has published more since: what its roots are, nobody has looked up.
+        // A running server has published more since; its new roots were not read.
         if checkpoint.size > size {
             return Ok(None);
         }
         Ok(Some(checkpoint))
     }
 
-    /// A full bundle that what is ordered cannot fill: the coordination store is an older one.
+    /// Finds a full bundle with more entries than are ordered: then the coordination store is an older copy.
     pub(crate) async fn beyond(
         &self,
         folder: &str,
@@ -109,7 +109,7 @@ impl One<'_> {
         };
         let index = ordered / TILE_WIDTH;
         let path = format!("{folder}/{}", TilePath::entries(index, 256));
-        // What cannot be read is found out when the tree is.
+        // An object that cannot be read is reported when the tree is checked.
         if !matches!(self.objects.get(&path).await, Ok(Some(_))) {
             return Ok(());
         }
@@ -132,7 +132,7 @@ impl One<'_> {
         Ok(())
     }
 
-    /// A checkpoint that lags behind its position: a crash leaves that, and the next start signs; but the seal comes last.
+    /// A crash can leave a checkpoint behind its position, and the next start signs again; but the seal is written last.
     async fn unfinished(
         &self,
         folder: &str,

@@ -18,7 +18,7 @@ use store::{Coordination, StoreError};
 /// Rows read at a time, with values that may be large.
 const SCAN_PAGE: usize = 64;
 
-/// What waits: in the bag and in the queue.
+/// Waiting work, in the bag and in the queue.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
     /// Announcements that count, and promised work wherever it is.
@@ -26,7 +26,7 @@ pub(crate) struct Waiting {
     promised: BTreeMap<Token, (String, Promised)>,
 }
 
-/// Reads bag and queue. Announcements that no longer count may be deleted, unless their work is promised: it goes back to the queue.
+/// Reads bag and queue. Announcements that no longer count may be deleted, unless their work is promised; then it goes back to the queue.
 pub(crate) async fn waiting(
     store: &dyn Coordination,
     order: &Order,
@@ -92,7 +92,7 @@ impl Waiting {
     }
 }
 
-/// Checks what waits and the places of what is ordered.
+/// Checks waiting work, and the places of ordered work.
 pub(crate) async fn check(
     store: &dyn Coordination,
     large: &mut Large<'_>,
@@ -119,7 +119,7 @@ pub(crate) async fn check(
         }
         let what = match store.get(&key).await {
             Ok(Some(bytes)) => batch_fault(&promised.batch, &bytes),
-            // A running server has ordered, published and let go of it since.
+            // A running server has ordered, published and deleted it since.
             Ok(None) if is_placed(store, order, *token).await? => None,
             Ok(None) => Some(format!("missing, although {why}")),
             Err(error) => Some(error.to_string()),
@@ -159,7 +159,7 @@ async fn nowhere(
             if !token.is_kept() || waiting.tokens.contains(&token) {
                 continue;
             }
-            // What was promised since, or moved while this looked.
+            // Work that was promised since, or that moved during this check.
             let lost = !is_placed(store, order, token).await?
                 && !holds(all(store, &order.keys.queue()).await?, token)
                 && !holds(all(store, &order.keys.bag()).await?, token)
@@ -185,7 +185,7 @@ fn holds(rows: Vec<(String, Bytes)>, token: Token) -> bool {
     rows.iter().any(|(key, _)| key.ends_with(&name))
 }
 
-/// Each place of a kept slot has its row, and each row of a kept slot says what the slot says.
+/// Each place in a kept slot must have its row, and each row must agree with its slot.
 async fn places(
     store: &dyn Coordination,
     order: &Order,

@@ -92,7 +92,7 @@ async fn ages(
     Ok(())
 }
 
-/// How many of the oldest shards a start does not look at: no more than there are frozen ones.
+/// How many of the oldest shards a start skips: no more than there are frozen ones.
 async fn sealed(
     store: &dyn Coordination,
     order: &Order,
@@ -170,7 +170,7 @@ async fn history(
             None => findings.row(operation, "missing", remedy::ROW),
         }
         if let Control::Reconfigure { base, .. } = &decision.control {
-            // An index that an older version did not keep; it is only looked into.
+            // An older version did not keep this index; it is only read.
             let generation = keys.generation(base.next());
             let row = store.get(&generation).await?;
             if row.is_some_and(|row| record::decode_number(&row) != Ok(slot.number.get())) {
@@ -264,7 +264,7 @@ async fn documents(
         }
     }
     for (digest, covered) in &named {
-        // What is wrong is said of the row, whichever part of it is.
+        // The finding names the row, whichever part of it is wrong.
         let wrong = match document::read(store, keys, digest).await {
             // Its shards are not known for certain where the order could not be followed that far.
             Ok(stored) if *covered => document::whole(&stored, digest, &order.state).err(),
@@ -373,7 +373,7 @@ async fn batches(
     Ok(needed)
 }
 
-/// What is wrong with a batch's bytes.
+/// The fault in a batch's bytes, if any.
 pub(crate) fn batch_fault(named: &BatchRef, bytes: &[u8]) -> Option<String> {
     if record::digest(bytes) != named.digest {
         return Some("its bytes are not those that were ordered".into());
@@ -411,7 +411,7 @@ async fn litter(
             _ => break,
         }
     }
-    // What cannot be listed is found out when it is read.
+    // An object that cannot be listed is reported when it is read.
     let large = objects
         .list(order.keys.batches().trim_end_matches('/'))
         .await

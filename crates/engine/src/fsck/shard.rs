@@ -237,7 +237,7 @@ impl One<'_> {
                     if TilePath::at(tile.kind, tile.index, size)
                         .is_none_or(|at| at.width < tile.width) =>
                 {
-                    // Written for a position that never came, or that comes now.
+                    // Written for a position that was never reached, or is being reached now.
                     report.litter.objects += 1;
                 }
                 Ok(tile) if tile.is_partial() => partials

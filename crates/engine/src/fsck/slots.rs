@@ -20,7 +20,7 @@ const SCAN_PAGE: usize = 256;
 /// How often the slots are read again because a running server collected some meanwhile.
 const ATTEMPTS: usize = 5;
 
-/// What the slots say.
+/// The order as the slots record it.
 pub(crate) struct Order {
     pub(crate) keys: Keys,
     /// The state after the last slot that could be followed.
@@ -49,7 +49,7 @@ pub(crate) async fn check(
         };
         let floor = floor(store, &keys, &mut found).await?;
         let order = follow(store, &keys, floor, &mut found, watcher).await?;
-        // Slots that were collected meanwhile look like a gap. The second look then does not report it.
+        // Slots that were collected meanwhile look like a gap. The second check then does not report it.
         let moved = self::floor(store, &keys, &mut found).await? != floor;
         if moved && !found.list.is_empty() && attempt < ATTEMPTS {
             continue;
@@ -86,7 +86,7 @@ async fn floor(
 
 /// Follows the slots as they are read.
 struct Follower {
-    /// What [`View::remember`] is fed with once a state is known.
+    /// The slots for [`View::remember`], once a state is known.
     before: VecDeque<Arc<Slot>>,
     view: Option<View>,
     /// The slot before and its digest; `None` at the start and after one that could not be read.
@@ -98,7 +98,7 @@ struct Follower {
 }
 
 impl Follower {
-    /// Takes up the state of a snapshot before slot `number`, or compares.
+    /// Starts from the state of a snapshot before slot `number`, or compares it.
     fn snapshot(&mut self, number: SlotNumber, findings: &mut Findings<'_>) {
         let Some((key, state)) = self.snapshots.remove(&number) else {
             return;
@@ -168,7 +168,7 @@ impl Follower {
         self.last = Some((slot, digest));
     }
 
-    /// What follows cannot be followed, until a snapshot gives a new start.
+    /// Later slots cannot be checked until a snapshot gives a new start.
     fn lose(&mut self) {
         self.view = None;
         self.last = None;
@@ -208,7 +208,7 @@ async fn follow(
                 findings.row(key, "is not the key of a slot", remedy::ROW);
                 continue;
             };
-            // What lies below the floor is on its way out, in any order.
+            // Slots below the floor are being deleted, in any order.
             if number < floor {
                 continue;
             }
@@ -266,7 +266,7 @@ async fn follow(
         );
         follower.whole = false;
     }
-    // After damage the best that is known: nothing that follows is accepted on its account, only looked at.
+    // After damage, the best known state: it is used to check what follows, never to accept it.
     let state = match newest {
         Some(newest) if newest.len > follower.known.len => newest,
         _ => follower.known,

@@ -25,7 +25,7 @@ pub(crate) struct Watched {
     pub(crate) object: bool,
 }
 
-/// What is to be checked.
+/// The tree to check, and its expected roots.
 pub(crate) struct Tree<'a> {
     pub(crate) objects: &'a dyn Objects,
     pub(crate) log: &'a str,
@@ -111,8 +111,7 @@ impl Tree<'_> {
         (asked, Object::read(asked, None), Bytes::new())
     }
 
-    /// Makes findings of what the walk says; `bytes` are those of the object taken last. Answers how many older partial tiles
-    /// were read.
+    /// Makes findings of the walk's events; `bytes` are those of the object taken last. Returns how many older partial tiles were read.
     async fn say(&self, events: Vec<Event>, bytes: &[u8], findings: &mut Findings<'_>) -> u64 {
         let mut read = 0;
         for event in events {
@@ -307,7 +306,7 @@ mod tests {
             damaged.remove(&path);
             assert_eq!(self::tree(damaged, SIZE, root).await, [path.as_str()]);
         }
-        // All files agree with each other, but not with what was signed.
+        // All files agree with each other, but not with the signed root.
         let other = leaf_hash(b"other");
         assert_eq!(self::tree(objects, SIZE, other).await.len(), 1);
     }

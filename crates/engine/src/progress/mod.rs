@@ -17,7 +17,7 @@ pub(crate) struct Progress {
     /// How far the trees here are, as a global index.
     pub(crate) integrated: watch::Sender<u64>,
     pub(crate) published: watch::Sender<u64>,
-    /// Counts what the publisher looks at: cuts, what secondaries verified, configurations.
+    /// Counts the changes that the publisher reacts to: cuts, sizes that secondaries verified, configurations.
     pub(crate) merged: watch::Sender<u64>,
     /// The merge as it stood lately.
     pub(crate) view: ArcSwap<MergeView>,

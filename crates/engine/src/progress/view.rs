@@ -1,4 +1,4 @@
-//! The merge as it stood lately: positions of every program and peer, lags, and what is missing.
+//! A recent view of the merge: positions of every program and peer, lags, and what is missing.
 
 use std::collections::BTreeMap;
 
@@ -34,15 +34,15 @@ pub struct PeerView {
     pub name: String,
     /// The address in the configuration.
     pub url: String,
-    /// Of a secondary: the storage whose rows count.
+    /// For a secondary: the storage whose rows count.
     pub incarnation: Option<String>,
-    /// Global index up to which it has everything; none while it has nothing of the shards that are looked at.
+    /// Global index up to which it has everything; `None` while it has nothing of the shards that are read.
     pub position: Option<u64>,
     /// Milliseconds since it last moved, while it is behind; 0 when it is not.
     pub lag_ms: u64,
     /// Why it is not reached from here.
     pub trouble: Option<String>,
-    /// Of a secondary: it saw, or showed, another root.
+    /// For a secondary: it saw, or showed, another root.
     pub alarm: Option<String>,
 }
 
@@ -65,7 +65,7 @@ pub struct MergeView {
     pub replication_key: Option<String>,
     /// The programs that this process runs.
     pub programs: Vec<Program>,
-    /// What holds up which.
+    /// The programs that are held up, and by what.
     pub troubles: Vec<(Program, Trouble)>,
     /// In the order of the configuration.
     pub secondaries: Vec<PeerView>,
@@ -113,8 +113,8 @@ impl MergeView {
         self.secondaries.len() - self.away().len()
     }
 
-    /// What publication waits for where fewer secondaries are live than `merge.backupQuorum` asks for, whether or not there is
-    /// something to publish just now.
+    /// The reason why publication waits, if fewer secondaries are live than `merge.backupQuorum` requires, whether or not there is
+    /// something to publish now.
     pub fn lacking(&self) -> Option<String> {
         let (quorum, away) = (self.quorum as usize, self.away());
         let live = self.secondaries.len() - away.len();
@@ -127,7 +127,8 @@ impl MergeView {
         })
     }
 
-    /// Whether nothing in it changes by itself: everything is published, and was a look before; no peer, no trouble.
+    /// Whether nothing in it changes without new work: everything is published, now and at the previous update, and there are no peers and
+    /// no trouble.
     pub(crate) fn is_at_rest(&self) -> bool {
         let published = self.positions[2];
         self.positions == [published; 3]
@@ -176,7 +177,7 @@ mod tests {
         for peer in &away {
             assert!(peer.away(90).is_some(), "{peer:?}");
         }
-        // Behind what was published just now, and on its way.
+        // Behind the newest publication, but being copied.
         assert_eq!(other(|peer| peer.lag_ms = 500).away(80), None);
         // A log that is empty.
         assert_eq!(other(|peer| peer.position = None).away(0), None);

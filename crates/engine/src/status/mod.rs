@@ -12,7 +12,7 @@ use crate::log::Log;
 use crate::program::TroubleKind;
 use order::state::{Intake, Phase, Shard};
 
-/// What is said of a publication whose quorum is not there.
+/// The message when a publication lacks its quorum.
 const SECONDARIES: &str = "publication waits for secondaries";
 
 /// Whether a log accepts entries on this replica.
@@ -39,7 +39,7 @@ pub struct Watermarks {
     pub published: u64,
 }
 
-/// A shard, for those who look.
+/// A shard as readers and operators see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardView {
     /// The shard's name in the configuration.
@@ -190,7 +190,7 @@ impl Log {
         })
     }
 
-    /// Whether there is a shard of that name. A planned one that was taken back keeps its key, and nobody needs to hear of it.
+    /// Whether there is a shard of that name. A planned shard that was taken back keeps its key, but is not shown.
     pub fn has_shard(&self, name: &str) -> bool {
         let state = self.ledger.state();
         let mut shards = state.shards.iter().rev();
@@ -214,7 +214,7 @@ impl Log {
         self.running.now.load().etag.clone()
     }
 
-    /// Why it is halted on this replica, where it is.
+    /// Why it is halted on this replica, if it is.
     pub fn halted(&self) -> Option<String> {
         self.health.halt.reason()
     }
@@ -268,7 +268,7 @@ impl Log {
         )
     }
 
-    /// A document as it ran in a generation, with what is known of its shards.
+    /// A document as it ran in a generation, filled in with what is known of its shards.
     pub(crate) fn filled(&self, mut document: LogConfig, generation: Generation) -> LogConfig {
         let state = self.ledger.state();
         document.generation = Some(generation.get());
@@ -284,7 +284,7 @@ impl Log {
             shard.tree_id = Some(known.identity.tree_id.to_string());
             shard.vkey = Some(known.identity.vkey.clone());
             shard.ecdsa_vkey = known.identity.ecdsa.clone();
-            // An earlier document: what came later is not its own.
+            // An earlier document does not show what came later.
             if shard.state == ShardState::Planned {
                 continue;
             }

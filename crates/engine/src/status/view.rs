@@ -14,9 +14,9 @@ use crate::progress::view::{MergeView, PeerView, ShardPositions};
 use crate::publish::sign_guard::SignGuard;
 use store::StoreError;
 
-/// Shards that are looked at, from the newest on.
+/// How many shards are read, from the newest on.
 const SHARDS: usize = 3;
-/// Time between looks for the metrics.
+/// Time between updates for the metrics.
 const VIEW_POLL: Duration = Duration::from_secs(1);
 
 /// Reads the positions of all programs and peers.
@@ -140,8 +140,8 @@ pub(crate) async fn look(guard: &SignGuard) -> Result<MergeView, StoreError> {
     Ok(view)
 }
 
-/// Keeps a view for the metrics, as long as the log lives. A log that has nothing to do, and nobody to do it with, is not looked at
-/// again until a slot is decided: there may be thousands of them.
+/// Keeps a view for the metrics up to date, for as long as the log runs. An idle log without peers is not read again until a slot is
+/// decided, because there may be thousands of them.
 pub(crate) async fn watch(guard: Arc<SignGuard>) {
     let mut at_rest = None;
     loop {
@@ -203,7 +203,7 @@ mod tests {
     use order::Generation;
     use store::fault::Faults;
 
-    /// What a witness failed with is remembered; one that the policy does not name any more is not shown.
+    /// The last failure of a witness is remembered; a witness that the policy no longer names is not shown.
     #[tokio::test(flavor = "multi_thread")]
     async fn a_witness_that_was_taken_out_is_not_listed() {
         let rig = Rig::new();
