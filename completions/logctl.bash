@@ -5431,14 +5431,22 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__shard__subcmd__export)
-            opts="-y -o -h --format --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
+            opts="-y -o -h --format --merge --write-url --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --format)
-                    COMPREPLY=($(compgen -W "rekor" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "rekor trusted-root signing-config client-trust-config monitor-config vkeys" -- "${cur}"))
+                    return 0
+                    ;;
+                --merge)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --write-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --log)

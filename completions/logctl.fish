@@ -270,7 +270,14 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l format -d 'The form: rekor is the list that Rekor\'s --trillian_log_server.sharding_config reads' -r -f -a "rekor\t'Sharding configuration of Rekor: inactive shards, oldest first'"
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l format -d 'The form: rekor is the list that Rekor\'s --trillian_log_server.sharding_config reads' -r -f -a "rekor\t'Sharding configuration of Rekor: inactive shards, oldest first'
+trusted-root\t'TrustedRoot of Sigstore\'s clients: the keys of all shards, planned ones too'
+signing-config\t'SigningConfig of Sigstore\'s clients: where they write; a rotation does not change it'
+client-trust-config\t'ClientTrustConfig: both of these in one file'
+monitor-config\t'Configuration of rekor-monitor: where each shard is read'
+vkeys\t'The verifier keys of all shards, one per line (C2SP signed-note)'"
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l merge -d 'A file of the same form, whose other content stays; - is standard input' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l write-url -d 'Where clients write entries, the URL in front of /api/v2; needed for a SigningConfig' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l context -d 'Context to use; else the file\'s `current`' -r

@@ -24,6 +24,7 @@ pub mod process;
 pub mod proof;
 pub mod random;
 pub mod secondary;
+pub mod sigstore;
 pub mod skip;
 pub mod verify;
 pub mod wait;

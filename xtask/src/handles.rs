@@ -55,6 +55,7 @@ const METHODS: [(&str, Kind, &[&str]); 8] = [
             "object",
             "opened_at",
             "operation",
+            "opening",
             "overdue",
             "peers",
             "placement",

@@ -20,6 +20,7 @@ mod python;
 mod release;
 mod run;
 mod schemathesis;
+mod sigstore;
 mod summary;
 mod test;
 mod words;

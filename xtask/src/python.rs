@@ -20,11 +20,7 @@ pub(crate) fn install(package: &str, beside: &[&str]) -> Result<PathBuf> {
     if complete.exists() {
         return Ok(programs);
     }
-    // `venv` alone is there on Debian without the part that makes one with pip.
-    debian::need_package("python3-venv", || {
-        let check = ["-c", "import ensurepip, venv"];
-        succeeds(Command::new("python3").args(check)).unwrap_or(false)
-    })?;
+    need_venv()?;
     let mut venv = Command::new("python3");
     venv.args(["-m", "venv", "--clear"]).arg(&folder);
     ensure!(succeeds(&mut venv)?, "no virtual environment could be made");
@@ -34,4 +30,15 @@ pub(crate) fn install(package: &str, beside: &[&str]) -> Result<PathBuf> {
     ensure!(succeeds(&mut pip)?, "{package} could not be installed");
     File::create(complete)?;
     Ok(programs)
+}
+
+/// Makes sure that virtual environments can be made. `venv` alone is there on Debian without the part that makes one with pip.
+///
+/// # Errors
+/// When it is missing and can't be installed; the text says what to do.
+pub(crate) fn need_venv() -> Result<()> {
+    debian::need_package("python3-venv", || {
+        let check = ["-c", "import ensurepip, venv"];
+        succeeds(Command::new("python3").args(check)).unwrap_or(false)
+    })
 }

@@ -5,7 +5,9 @@ use clap::Args;
 
 use crate::run::{cargo, installed, succeeds, target};
 use crate::summary::Summary;
-use crate::{checks, debian, fuzz, generate, house, licences, python, schemathesis, words};
+use crate::{
+    checks, debian, fuzz, generate, house, licences, python, schemathesis, sigstore, words,
+};
 
 /// How much of it.
 #[derive(Args)]
@@ -138,6 +140,10 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     if let Err(error) = &moto {
         println!("{error:#}");
     }
+    let sigstore = sigstore::install();
+    if let Err(error) = &sigstore {
+        println!("{error:#}");
+    }
     // The binaries as they ship: without the features that tests of other crates switch on.
     let built = succeeds(cargo().args([
         "build",
@@ -184,6 +190,9 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         }
         if let Ok(folder) = moto {
             campaign.env("TESTS_MOTO", folder);
+        }
+        if let Ok(folder) = sigstore {
+            campaign.env("TESTS_SIGSTORE", folder);
         }
         std::fs::write(skips.path(), "")?;
         summary.tests("end-to-end campaign", &mut campaign, skips.path())?;

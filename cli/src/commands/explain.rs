@@ -297,7 +297,7 @@ fn shard(args: &ShardArgs) -> Asks {
         (_, _, None | Some(ShardCommand::List | ShardCommand::Show { .. })) => always(&[ShowLog]),
         // Everything else comes from the log's public address, like anybody's.
         (_, _, Some(ShardCommand::Verify(_))) => Asks::default().and(&[ShowLog]),
-        (_, _, Some(ShardCommand::Export { .. })) => always(&[ShowConfig]),
+        (_, _, Some(ShardCommand::Export(_))) => always(&[ShowConfig]).and(&[ListHistory]),
         (_, _, Some(ShardCommand::Step(step))) => match step {
             Step::Plan { .. } => change(PlanShard),
             Step::Unplan { .. } => edit(),

@@ -80,6 +80,7 @@ pub use read::{EntryRecord, Inclusion, ReadError};
 pub use replicate::manifest::Manifest;
 pub use restore::{Restore, RestoreError, Restored};
 pub use shard::keys::Kek;
+pub use shard::signers::SignedOpening;
 pub use status::{Condition, ShardView, Status, Watermarks};
 pub use supervise::Faults;
 pub use uploads::keyed::{Repeat, Reused, WriteKey};

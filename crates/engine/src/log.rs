@@ -27,6 +27,7 @@ use crate::promise::{Placement, Promise, PromiseId, Promiser};
 use crate::publish::publication::Publication;
 use crate::publish::sign_guard::SignGuard;
 use crate::running::Running;
+use crate::shard::signers::SignedOpening;
 use crate::shard::{Shards, SignError};
 use crate::uploads::Uploads;
 use crate::uploads::keyed::{Repeat, WriteKey};
@@ -76,6 +77,14 @@ impl Log {
     /// Its front for Sigstore's clients, as the generation that runs has it; no copy of the document.
     pub fn rekor(&self) -> RekorConfig {
         self.running.now.load().document.rekor
+    }
+
+    /// The opening statement of the active shard, to be its first entry; `None` once it has one, and for a key of Ed25519 alone.
+    ///
+    /// # Errors
+    /// [`SignError`] when it can't be signed.
+    pub async fn opening(&self) -> Result<Option<SignedOpening>, SignError> {
+        self.guard.opening().await
     }
 
     /// The name of the shard that takes writes, as far as this server knows; none while the log is frozen.

@@ -89,6 +89,8 @@ pub struct Inclusion {
     pub checkpoint: String,
     /// Verifier key of that checkpoint.
     pub vkey: String,
+    /// The second one, of a shard of `ecdsa-p256`.
+    pub ecdsa_vkey: Option<String>,
 }
 
 impl LogObjects {
@@ -317,6 +319,7 @@ impl Log {
                 root: signed.at.root,
                 checkpoint: signed.note.clone(),
                 vkey: shard.identity.vkey.clone(),
+                ecdsa_vkey: shard.identity.ecdsa.clone(),
             }));
         }
         Err(self.objects.damaged(&shard.name, leaf_index))
@@ -473,9 +476,10 @@ impl Log {
 
 /// Whether a shard already has its seal: older shards come first, and its successor has published.
 fn sealed(state: &State, name: &str, shards: &Shards) -> bool {
-    let at = state.shards.iter().position(|s| s.identity.name == *name);
-    let next = at.and_then(|at| state.shards.get(at + 1));
-    let next = next.and_then(|next| shards.get(state, &next.identity.name));
+    let mut from = state.shards.iter().skip_while(|s| s.identity.name != *name);
+    let next = from
+        .nth(1)
+        .and_then(|next| shards.get(state, &next.identity.name));
     next.is_some_and(|next| next.published() > 0)
 }
 
@@ -485,8 +489,8 @@ fn first_leaf(tile: TilePath) -> u64 {
         TileKind::Entries => 0,
         TileKind::Hashes(level) => u32::from(level),
     };
-    let leaves = TILE_WIDTH.checked_shl(8 * level).unwrap_or(u64::MAX);
-    tile.index.saturating_mul(leaves)
+    let leaves = TILE_WIDTH.checked_shl(8 * level);
+    tile.index.saturating_mul(leaves.unwrap_or(u64::MAX))
 }
 
 /// Whether these bytes have the form of this tile or bundle.
@@ -494,6 +498,6 @@ fn is_tile(tile: TilePath, bytes: &[u8]) -> bool {
     let width = usize::from(tile.width);
     match tile.kind {
         TileKind::Hashes(_) => bytes.len() == width * Hash::LEN,
-        TileKind::Entries => bundle::entries(bytes).is_ok_and(|entries| entries.len() == width),
+        TileKind::Entries => bundle::entries(bytes).is_ok_and(|all| all.len() == width),
     }
 }

@@ -18,6 +18,8 @@ pub struct RekorConfig {
     pub v2: bool,
     /// What an entry that the active shard already has gets: replay (201, the entry that is there) or conflict (409).
     pub duplicates: Duplicates,
+    /// A shard's first entry: a statement of its own key, since some clients lose an index of 0, or none.
+    pub first_entry: FirstEntry,
     /// How long a write waits for its checkpoint before it gets 503, 1s to 1m.
     pub hold: Span,
 }
@@ -32,6 +34,29 @@ pub enum Duplicates {
     Replay,
     /// A conflict that names the entry, as Rekor answers.
     Conflict,
+}
+
+/// What a shard's first entry is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum FirstEntry {
+    /// A statement that its ECDSA key signs, written before the first client's entry.
+    #[default]
+    Statement,
+    /// The first client's entry.
+    None,
+}
+
+impl FirstEntry {
+    /// The word in the document.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Statement => "statement",
+            Self::None => "none",
+        }
+    }
 }
 
 impl Duplicates {
@@ -50,6 +75,7 @@ impl Default for RekorConfig {
         Self {
             v2: false,
             duplicates: Duplicates::Replay,
+            first_entry: FirstEntry::Statement,
             hold: Span::from_secs(20),
         }
     }
@@ -88,6 +114,11 @@ pub(crate) fn compare(a: &RekorConfig, b: &RekorConfig, compare: &mut Compare<'_
         "duplicates",
         a.duplicates.as_str().to_owned(),
         b.duplicates.as_str().to_owned(),
+    );
+    setting(
+        "firstEntry",
+        a.first_entry.as_str().to_owned(),
+        b.first_entry.as_str().to_owned(),
     );
     setting("hold", a.hold.to_string(), b.hold.to_string());
 }

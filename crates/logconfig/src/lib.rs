@@ -62,7 +62,7 @@ mod write;
 pub use change::{Change, change};
 pub use diff::{Difference, diff};
 pub use finding::Finding;
-pub use front::{Duplicates, RekorConfig};
+pub use front::{Duplicates, FirstEntry, RekorConfig};
 pub use merge::{
     BucketKind, BucketUrl, BucketUrlError, FrontendConfig, LOCAL, MAX_NODES, MAX_PEERS,
     MergeConfig, SecondaryConfig, StorageConfig, StorageNode, WitnessConfig,

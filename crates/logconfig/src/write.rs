@@ -231,6 +231,8 @@ impl Yaml {
         self.field("  ", "v2", &at("v2"), &rekor.v2.to_string());
         let duplicates = rekor.duplicates.as_str();
         self.field("  ", "duplicates", &at("duplicates"), duplicates);
+        let first = rekor.first_entry.as_str();
+        self.field("  ", "firstEntry", &at("firstEntry"), first);
         self.field("  ", "hold", &at("hold"), &rekor.hold.to_string());
     }
 

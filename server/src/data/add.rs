@@ -15,7 +15,7 @@ use wire::data::Added;
 
 use super::negotiate::{Ack, ack, wants_json};
 use super::refusal::{self, Refusal};
-use super::{DataPlane, advice, find, granted, promise, stamp};
+use super::{DataPlane, advice, find, granted, promise, stamp, unfronted};
 use crate::rfc3339::now_ms;
 use engine::{AppendError, Appended, Log, Promise, WriteKey};
 use qos::{Advice, Granted, TenantId};
@@ -122,9 +122,7 @@ async fn add(
     if announced > MAX_ENTRY as u64 {
         return Err(Refusal::too_large(MAX_ENTRY));
     }
-    if log.rekor().is_open() {
-        return Err(Refusal::fronted(log.name()));
-    }
+    unfronted(log)?;
     let refused = |error| refusal::append(log.name(), error);
     let key = asked.key(log, tenant);
     if key.is_none() {

@@ -39,6 +39,7 @@ mod restores;
 mod rotation;
 mod secondaries;
 mod shutdown;
+mod sigstore;
 mod stores;
 mod trail;
 mod watching;

@@ -1,10 +1,18 @@
-//! `logctl shard export --format rekor`: the shards as Rekor's sharding configuration lists them.
+//! `logctl shard export`: the shards as other systems list them, and the files that Sigstore's clients are configured with.
 
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
+use jiff::Timestamp;
+use logconfig::LogConfig;
+use rekor::export::{
+    ExportError, Shard, SigningConfig, TrustedRoot, WriteUrl, client_trust_config, monitor_config,
+    split_client_trust_config,
+};
 use serde::Serialize;
+use tlog::VerifierKey;
 
-use crate::commands::Session;
+use crate::commands::{Session, document};
 use crate::error::Error;
+use crate::file::File;
 use crate::report::{Block, Outcome, Page, Present};
 
 /// Other systems whose list of shards can be written.
@@ -12,6 +20,30 @@ use crate::report::{Block, Outcome, Page, Present};
 pub(crate) enum Format {
     /// Sharding configuration of Rekor: inactive shards, oldest first
     Rekor,
+    /// TrustedRoot of Sigstore's clients: the keys of all shards, planned ones too
+    TrustedRoot,
+    /// SigningConfig of Sigstore's clients: where they write; a rotation does not change it
+    SigningConfig,
+    /// ClientTrustConfig: both of these in one file
+    ClientTrustConfig,
+    /// Configuration of rekor-monitor: where each shard is read
+    MonitorConfig,
+    /// The verifier keys of all shards, one per line (C2SP signed-note)
+    Vkeys,
+}
+
+/// Flags of `shard export`.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// The form: rekor is the list that Rekor's --trillian_log_server.sharding_config reads
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    format: Format,
+    /// A file of the same form, whose other content stays; - is standard input
+    #[arg(long, value_name = "FILE")]
+    merge: Option<File>,
+    /// Where clients write entries, the URL in front of /api/v2; needed for a SigningConfig
+    #[arg(long, value_name = "URL")]
+    write_url: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -25,15 +57,138 @@ struct RekorShards {
     sharding_config: String,
 }
 
-pub(super) async fn run(session: &Session<'_>) -> Result<Outcome, Error> {
+#[derive(Debug, Serialize)]
+struct ShardExport {
+    log: String,
+    /// What the file is to hold, to the letter.
+    content: String,
+}
+
+pub(super) async fn run(session: &Session<'_>, args: ExportArgs) -> Result<Outcome, Error> {
     let server = session.server()?;
     let log = server.log().await?;
     let running = server.admin.config(&log, server.deadline).await?.config;
-    Outcome::done(&RekorShards {
-        log,
-        active_tree_id: running.active().and_then(|shard| shard.tree_id.clone()),
-        sharding_config: logconfig::write_rekor(&running),
-    })
+    if args.format == Format::Rekor {
+        return Outcome::done(&RekorShards {
+            log,
+            active_tree_id: running.active().and_then(|shard| shard.tree_id.clone()),
+            sharding_config: logconfig::write_rekor(&running),
+        });
+    }
+    let keys = keys(&running)?;
+    if args.format == Format::Vkeys {
+        let content = keys.iter().map(|key| format!("{key}\n")).collect();
+        return Outcome::done(&ShardExport { log, content });
+    }
+    // Every shard's key is valid since the log was made: earlier than its first signature, whenever it was planned.
+    let history = server.admin.history(&log, server.deadline).await?.history;
+    let made = history.last().and_then(|made| made.time.parse().ok());
+    let since = made.map_or(0, |made: Timestamp| made.as_millisecond().unsigned_abs());
+    let now = Timestamp::now().as_millisecond().unsigned_abs();
+    let merge = match &args.merge {
+        Some(file) => Some(document::read(file).await?.1),
+        None => None,
+    };
+    let file = Export {
+        shards: keys
+            .iter()
+            .map(|key| Shard {
+                key,
+                planned_at: since,
+            })
+            .collect(),
+        operator: &running.origin,
+        since,
+        now,
+        args: &args,
+    };
+    let (content, warnings) = file.write(merge.as_deref())?;
+    for warning in warnings {
+        session.ui.warn(&warning);
+    }
+    Outcome::done(&ShardExport { log, content })
+}
+
+/// The keys that clients verify the shards' checkpoints with: ECDSA where a shard has such a key.
+fn keys(running: &LogConfig) -> Result<Vec<VerifierKey>, Error> {
+    let vkeys = running.shards.iter();
+    let vkeys = vkeys.filter_map(|shard| shard.ecdsa_vkey.as_ref().or(shard.vkey.as_ref()));
+    let keys = vkeys.map(|vkey| {
+        vkey.parse().map_err(|error| Error::Usage {
+            message: format!("{vkey} is not a verifier key: {error}"),
+            hint: "use a logctl that is at least as new as the server".to_owned(),
+        })
+    });
+    keys.collect()
+}
+
+struct Export<'a> {
+    shards: Vec<Shard<'a>>,
+    operator: &'a str,
+    /// When the log was made, milliseconds since the Unix epoch, and what time it is.
+    since: u64,
+    now: u64,
+    args: &'a ExportArgs,
+}
+
+impl Export<'_> {
+    /// The file, and what some client will dislike about it.
+    fn write(&self, merge: Option<&str>) -> Result<(String, Vec<String>), Error> {
+        let told = |warnings: Vec<_>| warnings.iter().map(ToString::to_string).collect();
+        Ok(match self.args.format {
+            Format::Rekor | Format::Vkeys => (String::new(), Vec::new()),
+            Format::TrustedRoot => {
+                let root = TrustedRoot::new(&self.shards, merge).map_err(refused)?;
+                (root.to_json(), told(root.warnings()))
+            }
+            Format::SigningConfig => {
+                let config = self.signing_config(merge)?;
+                (config.to_json(), told(config.warnings()))
+            }
+            Format::ClientTrustConfig => {
+                let parts = merge.map(split_client_trust_config).transpose();
+                let parts = parts.map_err(refused)?;
+                let (root, config) = (parts.map(|(root, _)| root), parts.map(|(_, config)| config));
+                let root = TrustedRoot::new(&self.shards, root).map_err(refused)?;
+                let config = self.signing_config(config)?;
+                let warnings = [root.warnings(), config.warnings()].concat();
+                (client_trust_config(&root, &config), told(warnings))
+            }
+            Format::MonitorConfig => {
+                let config = monitor_config(&self.shards, 2, merge).map_err(refused)?;
+                (config, Vec::new())
+            }
+        })
+    }
+
+    fn signing_config(&self, merge: Option<&str>) -> Result<SigningConfig, Error> {
+        let url = self.args.write_url.as_deref().ok_or_else(|| Error::Usage {
+            message: "a SigningConfig says where clients write, and --write-url is missing"
+                .to_owned(),
+            hint: "name the URL in front of /api/v2: --write-url https://log.example.org/argon"
+                .to_owned(),
+        })?;
+        let write = WriteUrl {
+            version: 2,
+            url,
+            since: self.since,
+        };
+        SigningConfig::new(&[write], self.operator, merge, self.now).map_err(refused)
+    }
+}
+
+fn refused(error: ExportError) -> Error {
+    let hint = match &error {
+        ExportError::Origin(_) => {
+            "Sigstore's clients take host names alone: make a log with `originForm: host`"
+        }
+        ExportError::Merge { .. } => "name a file of the form that --format says",
+        _ => "see docs/sigstore.md for what clients accept",
+    };
+    Error::Usage {
+        message: error.to_string(),
+        hint: hint.to_owned(),
+    }
 }
 
 impl Present for RekorShards {
@@ -41,5 +196,13 @@ impl Present for RekorShards {
 
     fn page(&self) -> Page {
         Page::new().with(Block::Verbatim(self.sharding_config.clone()))
+    }
+}
+
+impl Present for ShardExport {
+    const KIND: &'static str = "ShardExport";
+
+    fn page(&self) -> Page {
+        Page::new().with(Block::Verbatim(self.content.clone()))
     }
 }

@@ -25,7 +25,7 @@ use crate::file::File;
 use crate::report::{Cell, Outcome, Tone};
 
 use create_config::NewLog;
-use export::Format;
+use export::ExportArgs;
 pub(crate) use step::Step;
 use verify::VerifyArgs;
 
@@ -98,12 +98,9 @@ pub(crate) enum ShardCommand {
     Verify(VerifyArgs),
     /// Print the shards in another system's form
     #[command(after_help = "Example:
-  logctl shard export --format rekor > sharding.yaml")]
-    Export {
-        /// The form: rekor is the list that Rekor's --trillian_log_server.sharding_config reads
-        #[arg(long, value_name = "FORMAT", value_enum)]
-        format: Format,
-    },
+  logctl shard export --format rekor > sharding.yaml
+  logctl shard export --format trusted-root --merge trusted_root.json")]
+    Export(ExportArgs),
 }
 
 pub(super) async fn run(session: &Session<'_>, args: ShardArgs) -> Result<Outcome, Error> {
@@ -141,9 +138,7 @@ pub(super) async fn run(session: &Session<'_>, args: ShardArgs) -> Result<Outcom
         ShardCommand::Show { name } => show::run(session, &name).await,
         ShardCommand::Step(step) => step::run(session, step).await,
         ShardCommand::Verify(args) => verify::run(session, args).await,
-        ShardCommand::Export {
-            format: Format::Rekor,
-        } => export::run(session).await,
+        ShardCommand::Export(args) => export::run(session, args).await,
     }
 }
 
@@ -222,7 +217,7 @@ impl ShardCommand {
             Self::Show { .. } => "show",
             Self::Step(step) => step.verb(),
             Self::Verify(_) => "verify",
-            Self::Export { .. } => "export",
+            Self::Export(_) => "export",
         }
     }
 }

@@ -6,7 +6,7 @@
 //! the other.
 
 use order::slot::ShardIdentity;
-use tlog::{Checkpoint, Hash, NoteError, Signer, VerifierKey};
+use tlog::{Checkpoint, Hash, NoteError, Opening, Signer, VerifierKey};
 use zeroize::Zeroizing;
 
 use super::keys::LEN;
@@ -18,6 +18,17 @@ pub(crate) const WITH_ECDSA: usize = 2 * LEN;
 pub(crate) struct Signers {
     pub(crate) ed25519: Signer,
     ecdsa: Option<Signer>,
+}
+
+/// The opening statement of a shard ([`Opening`]), signed with its ECDSA key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedOpening {
+    /// The text under the signature, [`Opening::to_text`].
+    pub text: String,
+    /// The key: SubjectPublicKeyInfo, DER.
+    pub key: Vec<u8>,
+    /// ASN.1 DER, over the SHA-256 of the text.
+    pub signature: Vec<u8>,
 }
 
 /// The notes over one position, signed in one step.
@@ -52,6 +63,21 @@ impl Signers {
     pub(crate) fn vkeys(&self) -> (String, Option<String>) {
         let vkey = |signer: &Signer| signer.verifier().to_string();
         (vkey(&self.ed25519), self.ecdsa.as_ref().map(vkey))
+    }
+
+    /// The key and signature of an opening statement, of a shard with an ECDSA key.
+    ///
+    /// # Errors
+    /// [`NoteError`] where the cryptography fails.
+    pub(crate) fn open_shard(&self, opening: &Opening) -> Result<Option<SignedOpening>, NoteError> {
+        let signed = |ecdsa: &Signer| {
+            Ok(SignedOpening {
+                text: opening.to_text(),
+                key: ecdsa.verifier().bytes().to_vec(),
+                signature: opening.sign(ecdsa)?,
+            })
+        };
+        self.ecdsa.as_ref().map(signed).transpose()
     }
 
     /// The notes over a size and root.

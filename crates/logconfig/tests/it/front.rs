@@ -1,15 +1,19 @@
 //! The front for Sigstore's clients in a document.
 
-use logconfig::{Duplicates, LogConfig, RekorConfig, Span, diff, parse, rolled_back};
+use logconfig::{Duplicates, FirstEntry, LogConfig, RekorConfig, Span, diff, parse, rolled_back};
 use proptest::prelude::*;
 
 pub(crate) fn any_rekor() -> impl Strategy<Value = RekorConfig> {
+    let first = prop_oneof![Just(FirstEntry::Statement), Just(FirstEntry::None)];
     let duplicates = prop_oneof![Just(Duplicates::Replay), Just(Duplicates::Conflict)];
-    (any::<bool>(), duplicates, 1_000u64..=60_000).prop_map(|(v2, duplicates, hold)| RekorConfig {
-        v2,
-        duplicates,
-        hold: Span::from_millis(hold),
-    })
+    (any::<bool>(), duplicates, first, 1_000u64..=60_000).prop_map(
+        |(v2, duplicates, first_entry, hold)| RekorConfig {
+            first_entry,
+            v2,
+            duplicates,
+            hold: Span::from_millis(hold),
+        },
+    )
 }
 
 fn log() -> LogConfig {

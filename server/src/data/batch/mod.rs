@@ -40,7 +40,7 @@ use super::advice;
 use super::negotiate::wants_json;
 use super::read::lines;
 use super::refusal::{self, Refusal};
-use super::{DataPlane, find, granted, stamp};
+use super::{DataPlane, find, granted, stamp, unfronted};
 use crate::gate::Gate;
 use engine::{AppendError, Chunk, Log, UploadId, UploadPart, UploadRange, WriteKey};
 use plane_http::{Body, JSON, Pace, Phase, Unread, Watched};
@@ -183,9 +183,7 @@ async fn add(
     head: &Parts,
     body: &mut Incoming,
 ) -> Result<(Batch, Option<Granted>), Stopped> {
-    if log.rekor().is_open() {
-        return Err(Refusal::fronted(log.name()).into());
-    }
+    unfronted(log)?;
     let part = ask::part(head.uri.query())?;
     let encoding = ask::encoding(&head.headers)?;
     let asked = advice::read(&head.headers, crate::rfc3339::now_ms)?;

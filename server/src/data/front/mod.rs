@@ -10,14 +10,17 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Version};
-use logconfig::Duplicates;
+use logconfig::{Duplicates, FirstEntry, RekorConfig};
 use plane_http::{Body, JSON, Phase, Unread, Watched, later, reply};
 use rekor::v2;
+use sha2::{Digest as _, Sha256};
 use tlog::VerifierKey;
 
 use super::refusal::{self, Refusal};
@@ -140,7 +143,7 @@ async fn write(
     let rekor = log.rekor();
     let hold = rekor.hold.duration();
     let published = async {
-        let index = ordered(log, leaf.clone(), tenant, rekor.duplicates).await?;
+        let index = ordered(log, leaf.clone(), tenant, rekor).await?;
         let inclusion = published(log, index).await;
         let inclusion = inclusion.map_err(|error| refusal::read(log.name(), &error))?;
         Ok::<_, Stopped>((index, inclusion))
@@ -154,7 +157,8 @@ async fn write(
         proof: &inclusion.proof,
         checkpoint: &inclusion.checkpoint,
     };
-    let key: VerifierKey = inclusion.vkey.parse().map_err(|error| {
+    let vkey = inclusion.ecdsa_vkey.as_ref().unwrap_or(&inclusion.vkey);
+    let key: VerifierKey = vkey.parse().map_err(|error| {
         tracing::error!(log = log.name(), %error, "the key of a shard can't be read");
         Refusal::new(codes::STORE_FAILED, "the shard's key can't be read")
     })?;
@@ -177,7 +181,7 @@ async fn ordered(
     log: &Log,
     leaf: Bytes,
     tenant: TenantId,
-    duplicates: Duplicates,
+    rekor: RekorConfig,
 ) -> Result<u64, Stopped> {
     let hash = tlog::leaf_hash(&leaf);
     for _ in 0..ROTATIONS {
@@ -186,7 +190,10 @@ async fn ordered(
             "",
             &format!("rekor {} {hash}", shard.as_deref().unwrap_or_default()),
         );
-        if duplicates == Duplicates::Conflict {
+        if let (FirstEntry::Statement, Some(shard)) = (rekor.first_entry, &shard) {
+            opened(log, shard, tenant).await?;
+        }
+        if rekor.duplicates == Duplicates::Conflict {
             let there = log.keyed_entry(key).await;
             let there = there.map_err(|error| refusal::read(log.name(), &error.into()))?;
             if let Some(there) = there {
@@ -209,6 +216,44 @@ async fn ordered(
         }
     }
     Err(v2::Error::Unavailable.into())
+}
+
+/// Makes the opening statement the first entry of a shard that has none: Go's clients leave out an index of 0, which sigstore-python
+/// then refuses. Whoever is about to write the first entry does this before, on whichever server, and one statement stays.
+async fn opened(log: &Log, shard: &str, tenant: TenantId) -> Result<(), Stopped> {
+    let opening = log.opening().await;
+    let opening = opening.map_err(|error| refusal::read(log.name(), &error.into()))?;
+    let Some(opening) = opening else {
+        return Ok(());
+    };
+    let request = serde_json::json!({"hashedRekordRequestV002": {
+        "digest": STANDARD.encode(Sha256::digest(&opening.text)),
+        "signature": {
+            "content": STANDARD.encode(&opening.signature),
+            "verifier": {
+                "publicKey": {"rawBytes": STANDARD.encode(&opening.key)},
+                "keyDetails": "PKIX_ECDSA_P256_SHA_256",
+            },
+        },
+    }});
+    let entry = v2::Request::parse(request.to_string().as_bytes())?.verify()?;
+    let key = WriteKey::new("", &format!("rekor {shard} opening"));
+    let advice = Advice {
+        shard: Some(shard.to_owned()),
+        ..Advice::default()
+    };
+    let written = match log
+        .submit_keyed(key, entry.into_leaf().into(), tenant, &advice)
+        .await
+    {
+        Ok(ticket) => ticket.answer.await.map(drop),
+        Err(error) => Err(error),
+    };
+    match written {
+        // Another one's is there, or the shard was rotated out, which the entry itself finds, too.
+        Ok(()) | Err(AppendError::KeyReused | AppendError::WrongShard { .. }) => Ok(()),
+        Err(error) => Err(stopped(log, error)),
+    }
 }
 
 fn stopped(log: &Log, error: AppendError) -> Stopped {

@@ -7,7 +7,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use engine::Request;
-use logconfig::{Duplicates, RekorConfig};
+use logconfig::{Algorithm, Duplicates, LogConfig, OriginForm, RekorConfig};
 use serde_json::{Value, json};
 use tlog::{Checkpoint, Hash, VerifierKey};
 
@@ -211,4 +211,53 @@ async fn a_frozen_log_says_so_with_a_status_that_nobody_retries() {
         Some("text/plain; charset=utf-8")
     );
     assert!(reply.text().contains("frozen"), "{reply:?}");
+}
+
+#[tokio::test]
+async fn the_first_entry_of_a_shard_is_a_statement_of_its_own_key() {
+    let server = Server::start().await;
+    let origin = "log.example.org".to_owned();
+    let mut config = LogConfig::new("argon".parse().unwrap(), origin, "2026a".parse().unwrap());
+    config.origin_form = OriginForm::Host;
+    config.key.algorithm = Algorithm::EcdsaP256;
+    config.shards[0].key = config.key;
+    config.rekor = open();
+    let caller = engine::Caller {
+        actor: "test".to_owned(),
+        idempotency_key: None,
+        reason: None,
+    };
+    server
+        .engine
+        .create_log_unaudited(config, caller)
+        .await
+        .unwrap();
+    let line = "POST /argon/api/v2/log/entries";
+    let (one, two) = (signed(b"one").to_string(), signed(b"two").to_string());
+    let (one, two) = tokio::join!(
+        server.ask(line, "", one.as_bytes()),
+        server.ask(line, "", two.as_bytes())
+    );
+    let shards = server.get_json("/argon/shards").await;
+    let vkey = shards[0]["ecdsaVkey"].as_str().unwrap();
+    let mut indexes = [verified(&one, vkey), verified(&two, vkey)];
+    indexes.sort_unstable();
+    assert_eq!(
+        indexes,
+        [1, 2],
+        "neither is the first, and there is one statement"
+    );
+
+    // Made of public values, and signed by the shard's key.
+    let statement = server.get("/argon/entries/0").await.json();
+    let rekord = &statement["spec"]["hashedRekordV002"];
+    let text = "logctl.dev/opening/v1\n2026a.log.example.org\n0\n-\n";
+    let digest = STANDARD.encode(aws_lc_rs::digest::digest(
+        &aws_lc_rs::digest::SHA256,
+        text.as_bytes(),
+    ));
+    assert_eq!(rekord["data"]["digest"], digest);
+    let key: VerifierKey = vkey.parse().unwrap();
+    let raw = &rekord["signature"]["verifier"]["publicKey"]["rawBytes"];
+    assert_eq!(*raw, STANDARD.encode(key.bytes()));
 }

@@ -16,7 +16,7 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tlog::{Hash, Receipt, Seal, empty_root};
+use tlog::{Hash, Opening, Receipt, Seal, empty_root};
 use tokio::sync::watch;
 
 pub(crate) use ask::{ask, outdated};
@@ -32,7 +32,7 @@ use crate::peers::Peers;
 use crate::progress::Progress;
 use crate::running::Running;
 use crate::shard::keys::Kek;
-use crate::shard::signers::{Notes, Signers};
+use crate::shard::signers::{Notes, SignedOpening, Signers};
 use crate::shard::{Published, Shard, Shards, SignError};
 use mirror::Tiles;
 use order::state;
@@ -228,6 +228,35 @@ impl SignGuard {
     pub(crate) async fn receipts(&self, shard: &Shard) -> Result<Receipts, SignError> {
         let cleared = self.clear(shard, None).await?;
         Ok(Receipts(self.signers(shard, cleared).await?))
+    }
+
+    /// The opening statement of the active shard, while it has no entry; `None` also where its key is Ed25519 alone.
+    pub(crate) async fn opening(&self) -> Result<Option<SignedOpening>, SignError> {
+        let state = self.ledger.state();
+        let Some(active) = state.active() else {
+            return Ok(None);
+        };
+        let start = active.start().unwrap_or(state.size);
+        if start != state.size {
+            return Ok(None);
+        }
+        let Some(shard) = self.shards.get(&state, &active.identity.name) else {
+            return Ok(None);
+        };
+        let opened = state.shards.iter().filter(|other| other.start().is_some());
+        let before = opened
+            .rev()
+            .find(|other| other.identity.name != active.identity.name);
+        let opening = Opening {
+            origin: active.identity.origin.clone(),
+            start,
+            predecessor: before.map(|other| other.identity.origin.clone()),
+        };
+        let cleared = self.clear(&shard, None).await?;
+        let signers = self.signers(&shard, cleared).await?;
+        signers
+            .open_shard(&opening)
+            .map_err(|e| shard.note_error(&e))
     }
 
     /// The seal of a shard, by its own key and its successor's.
