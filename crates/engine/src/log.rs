@@ -87,7 +87,7 @@ impl Log {
         self.guard.opening().await
     }
 
-    /// The name of the shard that takes writes, as far as this server knows; none while the log is frozen.
+    /// The name of the active shard, as far as this server knows; a freeze leaves it as it is.
     pub fn active_shard(&self) -> Option<String> {
         Some(self.ledger.state().active()?.identity.name.clone())
     }

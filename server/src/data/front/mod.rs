@@ -5,7 +5,7 @@
 //! again gets the entry that is there.
 //!
 //! What must never happen: a 201 for an entry that no published checkpoint covers; an entry in the log whose signature was not
-//! verified; one that is there twice because its sender lost the answer.
+//! verified; one that is twice in a shard because its sender lost the answer.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -95,7 +95,10 @@ pub(super) async fn answer(
             let mut response = reply(StatusCode::CREATED, JSON, "no-store", entry);
             let headers = response.headers_mut();
             headers.insert(GLOBAL_INDEX, HeaderValue::from(index));
-            response.map(Body::Whole)
+            let busy = || Stopped::from(Refusal::busy_answers()).respond();
+            watched
+                .counted(response.map(Bytes::from), busy)
+                .map(Body::Whole)
         }
         Err(stopped) => {
             unread.finish().await;
@@ -126,7 +129,6 @@ async fn write(
         return Err(Refusal::too_large(v2::MAX_BODY).into());
     }
     let held = watched.bodies().begin(announced as usize);
-    // Until the answer: what waits for its checkpoint is in memory, too.
     let mut held = held.map_err(|_| Refusal::crowded())?;
     watched.enter(Phase::Body);
     let whole = add::collect(body, &mut held, v2::MAX_BODY);
@@ -140,6 +142,8 @@ async fn write(
     watched.enter(Phase::Working);
     let leaf = Bytes::from(v2::Request::parse(&body)?.verify()?.into_leaf());
     drop(body);
+    // What waits for its checkpoint is small, however much was sent around it.
+    let _fits = held.set(leaf.len());
     let rekor = log.rekor();
     let hold = rekor.hold.duration();
     let published = async {
@@ -266,11 +270,11 @@ fn stopped(log: &Log, error: AppendError) -> Stopped {
     }
 }
 
-/// The entry is ordered, or about to be; sent again, it has the same place.
+/// The entry is ordered, or about to be.
 fn unpublished(hold: Duration) -> Refusal {
     let seconds = hold.as_secs();
     let detail = format!(
-        "no published checkpoint covers the entry after {seconds} s; sent again, it is not written twice"
+        "no published checkpoint covers the entry after {seconds} s; sent again, it has the same place, unless its shard was rotated out meanwhile"
     );
     Refusal::new(codes::UNSIGNED, detail).later(Duration::from_secs(1))
 }
