@@ -8,7 +8,7 @@
 //!    transaction that makes a large batch known (an announcement, a promise, the author's own slot) demands that the generation whose nodes it
 //!    was written to still counts. So a server that was stopped in between, for however long, orders nothing that lies only there.
 //! 2. *Closed*, with the number of slots after that. Work in bag and queue whose author knew no more slots may have its batch on the node;
-//!   an author that knew more slots was stopped by that guard. Work that was announced there is ordered without its author, or has ended.
+//!    an author that knew more slots was stopped by that guard. Work that was announced there is ordered without its author, or has ended.
 //! 3. *Ordered*, with the size of the log once no such work waits. When this size is published, the node is released.
 //!
 //! What must never happen: a batch is reported as missing although a node that has it was not asked.
