@@ -13,7 +13,7 @@ mod prepare;
 mod probation;
 pub(crate) mod rotation;
 
-use logconfig::{Difference, Finding, LogConfig, ShardName, ShardState, Written};
+use logconfig::{Difference, Finding, LogConfig, ShardName, ShardState};
 use order::Generation;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -288,20 +288,6 @@ impl From<StoreError> for ChangeError {
     }
 }
 
-/// A request that was checked against the running configuration.
-struct Planned {
-    action: Action,
-    /// Whether it changes settings, and whether it changes shards.
-    settings: bool,
-    shards: bool,
-    next: LogConfig,
-    written: Written,
-    plan: Vec<ShardName>,
-    open: Option<ShardName>,
-    differences: Vec<Difference>,
-    base: Generation,
-}
-
 impl Log {
     /// The effects that a request would have.
     pub async fn preview(&self, request: Request) -> Result<Applied, ChangeError> {
@@ -431,19 +417,14 @@ impl Log {
         }
     }
 
-    /// Parsed → Planned: the request, applied to the running configuration. `None`: it already runs. `before` is the document that a revert
-    /// goes back to.
+    /// The document that a request makes of the `running` one, and how they differ. `None`: it already runs. `before` is the
+    /// document that a revert goes back to.
     fn plan(
         &self,
         request: &Request,
+        running: &LogConfig,
         before: Option<&LogConfig>,
-    ) -> Result<Option<Planned>, ChangeError> {
-        let running = match request {
-            // The shards in the document are compared with the known ones.
-            Request::Configure { .. } | Request::OnProbation { .. } => self.config(),
-            _ => self.document(),
-        };
-        let current = Generation::new(running.generation.unwrap_or(0));
+    ) -> Result<Option<(LogConfig, logconfig::Change)>, ChangeError> {
         let seconds = self.ledger.clock.now_seconds();
         let one = |finding: Finding| ChangeError::Invalid(vec![finding]);
         let next = match request {
@@ -463,49 +444,34 @@ impl Log {
                 return Ok(None);
             }
             Request::Rotate { name, .. } => {
-                logconfig::with_rotation(&running, name.clone(), seconds).map_err(one)?
+                logconfig::with_rotation(running, name.clone(), seconds).map_err(one)?
             }
             Request::RotateOut { shard, .. } => {
                 if running.active().is_none_or(|active| active.name != *shard) {
                     return Ok(None);
                 }
-                logconfig::with_rotation(&running, None, seconds).map_err(one)?
+                logconfig::with_rotation(running, None, seconds).map_err(one)?
             }
             Request::PlanShard { name, .. } => {
-                logconfig::with_planned(&running, name.clone(), seconds).map_err(one)?
+                logconfig::with_planned(running, name.clone(), seconds).map_err(one)?
             }
             Request::Revert { .. } => match before {
-                Some(before) => logconfig::rolled_back(&running, before),
+                Some(before) => logconfig::rolled_back(running, before),
                 None => return Ok(None),
             },
             _ => return Ok(None),
         };
-        let (settings, shards) = (!next.same_settings(&running), !next.same_shards(&running));
-        if !settings && !shards {
+        if next.same_settings(running) && next.same_shards(running) {
             return Ok(None);
         }
-        if request.base().is_some_and(|base| base != current) {
+        if request
+            .base()
+            .is_some_and(|base| base != generation(running))
+        {
             return Err(self.stale(Vec::new()));
         }
-        let change = logconfig::change(&running, &next).map_err(ChangeError::Invalid)?;
-        if change.differences.is_empty() {
-            return Ok(None);
-        }
-        let action = match request.action() {
-            Action::Configure if change.open.is_some() => Action::Rotate,
-            action => action,
-        };
-        Ok(Some(Planned {
-            action,
-            settings: settings && logconfig::changes_settings(&running, &next),
-            shards,
-            written: next.written(),
-            next,
-            plan: change.plan,
-            open: change.open,
-            differences: change.differences,
-            base: current,
-        }))
+        let change = logconfig::change(running, &next).map_err(ChangeError::Invalid)?;
+        Ok((!change.differences.is_empty()).then_some((next, change)))
     }
 
     fn stale(&self, differences: Vec<Difference>) -> ChangeError {
@@ -537,28 +503,37 @@ impl Log {
             _ => None,
         };
         for _ in 0..TRIES {
-            let planned = match self.plan(request, before.as_ref()) {
+            let running = match request {
+                // The shards in the document are compared with the known ones.
+                Request::Configure { .. } | Request::OnProbation { .. } => self.config(),
+                _ => self.document(),
+            };
+            let planned = match self.plan(request, &running, before.as_ref()) {
                 Err(ChangeError::Stale { .. }) => {
                     return Err(self.stale(self.moved_since(base).await?));
                 }
                 other => other?,
             };
-            let Some(planned) = planned else {
+            let Some((next, change)) = planned else {
                 return Ok(self.unchanged(operation, request.action()));
             };
             // Checked after the base was read: a reader that sees a change on probation also sees its row.
-            self.probation_allows(request, &planned).await?;
-            let generation = planned.base.next();
+            self.probation_allows(request, &running, &next).await?;
+            let (written, current) = (next.written(), generation(&running));
+            let generation = current.next();
             let mut applied = Applied {
                 operation: operation.to_string(),
-                action: planned.action,
+                action: match request.action() {
+                    Action::Configure if change.open.is_some() => Action::Rotate,
+                    action => action,
+                },
                 outcome: ChangeOutcome::Planned,
-                base_generation: planned.base,
+                base_generation: current,
                 generation,
-                etag: planned.written.etag(generation.get()),
+                etag: written.etag(generation.get()),
                 time_ms: None,
                 at_index: None,
-                differences: planned.differences,
+                differences: change.differences,
                 checkpoint: None,
                 warnings: Vec::new(),
             };
@@ -571,21 +546,21 @@ impl Log {
                     "the log is frozen: `logctl op list` shows when and why, `logctl log unfreeze` ends it; after a restore with --force read docs/operations.md first".into(),
                 ));
             }
-            let too_large = fits::document(&planned.next, &planned.written, &planned.plan);
+            let too_large = fits::document(&next, &written, &change.plan);
             if !too_large.is_empty() {
                 return Err(ChangeError::Invalid(too_large));
             }
             let known = state.shards.iter().any(|s| s.identity.ecdsa.is_some());
             let already = known || self.running.config().has_hosts_or_ecdsa();
-            if let Some(why) = self.ingest.formats.refuses(&planned.next, already) {
+            if let Some(why) = self.ingest.formats.refuses(&next, already) {
                 return Err(ChangeError::Conflict(why));
             }
-            applied.warnings = self.warnings(request, &planned.next).await?;
+            applied.warnings = self.warnings(request, &next).await?;
             let mut reason = both(caller.reason.clone(), request.reason());
             // Taking a change back waits for nobody.
             if !matches!(request, Request::Revert { .. }) {
-                let open = planned.open.as_ref();
-                let unrecognised = self.unrecognised(&planned.next, open).await?;
+                let open = change.open.as_ref();
+                let unrecognised = self.unrecognised(&next, open).await?;
                 let forced = matches!(request, Request::Rotate { force: true, .. });
                 if unrecognised.stop && !forced {
                     return Err(ChangeError::Invalid(unrecognised.findings));
@@ -598,34 +573,28 @@ impl Log {
             if dry {
                 return Ok(applied);
             }
-            let fresh = unknown(&planned.plan, &state.shards);
-            let identities = prepare(
-                &self.running,
-                &self.guard.keyring,
-                &planned.next,
-                &planned.written,
-                &fresh,
-            )
-            .await?;
-            let leaving = taken_out(&self.running.config(), &planned.next);
-            self.ledger.note_leaving(&leaving, planned.base).await?;
+            let fresh = unknown(&change.plan, &state.shards);
+            let identities =
+                prepare(&self.running, &self.guard.keyring, &next, &written, &fresh).await?;
+            let leaving = taken_out(&self.running.config(), &next);
+            self.ledger.note_leaving(&leaving, current).await?;
             if let Request::OnProbation {
                 within_ms, from, ..
             } = request
             {
-                self.put_on_probation(operation, planned.base, *within_ms, from)
+                self.put_on_probation(operation, current, *within_ms, from)
                     .await?;
             }
             let control = Control::Reconfigure {
-                base: planned.base,
-                document: Hash(planned.written.digest),
+                base: current,
+                document: Hash(written.digest),
                 plan: identities,
-                open: planned.open.map(|name| name.to_string()),
+                open: change.open.map(|name| name.to_string()),
             };
             let decision = Decision {
                 operation,
                 request: digest,
-                action: planned.action,
+                action: applied.action,
                 actor: caller.actor.clone(),
                 control,
                 reason: reason.map(fits::reason),
@@ -697,6 +666,10 @@ impl Log {
             }
         })
     }
+}
+
+fn generation(running: &LogConfig) -> Generation {
+    Generation::new(running.generation.unwrap_or(0))
 }
 
 /// The shards that the order does not know. A shard that was planned before and taken back already has its origin and key.

@@ -11,10 +11,10 @@ mod tests;
 use order::Generation;
 use std::time::Duration;
 
-use logconfig::Finding;
+use logconfig::{Finding, LogConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::control::{ChangeError, Planned, Request};
+use crate::control::{ChangeError, Request};
 use crate::log::Log;
 use order::slot::Token;
 use store::record;
@@ -177,10 +177,11 @@ impl Log {
     pub(super) async fn probation_allows(
         &self,
         request: &Request,
-        planned: &Planned,
+        running: &LogConfig,
+        next: &LogConfig,
     ) -> Result<(), ChangeError> {
         if let Request::OnProbation { within_ms, .. } = request {
-            if planned.shards {
+            if !next.same_shards(running) {
                 return Err(ChangeError::Invalid(vec![Finding::new(
                     "shards-on-probation",
                     "a change of shards can't be on probation: shards never go back",
@@ -197,7 +198,8 @@ impl Log {
                 )]));
             }
         }
-        if !planned.settings || matches!(request, Request::Revert { .. }) {
+        if !logconfig::changes_settings(running, next) || matches!(request, Request::Revert { .. })
+        {
             return Ok(());
         }
         for probation in self.probations().await? {
