@@ -1,7 +1,7 @@
 //! `logd backup`: a copy of the coordination store at one moment, while servers run.
 //!
-//! It must never replace a file, make a store that is not there, or call a copy made that is not durable. Objects are not in it:
-//! they never change, and any program can copy them.
+//! It must never replace a file, make a store that does not exist, or report a copy before it is durable. Objects are not in it: they never
+//! change, and any program can copy them.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ struct Made {
     kind: &'static str,
     path: PathBuf,
     bytes: u64,
-    /// What it holds was committed by then.
+    /// Everything in the copy was committed before this time.
     time: String,
     version: &'static str,
     shards: Vec<Position>,
@@ -42,7 +42,7 @@ struct Position {
     root: Option<String>,
 }
 
-/// Makes the copy and says what it stands for.
+/// Makes the copy and reports its contents.
 pub(crate) fn run(which: &Which, to: &Path, output: FsckOutput) -> Result<Ended, Error> {
     let settings = Settings::read(&which.settings())?;
     let store = &settings.stores.coordination;

@@ -1,4 +1,4 @@
-//! What can go wrong while `logd` starts, runs or stops; each variant is a situation an operator can act on.
+//! The errors of `logd` while it starts, runs or stops; each variant is a situation that an operator can act on.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -73,7 +73,7 @@ pub(crate) enum Error {
     /// The key-encryption key of the settings cannot be read.
     #[error("[kek] in the settings: {0}")]
     Kek(engine::shard::keys::KeyError),
-    /// What was asked for makes no sense.
+    /// The request makes no sense.
     #[error("{what}")]
     Input {
         /// What is wrong with it.
@@ -144,7 +144,7 @@ pub(crate) enum Error {
 }
 
 impl Error {
-    /// What to do next, where there is one thing to do.
+    /// What to do next, if there is one thing to do.
     pub(crate) fn hint(&self) -> Option<Cow<'static, str>> {
         let fixed = match self {
             Self::NotDev { settings, .. } => {
@@ -176,7 +176,7 @@ impl Error {
             Self::Served { .. } => {
                 "stop that one first; a second server on the same stores needs settings of its own, with another socket and other addresses"
             }
-            // What else is in a folder that was there may be all that is left of a log.
+            // Other files in an existing folder may be all that is left of a log.
             Self::Unrestored {
                 dir, new: false, ..
             } => {

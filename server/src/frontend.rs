@@ -1,7 +1,8 @@
-//! `logd frontend`: a folder that `distribute` pushed to, served read-only. It knows no key and no store; what it serves was signed.
+//! `logd frontend`: a folder that `distribute` pushed to, served read-only. It knows no key and no store; everything that it serves was
+//! signed.
 //!
-//! What never changes is cacheable forever and says so; a checkpoint is never cached. A path is a log's name, a shard's name and
-//! one of the few things that a shard has: nothing else in the folder can be asked for.
+//! Immutable objects are cacheable forever and say so; a checkpoint is never cached. A path is a log's name, a shard's name and one of the
+//! few things that a shard has: nothing else in the folder can be asked for.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -93,7 +94,7 @@ struct Frontend {
     draining: AtomicBool,
 }
 
-/// What can be asked for.
+/// The requests that are answered.
 #[derive(Debug, PartialEq, Eq)]
 enum Asked {
     Health,
@@ -103,7 +104,7 @@ enum Asked {
     Tile(String, TilePath),
 }
 
-/// Reads a path; `None` for what is not served.
+/// Reads a path; `None` if it is not served.
 fn asked(path: &str) -> Option<Asked> {
     if path == "/healthz" {
         return Some(Asked::Health);
@@ -146,7 +147,7 @@ impl Frontend {
                 (note, TEXT, FOR_EVER)
             }
             Asked::Tile(folder, tile) => {
-                // A bundle can have 16 MiB: the budget for answers counts what was read.
+                // A bundle can have 16 MiB: the budget for answers counts bytes only once they are read.
                 let _turn = match tile.kind {
                     TileKind::Entries => Some(self.reads.acquire().await),
                     TileKind::Hashes(_) => None,

@@ -1,7 +1,7 @@
-//! `logd fsck`: opens the stores, lets the engine's checker read them, and says what it found.
+//! `logd fsck`: opens the stores, lets the engine's checker read them, and prints its findings.
 //!
-//! It must never make a store that is not there: a mistyped path would be reported as clean. It writes nothing at all, so it also
-//! runs on a file system that is mounted read-only, and as a user who may only read.
+//! It must never make a store that does not exist: a mistyped path would be reported as clean. It writes nothing at all, so it also runs on
+//! a file system that is mounted read-only, and as a user that may only read.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
@@ -175,7 +175,7 @@ fn table(report: &Report, stores: &Stores) -> String {
                 "  leftovers of interrupted work, harmless: {litter}"
             ));
         } else if litter > 0 {
-            // An older coordination store knows nothing of what is in the objects since.
+            // An older coordination store does not know newer objects.
             line(format_args!(
                 "  rows and objects that nothing here refers to: {litter}; remove none of them before the findings below are settled"
             ));

@@ -47,7 +47,7 @@ impl Gate {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// From now on long requests come to their end.
+    /// From now on long requests must end.
     pub(crate) fn close(&self) {
         self.closing.store(true, Ordering::Relaxed);
     }
@@ -59,12 +59,12 @@ impl Gate {
 
     /// From now on readiness says no, with this reason.
     pub(crate) fn break_down(&self, why: String) {
-        // The first reason is the one to look at.
+        // The first reason is the one that matters.
         let _ = self.broken.set(why);
     }
 
-    /// The answer of `/readyz`: ready, and which logs wait for what. A server whose publication waits still takes
-    /// writes and serves what is signed; the others behind the same balancer wait for the same secondaries.
+    /// The answer of `/readyz`: ready, and which logs wait for what. A server whose publication waits still accepts writes and serves
+    /// signed checkpoints; the others behind the same balancer wait for the same secondaries.
     pub(crate) fn ready(&self) -> Result<Vec<(String, &'static str)>, NotReady> {
         if let Some(why) = self.broken.get() {
             return Err(NotReady::Broken(why.clone()));

@@ -47,7 +47,7 @@ pub(crate) async fn run(init: Init) -> Result<(), Error> {
         .canonicalize()
         .map_err(at("read", &plan.init.dir))?;
     let lock = dir.join(LOCK);
-    // Fails where another one is at it.
+    // Fails if another process is doing the same.
     let _held = File::create_new(&lock).map_err(at("create", &lock))?;
     let made = match empty(&dir) {
         Ok(()) => plan.make(&dir).await,
@@ -62,7 +62,7 @@ pub(crate) async fn run(init: Init) -> Result<(), Error> {
     }
     let _ = std::fs::remove_file(&lock);
     if made.is_err() && ours {
-        // Only an empty one goes.
+        // Only an empty one is removed.
         let _ = std::fs::remove_dir(&dir);
     }
     made?;
@@ -104,7 +104,7 @@ fn clear(dir: &Path) {
     }
 }
 
-/// What will be made.
+/// The files that will be made.
 struct Plan {
     init: Init,
     config: LogConfig,
@@ -135,7 +135,7 @@ impl Plan {
         let shard = logconfig::next_name(&RotateConfig::default().name, &[], year)
             .map_err(|e| failed(e.to_string()))?;
         let config = LogConfig::new(name.clone(), init.origin.clone(), shard);
-        // Before anything is made.
+        // Checked before anything is made.
         let findings = config.validate();
         if let Some(first) = findings.first() {
             let list: Vec<&str> = findings.iter().map(|f| f.message.as_str()).collect();
@@ -390,7 +390,7 @@ the last part of the origin, \"Nicht Gut\", cannot be the log's name: a name is 
             all += "\n";
         }
         assert_eq!(all, BAD_ORIGINS);
-        // What fails while it is made goes, too, with the folder.
+        // A folder whose making fails is removed, with its files.
         std::fs::write(folder.path().join("file"), "").unwrap();
         assert!(run(init(folder.path().join("file/new"))).await.is_err());
     }

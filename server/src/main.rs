@@ -1,7 +1,7 @@
 //! `logd`, the transparency-log server: the data plane over HTTP, the admin endpoint, and the wiring between them and the engine.
 //!
-//! What must never happen: an answer that says "ordered" before the engine says so, a request path that can panic, a
-//! secret in a log line. All decisions are made in `log`; this crate only translates.
+//! What must never happen: an answer says "ordered" before the engine does, a request can cause a panic, or a secret is in a log line. All
+//! decisions are made in `log`; this crate only translates.
 
 mod admin;
 mod args;

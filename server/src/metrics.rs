@@ -461,7 +461,7 @@ mod tests {
             assert!(last > 0, "{family}");
         }
     }
-    /// What the page says is there, and nothing else is.
+    /// The page lists the exported families, and no others.
     #[tokio::test]
     async fn the_page_lists_every_family_with_its_type_and_nothing_else() {
         let server = Server::start().await;

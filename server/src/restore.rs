@@ -16,7 +16,7 @@ use crate::peers::HttpPeers;
 use crate::rfc3339::rfc3339;
 use crate::run::print;
 
-/// Enough to serve and to check what was restored.
+/// Enough settings to serve and check the restored log.
 const SETTINGS: &str = "# Written by `logd restore`; `logd config example` explains every key.\n\n\
     [data]\nlisten = \"127.0.0.1:7070\"\n\n[admin]\nsocket = \"admin.sock\"\n\n\
     [stores]\ncoordination = \"coordination.db\"\nobjects = \"objects\"\n\n[kek]\nfile = \"kek\"\n";
@@ -49,7 +49,7 @@ pub(crate) async fn run(args: RestoreArgs) -> Result<(), Error> {
     let path = dir.join("coordination.db");
     let coordination =
         Sqlite::open(&path).map_err(|e| failed("coordination", path.clone(), e.to_string()))?;
-    // One that was begun and did not come to its end has no log yet: it is begun again.
+    // An unfinished restore has no log yet, so it begins again.
     let logs = coordination.scan(LOGS, LOGS, 1).await;
     if !logs
         .map_err(|e| failed("coordination", path, e.to_string()))?
@@ -60,7 +60,7 @@ pub(crate) async fn run(args: RestoreArgs) -> Result<(), Error> {
             dir.display()
         )));
     }
-    // What else a server needs comes first: once the log is there, the folder is whole. `logd dev` looks for the key there;
+    // Everything else that a server needs comes first: once the log exists, the folder is complete. `logd dev` looks for the key there;
     // `logd serve` is told.
     let ambient = Ambient::system();
     let path = dir.join("kek");
@@ -151,8 +151,8 @@ fn report(restored: &Restored, dir: &std::path::Path) -> Result<(), Error> {
 mod tests {
     use super::*;
 
-    /// Nobody answers, or the process dies: what the log's rows are sealed with is there before they are, and the same folder is good
-    /// for another try.
+    /// No secondary answers, or the process dies: the key that seals the log's rows is written before them, and the same folder can be used
+    /// again.
     #[tokio::test]
     async fn a_restore_that_was_cut_short_leaves_its_key_and_can_be_made_again() {
         let folder = tempfile::tempdir().unwrap();
@@ -176,7 +176,7 @@ mod tests {
             };
             let failed = run(args).await.unwrap_err();
             let hint = failed.hint().unwrap();
-            // What was there before may be all that is left of a log, so no hint tells to remove it.
+            // Earlier files may be all that is left of a log, so no hint says to remove them.
             assert_eq!(
                 hint.contains(&format!("or remove {}", dir.display())),
                 !again,

@@ -1,8 +1,8 @@
 //! From a command to a running server, and back to a stopped one.
 //!
-//! What must never happen: the ready line before everything serves; a stop that loses what was acknowledged or cuts off what is
-//! in flight. Order of a stop: readiness says no, no connection is accepted any more, requests finish, the engine publishes
-//! what is ordered, the process ends.
+//! What must never happen: the ready line before everything serves; a stop that loses acknowledged entries or cuts off requests in flight.
+//! Order of a stop: readiness says no, no connection is accepted any more, requests finish, the engine publishes what is ordered, the
+//! process ends.
 
 use ambient::Ambient;
 use std::io::Write as _;
@@ -395,7 +395,7 @@ async fn run(
             finish.await;
         }
     }
-    // What is ordered is durable already: all that a stop cut short leaves undone is done at the next start.
+    // Ordered entries are already durable: the next start finishes what a stop leaves undone.
     tokio::select! {
         finished = tokio::time::timeout(settings.bounds.grace(), engine.shutdown()) => {
             if finished.is_err() {
@@ -431,7 +431,7 @@ fn admin_error(error: server_admin::Error) -> Error {
     Error::Admin(plane_http::causes(&error))
 }
 
-/// An address that is taken, by the server that answers on the `socket` of these settings where one does.
+/// An address that is taken; names the server that answers on the `socket` of these settings, if one does.
 fn taken(error: Error, socket: Option<&Path>) -> Error {
     let answers = |socket: &&Path| std::os::unix::net::UnixStream::connect(socket).is_ok();
     match (error, socket.filter(answers)) {
@@ -493,7 +493,7 @@ fn admin_listeners(admin: &Admin) -> Result<Listeners, Error> {
     Listeners::bind(Arc::new(access), options).map_err(admin_error)
 }
 
-/// Serves metrics on a thread of their own, so that a saturated data plane can still be looked at.
+/// Serves metrics on a separate thread, so that a saturated data plane can still be observed.
 pub(crate) fn export(
     listener: Listener,
     exporter: Exporter,
@@ -619,7 +619,7 @@ fn files(settings: &Settings) -> Files {
     files
 }
 
-/// Host name and process id, and what the process is where it is no server.
+/// Host name and process id, and the role of a process that is not a server.
 fn label(role: &str) -> String {
     let host = rustix::system::uname();
     let host = host.nodename().to_string_lossy();

@@ -303,7 +303,7 @@ impl Default for Bounds {
 }
 
 impl Bounds {
-    /// Those of a listener.
+    /// The limits of a listener.
     pub(crate) fn listener(&self) -> Limits {
         Limits {
             connections: self.connections,
@@ -394,7 +394,7 @@ impl fmt::Display for SettingsError {
     }
 }
 
-/// What makes no sense: where it stands, and what to do.
+/// A setting that makes no sense: its place, and what to do.
 struct Wrong {
     at: At,
     problem: String,
@@ -423,7 +423,7 @@ impl Wrong {
     }
 }
 
-/// What an address to listen on looks like.
+/// The form of an address to listen on.
 pub(crate) const NO_ADDRESS: &str =
     "an address is an IP address and a port, such as 127.0.0.1:7070 or [::1]:7070";
 
@@ -494,7 +494,7 @@ impl Settings {
         Ok(settings)
     }
 
-    /// What is well-formed but makes no sense.
+    /// The settings that are well-formed but make no sense.
     fn wrongs(&self) -> Vec<Wrong> {
         let mut wrongs = Vec::new();
         if let Some(metrics) = self
@@ -554,7 +554,7 @@ impl Settings {
         wrongs
     }
 
-    /// What can change while the server runs.
+    /// The settings that can change while the server runs.
     pub(crate) fn hot(&self) -> Hot {
         Hot {
             filter: self.log.filter.clone(),
@@ -562,7 +562,7 @@ impl Settings {
         }
     }
 
-    /// Where storage nodes and frontends lie.
+    /// The places of storage nodes and frontends.
     pub(crate) fn places(&self) -> Result<AllPlaces, Error> {
         let (mut folders, mut buckets) = (BTreeMap::new(), BTreeMap::new());
         for (name, node) in &self.nodes {

@@ -35,7 +35,7 @@ enum Line {
     Flush(SyncSender<()>),
 }
 
-/// Where a line goes: to the thread that writes, or nowhere.
+/// Sends a line to the thread that writes, or drops it.
 struct Lines;
 
 impl Write for Lines {
@@ -113,7 +113,7 @@ pub(crate) fn start(format: LogFormat) {
     }
 }
 
-/// From now on these lines are written, unless the environment says which.
+/// Sets which lines are written from now on, unless the environment does.
 pub(crate) fn set_filter(settings: Option<&str>) {
     let (filter, bad) = filter(settings);
     let outcome = SET_FILTER.get().map_or(Ok(()), |set| set(filter));
@@ -145,13 +145,13 @@ fn filter(settings: Option<&str>) -> (EnvFilter, Option<String>) {
     }
 }
 
-/// Waits a moment until what was logged is written; the end of the process does not wait for it.
+/// Waits a moment until the logged lines are written; the end of the process does not wait for them.
 pub(crate) fn flush() {
     let (done, told) = sync_channel(1);
     let Some(lines) = LINES.get() else { return };
     match lines.try_send(Line::Flush(done)) {
         Ok(()) => drop(told.recv_timeout(LAST)),
-        // Nobody reads: nothing is to be waited for.
+        // Nobody reads, so there is nothing to wait for.
         Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
     }
 }

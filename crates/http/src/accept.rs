@@ -132,7 +132,7 @@ struct Door<P> {
     builder: auto::Builder<TokioExecutor>,
 }
 
-/// Closes all connections when nobody looks after them any more.
+/// Closes all connections when no task watches them any more.
 struct CloseAll(Arc<Watch>);
 
 impl Drop for CloseAll {
@@ -144,13 +144,13 @@ impl Drop for CloseAll {
 async fn accept<P: Plane>(listener: Open, door: &Arc<Door<P>>, stop: CancellationToken) {
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    // A connection takes the place of an idle one, so it comes first.
+    // A connection that takes the place of an idle one comes first.
     let mut waiting = None;
     loop {
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            // Before the next connection, so that a flood of them cannot keep the slow ones alive.
+            // Checked before the next connection, so that a flood of them cannot keep the slow ones alive.
             _ = second.tick() => {
                 let slow = door.watch.sweep();
                 if slow > 0 {
@@ -230,7 +230,7 @@ fn admit<P: Plane>(accepted: Accepted, place: Option<Place>, listener: &Open, do
     };
     let Some(place) = place else {
         if let (Accepted::Tcp(stream, _), None) = (&accepted, &tls) {
-            // What does not fit into an empty socket buffer at once is not worth waiting for.
+            // Bytes that do not fit into an empty socket buffer at once are not worth waiting for.
             let _ = stream.try_write(FULL);
         }
         return;
@@ -299,7 +299,7 @@ async fn until_closed<F: Future>(place: &Place, future: F) -> Option<F::Output> 
     .await
 }
 
-/// What all requests of a connection share, behind one counter.
+/// The state that all requests of a connection share, behind one counter.
 struct Session<P> {
     plane: Arc<P>,
     watched: Arc<Watched>,

@@ -1,7 +1,7 @@
 //! The body of an answer: bytes that are all in memory, handed out in pieces, or events as they come.
 //!
-//! What must never happen: a connection that takes more of an answer than it can send soon. On HTTP/1 hyper copies what it is
-//! given, so bytes that are handed out no longer count for any budget.
+//! What must never happen: a connection takes more of an answer than it can send soon. On HTTP/1 hyper copies the bytes that it gets, so
+//! they no longer count for any budget.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ pub struct Unread {
 }
 
 impl Unread {
-    /// Of a request with this head.
+    /// The unread body of a request with this head.
     pub fn new(version: Version, headers: &HeaderMap, body: Incoming) -> Self {
         let drop = version != Version::HTTP_2 && !headers.contains_key(EXPECT);
         Self { body, drop }
@@ -86,7 +86,7 @@ impl Unread {
             while let Some(Ok(_)) = std::task::ready!(Pin::new(&mut *body).poll_frame(context)) {}
             Poll::Ready(())
         });
-        // One that comes later is dropped behind the answer.
+        // Bytes that arrive later are dropped behind the answer.
         let _ = tokio::time::timeout(SOON, rest).await;
     }
 
@@ -164,11 +164,11 @@ impl hyper::body::Body for Body {
     }
 }
 
-/// An answer's body on its way: each piece that is taken is noted where it matters.
+/// An answer's body on its way: each piece that is sent is noted if it counts.
 #[derive(Debug)]
 pub(crate) struct Sent {
     body: Body,
-    /// Of a multiplexed connection, of events, and where the answer is in the budget.
+    /// Set for a multiplexed connection, for events, and if the answer is in the budget.
     watched: Option<Arc<Watched>>,
     multiplexed: bool,
     counted: bool,

@@ -1,16 +1,16 @@
 //! One budget for the request bodies that a listener holds in memory, over all its connections, and one for its long answers.
 //!
 //! Bytes count when they arrive, not when they are announced: a client that announces much and sends nothing takes nothing from others.
-//! What must never happen: memory that grows with the number of connections and streams beyond the budget.
+//! What must never happen: memory grows beyond the budget with the number of connections and streams.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use bytes::Bytes;
 
-/// What a request costs beside its body.
+/// Bytes that a request costs beside its body.
 const REQUEST: usize = 512;
-/// Answers of so many bytes are in no budget where a connection has one at a time.
+/// Answers of up to this many bytes are in no budget on a connection that has one at a time.
 pub const SHORT: usize = 64 << 10;
 
 /// A budget of bytes, shared by all connections of a listener.
@@ -24,7 +24,7 @@ pub struct Bodies {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spent;
 
-/// What one request holds; given back when dropped.
+/// The bytes that one request holds; returned when dropped.
 #[derive(Debug)]
 pub struct Held {
     bodies: Arc<Bodies>,
@@ -66,7 +66,7 @@ impl Bodies {
         Ok(held)
     }
 
-    /// An answer of so many bytes that counts until the last piece of it was sent or dropped; so long `beside` is kept, too.
+    /// An answer of this many bytes that counts until its last piece was sent or dropped; `beside` is kept until then, too.
     ///
     /// # Errors
     /// [`Spent`]: it does not fit.
@@ -98,7 +98,7 @@ impl<T> AsRef<[u8]> for Answer<T> {
 }
 
 impl Held {
-    /// So many bytes more came.
+    /// Notes that this many more bytes arrived.
     ///
     /// # Errors
     /// [`Spent`]: the budget is exceeded; they count anyway.
@@ -121,7 +121,7 @@ impl Held {
         })
     }
 
-    /// It holds so many bytes now.
+    /// Sets how many bytes it holds now.
     ///
     /// # Errors
     /// [`Spent`]: the budget is exceeded; they count anyway.
@@ -153,7 +153,7 @@ mod tests {
     fn what_is_held_ends_at_the_budget_and_is_given_back() {
         let bodies = Bodies::new(10_000);
         let mut first = bodies.begin(9_000).unwrap();
-        // What was only announced takes nothing from others.
+        // Bytes that were only announced take nothing from others.
         let mut second = bodies.begin(9_000).unwrap();
         first.grow(8_000).unwrap();
         assert_eq!(second.grow(8_000), Err(Spent));

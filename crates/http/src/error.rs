@@ -42,7 +42,7 @@ pub enum Error {
     Pem {
         /// The certificate, the key or the authorities.
         path: PathBuf,
-        /// What the PEM reader found wrong.
+        /// The error of the PEM reader.
         source: rustls_pki_types::pem::Error,
     },
     /// The chain is empty.
@@ -55,7 +55,7 @@ pub enum Error {
         certificate: PathBuf,
         /// The file of the private key.
         key: PathBuf,
-        /// What does not fit.
+        /// The error of the TLS library.
         source: rustls::Error,
     },
     /// The authorities for client certificates can't be used.

@@ -23,7 +23,7 @@ type Stamps = Vec<Option<Stamp>>;
 pub struct Follow<T> {
     files: Vec<PathBuf>,
     load: Load<T>,
-    /// Locked for a moment: nobody who needs the value waits for a disk.
+    /// Locked only for a moment, so that no reader of the value waits for a disk.
     current: RwLock<Arc<T>>,
     /// Locked for the time of a few `stat`s, and of a reading after a change.
     seen: Mutex<Seen>,
@@ -42,18 +42,18 @@ struct Failed {
     why: String,
 }
 
-/// What a look at the files showed.
+/// The result of a check of the files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Look {
     /// The files are the same as before.
     Same,
     /// There is a new value.
     Replaced,
-    /// What is there now cannot be used, the old value stays; why, with causes.
+    /// The files cannot be used now, and the old value stays; the reason, with causes.
     Unusable {
         /// For a person; holds no secret.
         why: String,
-        /// It was said before.
+        /// Whether this was reported before.
         known: bool,
     },
 }
@@ -86,7 +86,7 @@ impl<T> Follow<T> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Looks at the files, and reads them when they changed, or when they could not be used a while ago.
+    /// Checks the files, and reads them when they changed, or when they could not be used a while ago.
     pub fn look(&self) -> Look {
         self.read(false)
     }
@@ -97,7 +97,7 @@ impl<T> Follow<T> {
     }
 
     fn read(&self, anyway: bool) -> Look {
-        // Before the files are read: a change in between shows next time.
+        // Taken before the files are read: a change in between shows next time.
         let now = stamps(&self.files);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         match &seen.failed {

@@ -1,8 +1,8 @@
 //! Full bundles of entries, compressed on the wire for clients that ask for it (C2SP tlog-tiles, tlog-mirror: "SHOULD").
 //!
-//! Only immutable objects that get smaller: hashes do not, and short bundles are sent as they are. What must never happen: reads
-//! that take the processor from writers. So one bundle is compressed at a time, on a thread of its own, and another client
-//! gets its bundle uncompressed meanwhile.
+//! Only immutable objects that get smaller: hashes do not, and short bundles are sent as they are. What must never happen: reads take the
+//! processor from writers. So one bundle is compressed at a time, on a thread of its own, and another client gets its bundle uncompressed
+//! meanwhile.
 
 use std::io::Write as _;
 
@@ -40,7 +40,7 @@ fn accepted(headers: &HeaderMap) -> bool {
     })
 }
 
-/// The bytes compressed, where that makes them an eighth shorter at least.
+/// The compressed bytes, if they are at least an eighth shorter.
 fn compressed(bytes: &[u8]) -> Option<Bytes> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 2), Compression::fast());
     encoder.write_all(bytes).ok()?;
@@ -57,7 +57,7 @@ pub async fn packed(
     if tile.kind != TileKind::Entries || tile.is_partial() {
         return response;
     }
-    // Also where it is not compressed: a cache must not give this one to everybody.
+    // Set even if it is not compressed: a cache must not give this answer to every client.
     let headers = response.headers_mut();
     headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
     if response.body().len() < WORTH || !accepted(asked) {

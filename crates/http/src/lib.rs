@@ -1,10 +1,10 @@
 //! Listeners and connections, for every plane of a server: accept, TLS that follows its files, limits, deadlines, draining, and the
 //! one shape of refusals.
 //!
-//! A [`Plane`] answers requests; [`serve`] does the rest: TCP or a Unix socket, plain or TLS, HTTP/1 and where wanted HTTP/2. All is
+//! A [`Plane`] answers requests; [`serve`] does the rest: TCP or a Unix socket, plain or TLS, HTTP/1 and optionally HTTP/2. Everything is
 //! counted per connection, never per request: no timer is armed and no lock is taken while a request is answered. What must never happen: a
-//! connection that can stay forever without progress, memory that grows with the number of connections and streams, and a stop that
-//! cuts off an answer whose entry is ordered.
+//! connection that can stay forever without progress, memory that grows with the number of connections and streams, and a stop that cuts
+//! off an answer whose entry is ordered.
 
 mod accept;
 mod body;

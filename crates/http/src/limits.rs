@@ -1,4 +1,4 @@
-//! What one client may take.
+//! Limits for one client.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use std::time::Duration;
 pub struct Limits {
     /// Connections at a time.
     pub connections: usize,
-    /// What becomes of one more.
+    /// What happens to one more connection.
     pub when_full: WhenFull,
-    /// Whether HTTP/2 is spoken. Without it, a byte that is never sent can't stall a choice of protocol.
+    /// Whether HTTP/2 is offered. Without it, a client cannot stall the choice of protocol by sending nothing.
     pub http2: bool,
     /// Bytes of a request's head.
     pub header_bytes: usize,
@@ -27,12 +27,12 @@ pub struct Limits {
     pub answers: usize,
 }
 
-/// What becomes of a connection when there are as many as allowed.
+/// What happens to a new connection when there are as many as allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenFull {
-    /// It is answered 503: a connection that is idle may carry somebody's next write already.
+    /// It is answered 503: an idle connection may already carry a client's next write.
     Refuse,
-    /// It gets the place of the one that has been idle longest. While all are being answered, it waits.
+    /// It replaces the connection that has been idle longest. While all are being answered, it waits.
     ReplaceIdle,
 }
 

@@ -53,8 +53,7 @@ impl Listener {
 
     /// Listens at a path, in a file with these permission bits. A dead server's is replaced.
     ///
-    /// # Errors
-    /// Another server answers there, something else is there, or what the system says.
+    /// # Errors Another server answers there, something else is there, or the system's error.
     pub fn unix(path: &Path, mode: u32) -> Result<Self, Error> {
         let (listener, file) = socket::listen(path, mode)?;
         Ok(Self(Socket::Unix(file, listener)))

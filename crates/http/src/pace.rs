@@ -1,7 +1,7 @@
 //! The minimum pace of a client that sends or reads bytes while it holds something that others need: a place for a batch, the memory
 //! of an answer. Pure: time is passed in.
 //!
-//! What must never happen: a client that keeps a place with a byte now and then, or with bytes that it sent long ago.
+//! What must never happen: a client keeps its place with a byte now and then, or with bytes that it sent long ago.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ impl Pace {
         self.left
     }
 
-    /// After a wait, this many bytes came.
+    /// Notes that this many bytes arrived after a wait.
     pub fn came(&mut self, waited: Duration, bytes: usize) {
         let earned = (bytes as u64).saturating_mul(1_000_000_000) / u64::from(PACE);
         let left = self.left.saturating_sub(waited);
@@ -42,7 +42,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// Seconds until a client that sends so many bytes a second has used up its grace; an hour at most.
+    /// Seconds until a client that sends this many bytes a second has used up its grace; an hour at most.
     fn lasts(bytes: usize) -> usize {
         let mut pace = Pace::new(30 * SECOND);
         (0..3600)

@@ -7,7 +7,7 @@ use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_A
 use hyper::{Response, StatusCode};
 use wire::{PROBLEM_TYPE, Problem};
 
-/// The type of notes and of what is said to people.
+/// The type of notes and of texts for people.
 pub const TEXT: &str = "text/plain; charset=utf-8";
 /// The type of JSON.
 pub const JSON: &str = "application/json";

@@ -1,8 +1,8 @@
 //! The Unix socket's place in the file system.
 //!
-//! A socket file outlives a server that was killed. What must never happen: a live server's socket is taken away, or a
-//! file that is no socket is deleted. The folder is locked while the file is looked at and replaced, so two servers that
-//! start at once can't both find it dead.
+//! A socket file outlives a server that was killed. What must never happen: a live server's socket is taken away, or a file that is no
+//! socket is deleted. The folder is locked while the file is checked and replaced, so two servers that start at once can't both find it
+//! dead.
 
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -24,7 +24,7 @@ pub(crate) struct SocketFile {
     inode: u64,
 }
 
-/// Listens at a path. The file has this mode; who may do what is decided by peer credentials anyway.
+/// Listens at a path. The file has this mode; peer credentials decide about permissions anyway.
 pub(crate) fn listen(path: &Path, mode: u32) -> Result<(UnixListener, SocketFile), Error> {
     let failed = |source| Error::Listen {
         address: path.display().to_string(),

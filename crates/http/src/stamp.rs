@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// What changes when a file changes. Take it *before* reading the file: then a change in between shows next time.
+/// A value that changes when a file changes. Take it *before* reading the file: then a change in between shows next time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     device: u64,
@@ -18,8 +18,7 @@ pub struct Stamp {
 impl Stamp {
     /// Of the file that is at this path now.
     ///
-    /// # Errors
-    /// There is none, or it can't be looked at.
+    /// # Errors There is no file, or it cannot be read.
     pub fn of(path: &Path) -> io::Result<Self> {
         std::fs::metadata(path).map(|metadata| Self::from(&metadata))
     }

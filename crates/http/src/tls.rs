@@ -1,5 +1,5 @@
-//! TLS for listeners: a certificate and its key, and where wanted an authority for client certificates, from PEM files that are looked at
-//! with each connection, so that renewing them needs no restart. The provider is always passed explicitly.
+//! TLS for listeners: a certificate and its key, and optionally an authority for client certificates, from PEM files that are checked with
+//! each connection, so that renewing them needs no restart. The provider is always passed explicitly.
 //!
 //! A new connection gets what the files hold then; open connections stay. A broken replacement (a new certificate whose key is not
 //! written yet) never takes a listener down: the old values stay in use until all files fit again.
@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 use crate::error::Error;
 use crate::follow::{Follow, Look};
 
-/// How long a handshake waits for a look at the files.
+/// How long a handshake waits for a check of the files.
 const FILES_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The one cryptographic provider of this process.
@@ -28,7 +28,7 @@ pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
-/// A certificate chain and its private key, and who signs the certificates of clients. PEM.
+/// A certificate chain and its private key, and the authority that signs the certificates of clients. PEM.
 #[derive(Clone, Debug)]
 pub struct TlsFiles {
     /// The chain, the server's certificate first.
@@ -51,7 +51,7 @@ impl TlsFiles {
     }
 }
 
-/// Who connects, and so what is spoken.
+/// The clients of a listener, which decide what it speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
     /// TLS 1.2 and 1.3, HTTP/2 is offered, sessions are resumed.
@@ -67,7 +67,7 @@ pub struct Tls {
     certificate: PathBuf,
     audience: Audience,
     follow: Follow<ServerConfig>,
-    /// Taken while somebody looks at the files.
+    /// Held while a task checks the files.
     turn: Arc<Semaphore>,
 }
 
@@ -103,11 +103,11 @@ impl Tls {
         }
     }
 
-    /// The configuration for a new connection, of files that were looked at for it. Everybody is served with the last one where
-    /// that takes too long. Operators are not (`None`): the authority that is not read yet may have lost their client's.
+    /// The configuration for a new connection, from files that were checked for it. If that takes too long, most clients are served with
+    /// the last one. Operators are not (`None`): the authority that is not read yet may no longer cover their client.
     pub(crate) async fn config(self: &Arc<Self>) -> Option<Arc<ServerConfig>> {
         let turn = Arc::clone(&self.turn);
-        // One looks at a time, and waits for it a moment, so a disk that hangs holds nothing but these connections.
+        // One task checks at a time, and waits only a moment, so a disk that hangs delays nothing but these connections.
         let turn = match self.audience {
             Audience::Everybody => turn.try_acquire_owned().ok(),
             Audience::Operators => {
@@ -185,7 +185,7 @@ fn closed(key: &Path) -> Result<(), Error> {
     }
 }
 
-/// What checks the certificates of clients.
+/// The verifier of the certificates of clients.
 fn verifier(ca: &Path) -> Result<Arc<dyn rustls::server::danger::ClientCertVerifier>, Error> {
     let unusable = |problem: String| Error::ClientCa {
         path: ca.to_owned(),

@@ -17,8 +17,8 @@ use crate::watched::{Order, Shared, Watched, overdue};
 
 /// Bytes of answers that are freed this way in one second, at most.
 const WAY: usize = 64 << 20;
-/// What a multiplexed connection may send before it is read. So many connections are multiplexed as these bytes fit into the budget
-/// for bodies, and a few always.
+/// How many bytes a multiplexed connection may send before they are read. As many connections are multiplexed as fit into the budget for
+/// bodies with this, and always a few.
 pub(crate) const WINDOW: u32 = 128 << 10;
 const MULTIPLEXED: usize = 64;
 
@@ -27,7 +27,7 @@ const MULTIPLEXED: usize = 64;
 pub struct Watch {
     limits: Limits,
     shared: Arc<Shared>,
-    /// Locked when a connection comes or goes, and by the sweep.
+    /// Locked when a connection opens or closes, and by the sweep.
     connections: Mutex<Connections>,
     /// Told when a connection has gone.
     gone: Notify,
@@ -70,7 +70,7 @@ impl Watch {
         Self::with(limits, bodies, answers)
     }
 
-    /// Of another listener, which has connections of its own and the same memory.
+    /// For another listener, with its own connections and the same memory.
     pub fn beside(&self) -> Arc<Self> {
         let Shared {
             bodies, answers, ..
@@ -146,7 +146,7 @@ impl Watch {
         if self.limits.when_full == WhenFull::Refuse {
             return None;
         }
-        // What has arrived for the others is read first: a request that is there keeps its connection.
+        // Bytes that have arrived for the others are read first: a request that is there keeps its connection.
         tokio::task::yield_now().await;
         loop {
             let (mut gone, idled) = (pin!(self.gone.notified()), self.shared.idled.notified());

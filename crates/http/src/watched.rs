@@ -1,7 +1,7 @@
-//! One connection as its watcher sees it: it notes its phase in one atomic, and [`Watch`](crate::Watch) looks at all of them once a
-//! second. Timers per request would cost more than answering it.
+//! One connection as its watcher sees it: it notes its phase in one atomic, and [`Watch`](crate::Watch) checks all of them once a second.
+//! Timers per request would cost more than answering it.
 //!
-//! A client that takes an answer more slowly than [`PACE`] for so long that it is behind by the idle time ends as well.
+//! A client that reads an answer more slowly than [`PACE`] until it is behind by the idle time is ended as well.
 //!
 //! A connection is only ever *asked* to end: the order is read by the task that owns the connection.
 
@@ -22,12 +22,12 @@ use crate::budget::{Bodies, SHORT, Spent};
 use crate::limits::{Limits, WhenFull};
 use crate::pace::PACE;
 
-/// Answers of up to this many bytes count for no budget on a multiplexed connection, which has many at a time: hash tiles and
+/// Answers of up to this many bytes count for no budget on a multiplexed connection, which has many at a time, such as hash tiles and
 /// checkpoints.
 const SMALL: usize = 8 << 10;
 /// Bytes of answers that one multiplexed connection may have under way: two of the longest.
 const OUTGOING: usize = 32 << 20;
-/// A connection that has read nothing of its long answers for so many seconds is closed if others need the memory.
+/// A connection that has read nothing of its long answers for this many seconds is closed if others need the memory.
 const STALLED: u32 = 2;
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub struct Watched {
     pub(crate) outgoing: Arc<AtomicUsize>,
     /// The second in which the client last read some of these answers, or in which the first of them began.
     taken: AtomicU32,
-    /// Requests that are being answered, where that matters: of a multiplexed connection, and where idle ones make room.
+    /// Requests that are being answered; counted for multiplexed connections, and on listeners whose idle connections make room.
     answering: AtomicU32,
     /// Its turn among those that became idle.
     idle: AtomicU64,
@@ -99,9 +99,9 @@ pub(crate) struct Shared {
     pub(crate) multiplexed: AtomicUsize,
     pub(crate) most_multiplexed: usize,
     pub(crate) when_full: WhenFull,
-    /// The turn of the next connection that becomes idle.
+    /// The number of the next connection that becomes idle.
     pub(crate) turn: AtomicU64,
-    /// Told when one becomes idle.
+    /// Notified when a connection becomes idle.
     pub(crate) idled: Notify,
 }
 
@@ -183,7 +183,7 @@ impl Watched {
         &self.shared.bodies
     }
 
-    /// The answer, which counts if it is long; where there is no memory for it, the other one.
+    /// The answer, which counts if it is long; if there is no memory for it, the other one.
     pub fn counted(
         &self,
         answer: Response<Bytes>,
@@ -219,13 +219,13 @@ impl Watched {
         answer
     }
 
-    /// Whether an answer of so many bytes is in the budget.
+    /// Whether an answer of this many bytes is in the budget.
     pub(crate) fn counts(&self, bytes: usize) -> bool {
         let multiplexed = self.phase() == Phase::Multiplexed;
         bytes > if multiplexed { SMALL } else { SHORT }
     }
 
-    /// The client read so many bytes of an answer in the budget.
+    /// Notes that the client read this many bytes of an answer in the budget.
     pub(crate) fn took(&self, bytes: usize) {
         self.taken.store(self.now(), Relaxed);
         less(&self.untaken, bytes);
@@ -291,14 +291,14 @@ impl Watched {
         }
     }
 
-    /// So many bytes went out.
+    /// Notes that this many bytes were sent.
     pub(crate) fn sent(&self, bytes: usize) {
         self.moved.store(self.now(), Relaxed);
         self.blocked.store(false, Relaxed);
         less(&self.owed, bytes);
     }
 
-    /// A second has passed in which the client should have taken something of what is on its way.
+    /// Notes that a second has passed in which the client should have read something.
     pub(crate) fn second(&self) {
         match self.phase() {
             Phase::Idle => {
@@ -322,7 +322,7 @@ impl Watched {
         (kept > 0 && seconds >= STALLED).then(|| kept.saturating_mul(u64::from(seconds)))
     }
 
-    /// What the owner should do; it is woken when that changes.
+    /// The order that the owner should follow; the owner is woken when it changes.
     pub(crate) fn order(&self, context: &Context<'_>) -> Order {
         self.owner.register(context.waker());
         match self.order.load(Relaxed) {

@@ -16,14 +16,14 @@ pub struct PeerRequest {
     pub timeout: Duration,
     /// The longest answer, bytes; a longer one is an error.
     pub most: usize,
-    /// Which life of the log asks (`Log-Life`), where it was restored.
+    /// The life of the log that asks (`Log-Life`), if it was restored.
     pub life: Option<PeerLife>,
 }
 
 /// A life of a log, as the header of requests to secondaries and of their answers has it: `ID ENTRIES`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerLife {
-    /// Which: each restore is a later one.
+    /// Number of the life: each restore has a later one.
     pub id: u64,
     /// Entries: those that it was restored with; from a secondary, those that it has verified.
     pub entries: u64,
@@ -56,7 +56,7 @@ pub struct PeerAnswer {
     pub status: u16,
     /// The media type of the answer.
     pub kind: String,
-    /// Which storage answered (`Mirror-Incarnation`), where the peer says so.
+    /// The storage that answered (`Mirror-Incarnation`), if the peer names it.
     pub incarnation: Option<String>,
     /// The peer saw two roots at this size (`Mirror-Alarm`).
     pub alarm: Option<u64>,
@@ -81,7 +81,7 @@ impl PeerAnswer {
     }
 }
 
-/// Why nothing came back.
+/// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PeerError {
     /// No answer within the limit.

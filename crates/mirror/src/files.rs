@@ -7,11 +7,11 @@
 //! cosigned   the size that was cosigned last, its root, and a checksum
 //! ```
 //!
-//! Bytes above the position that the owner has written down do not count: they are cut off when the files are opened. So a
-//! crash in the middle of a write loses what was not yet acknowledged, and nothing else. What must never happen: a byte below
-//! the position that changes, and a position that is written down before [`Files::sync`] has returned. Nothing is cut
-//! off because rows are an older copy: `cosigned` is written after the rows, so it is never ahead of those that belong
-//! to these files. It is not synced: after a power cut it may be behind, and then proves nothing.
+//! Bytes above the position that the owner has written down do not count: they are cut off when the files are opened. So a crash in the
+//! middle of a write loses what was not yet acknowledged, and nothing else. What must never happen: a byte below the position changes, or a
+//! position is recorded before [`Files::sync`] has returned. Nothing is cut off because rows are an older copy: `cosigned` is written after
+//! the rows, so it is never ahead of those that belong to these files. It is not synced: after a power cut it may be behind, and then
+//! proves nothing.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
@@ -50,11 +50,11 @@ pub(crate) struct Files {
     levels: Vec<Part>,
     /// A file was made since the last sync.
     named: bool,
-    /// Where the bundle that is being filled begins.
+    /// The start of the bundle that is being filled.
     bundle_at: u64,
 }
 
-/// The file that says what was cosigned last, and its length: a size, a root, the beginning of their digest.
+/// The file with the last cosigned position, and its length: a size, a root, the beginning of their digest.
 const COSIGNED: &str = "cosigned";
 const COSIGNED_BYTES: usize = 8 + Hash::LEN + 8;
 
@@ -67,7 +67,7 @@ fn cosigned(size: u64, root: Hash) -> [u8; COSIGNED_BYTES] {
     bytes
 }
 
-/// What was cosigned last, as the files in `dir` say; nothing where they do not say it.
+/// The last cosigned position, according to the files in `dir`; `None` if they do not have it.
 pub(crate) fn last_cosigned(dir: &Path) -> io::Result<Option<(u64, Hash)>> {
     let bytes = match std::fs::read(dir.join(COSIGNED)) {
         Ok(bytes) => bytes,
@@ -88,7 +88,7 @@ fn corrupt(what: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
-/// How many hashes a level has in a tree of so many entries.
+/// How many hashes a level has in a tree of this many entries.
 fn width(level: usize, size: u64) -> u64 {
     u32::try_from(8 * level)
         .ok()
@@ -130,8 +130,8 @@ impl Part {
 }
 
 impl Files {
-    /// Opens the files in `dir`, which is made when absent, and cuts off what is behind the position. The answer holds the
-    /// tree at the position.
+    /// Opens the files in `dir`, which is made when absent, and cuts off bytes behind the position. The result holds the tree at the
+    /// position.
     pub(crate) fn open(dir: &Path, position: Position) -> io::Result<(Self, ShardTree)> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         let Position { next, bytes } = position;
@@ -199,8 +199,8 @@ impl Files {
         Ok(())
     }
 
-    /// Makes everything written durable. `partial` is the length of the bundle that is not full; the answer is the position
-    /// for so many entries. After an error the files must not be used any more.
+    /// Makes everything written durable. `partial` is the length of the bundle that is not full; returns the position for this many
+    /// entries. After an error the files must not be used any more.
     pub(crate) fn sync(&mut self, next: u64, partial: usize) -> io::Result<Position> {
         for part in [&mut self.entries, &mut self.bundles]
             .into_iter()
@@ -224,7 +224,7 @@ impl Files {
         })
     }
 
-    /// Where the tree of `size` entries ends, which are durable here: `all` is how far that is so.
+    /// The end of the tree of `size` entries, which are durable here: `all` is the durable end.
     pub(crate) fn position(&self, size: u64, all: Position) -> io::Result<Position> {
         if size >= all.next {
             return Ok(all);
@@ -237,7 +237,7 @@ impl Files {
         Ok(Position { next: size, bytes })
     }
 
-    /// Notes what was cosigned last, once the rows say so.
+    /// Notes the last cosigned position, once the rows have it.
     pub(crate) fn note_cosigned(&self, size: u64, root: Hash) -> io::Result<()> {
         let file = OpenOptions::new()
             .write(true)
@@ -248,7 +248,7 @@ impl Files {
         file.write_all_at(&cosigned(size, root), 0)
     }
 
-    /// The same files without what is behind the position.
+    /// The same files without the bytes behind the position.
     pub(crate) fn cut(&self, position: Position) -> io::Result<(Self, ShardTree)> {
         Self::open(&self.dir, position)
     }

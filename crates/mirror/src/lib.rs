@@ -72,9 +72,9 @@
 //! from the entries alone; a position that goes back; two roots for one size. A second root is kept as an alarm, and
 //! the log that signed it is refused from then on.
 //!
-//! A log that was restored is another *life* of it. Of two lives only the later one is accepted, from the moment when its manifest
-//! is taken: nothing that an earlier life sends after that is cosigned. A life that was restored with less than the mirror has
-//! cosigned is refused: an earlier life has continued.
+//! A log that was restored is another *life* of it. Of two lives only the later one is accepted, from the moment when its manifest is
+//! accepted: nothing that an earlier life sends after that is cosigned. A life that was restored with less than the mirror has cosigned is
+//! refused: an earlier life has continued.
 //!
 //! | module | what |
 //! |---|---|
@@ -110,6 +110,6 @@ pub use rows::Alarm;
 pub use storage::MirrorOptions;
 pub use tiles::Tiles;
 
-/// Beside `checkpoint`, below the hash of an origin: the newest mirror checkpoint, for a restore. C2SP tlog-mirror has no such
-/// path; somebody else's mirror has the same at `checkpoint`.
+/// Beside `checkpoint`, below the hash of an origin: the newest mirror checkpoint, for a restore. C2SP tlog-mirror has no such path; other
+/// mirrors have the same at `checkpoint`.
 pub const COSIGNED: &str = "cosigned-checkpoint";

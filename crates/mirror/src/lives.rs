@@ -51,7 +51,7 @@ impl Mirror {
             if self.key(origin.name()).is_some_and(|key| key == log)
                 && let Err(refusal) = origin.drop_uncosigned().await
             {
-                // It takes nothing before the next start, which makes up for it: no reason to refuse what is said of the others.
+                // This origin accepts nothing before the next start, which repairs it; that is no reason to refuse the others.
                 tracing::error!(origin = origin.name(), why = %refusal, "cannot drop entries that were never cosigned");
                 let owed = Transaction {
                     puts: vec![(origin.rows().owed(), record::encode_number(1))],
@@ -63,11 +63,11 @@ impl Mirror {
         Ok(())
     }
 
-    /// Keeps a log's manifest, from any sender, if it is not older than the stored one. The first one after a restore frees this mirror from
-    /// what the lost primary had announced and not copied in full; what was cosigned stays.
+    /// Keeps a log's manifest, from any sender, if it is not older than the stored one. The first one after a restore frees this mirror
+    /// from entries that the lost primary had announced and not copied in full; cosigned entries stay.
     ///
-    /// From then on earlier lives are refused; the answer is the accepted life, with the cosigned size. `entries` is what
-    /// the log was restored with, where it says so.
+    /// From then on earlier lives are refused. Returns the accepted life, with the cosigned size. `entries` is how many entries the log was
+    /// restored with, if it says so.
     ///
     /// # Errors
     /// [`Refusal::Size`] with the number of a newer one; [`Refusal::Superseded`] or [`Refusal::Ahead`]; otherwise as it says.
@@ -117,7 +117,7 @@ impl Mirror {
         let edition = number(rows.edition()).await?;
         // A header is not signed, so it proves nothing.
         let entries = signed.entries.or(entries);
-        // Of two lives of a log the later one, however far the earlier one had come; of one life the later state.
+        // The later of two lives of a log wins, however far the earlier one had come; within one life, the later state wins.
         let accepted = self.life(key);
         let cosigned = |id| PeerLife {
             id,
@@ -159,7 +159,7 @@ impl Mirror {
             ],
             ..Transaction::default()
         };
-        // From here on the row may say so, whoever waits for the answer.
+        // From here on the row may be written, even if nobody waits for the answer.
         let before = superseding
             .as_mut()
             .and_then(|superseding| superseding.before.take());
@@ -201,7 +201,7 @@ impl Mirror {
                 record::decode_number(&row).map_err(|e| StoreError::Corrupt(e.to_string()))?;
             let path = format!("manifest/{hash}/{number:020}");
             let found = self.objects.get(&path).await?;
-            // One that is not there was replaced meanwhile, unless the row still names it.
+            // A missing manifest was replaced meanwhile, unless the row still names it.
             if found.is_some() || before.replace(number) == Some(number) {
                 return Ok(found);
             }

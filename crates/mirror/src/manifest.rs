@@ -14,12 +14,12 @@ const OLDER: &str = "logctl.dev/manifest/v1";
 /// The longest manifest, bytes.
 pub const MAX_MANIFEST: usize = 16 << 20;
 
-/// What an envelope says beside the slots.
+/// The fields of an envelope beside the slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
-    /// The life of the log; 0 where it was never restored.
+    /// The life of the log; 0 if it was never restored.
     pub restored: u64,
-    /// The entries that this life was restored with; the largest number where that is not known.
+    /// The entries that this life was restored with; the largest number if that is not known.
     pub entries: u64,
     /// Grows with what changes without a slot.
     pub edition: u64,
@@ -36,7 +36,7 @@ pub struct SignedManifest {
     pub restored: u64,
     /// The entries that this life was restored with, where the envelope says it.
     pub entries: Option<u64>,
-    /// Of manifests with one number the larger one is newer; 0 in those of older versions.
+    /// Of manifests with the same number, the one with the larger edition is newer; 0 in those of older versions.
     pub edition: u64,
     note: String,
     sealed: Vec<u8>,
@@ -50,7 +50,7 @@ fn text(origin: &str, numbers: &[u64], sealed: &[u8]) -> String {
 }
 
 impl SignedManifest {
-    /// Puts what was sealed after `number` slots into its envelope.
+    /// Puts content that was sealed after `number` slots into its envelope.
     ///
     /// # Errors
     /// [`NoteError`] when signing fails.
@@ -104,7 +104,7 @@ impl SignedManifest {
         })
     }
 
-    /// What orders it among others of its log.
+    /// Its age, which orders it among others of its log.
     pub fn age(&self) -> (u64, u64, u64) {
         (self.restored, self.number, self.edition)
     }
@@ -118,7 +118,7 @@ impl SignedManifest {
         Ok(())
     }
 
-    /// What the log has sealed.
+    /// The content that the log has sealed.
     pub fn sealed(&self) -> &[u8] {
         &self.sealed
     }

@@ -1,4 +1,4 @@
-//! All logs that one secondary copies: which of them it knows, and what they and their readers ask.
+//! All logs that one secondary copies: which of them it knows, and the requests of logs and readers.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -42,7 +42,7 @@ impl Mirror {
         self.rows.rest().await;
     }
 
-    /// Which storage this is: 16 hex digits, other ones after its loss.
+    /// The name of this storage: 16 hex digits, which change after its loss.
     pub fn incarnation(&self) -> &str {
         &self.incarnation
     }

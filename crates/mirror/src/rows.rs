@@ -96,7 +96,7 @@ impl Rows {
     pub(crate) fn edition(&self) -> String {
         format!("edition/{}", self.0)
     }
-    /// Set where entries are to be let go at the next start.
+    /// Set if entries are to be dropped at the next start.
     pub(crate) fn owed(&self) -> String {
         format!("owed/{}", self.0)
     }

@@ -1,4 +1,4 @@
-//! Opening a secondary's folder: which incarnation it is, and whether what it copied is still there.
+//! Opening a secondary's folder: which incarnation it is, and whether its copies are still there.
 //!
 //! What must never happen: acknowledged copies are lost, and the secondary starts over as if it had never had any.
 
@@ -147,7 +147,7 @@ impl Mirror {
             let Known { origin } =
                 record::decode(&row).map_err(|e| StoreError::Corrupt(format!("{key}: {e}")))?;
             let loaded = mirror.load(&origin).await?;
-            // What was to be let go while it was broken.
+            // Entries that were to be dropped while it was broken.
             if mirror.rows.get(&loaded.rows().owed()).await?.is_some() {
                 let failed = loaded.drop_uncosigned().await;
                 failed.map_err(|refusal| StoreError::Io(refusal.to_string()))?;

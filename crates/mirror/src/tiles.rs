@@ -7,7 +7,7 @@ use tlog::{Hash, TILE_WIDTH, TileKind, TilePath, TileSet, bundle};
 
 use store::{Objects, StoreError};
 
-/// Entries of about so many bytes go into one request, at least one package.
+/// About this many bytes of entries go into one request, at least one package.
 const REQUEST: usize = 4 << 20;
 
 /// The tiles of one shard.
@@ -24,7 +24,7 @@ fn corrupt(path: &str, why: &dyn std::fmt::Display) -> StoreError {
 }
 
 impl Tiles<'_> {
-    /// A tile or bundle. Where a partial one is gone, the full one begins with it.
+    /// A tile or bundle. If a partial one has been deleted, the full one begins with it.
     pub async fn get(&self, path: TilePath) -> Result<Bytes, StoreError> {
         let object = format!("{}/{path}", self.folder);
         if let Some(bytes) = self.objects.get(&object).await? {
@@ -61,7 +61,7 @@ impl Tiles<'_> {
         Ok(tiles)
     }
 
-    /// The proof that the tree of `new` entries extends that of `old`; empty where there is nothing to prove.
+    /// The proof that the tree of `new` entries extends that of `old`; empty if there is nothing to prove.
     ///
     /// # Errors
     /// [`StoreError`] when a tile is missing.
@@ -84,8 +84,8 @@ impl Tiles<'_> {
             .map_err(|e| corrupt(self.folder, &e))
     }
 
-    /// The root at a size of the history that has a root at `new`: what the tiles say is proven to lead there. Another history may have
-    /// left its own partial tiles beside them.
+    /// The root at a size of the history that has a root at `new`: the tiles are proven to lead there. Another history may have left its
+    /// own partial tiles beside them.
     ///
     /// # Errors
     /// [`StoreError`] when a tile is missing, or they do not lead there.
@@ -95,7 +95,7 @@ impl Tiles<'_> {
         (new, root): (u64, Hash),
     ) -> Result<Hash, StoreError> {
         let edge = tlog::edge_tiles(size).into_iter();
-        // As wide as they are at `new`.
+        // The edge tiles have their width at `new`.
         let edge = edge.filter_map(|path| TilePath::at(path.kind, path.index, new));
         let mut paths = tlog::consistency_tiles(size, new);
         paths.extend(edge);

@@ -11,7 +11,7 @@ use wire::{AuditEntry, AuditPage};
 use super::EngineHost;
 use crate::data::shard_list;
 
-/// Entries that one page looks through at most; with a filter it may come back with fewer than asked for, or none.
+/// The most entries that one page reads; with a filter it may return fewer than requested, or none.
 const LOOK_THROUGH: u64 = 1 << 14;
 /// Entries read at a time: a bundle.
 const CHUNK: u64 = 256;

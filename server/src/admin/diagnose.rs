@@ -1,7 +1,7 @@
 //! The checks of this replica on itself and its stores (`logctl doctor`): measured on request, judged by fixed thresholds, each
 //! finding with its remedy.
 //!
-//! What must never happen: `ok` for what could not be checked.
+//! What must never happen: `ok` for a check that could not be made.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -16,13 +16,13 @@ use wire::{Diagnosis, Diagnostics, Severity};
 use super::EngineHost;
 use logconfig::text::{bytes, count};
 
-/// Pause before a check whose finding may pass by itself is repeated.
+/// Pause before a check is repeated whose finding may be temporary.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 /// Damaged objects that a check names.
 const DAMAGED_NAMED: usize = 8;
 
-/// The files of this process that are looked at.
+/// The files of this process that are checked.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Files {
     /// Only the server may read these: the key-encryption key, private keys.
@@ -68,7 +68,7 @@ fn all_run(replicas: usize, generation: u64) -> String {
 fn clock(off_ms: u64) -> Diagnosis {
     found(
         "clock",
-        // From 5 s on the replica takes no writes.
+        // From 5 s on the replica accepts no writes.
         graded(off_ms, 1_000, 5_000),
         format!("{off_ms} ms off the store's clock"),
         "set the clock (`chronyc tracking`, `timedatectl`); more than 5 s off, this replica takes no writes",
@@ -322,7 +322,7 @@ impl EngineHost {
         }
     }
 
-    /// One durable write of a row that is over at once.
+    /// One durable write of a row that expires at once.
     async fn measure_write(&self) -> Result<Duration, String> {
         let key = format!("probe/{}", self.engine.replica_id());
         let began = Instant::now();

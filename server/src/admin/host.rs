@@ -30,7 +30,7 @@ pub(crate) struct EngineHost {
     pub(super) simulations: Arc<Semaphore>,
     /// How clients reach the data plane.
     url: String,
-    /// What it looks at when it diagnoses itself.
+    /// The files that its own diagnosis checks.
     pub(super) files: Files,
 }
 
@@ -123,7 +123,7 @@ impl Host for EngineHost {
             let mut items = Vec::with_capacity(records.len());
             for (at, record) in records.into_iter().enumerate() {
                 let mut item = convert::history(record.clone());
-                // Each costs two documents to read; of older ones the operation tells.
+                // Each costs two documents to read; for older ones, the operation has the details.
                 if at < OPERATIONS {
                     let differences = log.changed_by(&record).await.map_err(unavailable)?;
                     item.differences = Some(differences.into_iter().map(Into::into).collect());

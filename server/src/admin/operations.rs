@@ -1,6 +1,6 @@
 //! Decided changes as operations, and how far the replicas are with them.
 //!
-//! What must never happen: an operation called done that a live replica does not run.
+//! What must never happen: an operation is reported as done although a live replica does not run it.
 
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ impl EngineHost {
         Ok(operations)
     }
 
-    /// One decided change as an operation, with what it changed.
+    /// One decided change as an operation, with its differences.
     pub(super) async fn as_operation(
         &self,
         log: &Log,

@@ -1,7 +1,7 @@
 //! How the writers of a log fare, and how they would have fared under other settings, in the words of the wire.
 //!
-//! What must never happen: a simulation that takes the server's time from its writers for long. One runs at a time, on a thread of
-//! its own, and the engine bounds its steps.
+//! What must never happen: a simulation takes the server's time from its writers for long. One runs at a time, on a thread of its own, and
+//! the engine bounds its steps.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +44,7 @@ impl EngineHost {
 }
 
 impl EngineHost {
-    /// What the settings of `document` would have done with the arrivals of that last time, beside those that run.
+    /// Simulates the settings of `document` with the arrivals of that last time, next to the running settings.
     pub(super) async fn replayed(
         &self,
         log: &str,
@@ -100,7 +100,7 @@ impl EngineHost {
     }
 }
 
-/// What runs, with the settings of a document that a simulation looks at.
+/// The running configuration, with those settings of a document that a simulation uses.
 fn with_settings(running: &LogConfig, document: &LogConfig) -> LogConfig {
     LogConfig {
         qos: document.qos.clone(),
@@ -149,7 +149,7 @@ fn missed(log: &Log) -> Vec<(String, u64)> {
         .collect()
 }
 
-/// The tiers of the document; then those that left it, as long as they have missed promises to tell of.
+/// The tiers of the document; then those that were removed from it, as long as they have missed promises.
 fn tiers(document: &QosConfig, missed: &[(String, u64)]) -> Vec<TierStatus> {
     let of = |name: &str| {
         let found = missed.iter().find(|(tier, _)| tier == name);
@@ -233,7 +233,7 @@ fn millis(time: Duration) -> u64 {
 
 /// A measured rate; none before the first measurement.
 fn per_second(rate: f64) -> Option<u64> {
-    // Saturates; what is no number is 0.
+    // Saturates; a value that is not a number becomes 0.
     (rate >= 1.0).then_some(rate as u64)
 }
 

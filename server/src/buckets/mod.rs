@@ -3,8 +3,8 @@
 //! The order and everything that readers are promised never rests on one of them alone: objects are immutable but for a
 //! frontend's checkpoints, so no conditional write is needed, and a write whose outcome is unknown is made again.
 //!
-//! What must never happen: a credential in a settings file, a log line or an error; a request that waits forever; plain HTTP
-//! where nobody asked for it.
+//! What must never happen: a credential in a settings file, a log line or an error; a request that waits forever; plain HTTP without the
+//! operator's permission.
 
 mod open;
 mod places;
@@ -71,7 +71,7 @@ impl Bucket {
         let failed = |error: Error| trouble::told("reading", path, &error);
         let found = match self.store.get(&self.key(path)?).await {
             Ok(found) => found,
-            // A bucket that is gone is another matter than an object that is not there.
+            // A missing bucket is a different error from a missing object.
             Err(error @ Error::NotFound { .. }) => {
                 return match trouble::no_bucket(&error) {
                     true => Err(failed(error)),
@@ -89,7 +89,7 @@ impl Bucket {
     }
 }
 
-/// What readers of a bucket are told with an object: the same as `logd frontend` tells them.
+/// The headers that readers of a bucket get with an object: the same as from `logd frontend`.
 fn attributes(path: &str) -> Attributes {
     let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
     let (kind, cache) = match name {

@@ -42,12 +42,12 @@ pub(crate) struct BucketSettings {
     pub(crate) allow_http: bool,
     /// PEM: the authorities behind its HTTPS, instead of the platform's.
     pub(crate) ca: Option<PathBuf>,
-    /// What the names of its environment variables begin with.
+    /// The prefix of its environment variables.
     pub(crate) env: Option<String>,
 }
 
 impl BucketSettings {
-    /// What makes no sense.
+    /// The reason why the settings make no sense, if so.
     pub(crate) fn wrong(&self, url: &BucketUrl) -> Option<String> {
         if !url.prefix().is_empty() {
             let whole = url.whole();
@@ -111,7 +111,7 @@ impl Clients {
         Ok(Self(clients))
     }
 
-    /// A whole bucket; what is wrong with its credentials shows when it is used.
+    /// Opens a whole bucket; wrong credentials show when it is used.
     pub(crate) fn open(
         &self,
         url: &BucketUrl,
@@ -148,7 +148,7 @@ impl Clients {
 #[derive(Clone, Debug)]
 struct Connector {
     secure: reqwest::Client,
-    /// For metadata services of machines, and where an operator said so.
+    /// For metadata services of machines, and endpoints for which an operator allowed it.
     plain: reqwest::Client,
 }
 
@@ -223,7 +223,7 @@ fn s3(
         }
     }
     if let Some(endpoint) = &settings.endpoint {
-        // The specific one goes before the general one that may be in the environment.
+        // The specific key takes precedence over the general one that may be in the environment.
         if let Ok(key) = "aws_endpoint_url_s3".parse() {
             builder = builder.with_config(key, endpoint);
         }

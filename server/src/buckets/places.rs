@@ -34,7 +34,7 @@ impl fmt::Debug for AllPlaces {
 }
 
 impl AllPlaces {
-    /// Of the settings: folders, nodes in buckets, the buckets that frontends may be in, and how buckets are reached.
+    /// Made from the settings: folders, nodes in buckets, the buckets that frontends may be in, and how buckets are reached.
     ///
     /// # Errors
     /// Authorities for HTTPS can't be read.

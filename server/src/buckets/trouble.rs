@@ -35,7 +35,7 @@ pub(super) fn cause(error: &Error) -> String {
     }
 }
 
-/// Whether it is the bucket that is not there.
+/// Whether the bucket itself does not exist.
 pub(super) fn no_bucket(error: &Error) -> bool {
     let text = chain(error);
     let code = code(&text);

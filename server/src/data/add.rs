@@ -1,7 +1,7 @@
 //! `POST /{log}/add`: the hot path.
 //!
-//! No timer, no routing, no copy of the entry. The request's header map is emptied and used for the answer, so that hyper gets
-//! it back for the next request. What must never happen: an acknowledgement of what the engine has not acknowledged.
+//! No timer, no routing, no copy of the entry. The request's header map is emptied and used for the answer, so that hyper gets it back for
+//! the next request. What must never happen: an acknowledgement that the engine has not given.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -126,8 +126,8 @@ async fn add(
     let refused = |error| refusal::append(log.name(), error);
     let key = asked.key(log, tenant);
     if key.is_none() {
-        // Whatever can be refused without the body is refused before a byte of it is held. With a key it may be a repeat of what
-        // was taken before.
+        // A write that can be refused without its body is refused before a byte of it is held. A write with a key may repeat an accepted
+        // one.
         log.takes(&asked.advice).map_err(refused)?;
     }
     let held = watched.bodies().begin(announced as usize);
@@ -227,7 +227,7 @@ fn line(mut number: u64) -> Bytes {
     }
 }
 
-/// The whole body, at most `longest` bytes; one that came in one piece is not copied.
+/// The whole body, at most `longest` bytes; a body in one piece is not copied.
 pub(super) async fn collect(
     body: &mut Incoming,
     held: &mut Held,
@@ -286,7 +286,7 @@ mod tests {
             (Method::POST, "/d%65v/add", Some("dev")),
             (Method::POST, "/%64%65%76/add", Some("dev")),
             (Method::POST, "/d%2Fv/add", Some("d/v")),
-            // Not UTF-8, and no digits: taken as it is, and no log is called that.
+            // Not UTF-8, and not hex digits: used unchanged, and no log has that name.
             (Method::POST, "/%ff/add", Some("%ff")),
             (Method::POST, "/d%6/add", Some("d%6")),
             (Method::POST, "/d%zzv/add", Some("d%zzv")),

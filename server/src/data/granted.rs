@@ -1,4 +1,4 @@
-//! What a writer was granted, on its answer: `Log-Tier` and `Log-Merge-By`.
+//! The headers that tell a writer what it was granted: `Log-Tier` and `Log-Merge-By`.
 //!
 //! Writers get few different answers, so each thread keeps the header values of the last ones: none is made per write.
 
@@ -12,7 +12,7 @@ use qos::Granted;
 const LOG_TIER: HeaderName = HeaderName::from_static("log-tier");
 const LOG_MERGE_BY: HeaderName = HeaderName::from_static("log-merge-by");
 
-/// Answers that a thread remembers.
+/// How many answers a thread remembers.
 const KEPT: usize = 16;
 
 struct Kept {

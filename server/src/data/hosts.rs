@@ -29,7 +29,7 @@ fn host(uri: &Uri, headers: &HeaderMap) -> Option<String> {
     Some(host.to_ascii_lowercase())
 }
 
-/// Where the router has what is asked for, if the host of the request is the origin of a shard.
+/// The router's path for the request, if its host is the origin of a shard.
 pub(super) fn target(gate: &Gate, uri: &Uri, headers: &HeaderMap) -> Option<Uri> {
     let path = read(uri.path())?;
     let host = host(uri, headers)?;

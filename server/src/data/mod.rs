@@ -1,8 +1,8 @@
 //! The data plane: writers add entries, readers fetch them, tiles, checkpoints and seals.
 //!
-//! `POST /{log}/add` is looked at first and answered without routing and without a span, since its cost is what a log costs;
-//! `POST /{log}/add-batch` reads its body as it comes; everything else goes through axum. What must never happen: a 200 before the entry is ordered and durable, and a write
-//! through this door into the system log.
+//! `POST /{log}/add` is checked first and answered without routing and without a span, since most of a log's cost is here; `POST
+//! /{log}/add-batch` reads its body as it comes; everything else goes through axum. What must never happen: a 200 before the entry is
+//! ordered and durable, or a write into the system log.
 
 mod add;
 mod advice;
@@ -79,7 +79,7 @@ impl DataPlane {
         }
         let log = request.uri().path().split('/').nth(1).unwrap_or_default();
         let log = find(&self.gate, &decoded(log)).ok();
-        // Reads have no body; one that comes anyway is never waited for, and dropped while its sender reads the answer.
+        // Reads have no body. If one comes anyway, nobody waits for it, and it is dropped while its sender reads the answer.
         let (head, body) = request.into_parts();
         let unread =
             (!body.is_end_stream()).then(|| Unread::new(head.version, &head.headers, body));
@@ -128,8 +128,8 @@ impl Plane for DataPlane {
     }
 }
 
-/// Which configuration a log runs: on every answer about it, so that convergence is seen from outside. An answer about an entry
-/// that was just ordered names the generation that ordered it, or a later one.
+/// The configuration that a log runs: on every answer about it, so that convergence is visible from outside. An answer about an entry that
+/// was just ordered names the generation that ordered it, or a later one.
 const LOG_CONFIG: HeaderName = HeaderName::from_static("log-config");
 
 /// Puts the log's running entity tag on an answer. Nothing is formatted or copied here.
@@ -148,7 +148,7 @@ fn posted<'a>(method: &Method, path: &'a str, route: &str) -> Option<Cow<'a, str
     (!log.is_empty() && !log.as_bytes().contains(&b'/')).then(|| decoded(log))
 }
 
-/// A segment of a path with its percent-encoded bytes decoded, as the router does it for reads; as it is, where that is no text.
+/// A segment of a path with its percent-encoded bytes decoded, as the router does it for reads; unchanged if that is not text.
 fn decoded(segment: &str) -> Cow<'_, str> {
     if !segment.as_bytes().contains(&b'%') {
         return Cow::Borrowed(segment);

@@ -14,7 +14,7 @@ use super::refusal::{self, Refusal};
 use crate::rfc3339::rfc3339;
 use engine::{Placement, Promise, PromiseId};
 
-/// Which preference was followed (RFC 7240).
+/// The preference that was followed (RFC 7240).
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// The body of a 202: the receipt as it is signed, or JSON with it; in `headers`, where to ask.

@@ -1,6 +1,6 @@
 //! The read side: tiles and checkpoints as in C2SP tlog-tiles, and a few JSON views of the log.
 //!
-//! What never changes is cacheable forever and says so; what changes is never cached; an error is not stored by anybody.
+//! Immutable objects are cacheable forever and say so; everything else is never cached; errors must not be stored.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use plane_http::packed;
 use tokio::sync::Semaphore;
 use wire::data::{Entry, Shard, Watermarks};
 
-/// Taken while a bundle of entries is read, which can have 16 MiB: the budget for answers counts what was read.
+/// Held while a bundle of entries is read, which can have 16 MiB: the budget for answers counts bytes only once they are read.
 static READS: Semaphore = Semaphore::const_new(32);
 
 pub(super) type App = State<Arc<Gate>>;
@@ -188,7 +188,7 @@ async fn entry(
         let mut record = record
             .map_err(|error| refusal::read(&name, &error))?
             .ok_or_else(|| Refusal::absent(format!("log {name} has no entry {index} yet")))?;
-        // It may be a piece of its bundle, which must not stay until the answer is sent.
+        // The entry may be a slice of its bundle, which must not stay in memory until the answer is sent.
         record.bytes = Bytes::copy_from_slice(&record.bytes);
         drop(turn);
         let mut response = if wants_json(&headers) {
@@ -301,7 +301,7 @@ const NOSNIFF: (HeaderName, HeaderValue) = (
     HeaderValue::from_static("nosniff"),
 );
 
-/// The stored bytes at `path` of a shard; a shard that does not exist is told apart from bytes that do not.
+/// The stored bytes at `path` of a shard; distinguishes a missing shard from missing bytes.
 async fn object(
     gate: &Gate,
     name: &str,

@@ -18,7 +18,7 @@ use plane_http::PACE;
 /// The merge delay that can be promised now, if the requested one can't.
 const MERGE_BY_AVAILABLE: HeaderName = HeaderName::from_static("merge-by-available");
 
-/// What a writer without a token is told to show.
+/// The challenge for a writer without a token.
 const CHALLENGE: &str = "Bearer realm=\"log\"";
 
 /// When to ask again for a checkpoint that waits for witnesses.
@@ -305,7 +305,7 @@ pub(super) fn append(log: &str, error: AppendError) -> Refusal {
         ),
         AppendError::KeyReused => Refusal::reused(),
         AppendError::ShuttingDown => Refusal::shutting_down(),
-        // Not 503: whoever tries that again may write the entry twice.
+        // Not 503: a client that repeats the request could write the entry twice.
         AppendError::Unknown => Refusal::new(
             codes::UNKNOWN_OUTCOME,
             "it could not be learned whether the entry was ordered; look for it before sending it again, or send it with the same Idempotency-Key",
@@ -329,7 +329,7 @@ pub(super) fn read(log: &str, error: &ReadError) -> Refusal {
             ),
         )
         .later(UNWITNESSED),
-        // Which object it is, the operator is told: `logctl doctor`.
+        // Only the operator is told which object it is, by `logctl doctor`.
         ReadError::Damaged { shard } => Refusal::new(
             codes::DAMAGED,
             format!("what this asks for of shard {log}/{shard} is damaged in the store; the server looks for a good copy"),

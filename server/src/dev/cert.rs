@@ -96,7 +96,7 @@ fn is_ours(cert: &Path) -> bool {
     ours() == Some(true)
 }
 
-/// Whether a client that trusts just this certificate accepts it at `time`, under every name, and the key is its.
+/// Whether a client that trusts just this certificate accepts it at `time`, under every name, and the key belongs to it.
 fn usable_at(cert: &Path, key: &Path, time: SystemTime) -> bool {
     let check = || {
         let pair = read_pair(cert, key).ok()?;
@@ -135,7 +135,7 @@ mod tests {
         renew(&cert, &key).unwrap();
         assert_eq!(std::fs::read(&cert).unwrap(), first);
 
-        // Without its certificate, as after a crash between the two files, a key stays.
+        // A key without its certificate, as after a crash between the two files, stays.
         let kept = std::fs::read(&key).unwrap();
         std::fs::remove_file(&cert).unwrap();
         renew(&cert, &key).unwrap();

@@ -8,7 +8,7 @@ use toml_edit::{DocumentMut, Item};
 use super::{LOG, replace};
 use crate::error::{Error, at};
 
-/// Writes the contexts. Without a socket, TLS is the current one. What `logctl` or a person wrote beside them stays.
+/// Writes the contexts. Without a socket, TLS is the current one. Other contexts, from `logctl` or a person, stay.
 pub(crate) fn write(
     dir: &Path,
     socket: Option<&Path>,

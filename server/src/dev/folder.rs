@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::replace;
 use crate::error::{Error, at};
 
-/// What a server, a secondary or an operator keeps in a folder. A folder with any of it and no marker was not made by `logd dev`.
+/// Files that a server, a secondary or an operator keeps in a folder. A folder with any of it and no marker was not made by `logd dev`.
 const OTHERS: [&str; 13] = [
     "logd.toml",
     "coordination.db",
@@ -43,7 +43,7 @@ impl Marker {
         Self::find(dir).map(drop)
     }
 
-    /// The folder's marker, made where there is nothing yet.
+    /// The folder's marker, made if the folder is empty.
     pub(super) fn claim(dir: &Path) -> Result<Self, Error> {
         if let Some(marker) = Self::find(dir)? {
             return Ok(marker);
@@ -82,7 +82,7 @@ impl Marker {
         if there.is_empty() {
             return Ok(None);
         }
-        // Before there were markers.
+        // Made before there were markers.
         let settings = dir.join("logd.toml");
         match std::fs::read_to_string(&settings) {
             Ok(text) if super::wrote_before(&text, &settings) => Ok(Some(Self {
@@ -113,7 +113,7 @@ impl Marker {
         if !first {
             return Ok(());
         }
-        // Before the file: whatever a crash leaves is one of the two.
+        // Written before the file, so that a crash leaves one of the two.
         let mut wrote: Vec<String> = was.into_iter().chain([digest(text)]).collect();
         wrote.dedup();
         if wrote != self.wrote || !self.path.exists() {

@@ -1,8 +1,7 @@
 //! `logd dev`: one directory with everything a log needs, made at the first start and kept from then on.
 //!
-//! What is absent is made, what is there is checked. What must never happen: a key, certificate, token or setting that somebody else
-//! made is replaced; a key or token that others can read; a second server that takes the socket or the contexts away from the
-//! living first one.
+//! Missing files are made, existing ones are checked. What must never happen: a key, certificate, token or setting that somebody else made
+//! is replaced; others can read a key or token; a second server takes the socket or the contexts away from the first one while that runs.
 
 mod cert;
 mod contexts;
@@ -42,7 +41,7 @@ pub(crate) struct Prepared {
     pub(crate) first: Option<File>,
 }
 
-/// Makes what is missing in the directory.
+/// Makes the missing files in the directory.
 pub(crate) fn prepare(dev: &Dev) -> Result<Prepared, Error> {
     // A directory that exists keeps its mode: it may be somebody's home.
     DirBuilder::new()
@@ -74,7 +73,7 @@ pub(crate) fn prepare(dev: &Dev) -> Result<Prepared, Error> {
     let path = dir.join("logd.toml");
     let text = settings_text(dev, socket);
     let settings = Settings::parse(&text, &path)?;
-    // First what may be refused, then what is made.
+    // Checks that may refuse come first, then files are made.
     marker.settings(&path, &text, first.is_some())?;
     make_kek(&dir.join("kek"))?;
     cert::renew(&dir.join("admin-cert.pem"), &dir.join("admin-key.pem"))?;
@@ -137,7 +136,7 @@ fn make_kek(path: &Path) -> Result<(), Error> {
     if path.try_exists().map_err(at("read", path))? {
         return Ok(());
     }
-    // The key is made before either store: what is in them is sealed with one that was here, which a new one does not open.
+    // The key is made before either store: their keys are sealed with the earlier key-encryption key, and a new one does not open them.
     for store in ["coordination.db", "objects"] {
         let store = path.with_file_name(store);
         if store.try_exists().map_err(at("read", &store))? {
@@ -272,7 +271,7 @@ fn text(
     )
 }
 
-/// Whether a settings file is, byte for byte, one that `logd dev` wrote when it did not mark its folders yet.
+/// Whether a settings file is, byte for byte, one that `logd dev` wrote before it marked its folders.
 fn wrote_before(found: &str, path: &Path) -> bool {
     let Ok(settings) = Settings::parse(found, path) else {
         return false;
@@ -379,7 +378,7 @@ mod tests {
         assert!(prepared.settings.admin.socket.is_none());
     }
 
-    /// Every file of a folder and what is in it.
+    /// Every file of a folder and its content.
     fn all(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
         let entries = std::fs::read_dir(dir).unwrap();
         let mut all: Vec<_> = entries

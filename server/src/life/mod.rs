@@ -38,7 +38,7 @@ pub(crate) struct Life {
 /// Pause between checks for news for the service manager.
 const NEWS: Duration = Duration::from_secs(1);
 
-/// What was asked for.
+/// The request that a signal makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
     /// A stop, by a service manager.
@@ -95,8 +95,8 @@ impl Life {
         }
     }
 
-    /// Serves until a stop is asked for, reloading when that is asked for. Answers how long to drain: what the command line says, else
-    /// the settings, else `otherwise`; an error if `broken` reports that a needed task ended for good.
+    /// Serves until a stop is asked for, reloading when that is asked for. Returns how long to drain: the time on the command line, else
+    /// that of the settings, else `otherwise`; an error if `broken` reports that a needed task ended for good.
     pub(crate) async fn serve(
         &mut self,
         sources: &mut Sources,

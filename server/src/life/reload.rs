@@ -38,9 +38,9 @@ struct SettingsFile {
 /// The result of a reload.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Settled {
-    /// What was read and is in use.
+    /// Names of the parts that were read and are in use.
     pub(crate) done: Vec<String>,
-    /// What could not be used.
+    /// Names of the parts that could not be used.
     pub(crate) failed: Vec<String>,
     /// Settings that changed and need a restart.
     pub(crate) restart: Vec<String>,
@@ -84,12 +84,12 @@ impl Sources {
         }
     }
 
-    /// With a certificate that is read again.
+    /// Adds a certificate that is read again.
     pub(crate) fn tls(&mut self, tls: &Arc<Tls>) {
         self.tls.push(Arc::clone(tls));
     }
 
-    /// With something that follows its files by itself, and is only named.
+    /// Adds a part that follows its files by itself, and is only named.
     pub(crate) fn follows(&mut self, what: &'static str) {
         self.follows = Some(what);
     }

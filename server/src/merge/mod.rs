@@ -1,7 +1,7 @@
 //! `logd merge PROGRAM`: one of the four programs, alone on the stores of a server.
 //!
-//! It takes no writes and serves nothing. It must never make a store that is not there: a mistyped path would look like a log
-//! without work.
+//! It accepts no writes and serves nothing. It must never make a store that does not exist: a mistyped path would look like a log without
+//! work.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -19,10 +19,10 @@ use crate::run;
 use crate::settings::{self, Settings};
 use crate::telemetry;
 
-/// How long `--once` may take to end after what there is to do is done.
+/// How long `--once` may take to end after its work is done.
 const END: Duration = Duration::from_secs(10);
 
-/// Runs a program until it is asked to stop, or, once, until it has done what there is to do.
+/// Runs a program until it is asked to stop, or, once, until its work is done.
 pub(crate) async fn run(program: Program, once: bool, which: &Which) -> Result<(), Error> {
     let mut life = Life::new()?;
     let file = which.settings();
@@ -81,7 +81,7 @@ pub(crate) async fn run(program: Program, once: bool, which: &Which) -> Result<(
     served.and(ended)
 }
 
-/// One line of what was done, and an error where something failed.
+/// One line with the results, and an error if something failed.
 fn report(program: Program, finished: &[Finished]) -> Result<(), Error> {
     run::print(&line(program, finished))?;
     let mut failed = Vec::new();

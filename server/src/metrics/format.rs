@@ -63,7 +63,7 @@ fn plain(open: &str) -> String {
         parts.iter().for_each(|part| text.push_str(part));
         text.push('\n');
     };
-    // The help comes before the type, which says what the family is called.
+    // The help comes before the type, which has the name of the family.
     let mut help: Option<(&str, &str)> = None;
     for each in open.lines() {
         if let Some(rest) = each.strip_prefix("# HELP ") {
@@ -109,7 +109,7 @@ mod tests {
             ),
             (Some("application/json"), Format::Plain),
             (Some("application/openmetrics-text"), Format::Open),
-            // What Prometheus sends.
+            // The header that Prometheus sends.
             (
                 Some(
                     "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",

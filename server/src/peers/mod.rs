@@ -1,7 +1,7 @@
 //! The HTTP client that the engine speaks to secondaries and witnesses with.
 //!
-//! What must never happen: an answer that fills the memory, a redirect to somewhere that nobody configured, a connection over
-//! TLS whose certificate was not verified.
+//! What must never happen: an answer fills the memory, a redirect leads to a server that nobody configured, or a TLS connection has an
+//! unverified certificate.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub(crate) struct HttpPeers {
 }
 
 impl HttpPeers {
-    /// A client that trusts the authorities in `ca`, or else the platform's.
+    /// A client that trusts the authorities in `ca`, or otherwise the platform's.
     pub(crate) fn new(ca: Option<&Path>) -> Result<Arc<Self>, Error> {
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls::client(ca, "peers.ca")?)

@@ -47,7 +47,7 @@ fn parse(line: &str) -> Option<Cosigner> {
     (kind == &[TYPE] && same).then_some(cosigner)
 }
 
-/// Makes the key where there is none, and prints its public half.
+/// Makes the key if there is none, and prints its public half.
 pub(crate) fn show(path: &Path, name: Option<&str>) -> Result<(), Error> {
     if let Some(name) = name {
         let seed: [u8; 32] = ambient::Random::system()

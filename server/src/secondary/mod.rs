@@ -1,6 +1,6 @@
 //! `logd secondary`: a process of its own that copies logs, with its own storage and key.
 //!
-//! What must never happen: two processes on one storage, and a copy of a log that the settings do not name.
+//! What must never happen: two processes on one storage, or a copy of a log that the settings do not name.
 
 mod key;
 mod metrics;

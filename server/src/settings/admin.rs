@@ -62,7 +62,7 @@ pub(crate) struct Certificate {
     pub(crate) permissions: Grants,
 }
 
-/// A workload, as its issuer's tokens tell (OpenID Connect).
+/// A workload, as its issuer's tokens describe it (OpenID Connect).
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Identity {

@@ -22,10 +22,10 @@ use super::{
     Stores, Wrong, in_words, line_at, line_of,
 };
 
-/// One thing that is wrong with a settings file.
+/// One fault of a settings file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
-    /// Line, from 1, where it has one.
+    /// Line, from 1, if it has one.
     pub(crate) line: Option<usize>,
     pub(crate) what: String,
     /// What to write instead, or the next command.
@@ -76,7 +76,7 @@ struct Checked<'a> {
     problems: Vec<Problem>,
 }
 
-/// What could be read of a settings file.
+/// The part of a settings file that could be read.
 struct Read {
     settings: Settings,
     /// Sections that are there and could be read.
@@ -143,7 +143,7 @@ impl<'a> Checked<'a> {
             let message = in_words(error.message());
             let span = error.span().unwrap_or(whole.clone());
             let missing = quoted_after(&message, "missing field ");
-            // What was taken out is missing now: that is no mistake of its own.
+            // A value that was taken out is missing now, which is not another mistake.
             if missing.is_none_or(|name| !removed.contains(name)) {
                 let remedy = remedy(&message, section);
                 self.problem(span.start, message.clone(), remedy);
@@ -280,7 +280,7 @@ fn remedy(message: &str, section: &str) -> String {
     format!("`logd config example` shows how {section} is written")
 }
 
-/// Takes out the innermost thing with this span. Answers the key that it had, or nothing where it is not in there.
+/// Takes out the innermost thing with this span. Returns its key, or `None` if it is not there.
 fn take_out(value: &mut Spanned<DeValue<'_>>, span: &Range<usize>) -> Option<String> {
     match value.get_mut() {
         DeValue::Table(table) => {
@@ -417,7 +417,7 @@ mod tests {
             for mut block in blocks(&std::fs::read_to_string(&page).unwrap()) {
                 seen += 1;
                 if !block.contains("dir = ") {
-                    // A page shows what it is about; the rest is as everywhere.
+                    // A page shows the settings of its topic; the rest is the same everywhere.
                     let needed = [
                         ("[data]", "[data]\nlisten = '127.0.0.1:1'\n"),
                         ("[stores]", "[stores]\ncoordination = 'c'\nobjects = 'o'\n"),

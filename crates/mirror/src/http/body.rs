@@ -13,13 +13,13 @@ use tokio::time::Instant;
 use super::unproven::Room;
 use crate::{Ended, Mirror, Refusal, Upload};
 
-/// Packages are checked when about so many bytes of them have come.
+/// Packages are checked when about this many bytes of them have arrived.
 const BATCH: usize = 512 << 10;
 /// The most that one request may carry, decompressed. Bytes behind that are not read, and the client continues with another request.
 const MOST: usize = 256 << 20;
 /// Pieces in which compressed bytes are taken: one of them makes at most four megabytes.
 const PIECE: usize = 4 << 10;
-/// Bytes a second, at least, of a package that takes long: what comes slower ends.
+/// Fewest bytes a second of a package that takes long; a slower upload is ended.
 const PACE: usize = 64 << 10;
 
 /// The bytes of a body, decompressed where they have to be.
@@ -32,7 +32,7 @@ enum Decoder {
 pub(super) struct Source<'a> {
     body: &'a mut Incoming,
     decoder: Decoder,
-    /// Compressed bytes that have come and were not looked at yet.
+    /// Compressed bytes that have arrived and were not checked yet.
     raw: Bytes,
     timeout: Duration,
     /// When the last package was taken, or the body began.
@@ -40,15 +40,15 @@ pub(super) struct Source<'a> {
     room: Room,
 }
 
-/// When the bytes that came are looked at: each time costs as much as there are bytes, so that a package which comes in a million
-/// pieces must not be looked at a million times.
+/// When the arrived bytes are checked. Each check costs as much as there are bytes, so a package in a million pieces must not be checked a
+/// million times.
 #[derive(Debug)]
 struct Looks {
     next: usize,
 }
 
 impl Looks {
-    /// Whether `bytes` are enough, where the next package has `expects` at most.
+    /// Whether `bytes` are enough for a check, if the next package has at most `expects`.
     fn due(&self, bytes: usize, expects: usize) -> bool {
         bytes >= self.next.min(expects)
     }
@@ -63,7 +63,7 @@ impl Looks {
     }
 }
 
-/// How long a package may take of which so many bytes came, where a body may be silent for `silence`.
+/// How long a package may take of which this many bytes have arrived, if a body may be silent for `silence`.
 fn patience(silence: Duration, bytes: usize) -> Duration {
     2 * silence + Duration::from_secs((bytes / PACE) as u64)
 }
@@ -121,8 +121,8 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// More decompressed bytes into `out`; `false` at the end, which may also be a connection that broke: what came before it
-    /// is as good as any prefix. So does a package that takes too long: it would hold its memory forever.
+    /// Reads more decompressed bytes into `out`; `false` at the end, which may also be a broken connection: the bytes before it are as good
+    /// as any prefix. A package that takes too long ends the body, too, because it would hold its memory forever.
     async fn more(&mut self, out: &mut BytesMut) -> Result<bool, NotTaken> {
         if self.raw.is_empty() {
             let until = self.taken + patience(self.timeout, out.len());
@@ -159,7 +159,7 @@ impl<'a> Source<'a> {
         Ok(true)
     }
 
-    /// Of what came, `left` bytes are still in no package that was taken.
+    /// Notes that `left` of the arrived bytes are not in an accepted package yet.
     fn looked(&mut self, taken: bool, left: usize) -> Result<(), Spent> {
         if taken {
             self.taken = Instant::now();
@@ -169,7 +169,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Takes an upload of this life of a log.
+/// Receives an upload of this life of a log.
 pub(super) async fn take(
     mirror: &Mirror,
     mut source: Source<'_>,
@@ -234,7 +234,7 @@ async fn write(upload: &mut Upload, buffer: &mut BytesMut) -> Result<(), Refusal
     let bytes = buffer.split().freeze();
     let used = upload.write(bytes.clone()).await?;
     let rest = &bytes[used..];
-    // A package that is longer than one can be would have been refused already.
+    // A package over the longest length would have been refused already.
     buffer.extend_from_slice(rest);
     Ok(())
 }
@@ -258,7 +258,7 @@ mod tests {
         }
         assert!(looked.len() < 8, "{}", looked.len());
         assert!(looked.iter().sum::<usize>() < 4 * LARGEST, "{looked:?}");
-        // The last look was when it was whole for certain; what came with it waits for more.
+        // The last check was when it was certainly whole; the bytes after it wait for more.
         assert!(*looked.last().unwrap() >= LARGEST);
         looks.looked(BATCH + 10, 10);
         assert!(!looks.due(BATCH, LARGEST) && looks.due(BATCH + 10, LARGEST));

@@ -1,7 +1,7 @@
 //! A secondary behind HTTP: the requests from logs (C2SP tlog-mirror), and from readers of its copies.
 //!
-//! What must never happen: a request that takes more memory than one package needs, and a client without a log's key that keeps the
-//! log from being copied.
+//! What must never happen: a request takes more memory than one package needs, or a client without a log's key keeps the log from being
+//! copied.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -27,12 +27,12 @@ mod unproven;
 use body::{NotTaken, Source, next_frame, take};
 use unproven::{Room, Unproven};
 
-/// Which storage answers: another one after its loss.
+/// The storage that answers; after its loss it is another one.
 pub const INCARNATION: HeaderName = HeaderName::from_static("mirror-incarnation");
 /// Set on answers about a log that was seen with two roots: the size.
 pub const ALARM: HeaderName = HeaderName::from_static("mirror-alarm");
 
-/// Which life of a log asks, and which one is accepted here.
+/// The life of the log that asks, and the one that is accepted here.
 pub const LIFE: HeaderName = HeaderName::from_static("log-life");
 
 /// A mirror behind HTTP.
@@ -41,7 +41,7 @@ pub struct MirrorPlane {
     body_timeout: Duration,
     incarnation: HeaderValue,
     unproven: Arc<Unproven>,
-    /// Taken while a manifest is looked at.
+    /// Held while a manifest is checked.
     manifests: Semaphore,
     /// Taken while a bundle is read.
     reads: Semaphore,
@@ -49,10 +49,10 @@ pub struct MirrorPlane {
     draining: AtomicBool,
 }
 
-/// Manifests that are looked at a time: each is as long as a body can be, and is taken apart in memory.
+/// Manifests that are checked at a time: each may be as long as a body can be, and is parsed in memory.
 const MANIFESTS: usize = 2;
 
-/// Bundles that are read at a time: the budget for answers counts what was read.
+/// Bundles that are read at a time: the budget for answers counts bytes only once they are read.
 const READS: usize = 32;
 
 fn reply(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Bytes> {
@@ -99,7 +99,7 @@ fn with_life(mut response: Response<Bytes>, life: PeerLife) -> Response<Bytes> {
     response
 }
 
-/// Which life of a log asks.
+/// The life of the log that asks.
 fn life(headers: &HeaderMap) -> Option<PeerLife> {
     headers.get(LIFE)?.to_str().ok()?.parse().ok()
 }
@@ -247,7 +247,7 @@ impl MirrorPlane {
         }
     }
 
-    /// A request with a body, where there is memory for it.
+    /// A request with a body, if there is memory for it.
     async fn post(
         &self,
         path: &str,

@@ -1,8 +1,8 @@
-//! Memory for bodies that nothing vouches for yet: a package that is not whole, a manifest that still comes.
+//! Memory for bodies that nothing vouches for yet: incomplete packages and manifests.
 //!
-//! Who sends one is known only when it is whole, by its proof or its signature. So such bodies have half of the memory for bodies. When it
-//! is full, the one ends that has kept most for longest, and not the one that comes: whoever sends at the pace of a network keeps its bytes
-//! for a moment. What must never happen: an unauthenticated sender keeps a log from being copied with requests that it never ends.
+//! The sender of a body is known only once the body is whole, by its proof or its signature. So such bodies have half of the memory for
+//! bodies. When it is full, the body that has held most for longest is ended, not the new one: a sender at network speed holds its bytes
+//! only for a moment. What must never happen: an unauthenticated sender keeps a log from being copied with requests that it never ends.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -60,7 +60,7 @@ impl Bodies {
         while self.held > most {
             let all = self.all.iter();
             let worst = all.max_by_key(|(_, body)| body.weight(now));
-            // One that is alone takes nothing from others.
+            // A body that is alone takes nothing from others.
             let Some((&number, _)) = worst.filter(|(_, body)| body.bytes < self.held) else {
                 return;
             };
@@ -112,7 +112,7 @@ impl Unproven {
 }
 
 impl Room {
-    /// It holds so many bytes now.
+    /// Sets how many bytes it holds now.
     ///
     /// # Errors
     /// [`Spent`]: the memory for all bodies is exceeded, or this one has kept most of it for longest.
@@ -127,7 +127,7 @@ impl Room {
         Ok(())
     }
 
-    /// What came is looked at: that takes the server's time.
+    /// The arrived bytes are being checked, which takes the server's time and not the sender's.
     pub(super) fn looks(&self) {
         self.unproven.lock().set(self.number, 0, usize::MAX);
     }
@@ -175,7 +175,7 @@ mod tests {
         large.ended().await;
         drop(large);
         small.set(10).unwrap();
-        // One that was proven in parts has kept the rest for a moment only.
+        // A body that was proven in parts has held the rest only for a moment.
         second().await;
         newest.looks();
         newest.proven();

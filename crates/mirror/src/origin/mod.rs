@@ -50,7 +50,7 @@ pub struct OriginStatus {
 /// Everything about the log, under its lock.
 struct Held {
     pendings: BTreeMap<u64, Pending>,
-    /// What is written down; the tree may be ahead of it.
+    /// The recorded position; the tree may be ahead of it.
     position: Position,
     mirrored: Option<Mirrored>,
     /// The newest mirror checkpoint with a signature of the shard's own key: the one that readers of the log can verify.
@@ -71,7 +71,7 @@ pub(crate) struct Origin {
     cosigner: Arc<Cosigner>,
     time: Time,
     held: Arc<Mutex<Held>>,
-    /// Taken by a reader before the lock, which is given in turn: an upload waits for so many of them at most.
+    /// A reader takes a permit before the lock, which is given in order of arrival, so an upload waits for at most this many readers.
     reads: Semaphore,
     /// The life of its log that is accepted.
     life: Arc<AtomicU64>,
@@ -131,8 +131,8 @@ impl Held {
         self.mirrored.as_ref().map_or(0, |m| m.size)
     }
 
-    /// What the log has committed itself to at `size`: one of the last pending checkpoints, or the mirror checkpoint, which stays
-    /// a valid end of an upload however many pending ones came after it (C2SP tlog-mirror, "add-entries").
+    /// The checkpoint to which the log has committed itself at `size`: one of the last pending checkpoints, or the mirror checkpoint, which
+    /// stays a valid end of an upload however many pending ones came after it (C2SP tlog-mirror, "add-entries").
     fn committed(&self, size: u64) -> Option<Pending> {
         let mirrored = self.mirrored.as_ref().filter(|at| at.size == size);
         let cosigned = mirrored.map(|at| Pending {
@@ -190,7 +190,7 @@ impl Origin {
         let folder = dir.to_owned();
         let at = mirrored.clone();
         let opened = blocking(move || {
-            // Before anything is cut off.
+            // Checked before anything is cut off.
             if let Some((size, root)) = last_cosigned(&folder)?
                 && at.as_ref().is_none_or(|at| (at.size, at.root) != (size, root))
                 && at.as_ref().is_none_or(|at| at.size <= size)

@@ -45,7 +45,7 @@ impl Held {
         upload: &Progress,
         out: &mut Vec<TileBytes>,
     ) -> Result<(), Refusal> {
-        // What stands before the package in its bundle is here already: the upload begins at the next entry or below.
+        // The entries before the package in its bundle are here already: the upload begins at the next entry or below.
         let before = (package.start - package.base) as u16;
         let mut leaves = Vec::with_capacity(TILE_WIDTH as usize);
         if before > 0 {

@@ -1,4 +1,4 @@
-//! Pending checkpoints: what the log has committed itself to, and the alarm when it commits itself twice.
+//! Pending checkpoints, to which the log has committed itself, and the alarm when it commits to two roots.
 
 use store::{Guard, Transaction, record};
 use tlog::mirror::AddCheckpoint;
@@ -23,7 +23,7 @@ impl Origin {
         }
         self.accepts(&held, life)?;
         let (size, root) = (checkpoint.size, checkpoint.root);
-        // Before everything else: a signed second root must be noticed, whatever the answer is.
+        // Checked before everything else: a signed second root must be noticed, whatever the answer is.
         let mut raised = None;
         if held.alarm.is_none()
             && let Some(ours) = held.root(size)?

@@ -1,4 +1,4 @@
-//! After a restore: the entries that the lost primary announced, and that never came whole, are dropped.
+//! After a restore: entries that the lost primary announced, but never copied in full, are dropped.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use crate::rows::Pending;
 use crate::storage::transact;
 
 impl Origin {
-    /// The log was restored from what its mirrors had cosigned: drops what was announced after that, and its entries. What
-    /// was cosigned here stays, and an alarm too.
+    /// The log was restored from what its mirrors had cosigned: drops later announcements and their entries. Cosigned entries stay, and so
+    /// does an alarm.
     pub(crate) async fn drop_uncosigned(&self) -> Result<(), Refusal> {
         let held = Arc::clone(&self.held).lock_owned().await;
         if held.alarm.is_some() {
@@ -61,7 +61,7 @@ impl Origin {
                 .push((self.rows.pending(size), record::encode(kept)));
         }
         if let Err(e) = transact(&*self.store, transaction).await {
-            // Whether it was written is not known: the next start finds out.
+            // It is unknown whether this was written; the next start finds out.
             held.broken = Some(format!("letting go of entries: {e}"));
             self.show(&held);
             return Err(e.into());

@@ -32,7 +32,7 @@ pub(super) struct Progress {
     pub(super) life: u64,
 }
 
-/// An upload that was welcome.
+/// An upload whose head was accepted.
 pub struct Upload {
     origin: Arc<Origin>,
     progress: Progress,
@@ -48,7 +48,7 @@ pub enum Ended {
 }
 
 impl Upload {
-    /// Looks at the head of an upload.
+    /// Checks the head of an upload.
     pub(crate) async fn begin(
         origin: Arc<Origin>,
         head: &EntriesHead,
@@ -99,7 +99,7 @@ impl Upload {
         })
     }
 
-    /// Takes the packages that are whole in `bytes`; the answer is how many bytes they had. Nothing is durable yet.
+    /// Takes the packages that are whole in `bytes`; returns how many bytes they had. Nothing is durable yet.
     ///
     /// # Errors
     /// [`Refusal::Wrong`] for a package that is not under the pending root; those before it are kept.
@@ -186,7 +186,7 @@ impl Upload {
         if !transaction.puts.is_empty()
             && let Err(e) = transact(&*origin.store, transaction).await
         {
-            // Whether it was written is not known: the next start finds out.
+            // It is unknown whether this was written; the next start finds out.
             held.broken = Some(format!("writing the position down: {e}"));
             origin.show(&held);
             return Err(e.into());
@@ -223,8 +223,8 @@ impl Upload {
 }
 
 impl Origin {
-    /// Whether readers of the log can verify it: its note has a line of the shard's own key, whose name is the origin. Who may
-    /// show notes here was checked before, by the replication key's signature over the same text.
+    /// Whether readers of the log can verify it: its note has a line of the shard's own key, whose name is the origin. The replication
+    /// key's signature over the same text was checked before, so the sender may show notes here.
     fn verifiable(&self, mirrored: &Mirrored) -> bool {
         let note = tlog::Note::parse(&mirrored.note);
         note.is_ok_and(|note| note.signatures.iter().any(|line| line.name == self.origin))

@@ -1,8 +1,8 @@
-//! What a writer asks for in the head of its request: `Priority`, `Merge-By`, `Log-Shard`, `Prefer` and its token.
+//! A writer's requests in the head of its message: `Priority`, `Merge-By`, `Log-Shard`, `Prefer` and its token.
 //!
-//! Reading is pure, and one pass over the header: a write without any of it pays for the comparison of a few names, and nothing
-//! is allocated. What must never happen: a deadline that was misread (malformed advice is refused, with the part that is wrong),
-//! and a token in an answer or in a log.
+//! Reading is pure, and one pass over the header: a write without any of it pays for the comparison of a few names, and nothing is
+//! allocated. What must never happen: a deadline is misread (malformed advice is refused, with the wrong part), or a token gets into an
+//! answer or a log.
 
 mod priority;
 
@@ -24,21 +24,21 @@ const FARTHEST: Duration = Duration::from_secs(366 * 24 * 3600);
 const LONGEST_KEY: usize = 128;
 /// The refusal of a malformed idempotency key.
 const KEY: &str = "Idempotency-Key is not one key of 1 to 128 visible ASCII characters";
-/// The scheme that a writer's token comes with.
+/// The scheme of a writer's token.
 const BEARER: &str = "bearer ";
 
-/// What a request asks for. Not `Debug`: it holds a secret.
+/// The advice of a request. Not `Debug`: it holds a secret.
 #[derive(Default)]
 pub(super) struct Asked<'a> {
     /// The parsed advice for the engine.
     pub(super) advice: Advice,
     /// The writer's token, as it was sent.
     pub(super) token: Option<&'a str>,
-    /// Whether an acknowledgement before the order will do (RFC 7240).
+    /// Whether the writer accepts an acknowledgement before the order (RFC 7240).
     pub(super) respond_async: bool,
-    /// What makes it repeatable, as it was sent.
+    /// The idempotency key, as it was sent.
     key: Option<&'a str>,
-    /// Whether the body is compressed, or otherwise not what it stands for.
+    /// Whether the body is compressed or otherwise encoded.
     pub(super) encoded: bool,
 }
 
@@ -50,7 +50,7 @@ impl Asked<'_> {
         tenant.map_err(|denied| Refusal::denied(&denied))
     }
 
-    /// Its idempotency key. What others send as theirs is another.
+    /// Its idempotency key. The same text from another tenant is a different key.
     pub(super) fn key(&self, log: &Log, tenant: TenantId) -> Option<WriteKey> {
         let key = self.key?;
         let policy = log.policy();
@@ -196,7 +196,7 @@ fn respond_async(value: &HeaderValue) -> bool {
     value.as_bytes().split(|byte| *byte == b',').any(name)
 }
 
-/// The token behind `Bearer`. What it is worth, the policy decides.
+/// The token behind `Bearer`. The policy decides what it permits.
 fn bearer(value: &HeaderValue) -> Option<&str> {
     let value = value.to_str().ok().filter(|value| value.len() <= LONGEST)?;
     let (scheme, token) = value.split_at_checked(BEARER.len())?;

@@ -3,13 +3,13 @@
 //! RFC 9218 has a server ignore what it cannot read. A log makes promises by this header, so it refuses a malformed one instead;
 //! members that it does not know are skipped, since clients send `i` and others will come.
 
-/// What is wrong, for a person.
+/// The fault, in words for a person.
 pub(super) type Wrong = String;
 
 /// The highest urgency number, which is the least urgent.
 const LEAST_URGENT: i64 = 7;
 
-/// Reads one line of the field. A member that comes twice counts as the last of them says, over all lines.
+/// Reads one line of the field. If a member comes twice, the last one counts, over all lines.
 pub(super) fn read(line: &str, urgency: &mut Option<u8>) -> Result<(), Wrong> {
     let mut scan = Scan {
         rest: line.trim_matches([' ', '\t']).as_bytes(),
@@ -36,7 +36,7 @@ pub(super) fn read(line: &str, urgency: &mut Option<u8>) -> Result<(), Wrong> {
     }
 }
 
-/// What stands behind a member's name.
+/// The value behind a member's name.
 #[derive(Debug, PartialEq, Eq)]
 enum Value {
     Integer(i64),
@@ -88,7 +88,7 @@ impl Scan<'_> {
         Ok(())
     }
 
-    /// After its opening parenthesis.
+    /// Reads a list from behind its opening parenthesis.
     fn inner_list(&mut self) -> Result<Value, Wrong> {
         loop {
             self.skip(b" ");

@@ -15,7 +15,7 @@ pub(super) enum Encoding {
     Lines,
 }
 
-/// Which part of which upload a body is.
+/// The upload and the part of it that a body is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Part {
     /// The upload, if it is one that can be resumed.

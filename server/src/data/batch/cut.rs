@@ -1,7 +1,7 @@
 //! Cuts a stream of entries into chunks. Pure: bytes in, chunks out.
 //!
 //! Where it cuts depends on the entries alone, never on how the network cut the body: a chunk is the longest run of whole entries, [`MOST`]
-//! at most, that fits into so many bytes, and at least one. Memory is one chunk, and it is allocated at the first byte.
+//! at most, that fits into a given number of bytes, and at least one. Memory is one chunk, and it is allocated at the first byte.
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
@@ -11,7 +11,7 @@ use engine::Repeat;
 /// Room that a stream gets with its first byte; more comes as it fills.
 const FIRST: usize = 64 << 10;
 
-/// Entries of a chunk: short ones are more work than their bytes tell, and a chunk is promised as a whole.
+/// Entries of a chunk: short ones are more work than their size suggests, and a chunk is promised as a whole.
 const MOST: u64 = 1024;
 
 /// Bytes of an entry's length.
@@ -30,7 +30,7 @@ pub(super) struct Cutter {
     /// Bytes of a chunk, lengths included, unless its only entry is longer.
     size: usize,
     buffer: BytesMut,
-    /// Where the whole entries at the start of `buffer` end.
+    /// The end of the whole entries at the start of `buffer`.
     whole: usize,
     /// How many they are.
     entries: u64,
@@ -38,7 +38,7 @@ pub(super) struct Cutter {
     before: u64,
     /// Entries at the start that are known already, and dropped.
     known: u64,
-    /// What the dropped entries have to be, if that matters.
+    /// The expected dropped entries, if they are checked.
     repeat: Option<Repeat>,
     /// Entries of the first chunk at least, whatever their size, unless the body has fewer.
     least: u64,
@@ -83,13 +83,13 @@ impl Cutter {
         }
     }
 
-    /// Takes a new entry; refuses it after the end of a body that was answered.
+    /// Accepts a new entry; refuses it after the end of a body that was answered.
     fn take_new(&self) -> Result<(), Fault> {
         let ended = self.repeat.as_ref().is_some_and(Repeat::is_ended);
         (!ended).then_some(()).ok_or(Fault::Reused)
     }
 
-    /// Whole entries that came so far.
+    /// How many whole entries have arrived.
     pub(super) fn seen(&self) -> u64 {
         self.before + self.entries
     }
@@ -115,7 +115,7 @@ impl Cutter {
         }
     }
 
-    /// Takes one entry of 1 to 65,535 bytes. The chunk that it did not fit into comes out.
+    /// Takes one entry of 1 to 65,535 bytes. Returns the chunk that it did not fit into.
     pub(super) fn entry(&mut self, entry: &[u8]) -> Result<Option<Cut>, Fault> {
         if self.known > 0 {
             return self.drop_known(entry).map(|()| None);
@@ -222,7 +222,7 @@ mod tests {
         bytes
     }
 
-    /// What comes out when the body arrives in pieces of these lengths, over and over.
+    /// The chunks of a body that arrives in pieces of these lengths, repeated.
     fn cuts(body: &[u8], pieces: &[usize], known: u64) -> Result<Vec<Cut>, Fault> {
         let (mut cutter, mut cuts) = (Cutter::new(CHUNK, known), Vec::new());
         let (mut rest, mut lengths) = (body, pieces.iter().cycle());
@@ -239,7 +239,7 @@ mod tests {
         Ok(cuts)
     }
 
-    /// The rule, told naively.
+    /// The rule, written naively.
     fn expected(entries: &[Vec<u8>]) -> Vec<Cut> {
         let mut runs: Vec<Vec<Vec<u8>>> = Vec::new();
         for entry in entries {

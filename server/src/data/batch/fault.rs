@@ -1,4 +1,4 @@
-//! What can be wrong with the body of a batch, with the place where it is.
+//! The faults of the body of a batch, with their positions.
 
 use super::lines::MAX_LINE;
 
@@ -9,14 +9,14 @@ pub(super) enum Fault {
         "entry {entry} of this body is empty (entries count from 0); an entry has at least one byte"
     )]
     Empty { entry: u64 },
-    /// The end came inside an entry.
+    /// The body ended inside an entry.
     #[error(
         "the body ends inside entry {entry} (entries count from 0): {}; is a length wrong?",
         match wants { Some(wants) => format!("{has} of {wants} bytes came"), None => "half of its length came".to_owned() }
     )]
     Torn {
         entry: u64,
-        /// Bytes of it that came.
+        /// How many of its bytes arrived.
         has: usize,
         /// The entry's length, if that arrived.
         wants: Option<usize>,
@@ -31,7 +31,7 @@ pub(super) enum Fault {
         /// What is wrong with it.
         what: String,
     },
-    /// It begins otherwise than what was accepted under its idempotency key.
+    /// It differs from the body that was accepted under its idempotency key.
     #[error("the idempotency key was used for another body")]
     Reused,
     /// No entry at all.

@@ -1,11 +1,11 @@
 //! `POST /{log}/add-batch`: millions of entries in one body, in constant memory.
 //!
-//! The body is read frame by frame and cut into chunks ([`cut`]); each goes into the order as a whole, a bounded number of them at
-//! a time ([`flight`]). A writer that sends faster than the log takes is not refused; its body is read more slowly. One JSON line at
-//! the end says where everything is ([`ranges`]). A writer that sends too slowly ([`Pace`]) is refused, so that another gets its place.
+//! The body is read frame by frame and cut into chunks ([`cut`]); each goes into the order as a whole, a bounded number of them at a time
+//! ([`flight`]). A writer that sends faster than the log accepts is not refused; its body is read more slowly. One JSON line at the end has
+//! the locations of all entries ([`ranges`]). A writer that sends too slowly ([`Pace`]) is refused, so that another gets its place.
 //!
-//! What must never happen: an entry of an upload (`?upload=ID`) that is in the log twice, however often its writer sends it
-//! ([`turns`]); memory that grows with the body; an answer that hides what was accepted before an error.
+//! What must never happen: an entry of an upload (`?upload=ID`) is in the log twice because its writer sent it again ([`turns`]); memory
+//! grows with the body; an answer hides what was accepted before an error.
 
 mod ask;
 mod cut;
@@ -313,7 +313,7 @@ struct Sender<'a> {
     tenant: TenantId,
     advice: &'a Advice,
     upload: Option<UploadId>,
-    /// It is one of an idempotency key.
+    /// Whether it belongs to an idempotency key.
     keyed: bool,
     /// Position of the next chunk in the upload.
     next: u64,
@@ -386,7 +386,7 @@ impl Sender<'_> {
 
     fn refused(&self, error: AppendError) -> Refusal {
         match error {
-            // The same at another server, or another body: sent again, it is told which.
+            // The same upload at another server, or another body: the answer to a repeat says which.
             AppendError::UploadAt { .. } if self.keyed => Refusal::new(
                 codes::UPLOAD_BUSY,
                 "another request with this idempotency key is under way; send this one again, with the same key",
@@ -464,7 +464,7 @@ fn own(log: &Log, tenant: TenantId, upload: Option<UploadId>) -> Option<UploadId
     upload.map(|id| id.of(name.unwrap_or_default()))
 }
 
-/// `GET /{log}/add-batch?upload=ID`: what was accepted of an upload of this tenant.
+/// `GET /{log}/add-batch?upload=ID`: the accepted part of an upload of this tenant.
 pub(super) async fn asked(
     State(gate): State<Arc<Gate>>,
     Path(log): Path<String>,

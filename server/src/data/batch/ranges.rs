@@ -1,4 +1,4 @@
-//! Where the entries of a batch are, in as few ranges as possible.
+//! The locations of the entries of a batch, in as few ranges as possible.
 
 use wire::data::Range;
 
@@ -10,7 +10,7 @@ pub(super) struct Ranges {
 }
 
 impl Ranges {
-    /// Adds what comes after all of them.
+    /// Adds a range after all others.
     pub(super) fn push(&mut self, next: Range) {
         self.entries += next.entries;
         match self.all.last_mut() {
@@ -24,7 +24,7 @@ impl Ranges {
         }
     }
 
-    /// Of all of them together.
+    /// How many entries all ranges have.
     pub(super) fn entries(&self) -> u64 {
         self.entries
     }
@@ -33,7 +33,7 @@ impl Ranges {
         &self.all
     }
 
-    /// Where the run that begins at `from` ends.
+    /// The end of the run that begins at `from`.
     pub(super) fn run(&self, from: u64) -> u64 {
         self.all.iter().fold(from, |end, range| {
             if range.first == end {

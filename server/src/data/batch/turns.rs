@@ -1,9 +1,8 @@
 //! Which request works on an upload: one at a time in this process, and the newest one.
 //!
-//! A writer whose connection broke resumes before the server may have noticed, and while chunks of the first attempt are
-//! still under way into the order. The new request asks the old one to stop, and waits until its last chunk is decided; only
-//! then is it known what was accepted. (It can't ask a request on another replica: there the tokens of the parts prevent that
-//! anything is ordered twice.)
+//! A writer whose connection broke resumes before the server may have noticed, and while chunks of the first attempt are still under way
+//! into the order. The new request asks the old one to stop, and waits until its last chunk is decided; only then is it known what was
+//! accepted. (It cannot ask a request on another replica: there, the tokens of the parts prevent a second ordering.)
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +26,7 @@ type Key = (String, UploadId);
 #[derive(Debug)]
 pub(crate) struct Turns {
     places: Arc<Semaphore>,
-    /// Locked for a moment when a request comes or goes.
+    /// Locked for a moment when a request begins or ends.
     uploads: Arc<Mutex<HashMap<Key, Upload>>>,
 }
 
@@ -108,7 +107,7 @@ impl Turns {
         })
     }
 
-    /// Whether so many places are taken that a slow request must give up its own.
+    /// Whether so many places are taken that a slow request must give up its place.
     pub(super) fn are_scarce(&self) -> bool {
         self.places.available_permits() < MOST / 2
     }

@@ -1,8 +1,8 @@
 //! `POST /{log}/api/v2/log/entries`: Sigstore's clients write here as to rekor-tiles.
 //!
-//! Most of them never try again, so a write waits for a published checkpoint rather than being refused, and only what can never
-//! succeed is refused at once. An entry has an idempotency key of its own, made of its shard and its leaf, so whoever sends it
-//! again gets the entry that is there.
+//! Most of them never try again, so a write waits for a published checkpoint rather than being refused, and only what can never succeed is
+//! refused at once. An entry has an idempotency key of its own, made of its shard and its leaf, so a client that sends it again gets the
+//! existing entry.
 //!
 //! What must never happen: a 201 for an entry that no published checkpoint covers; an entry in the log whose signature was not
 //! verified; one that is twice in a shard because its sender lost the answer.
@@ -32,9 +32,9 @@ use wire::data::codes;
 /// The path below a log, and at the root of a server that says which log answers there.
 const ENTRIES: &str = "/api/v2/log/entries";
 
-/// Where an entry is over all shards; its `logIndex` counts from the beginning of its shard.
+/// The entry's index over all shards; its `logIndex` counts from the beginning of its shard.
 const GLOBAL_INDEX: HeaderName = HeaderName::from_static("logd-global-index");
-/// Where the entry is that a conflict is about, as rekor-tiles says it.
+/// The index of the entry in a conflict, as rekor-tiles names it.
 const LOG_INDEX: HeaderName = HeaderName::from_static("x-log-index");
 
 /// How often a write follows its log to the next shard, when its own is rotated out before it is ordered.
@@ -180,7 +180,7 @@ async fn published(log: &Log, index: u64) -> Result<Inclusion, ReadError> {
     }
 }
 
-/// Orders a leaf in the active shard, where it is not yet: its global index.
+/// Orders a leaf in the active shard, unless it is in it; returns its global index.
 async fn ordered(
     log: &Log,
     leaf: Bytes,
@@ -264,7 +264,7 @@ fn stopped(log: &Log, error: AppendError) -> Stopped {
     match error {
         // Clients try again after 503, and a frozen log stays frozen.
         AppendError::Frozen { .. } | AppendError::Closing => v2::Error::Frozen.into(),
-        // Whoever sends it again gets the entry that is there, so an unknown outcome invites that.
+        // A client that sends it again gets the existing entry, so an unknown outcome asks for a repeat.
         AppendError::Unknown => v2::Error::Unavailable.into(),
         error => refusal::append(log.name(), error).into(),
     }
