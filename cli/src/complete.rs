@@ -1,9 +1,8 @@
 //! Names that the shell offers while a command is typed: contexts from the file; logs, shards, tiers, tenants and operations from
 //! the server.
 //!
-//! What must never happen: a shell that hangs, a message in the middle of a line, or a login that costs something (a
-//! program started, an identity token spent) because somebody pressed Tab. So there is one short limit for all of it, and
-//! whatever goes wrong, nothing is offered.
+//! What must never happen: a shell that hangs, a message in the middle of a line, or a login that costs something (a program started, an
+//! identity token spent) because somebody pressed Tab. So there is one short limit for all of it, and on any failure nothing is offered.
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
@@ -26,7 +25,7 @@ const VARIABLE: &str = "LOGCTL_COMPLETE";
 /// For everything that is asked of a server; the rest of the 300 ms is for starting and printing.
 const COMPLETION_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// Answers the shell, when it is the shell that asks.
+/// Answers the shell, if this run is a completion request.
 pub(crate) fn answered(args: &[OsString]) -> Option<ExitCode> {
     std::env::var_os(VARIABLE).filter(|shell| !shell.is_empty())?;
     let folder = std::env::current_dir().ok();
@@ -155,7 +154,7 @@ pub(crate) fn operations(current: &OsStr) -> Vec<CompletionCandidate> {
     matching(current, names)
 }
 
-/// Names that begin with what was typed, and that a shell takes as one word.
+/// Names that begin with the typed text, and that a shell reads as one word.
 fn matching(current: &OsStr, names: Vec<String>) -> Vec<CompletionCandidate> {
     let typed = current.to_string_lossy();
     let plain = |name: &String| {

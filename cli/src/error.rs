@@ -1,5 +1,4 @@
-//! Everything that can go wrong, as situations that a person can act on. How each looks from outside (exit code, stable
-//! word, hint) is one table, in [`crate::exit`].
+//! All errors, as situations that a person can act on. Their exit codes, stable words and hints are one table, in [`crate::exit`].
 //!
 //! What must never happen: a token, or any other secret, in a message.
 
@@ -39,7 +38,7 @@ pub enum Error {
         /// The operating system's answer.
         source: io::Error,
     },
-    /// A file that is to be made, onto something.
+    /// A file to be made already exists.
     #[error("{} exists already", path.display())]
     Exists {
         /// The file that already exists.
@@ -87,7 +86,7 @@ pub enum Error {
     NoEndpoint {
         /// Where it was looked for.
         tried: String,
-        /// A context that could be chosen.
+        /// A context that the user could choose.
         choose: Option<String>,
     },
     /// The log was not named and cannot be guessed.
@@ -144,7 +143,7 @@ pub enum Error {
         /// How the answer differs from one of an admin endpoint.
         cause: String,
     },
-    /// The connection broke, or time ran out, after a write was sent, and asking again did not tell either.
+    /// The connection broke, or time ran out, after a write was sent, and a repeat did not show the outcome either.
     #[error("no answer from {address}: {cause}; the change may or may not have been made")]
     OutcomeUnknown {
         /// The endpoint's address, as it was configured.
@@ -153,7 +152,7 @@ pub enum Error {
         cause: String,
         /// The operation, when the server named it.
         operation: Option<String>,
-        /// The request's idempotency key, where it had one.
+        /// The request's idempotency key, if it had one.
         key: Option<String>,
         /// Whether running the command again continues the request by itself.
         kept: bool,
@@ -180,7 +179,7 @@ pub enum Error {
     /// The log's public address said no to a writer.
     #[error("{detail}")]
     WriteRefused {
-        /// Of the HTTP answer.
+        /// The status of the HTTP answer.
         status: u16,
         /// Stable, kebab-case; empty where the answer was not the log's.
         code: String,
@@ -192,7 +191,7 @@ pub enum Error {
     /// The base of a plan is no longer what runs.
     #[error("{0}")]
     Stale(Box<Stale>),
-    /// It was made on probation, and nobody confirmed it.
+    /// The change was made on probation, and nobody confirmed it.
     #[error("rolled back: nobody confirmed operation {} in time, so the previous configuration runs again", operation.id)]
     RolledBack {
         /// The change that was taken back.
@@ -204,14 +203,14 @@ pub enum Error {
         /// The id of the change that was refused.
         operation: String,
     },
-    /// The audit trail is not what it should be.
+    /// The audit trail is not the expected one, or is damaged.
     #[error("{message}")]
     Trail {
         /// Decides the stable word and the hint.
         fault: TrailFault,
         /// What was found, in words for a person.
         message: String,
-        /// What was pinned, and what is served now.
+        /// The pinned checkpoint, and the one that is served now.
         evidence: Option<Box<(Seen, Seen)>>,
     },
     /// Nothing has this name.
@@ -329,7 +328,7 @@ pub struct Stale {
     pub changed_by: Option<String>,
     /// When it was changed, RFC 3339.
     pub changed_at: Option<String>,
-    /// What moved, and what the plan would change.
+    /// The differences since the plan's base, and those that the plan would make.
     pub moved: Vec<Moved>,
 }
 
@@ -355,10 +354,10 @@ impl fmt::Display for Stale {
     }
 }
 
-/// What can be wrong with an audit trail.
+/// The faults of an audit trail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrailFault {
-    /// What is served does not contain what was pinned.
+    /// The served trail does not contain the pinned one.
     Rewritten,
     /// Its key is another one.
     OtherKey,

@@ -1,6 +1,6 @@
 //! The one table from situation to what a script sees: exit code, stable word, hint.
 //!
-//! What must never happen: a situation without a next step, or one word with two exit codes.
+//! What must never happen: a situation has no next step, or one word has two exit codes.
 
 use wire::{Problem, codes};
 
@@ -25,7 +25,7 @@ pub(crate) const TIMEOUT: u8 = 7;
 pub(crate) const UNKNOWN: u8 = 8;
 /// Applied, but a replica does not run it yet.
 pub(crate) const LAGGING: u8 = 9;
-/// It ran, and was taken back.
+/// The change ran, and was taken back.
 pub(crate) const ROLLED_BACK: u8 = 10;
 pub(crate) const UNREACHABLE: u8 = 11;
 pub(crate) const UNVERIFIED: u8 = 12;
@@ -74,7 +74,7 @@ pub(crate) const MEANINGS: [(u8, &str); 15] = [
     (INTERRUPTED, "Interrupted, or the answer was no."),
 ];
 
-/// How a situation looks from outside.
+/// The exit code, word and hint of a situation.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Row {
     pub(crate) exit: u8,
@@ -403,7 +403,7 @@ fn problem_row(problem: &Problem) -> Row {
             "please report this, with the command that led to it and the server's log",
         ),
     };
-    // The server knows this log better, except where its advice is about HTTP.
+    // The server's hint is better, unless it is about HTTP.
     let about_http = matches!(
         problem.code.as_str(),
         codes::UNAUTHENTICATED | codes::STALE | codes::PRECONDITION_REQUIRED | codes::BAD_REQUEST

@@ -1,7 +1,7 @@
 //! The files that are generated from a program's definition and checked in: completion scripts and manual pages.
 //!
-//! What must never happen: output that depends on the environment, the terminal or the time, for then the check that the
-//! checked-in files are current fails for some people only.
+//! What must never happen: output depends on the environment, the terminal or the time. Then the check that the checked-in files are
+//! current would fail for some people only.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ pub enum Shell {
 /// A program that has generated files.
 #[derive(Clone, Copy, Debug)]
 pub struct Program {
-    /// As it is typed.
+    /// The name as it is typed.
     pub name: &'static str,
     /// Makes the definition of its command line.
     pub command: fn() -> clap::Command,

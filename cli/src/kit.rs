@@ -1,5 +1,4 @@
-//! What `logload` shares with `logctl`: where a log is, how its public address is read, how a result is shown and what it
-//! looks like to a script.
+//! The parts that `logload` shares with `logctl`: finding a log, reading its public address, showing a result to people and scripts.
 
 pub use crate::auditor::{Source, SourceError};
 pub use crate::auth::secret::Token;

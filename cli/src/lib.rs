@@ -1,8 +1,7 @@
 //! `logctl`: changes a running transparency log.
 //!
-//! The way through: `cli` (what was typed) → `commands` (what is done) → `report` (what came of it) → `render` and `ui`
-//! (what is shown). Each step knows only its neighbours. `error` holds the situations, `exit` what each looks like to a
-//! script.
+//! The way through: `cli` (parses the command line) → `commands` (do the work) → `report` (holds the result) → `render` and `ui` (show it).
+//! Each step knows only its neighbours. `error` holds the situations, `exit` their exit codes, words and hints.
 
 mod auditor;
 mod auth;
@@ -74,8 +73,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     drive(&ui, ends_itself, work)
 }
 
-/// Runs a command's work on this thread until it is done or Ctrl-C ends it, and shows what came of it. Work that
-/// `ends_itself` listens for Ctrl-C itself.
+/// Runs a command's work on this thread until it is done or Ctrl-C ends it, and shows the result. Work that `ends_itself` listens for
+/// Ctrl-C itself.
 pub fn drive(
     ui: &Ui,
     ends_itself: bool,
@@ -95,7 +94,7 @@ pub fn drive(
                 // First, so that Ctrl-C is ours before the work asks or waits for anything.
                 biased;
                 interrupt = tokio::signal::ctrl_c(), if !ends_itself => match interrupt {
-                    // It was for the program that has the terminal.
+                    // The signal was for the program that has the terminal.
                     Ok(()) if ui.is_away() => {}
                     Ok(()) => return Err(ui.interrupted()),
                     Err(error) => {

@@ -1,7 +1,7 @@
-//! What this user has seen of an endpoint's audit trail: the newest checkpoint of each of its shards, kept between runs.
+//! The checkpoints of an endpoint's audit trail that this user has seen: the newest one of each of its shards, kept between runs.
 //!
-//! A server can show anybody a sound trail; it can't show two. A user with a checkpoint notices when its trail has been
-//! replaced. What must never happen: a pin that is moved forward to a tree that was not proven to contain it.
+//! A server can show a sound trail that is not the real one. A user that keeps a checkpoint notices when the trail has been replaced. What
+//! must never happen: a pin moves forward to a tree that was not proven to contain it.
 
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,7 @@ pub(crate) struct Pins {
     pub(crate) shards: Vec<ShardPins>,
 }
 
-/// What is pinned of one shard of a trail.
+/// The pinned checkpoints of one shard of a trail.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ShardPins {
@@ -65,13 +65,13 @@ enum Version {
     V1,
 }
 
-/// What a checkpoint is to what was pinned.
+/// How a checkpoint compares with the pinned ones.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Compared {
     First,
     /// It is the pinned one.
     Same,
-    /// It is a larger one: whether it contains these, proofs must show.
+    /// It is a larger one: proofs must show whether it contains these.
     Later(Vec<Seen>),
 }
 
@@ -101,7 +101,7 @@ impl Pins {
         }
     }
 
-    /// What is pinned of an endpoint: nothing yet when there is no file.
+    /// The pins of an endpoint: none yet when there is no file.
     pub(crate) fn load(address: &Address) -> Result<Self, Error> {
         let mut pins = Self::empty(address);
         if let Some(path) = &pins.file {
@@ -110,12 +110,12 @@ impl Pins {
         Ok(pins)
     }
 
-    /// Whether there is a place to keep them.
+    /// Whether there is a folder to keep them in.
     pub(crate) fn are_kept(&self) -> bool {
         self.file.is_some()
     }
 
-    /// Keeps them, wholly or not at all; where another run has come further meanwhile, its pin stays.
+    /// Keeps them, wholly or not at all; if another run has a later pin meanwhile, that stays.
     pub(crate) fn save(&mut self) -> Result<(), Error> {
         let Some(path) = &self.file else {
             return Ok(());
@@ -148,12 +148,12 @@ impl Pins {
         })
     }
 
-    /// What is pinned of one shard.
+    /// The pins of one shard.
     pub(crate) fn shard(&self, shard: &str) -> Option<&ShardPins> {
         self.shards.iter().find(|pins| pins.shard == shard)
     }
 
-    /// Compares a checkpoint, whose signature by `vkey` is checked already, with what is pinned.
+    /// Compares a checkpoint, whose signature by `vkey` is already checked, with the pins.
     ///
     /// # Errors
     /// [`Error::Trail`] when both cannot be of one trail.
@@ -180,7 +180,7 @@ impl Pins {
         Ok(Compared::Later(pins.all().cloned().collect()))
     }
 
-    /// What is served now does not contain what was pinned.
+    /// The error that the trail served now does not contain the pinned one.
     pub(crate) fn rewritten(&self, pinned: &Seen, now: &Seen) -> Error {
         let message = format!(
             "the audit trail of {} was rewritten: it had {}, and what is served now, {}, does not contain that",
@@ -212,7 +212,7 @@ impl Pins {
         }
     }
 
-    /// Takes over what another run pinned, if it is of the same trail and later.
+    /// Takes over another run's pins, if they are of the same trail and later.
     fn merge(&mut self, theirs: ShardPins) {
         match self
             .shards
@@ -248,7 +248,7 @@ impl ShardPins {
     }
 }
 
-/// What a file holds; nothing when there is none.
+/// The pins in a file; none when there is no file.
 fn read(path: &Path) -> Result<Vec<ShardPins>, Error> {
     let text = match std::fs::read(path) {
         Ok(text) => text,

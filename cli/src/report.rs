@@ -1,7 +1,6 @@
-//! What a command found out, as a value: `Serialize` for scripts, a [`Page`] for people. Nothing here prints.
+//! The result of a command, as a value: `Serialize` for scripts, a [`Page`] for people. Nothing here prints.
 //!
-//! What must never happen: something on the page that is not in the value, or the other way round for anything that a
-//! script would want.
+//! What must never happen: the page has something that the value lacks, or the value lacks something that a script needs.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -16,12 +15,12 @@ pub(crate) const API_VERSION: &str = "logctl/v1";
 pub trait Present: Serialize {
     /// The `kind` of its JSON document.
     const KIND: &'static str;
-    /// Of a list: the field that holds its elements. `-o jsonl` prints one of them a line, `-o name` their names.
+    /// For a list: the field that holds its elements. `-o jsonl` prints one of them a line, `-o name` their names.
     const LIST: Option<&'static str> = None;
     /// JSON pointer from an element, or from the document when it is no list, to its name. Without one, `-o name` prints
     /// nothing.
     const NAME: &'static str = "";
-    /// What people see of it.
+    /// The page that people see.
     fn page(&self) -> Page;
 }
 
@@ -39,11 +38,11 @@ pub(crate) struct Report {
 #[derive(Debug)]
 pub struct Outcome {
     pub(crate) report: Report,
-    /// What went wrong nevertheless.
+    /// An error that occurred although there is a result.
     pub(crate) trouble: Option<Error>,
 }
 
-/// What people see: blocks, one after the other.
+/// The output for people: blocks, one after the other.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
     pub(crate) blocks: Vec<Block>,
@@ -69,7 +68,7 @@ pub enum Block {
     Fields(Vec<(&'static str, Cell)>),
 }
 
-/// A cell: text and what it means.
+/// A cell: text and its meaning.
 #[derive(Clone, Debug)]
 pub struct Cell {
     pub(crate) text: String,
@@ -78,7 +77,7 @@ pub struct Cell {
     pub(crate) right: bool,
 }
 
-/// What a cell means; colours follow from it.
+/// The meaning of a cell, from which its colour follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
     /// Neither good nor bad; without a colour.
@@ -89,7 +88,7 @@ pub enum Tone {
     Next,
     /// It is out of use.
     Past,
-    /// Somebody should look at it.
+    /// An operator should check it.
     Bad,
 }
 
@@ -145,7 +144,7 @@ impl Page {
         Self::default()
     }
 
-    /// A table, or what to do where there is nothing to list.
+    /// A table, or a hint when there is nothing to list.
     pub(crate) fn listing(table: Block, none: &str) -> Self {
         match &table {
             Block::Table { rows, .. } if rows.is_empty() => Self::new().text(none),
@@ -153,18 +152,18 @@ impl Page {
         }
     }
 
-    /// With one more block.
+    /// Adds one more block.
     pub fn with(mut self, block: Block) -> Self {
         self.blocks.push(block);
         self
     }
 
-    /// With one more paragraph.
+    /// Adds one more paragraph.
     pub fn text(self, text: impl Into<String>) -> Self {
         self.with(Block::Text(text.into()))
     }
 
-    /// With another page after it.
+    /// Adds another page after it.
     pub(crate) fn then(mut self, page: Self) -> Self {
         self.blocks.extend(page.blocks);
         self
@@ -233,7 +232,7 @@ impl Outcome {
         })
     }
 
-    /// With one more field at the top, which is also what `-o name` prints, and another page.
+    /// Adds a field at the top, which `-o name` also prints, and replaces the page.
     pub fn with(mut self, pointer: &'static str, value: Value, page: Page) -> Self {
         if let Value::Object(fields) = &mut self.report.value {
             fields.insert(pointer.trim_start_matches('/').to_owned(), value);
@@ -264,8 +263,7 @@ impl Outcome {
 }
 
 impl Outcome {
-    /// What `-o jsonl` prints: the elements of a list, one a line, or the one document. How it ended, when not well, is a
-    /// line of its own, of kind `Error`.
+    /// The output of `-o jsonl`: the elements of a list, one a line, or the one document. An error is a separate line, of kind `Error`.
     pub(crate) fn json_lines(&self) -> Vec<Value> {
         if self.report.list.is_none() {
             return vec![self.json()];
@@ -279,7 +277,7 @@ impl Outcome {
             .collect()
     }
 
-    /// What `-o name` prints, one a line.
+    /// The output of `-o name`, one name a line.
     pub(crate) fn names(&self) -> Vec<String> {
         self.report.names().collect()
     }

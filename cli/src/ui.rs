@@ -1,7 +1,7 @@
 //! The only module that prints, asks and draws.
 //!
-//! What must never happen: anything but the one document on standard output with `-o json`; a question where nobody can
-//! answer; a progress bar in a file.
+//! What must never happen: anything but the one document on standard output with `-o json`; a question that nobody can answer; a progress
+//! bar in a file.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IsTerminal, Write};
@@ -39,7 +39,7 @@ struct Place {
     protected: bool,
 }
 
-/// What Ctrl-C would leave behind right now.
+/// The unfinished state that Ctrl-C would leave behind now.
 #[derive(Clone, Debug)]
 struct Standing {
     state: String,
@@ -52,7 +52,7 @@ struct Standing {
 pub struct Phase(Option<ProgressBar>);
 
 impl Ui {
-    /// Looks at the flags, the environment and the terminal once.
+    /// Reads the flags, the environment and the terminal once.
     pub fn new(manner: Manner, spelled: &str) -> Self {
         let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
         let width = width(out || err);
@@ -134,7 +134,7 @@ impl Ui {
     /// The situation after Ctrl-C.
     pub fn interrupted(&self) -> Error {
         if self.can_ask {
-            // A question that was not answered has hidden it.
+            // An unanswered question has hidden the cursor.
             let _ = Term::stderr().show_cursor();
         }
         let Standing { state, resume, key } = self.standing.borrow().clone();
@@ -146,8 +146,8 @@ impl Ui {
         let _ = write_all(&mut io::stderr(), &render::page(page, self.err));
     }
 
-    /// Asks, when somebody can answer. `--yes` answers for them, except in a protected context; `--confirm` does in any
-    /// that it names.
+    /// Asks, if somebody can answer. `--yes` answers for them, except in a protected context; `--confirm` does in every context that it
+    /// names.
     pub(crate) fn confirm(&self, question: &str) -> Result<(), Error> {
         let place = self.place.borrow().clone();
         if let Some(named) = &self.manner.confirm {
@@ -222,8 +222,8 @@ impl Ui {
         let _ = write_all(&mut io::stderr(), &render::remark(false, text, self.err));
     }
 
-    /// Asks for `word` to be typed, which nobody does in passing. What `--yes` and `--confirm` answer, they answer here too; a
-    /// protected context wants its own name first.
+    /// Asks for `word` to be typed, which nobody does by accident. `--yes` and `--confirm` answer here as in [`Ui::confirm`]; a protected
+    /// context asks for its own name first.
     pub(crate) fn confirm_typed(&self, question: &str, word: &str) -> Result<(), Error> {
         let protected = matches!(
             *self.place.borrow(),
@@ -256,7 +256,7 @@ impl Ui {
         }
     }
 
-    /// One plain line on standard error: how it goes, where no bar can show it.
+    /// Prints one plain line of progress on standard error, for output that cannot show a bar.
     pub(crate) fn line(&self, text: &str) {
         let _ = write_all(&mut io::stderr(), &format!("{}\n", render::clean(text)));
     }
@@ -278,7 +278,7 @@ impl Ui {
         Phase(Some(bar))
     }
 
-    /// Prints the result, or what came instead, and says how it ended.
+    /// Prints the result or the error, and returns the exit code.
     pub fn finish(&self, result: Result<Outcome, Error>) -> ExitCode {
         let text = match (self.manner.output.form(), &result) {
             (Form::Table, Ok(outcome)) => render::page(outcome.report.page(), self.out),
@@ -298,7 +298,7 @@ impl Ui {
             (Form::Table | Form::Name, Err(_)) => String::new(),
         };
         let unwritten = match write_all(&mut io::stdout(), &text) {
-            // A reader that went away (`| head`) has seen what it wanted.
+            // A reader that closed the pipe (`| head`) has read what it needs.
             Err(source) if source.kind() != io::ErrorKind::BrokenPipe => Some(Error::Write {
                 what: "standard output".into(),
                 source,
@@ -309,7 +309,7 @@ impl Ui {
             Ok(outcome) => outcome.trouble,
             Err(error) => Some(error),
         };
-        // What happened to the log matters more than what happened to its report.
+        // The outcome for the log matters more than the fate of its report.
         match trouble.or(unwritten) {
             Some(error) => {
                 let _ = write_all(&mut io::stderr(), &render::error(&error, self.err));
@@ -383,7 +383,7 @@ impl Drop for Phase {
     }
 }
 
-/// What clap has to say: help, version, or a refusal; the one document with `-o json` even then.
+/// Prints clap's output: help, version, or a refusal; still as one document with `-o json`.
 pub fn usage(program: &str, error: &clap::Error, extra: Option<&str>, form: Form) -> ExitCode {
     use clap::error::ErrorKind;
 
@@ -397,7 +397,7 @@ pub fn usage(program: &str, error: &clap::Error, extra: Option<&str>, form: Form
         let document = if asked {
             serde_json::json!({ "apiVersion": report::API_VERSION, "kind": "Help", "text": plain })
         } else {
-            // The first paragraph: `error: …` and what it lists.
+            // The first paragraph: `error: …` and its list.
             let paragraph: Vec<&str> = plain
                 .lines()
                 .take_while(|line| !line.is_empty())

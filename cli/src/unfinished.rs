@@ -92,14 +92,14 @@ impl Place {
         if let (Some(path), Some(found)) = (&self.0, self.find())
             && found.key == key
         {
-            // One that stays is harmless: its answer is the same for an hour.
+            // A request that stays is harmless: its answer is the same for an hour.
             let _ = std::fs::remove_file(path);
         }
     }
 }
 
 impl Unfinished {
-    /// Whether running the command again means this request. A clock that was set back makes none older.
+    /// Whether running the command again means this request. Setting the clock back does not make it older.
     pub(crate) fn is_young(&self, now: i64) -> bool {
         now.saturating_sub(self.since).unsigned_abs() <= AGE.as_secs()
     }

@@ -33,7 +33,7 @@ async fn shards<S: Source>(source: &S) -> Result<Vec<Listed>, SourceError> {
     listing::parse(bytes.as_deref()).map_err(|message| SourceError::new(listing::PATH, message))
 }
 
-/// Whether `leaf` is leaf `index` of a shard, under its newest checkpoint. What speaks against it comes back as text.
+/// Whether `leaf` is leaf `index` of a shard, under its newest checkpoint. Evidence against it is returned as text.
 ///
 /// # Errors
 /// [`SourceError`] if a file could not be fetched.
@@ -95,7 +95,7 @@ async fn proof<S: Source>(
         let Some((_, mut bytes)) = tree::read(source, shard, path).await? else {
             return Ok(None);
         };
-        // Of a full tile in place of a partial one, what follows the first hashes is not part of this size.
+        // If a full tile is read in place of a partial one, the hashes behind the first ones are not part of this size.
         bytes.truncate(usize::from(path.width) * Hash::LEN);
         if tiles.insert(path, &bytes).is_err() {
             return Ok(None);

@@ -1,7 +1,7 @@
 //! The public list of shards, and the rules that hold between shards.
 //!
-//! The list is the server's word. What can be checked against signatures is checked elsewhere; here: that the global
-//! index has no gap and no overlap, and that no two shards pretend to be one.
+//! The list is the server's word. Signatures are checked elsewhere. This module checks that the global index has no gap and no overlap, and
+//! that no two shards pretend to be one.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::report::Findings;
 
-/// Where the list is.
+/// The path of the list.
 pub(super) const PATH: &str = "shards";
 
 /// The life of a shard.
@@ -47,7 +47,7 @@ pub(super) struct Listed {
     pub(super) ecdsa_vkey: Option<String>,
     #[serde(default)]
     pub(super) start_index: Option<u64>,
-    /// Of a shard that takes no more entries.
+    /// The length of a shard that accepts no more entries.
     #[serde(default)]
     pub(super) length: Option<u64>,
 }

@@ -5,8 +5,8 @@
 //! from the one below, the root compared with the checkpoint. A log that grows meanwhile is fine: only the size of the
 //! checkpoint read first is audited. Memory does not grow with the log.
 //!
-//! What must never happen: a difference that is passed over, or one that is blamed on another file without need. Two
-//! out of three agree where a bundle, its tile and the tile above tell different stories; the third is named.
+//! What must never happen: a difference is missed, or blamed on the wrong file without need. If a bundle, its tile and the tile above
+//! disagree, two of them agree, and the third is named.
 
 mod inclusion;
 mod listing;
@@ -34,7 +34,7 @@ const AHEAD: usize = 16;
 /// How often the shard list is read again because a rotation came between it and the checkpoints.
 const ROUNDS: usize = 10;
 
-/// Where the files of one log come from.
+/// The source of the files of one log.
 pub trait Source: Sync {
     /// The file at a path below the log's public address, as `2026a/tile/0/000`; `None` if there is no such file.
     fn get(&self, path: &str) -> impl Future<Output = Result<Option<Vec<u8>>, SourceError>> + Send;
@@ -75,7 +75,7 @@ pub(crate) struct Options {
 
 /// Audits a log from the outside. `progress` is told the entries done and to do.
 ///
-/// What is wrong with the log is in the report.
+/// Faults of the log are in the report.
 ///
 /// # Errors
 /// [`SourceError`] if a file could not be fetched (one that does not exist is a finding instead).

@@ -1,4 +1,4 @@
-//! What an audit found, as a value.
+//! The findings of an audit, as a value.
 //!
 //! Every finding names the file it is about. Their number per shard is bounded: a log that is wrong everywhere must not
 //! fill the auditor's memory.
@@ -10,7 +10,7 @@ use tlog::Hash;
 /// How many findings of one shard are kept; its audit stops there.
 pub(super) const MAX_FINDINGS: usize = 100;
 
-/// Something wrong with a file of the log.
+/// One fault of a file of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Finding {

@@ -11,7 +11,7 @@ use super::listing::{Listed, State};
 use super::report::{Findings, SealState, ShardReport};
 use super::{AHEAD, Options, Source, SourceError, tree};
 
-/// How long to wait before looking again for what is about to be published.
+/// How long to wait before another read of what is about to be published.
 const POLL: Duration = Duration::from_millis(20);
 
 /// A shard whose checkpoint and seal are read and checked, and whose tree is not.
@@ -31,8 +31,7 @@ impl Head<'_> {
     }
 }
 
-/// Reads and checks what the shard says of itself. A rotated-out shard has a `successor`, and is given time to be
-/// published and sealed.
+/// Reads and checks a shard's checkpoint and seal. A rotated-out shard has a `successor`, and gets time to be published and sealed.
 pub(super) async fn head<'a, S: Source>(
     source: &S,
     options: &Options,
@@ -254,7 +253,7 @@ pub(super) async fn audit<S: Source>(
             if let Some(start) = shard.start_index.filter(|_| by_index) {
                 match entries(source, start, &walked.samples, &mut findings).await {
                     Ok(samples) => report.samples = samples,
-                    // A server that notices the damage itself refuses to read entries from it. What was found is told.
+                    // A server that notices the damage itself refuses to serve entries from it. The findings are reported.
                     Err(_) if !findings.list.is_empty() => report.stopped = true,
                     Err(error) => return Err(error),
                 }

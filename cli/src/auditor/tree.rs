@@ -1,4 +1,4 @@
-//! One shard's tree: what its files say, walked from the entries up to the root of its checkpoint.
+//! One shard's tree: its files, walked from the entries up to the root of its checkpoint.
 //!
 //! Hashing runs beside fetching, on the threads for blocking work.
 
@@ -11,7 +11,7 @@ use tlog::{Hash, TILE_WIDTH, TileKind, TilePath};
 use super::report::Findings;
 use super::{AHEAD, Source, SourceError};
 
-/// Counters of what was read.
+/// Counters of the files and entries that were read.
 #[derive(Debug, Default)]
 pub(super) struct Walked {
     pub(super) entries: u64,
@@ -110,7 +110,7 @@ struct Audit<'a> {
 }
 
 impl Audit<'_> {
-    /// Makes findings and samples of what the walk says.
+    /// Makes findings and samples of the walk's events.
     fn say(&mut self, events: Vec<Event>) {
         for event in events {
             match event {

@@ -1,7 +1,7 @@
 //! Sessions, kept from one run to the next: an identity token works once, and a job runs `logctl` more often.
 //!
-//! What must never happen: one job's session used by another. So a session is kept for the context, the address and the
-//! very credential that it was made for.
+//! What must never happen: one job uses another's session. So a session is kept for the context, the address and the exact credential that
+//! it was made for.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -12,10 +12,10 @@ use wire::Session;
 use super::secret::{Token, read_private};
 use crate::private;
 
-/// A session that ends sooner is not worth beginning with.
+/// A session that ends sooner is not used.
 const MARGIN: Duration = Duration::from_secs(60);
 
-/// Where the session for `key` is kept; nowhere without a folder for such things.
+/// The file for the session of `key`; `None` without a folder for sessions.
 pub(super) fn path(key: &[u8]) -> Option<PathBuf> {
     Some(folder()?.join(format!("{}.json", tlog::leaf_hash(key))))
 }
@@ -35,7 +35,7 @@ pub(super) fn store(path: &Path, session: &Session) {
     }
 }
 
-/// What ends with the login of this user, else what outlasts it.
+/// The folder that ends with the login of this user, or otherwise one that outlasts it.
 fn folder() -> Option<PathBuf> {
     let set = |name: &str| {
         std::env::var_os(name)

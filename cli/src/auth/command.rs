@@ -1,6 +1,6 @@
-//! A program that prints the token: what password managers and cloud tools offer.
+//! A program that prints the token, as password managers and cloud tools do.
 //!
-//! What must never happen: a wait without end for it, or its output in a message.
+//! What must never happen: an endless wait for it, or its output in a message.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::error::Error;
 
 /// Somebody may have to touch a key or type a code.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
-/// So much of what it complains about is shown.
+/// How many bytes of its error output are shown.
 const COMPLAINT: u64 = 4 * 1024;
 
 /// Runs the program; its output is the token.
@@ -57,7 +57,7 @@ async fn read(stream: Option<impl AsyncRead + Unpin>, limit: u64) -> Vec<u8> {
     let mut kept = Vec::new();
     if let Some(stream) = stream {
         let mut stream = stream.take(limit);
-        // What was read before an error is all there is.
+        // After an error, only the bytes read before it are used.
         let _ = stream.read_to_end(&mut kept).await;
         let _ = tokio::io::copy(&mut stream.into_inner(), &mut tokio::io::sink()).await;
     }

@@ -23,7 +23,7 @@ pub(crate) struct Auth {
     login: Login,
     /// The context and the address, which sessions are kept for.
     place: String,
-    /// What was sent last. Held for moments only, never over a wait.
+    /// The token that was sent last. Locked only for moments, never over a wait.
     held: Mutex<Option<Token>>,
 }
 
@@ -59,7 +59,7 @@ impl Auth {
         Ok(Some(token))
     }
 
-    /// The server refused what was sent. Whether there can be another: a session ends, and a new one may be had.
+    /// Called when the server refused the token. Returns whether another can be tried: a session may have ended, and a new one can be made.
     pub(crate) fn refused(&self) -> bool {
         let Login::Oidc(identity) = &self.login else {
             return false;

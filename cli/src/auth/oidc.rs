@@ -1,7 +1,7 @@
 //! A CI job's identity, exchanged once for a session. GitHub Actions is asked for an identity token by its request
 //! protocol; GitLab, and anybody else, puts one into an environment variable or a file.
 //!
-//! What must never happen: the job's own credentials sent anywhere but to where the job's runner says.
+//! What must never happen: the job's own credentials are sent anywhere but to the address that the job's runner names.
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Client, Response, StatusCode, Url};
@@ -14,7 +14,7 @@ use crate::client::{self, Deadline};
 use crate::error::Error;
 use crate::settings::{Address, IdentitySource, IdentityToken, is_loopback};
 
-/// Where GitHub Actions makes identity tokens, and what it wants to see for one.
+/// The environment variables for the address where GitHub Actions makes identity tokens, and for its credential.
 const ACTIONS_URL: &str = "ACTIONS_ID_TOKEN_REQUEST_URL";
 const ACTIONS_TOKEN: &str = "ACTIONS_ID_TOKEN_REQUEST_TOKEN";
 
@@ -61,7 +61,7 @@ fn kept(identity: &IdentityToken, place: &str, credential: &Token) -> Option<std
     cache::path(key.as_bytes())
 }
 
-/// What this job, and no other, can show: the identity token, or what Actions gives one for.
+/// The credential that only this job has: the identity token, or the one for which Actions makes it.
 fn credential(from: &IdentitySource) -> Result<Token, Error> {
     match from {
         IdentitySource::File(path) => Token::read(path),
@@ -152,7 +152,7 @@ async fn trade(
         .is_some_and(|value| value.starts_with(PROBLEM_TYPE));
     let body = body(answer).await.map_err(unreachable)?;
     if status.is_success() {
-        // What is wrong with it is in no message either.
+        // The parser's error must not be in a message either.
         return serde_json::from_slice(&body).map_err(|_| Error::Foreign {
             address: exchange.to_owned(),
             cause: "the answer is not a session".into(),

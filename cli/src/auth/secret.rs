@@ -39,8 +39,8 @@ pub(crate) fn read_private(what: &str, path: &Path) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-/// Whether others than those who are meant can read it. What root owns and a group may read is meant for that group: so a
-/// cluster hands secrets to a process (mode 0440, `fsGroup`).
+/// Whether users for whom it is not meant can read it. A file of root that a group may read is meant for that group: clusters hand secrets
+/// to a process this way (mode 0440, `fsGroup`).
 fn is_exposed(mode: u32, owner: u32) -> bool {
     let others = if owner == 0 { 0o037 } else { 0o077 };
     mode & others != 0

@@ -42,10 +42,10 @@ pub(crate) struct Block {
 /// Why a file could not be read to its end.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Broken {
-    /// The system said so.
+    /// The system reported an error.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// A line that is no entry.
+    /// A line that is not an entry.
     #[error("line {line}: {what}")]
     Line {
         line: u64,
@@ -60,7 +60,7 @@ pub(crate) enum Broken {
         /// What the user can do next.
         hint: &'static str,
     },
-    /// A bundle that is none.
+    /// A file that is not a bundle.
     #[error("entry {entry} (entries count from 0): {what}")]
     Bundle {
         entry: u64,
@@ -72,7 +72,7 @@ pub(crate) enum Broken {
 pub(crate) struct Entries<R> {
     input: R,
     format: Format,
-    /// What was read; entries are taken from `at` on.
+    /// The bytes read; entries are taken from `at` on.
     buffer: Vec<u8>,
     at: usize,
     ended: bool,
@@ -80,13 +80,13 @@ pub(crate) struct Entries<R> {
     read: u64,
     lines: u64,
     entries: u64,
-    /// What stands in the file is taken as it is, whatever it looks like.
+    /// Whether the bytes of the file are used unchanged, whatever they look like.
     raw: bool,
     notes: Notes,
     decoded: Vec<u8>,
 }
 
-/// What a person may want to know of a file that was read to its end.
+/// Notes for the user about a file that was read to its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Notes {
     /// Empty lines that were passed over.
@@ -112,17 +112,17 @@ impl<R: Read> Entries<R> {
         }
     }
 
-    /// Takes what stands in the file as it is, whatever it looks like.
+    /// Uses the bytes of the file unchanged, whatever they look like.
     pub(crate) fn raw(self, raw: bool) -> Self {
         Self { raw, ..self }
     }
 
-    /// What is noted so far.
+    /// The notes so far.
     pub(crate) fn notes(&self) -> Notes {
         self.notes
     }
 
-    /// The next block; `None` at the end. After an error, what came before it has been handed out.
+    /// The next block; `None` at the end. After an error, the entries before it have been handed out.
     pub(crate) fn next(&mut self) -> Result<Option<Block>, Broken> {
         let mut block = Vec::new();
         let mut entries = 0;
@@ -140,7 +140,7 @@ impl<R: Read> Entries<R> {
                     continue;
                 }
                 Ok(false) => {}
-                // Comes again at the next call, after what was good.
+                // The error comes again at the next call, after the good entries.
                 Err(_) if entries > 0 => {}
                 Err(broken) => return Err(broken),
             }
@@ -285,7 +285,7 @@ fn count(block: &[u8]) -> u64 {
     split(block, u64::MAX).1
 }
 
-/// Where the first `entries` of a block end, and how many were there.
+/// The end of the first `entries` of a block, and how many there were.
 pub(crate) fn split(block: &[u8], entries: u64) -> (usize, u64) {
     let (mut at, mut seen) = (0, 0);
     while seen < entries

@@ -1,6 +1,6 @@
 //! The blocks under way: read ahead in a thread of its own, kept until the server has acknowledged them.
 //!
-//! What must never happen: a block that is dropped before its entries are accepted, since a pipe can't be read again.
+//! What must never happen: a block is dropped before its entries are accepted, since a pipe cannot be read again.
 
 use std::collections::VecDeque;
 use std::io::Read;
@@ -10,12 +10,12 @@ use tokio::sync::mpsc;
 
 use super::entries::{Block, Broken, Entries, Notes, split};
 
-/// Bytes of one request, and so of what is kept.
+/// Most bytes of one request, and so of the kept entries.
 const REQUEST: usize = 32 << 20;
 /// How many blocks are read ahead of the request.
 const AHEAD: usize = 8;
 
-/// From the reading thread.
+/// A message from the reading thread.
 enum Message {
     Block(Block),
     /// The last one: what to know of the file, or why the rest can't be read.
@@ -35,12 +35,12 @@ pub(crate) struct Feed {
     sent: usize,
     /// Bytes of the present request.
     bytes: usize,
-    /// Which request it is; an older one gets nothing more.
+    /// Number of the current request; an older one gets nothing more.
     request: u64,
     end: Option<Result<Notes, Broken>>,
-    /// Bytes of the file behind what was sent.
+    /// Bytes of the file from which the sent entries came.
     read: u64,
-    /// Position behind what was sent.
+    /// Position behind the last entry that was sent.
     reached: u64,
 }
 
@@ -76,7 +76,7 @@ impl Feed {
         }
     }
 
-    /// Begins a request with what is kept. Returns its number and the position of its first entry; `None` when nothing is left.
+    /// Begins a request with the kept entries. Returns its number and the position of its first entry; `None` when nothing is left.
     pub(crate) async fn begin(&mut self) -> Option<(u64, u64)> {
         (self.sent, self.bytes) = (0, 0);
         self.reached = self.first;
@@ -103,7 +103,7 @@ impl Feed {
         Some(block.bytes.clone())
     }
 
-    /// Lets go of everything before `position`. `false`: that is beyond all that was read.
+    /// Drops everything before `position`. `false`: the position is beyond everything that was read.
     pub(crate) fn accept(&mut self, position: u64) -> bool {
         while let Some(block) = self.kept.front_mut() {
             let left = position.saturating_sub(self.first);
@@ -123,12 +123,12 @@ impl Feed {
         position <= self.first
     }
 
-    /// Position behind what was accepted.
+    /// Position behind the last accepted entry.
     pub(crate) fn accepted(&self) -> u64 {
         self.first
     }
 
-    /// Position behind what was sent, and the bytes of the file behind it.
+    /// Position behind the last entry that was sent, and how many bytes of the file that is.
     pub(crate) fn reached(&self) -> (u64, u64) {
         (self.reached, self.read)
     }

@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// What the rate is taken over.
+/// The time over which the rate is measured.
 const SPAN: Duration = Duration::from_secs(5);
 
-/// Where an import stands at a moment.
+/// The position of an import at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Point {
     pub(crate) at: Duration,
@@ -22,7 +22,7 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    /// Notes where it stands now.
+    /// Notes the position now.
     pub(crate) fn note(&mut self, point: Point) {
         while self.points.len() > 1 && self.points[0].at + SPAN < point.at {
             self.points.pop_front();
@@ -30,7 +30,7 @@ impl Meter {
         self.points.push_back(point);
     }
 
-    /// Entries per second, and the time left until `total` bytes, when that can be told.
+    /// Entries per second, and the time left until `total` bytes, if that can be estimated.
     pub(crate) fn pace(&self, total: Option<u64>) -> (u64, Option<Duration>) {
         let (Some(first), Some(last)) = (self.points.front(), self.points.back()) else {
             return (0, None);
@@ -90,7 +90,7 @@ mod tests {
             ));
         }
         assert_eq!(meter.pace(Some(1190)), (10, Some(Duration::from_secs(1))));
-        // It stands still: no time is guessed.
+        // Without progress, no remaining time is shown.
         for second in 21..=40 {
             meter.note(point(second, 380, 1180));
         }

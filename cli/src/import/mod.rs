@@ -1,10 +1,9 @@
 //! `logctl import`: a file of entries into a log, as fast as the log takes them.
 //!
-//! [`entries`] reads the file in large pieces and writes bundle encoding, without an allocation per entry; [`feed`] keeps what is
+//! [`entries`] reads the file in large pieces and writes bundle encoding, without an allocation per entry; [`feed`] keeps entries that are
 //! not acknowledged yet; [`send`] sends it, and resumes after a broken connection at the position that the server reports.
 //!
-//! What must never happen: an entry that is in the log twice, or that is skipped, however often the connection broke; memory
-//! that grows with the file.
+//! What must never happen: an entry is in the log twice or is skipped because the connection broke; memory grows with the file.
 
 pub(crate) mod entries;
 pub(crate) mod feed;

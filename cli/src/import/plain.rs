@@ -1,9 +1,9 @@
-//! Is a file what it is taken for? What it looks like by mistake (compressed, another encoding, other line ends) is refused
+//! Checks that a file has the expected form. A file that looks like a mistake (compressed, another encoding, other line ends) is refused
 //! before its entries are in the log forever.
 
 use super::entries::{Broken, Format};
 
-/// The longest beginning of a file that tells what it is.
+/// Length of the longest file signature.
 pub(super) const MAGIC: usize = 6;
 
 /// Refuses a beginning of at most [`MAGIC`] bytes that shows another form.
@@ -82,7 +82,7 @@ mod tests {
             let first = raw.next();
             assert!(!matches!(first, Err(Broken::Form { .. })), "{word}");
         }
-        // Later lines are what they are, and are counted; text that only begins like something else is text.
+        // Later lines are used unchanged, and counted; text that only begins like another format is text.
         let mut mixed = Entries::new(&b"one\ntwo\r\nBZh\n"[..], Format::Lines);
         while mixed.next().unwrap().is_some() {}
         assert_eq!(

@@ -26,7 +26,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LAST_PAUSE: Duration = Duration::from_secs(30);
 /// The longest pause that a server may ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
-/// Nothing moves for so long: the connection is taken for dead. The server speaks up earlier when it has no room.
+/// After this time without progress, the connection counts as dead. A server without room answers earlier.
 const STALL: Duration = Duration::from_secs(120);
 /// For a small question.
 const ASK: Duration = Duration::from_secs(30);
@@ -57,9 +57,9 @@ pub(crate) struct Sent {
 /// Why an upload cannot continue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Failed {
-    /// Nobody answers there, or not any more.
+    /// No server answers there, or no longer.
     Unreachable(String),
-    /// The server said no.
+    /// The server refused the upload.
     Refused {
         status: u16,
         /// Stable, kebab-case; empty where the answer was not the log's.
@@ -73,15 +73,15 @@ pub(crate) enum Failed {
 #[derive(Debug)]
 struct Trouble {
     failed: Failed,
-    /// Another attempt may do better.
+    /// Whether another attempt may succeed.
     passing: bool,
     /// Whether the server was reached.
     connected: bool,
-    /// As the server said.
+    /// The time to wait, as the server said.
     after: Option<Duration>,
 }
 
-/// The answer to a part, and to the question what was accepted.
+/// The answer to a part, and to the question how much was accepted.
 #[derive(Debug, Deserialize)]
 struct Answer {
     accepted: u64,
@@ -100,7 +100,7 @@ struct Problem {
 }
 
 impl Target {
-    /// What was accepted so far.
+    /// Asks how much was accepted so far.
     pub(crate) async fn progress(&self) -> Result<(u64, Vec<Range>), Failed> {
         self.ask().await.map_err(|trouble| trouble.failed)
     }
@@ -184,7 +184,7 @@ impl Target {
         })
     }
 
-    /// One request: from `offset` to the end of what the feed gives for it.
+    /// Sends one request: from `offset` to the end of the entries that the feed gives for it.
     async fn part(
         &self,
         feed: &Arc<Mutex<Feed>>,

@@ -1,6 +1,6 @@
 //! Where an admin endpoint listens.
 //!
-//! What must never happen: an address that would carry a token over an unencrypted wire.
+//! What must never happen: a token goes over an unencrypted connection.
 
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,6 @@
 //! Changing the context file: text in, text out, comments and order kept.
 //!
-//! What must never happen: a file written that `logctl` itself would refuse, or a secret in it.
+//! What must never happen: writing a file that `logctl` itself would refuse, or a secret into it.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use toml_edit::{Array, DocumentMut, Item, Table, Value};
 use super::{Found, Overrides, merge};
 use crate::error::Error;
 
-/// What a key holds.
+/// The kind of value that a key holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Text,
@@ -22,7 +22,7 @@ pub(crate) enum Kind {
     Flag,
 }
 
-/// Every key of a context, what it holds, and what it is for.
+/// Every key of a context, its kind of value, and its purpose.
 pub(crate) const KEYS: [(&str, Kind, &str); 13] = [
     ("log", Kind::Text, "log to work on"),
     (
@@ -80,7 +80,7 @@ pub(crate) fn use_context(found: &Found, name: &str) -> Result<String, Error> {
     Ok(document.to_string())
 }
 
-/// The file's text without the context `name`. Where it was the current one, none is.
+/// The file's text without the context `name`. If it was the current one, no context is current.
 pub(crate) fn delete_context(found: &Found, name: &str) -> Result<String, Error> {
     // Refuses a name that is not there.
     found.select(Some(name))?;

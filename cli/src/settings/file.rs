@@ -1,6 +1,6 @@
 //! The context file: named servers, and which of them is current.
 //!
-//! What must never happen: a mistake in it that is not named with its line, or a setting that silently has no effect.
+//! What must never happen: a mistake is reported without its line, or a setting silently has no effect.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ pub(crate) struct Context {
     pub(crate) client_key: Option<PathBuf>,
     /// Identity token of a CI job, exchanged for a session.
     pub(crate) oidc: Option<Oidc>,
-    /// Whether each change wants the context's name typed.
+    /// Whether each change asks for the context's name to be typed.
     #[serde(default)]
     pub(crate) protected: bool,
 }
@@ -60,7 +60,7 @@ pub(crate) struct Oidc {
 /// The file as it was found.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
-    /// Where it is, or would be; absent when there is no place for it.
+    /// Its path, or the path that it would have; absent when there is no folder for it.
     pub(crate) path: Option<PathBuf>,
     /// Its text; absent when it does not exist.
     pub(crate) text: Option<String>,
@@ -96,7 +96,7 @@ impl Found {
             .unwrap_or_default()
     }
 
-    /// What relative paths in it start from.
+    /// The folder from which relative paths in it start.
     pub(crate) fn base(&self) -> PathBuf {
         self.path
             .as_deref()
@@ -113,7 +113,7 @@ impl Found {
         }
     }
 
-    /// Why no endpoint came of it.
+    /// Why the settings give no endpoint.
     pub(crate) fn tried(&self) -> String {
         match (&self.path, &self.text) {
             (Some(path), Some(_)) => match self.unchosen().as_slice() {

@@ -1,9 +1,8 @@
-//! Where the server is and who asks: flag, then environment (clap reads it), then the context file. Each value knows where
-//! it came from.
+//! The server's address and the caller's identity: flag, then environment (clap reads it), then the context file. Each value knows its
+//! source.
 //!
-//! What must never happen: a token sent to an address that its context does not name. So the certificate authority, the
-//! client certificate and every way to log in of a context go with the context's own address only; `--admin` leaves them
-//! behind.
+//! What must never happen: a token is sent to an address that its context does not name. So the certificate authority, the client
+//! certificate and every way to log in of a context go with the context's own address only; `--admin` leaves them behind.
 
 mod address;
 mod edit;
@@ -26,7 +25,7 @@ use resolve::merge;
 
 use crate::complete;
 
-/// Where the server is, as flags or the environment say.
+/// The server's address and options, from flags or the environment.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Overrides {
     /// Log to work on; else the context's, else the server's only one
@@ -65,7 +64,7 @@ pub struct Overrides {
     /// File with the bearer token; must not be readable by others
     #[arg(long, global = true, value_name = "FILE", env = "LOGCTL_TOKEN_FILE", hide_env_values = true, value_hint = ValueHint::FilePath)]
     pub token_file: Option<PathBuf>,
-    /// Those of them that the environment said; the others were flags.
+    /// Names of the values from the environment; the others were flags.
     #[arg(skip)]
     pub environment: Vec<String>,
 }
@@ -74,7 +73,7 @@ pub struct Overrides {
 pub(crate) struct Settings {
     /// The context in use.
     pub(crate) context: Option<String>,
-    /// Whether each change wants its name typed.
+    /// Whether each change asks for its name to be typed.
     pub(crate) protected: bool,
     /// The log, when it was named.
     pub(crate) log: Option<String>,
@@ -85,13 +84,13 @@ pub(crate) struct Settings {
     pub(crate) url_ca: Option<PathBuf>,
     /// Where an endpoint was looked for, for the error message.
     pub(crate) tried: String,
-    /// A context that could be chosen, where there are some and none is.
+    /// A context that could be chosen, if there are some and none is chosen.
     pub(crate) choose: Option<String>,
-    /// Every value, in the order of the help of `context set`, and where it came from.
+    /// Every value with its source, in the order of the help of `context set`.
     pub(crate) explained: Vec<Explained>,
 }
 
-/// A value, and where it came from.
+/// A value with its source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Explained {
     /// As in the context file.
@@ -137,15 +136,15 @@ pub(crate) enum Login {
     Oidc(IdentityToken),
 }
 
-/// Where an identity token comes from.
+/// An identity token's source and audience.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IdentityToken {
     pub(crate) audience: String,
-    /// Where the identity token is found.
+    /// The source of the identity token.
     pub(crate) from: IdentitySource,
 }
 
-/// From where an identity token comes.
+/// The source of an identity token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum IdentitySource {
     Variable(String),

@@ -1,4 +1,4 @@
-//! Flag, environment and file, brought together; each value with where it came from.
+//! Combines flags, environment and file; each value remembers its source.
 
 use std::path::{Path, PathBuf};
 
@@ -52,7 +52,7 @@ pub(super) fn merge(
     };
     let elsewhere = address != own;
     if elsewhere {
-        // Of another server nothing is known; it will say itself where its readers go.
+        // Nothing is known of another server; it names its public address itself.
         context = Context {
             log: context.log,
             ..Context::default()
@@ -222,7 +222,7 @@ fn identity(oidc: file::Oidc, base: &Path) -> Result<IdentityToken, (String, &'s
     }
 }
 
-/// Collects where each value came from.
+/// Collects the source of each value.
 struct Explain<'a> {
     overrides: &'a Overrides,
     found: &'a Found,

@@ -19,7 +19,7 @@ pub(super) struct Peer {
     /// Entries, of a storage node objects, that it has not yet.
     behind: Option<u64>,
     lag_millis: u64,
-    /// One word where all is not well, and the whole of it.
+    /// One word for a fault, and its full text.
     trouble: Option<(&'static str, String)>,
 }
 

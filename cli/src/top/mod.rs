@@ -1,8 +1,8 @@
 //! `logctl top`: what a log is doing, live.
 //!
-//! `state` is what is known and how keys change it, `view` draws that; both are pure. `screen` is the terminal.
+//! `state` has what is known and how keys change it, `view` draws it; both are pure. `screen` is the terminal.
 //!
-//! What must never happen: a terminal left in a state in which its shell can't be used.
+//! What must never happen: the terminal is left in a state in which its shell cannot be used.
 
 mod merge;
 mod queues;

@@ -14,7 +14,7 @@ use super::view;
 /// How soon the thread that reads keys notices that it must end.
 const NOTICE: Duration = Duration::from_millis(50);
 
-/// A terminal that is drawn on; given back when dropped. On a panic too: ratatui installs a hook for that.
+/// A terminal that is drawn on; restored when dropped, and also on a panic, for which ratatui installs a hook.
 struct Screen(ratatui::DefaultTerminal);
 
 impl Screen {
@@ -29,7 +29,7 @@ impl Drop for Screen {
     }
 }
 
-/// What was done at the terminal.
+/// An event at the terminal.
 enum Happened {
     Pressed(Key),
     /// Redrawn at another size.
@@ -54,7 +54,7 @@ pub(crate) async fn show(
     mut samples: UnboundedReceiver<Result<Sample, String>>,
     mut chosen: impl FnMut(Option<&str>),
 ) -> io::Result<()> {
-    // Before the terminal is drawn on: a signal must find it given back.
+    // Set up before the terminal is drawn on, so that it is restored when a signal comes.
     let mut ended = std::pin::pin!(crate::interrupt::ended());
     let mut screen = Screen::open()?;
     let (mut happened, _listener) = listen();

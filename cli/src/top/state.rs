@@ -1,4 +1,4 @@
-//! What is shown, and how samples and keys change it.
+//! The state of the screen, and how samples and keys change it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,15 +8,15 @@ use wire::{LogStatus, MergeStatus};
 /// How many rates are kept for the small graph.
 const HISTORY: usize = 240;
 
-/// What one look at the server found.
+/// One sample of the server's state.
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
     pub(crate) at: Duration,
     /// All logs, in the server's order.
     pub(crate) logs: Vec<LogStatus>,
-    /// The chosen log's queues; absent where the server does not tell.
+    /// The chosen log's queues; absent if the server does not report them.
     pub(crate) queues: Option<Queues>,
-    /// How far the chosen log's merge is; absent where the server does not tell.
+    /// The positions of the chosen log's merge; absent if the server does not report them.
     pub(crate) merge: Option<MergeStatus>,
 }
 
@@ -27,7 +27,7 @@ pub(crate) struct Queues {
     pub(crate) rows: Vec<Queue>,
 }
 
-/// What waits in one tier, of one tenant.
+/// The waiting work of one tenant in one tier.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Queue {
     /// The tier whose work waits.
@@ -58,7 +58,7 @@ pub(crate) struct State {
     pub(crate) interval: Duration,
     /// The explanation of the keys is shown.
     pub(crate) help: bool,
-    /// Why the last look failed.
+    /// Why the last sample failed.
     pub(crate) error: Option<String>,
     /// Entries ordered a second, oldest first.
     pub(crate) rates: VecDeque<u64>,
@@ -79,7 +79,7 @@ pub(crate) enum Key {
 }
 
 impl State {
-    /// Nothing is known yet; the log to begin with, if one was named.
+    /// The first state, with nothing known yet, and the log to begin with if one was named.
     pub(crate) fn new(server: String, interval: Duration, chosen: Option<String>) -> Self {
         Self {
             server,
@@ -120,7 +120,7 @@ impl State {
         (Some(merge.log.as_str()) == self.chosen()).then_some(merge)
     }
 
-    /// Takes in what was seen, or why nothing was.
+    /// Takes in a sample, or the reason why there is none.
     pub(crate) fn learn(&mut self, seen: Result<Sample, String>) {
         match seen {
             Err(error) => self.error = Some(error),

@@ -38,7 +38,7 @@ pub(crate) fn draw(state: &State, frame: &mut Frame<'_>) {
         .unwrap_or(u16::MAX)
         .clamp(1, (area.height / 4).max(2));
     let peers = state.merge().map(merge::rows).unwrap_or_default();
-    // Those in trouble stand first, so that they are seen where there is no room for all.
+    // Peers in trouble come first, so that they are visible when there is no room for all.
     let merging = match u16::try_from(peers.len()).unwrap_or(u16::MAX) {
         0 => 0,
         rows => rows.min((area.height.saturating_sub(16) / 2).max(1)) + 2,

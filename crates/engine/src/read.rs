@@ -180,8 +180,7 @@ impl Log {
                 bytes: bytes.slice_ref(e),
             }))
         };
-        // Tried again: the entry may be published and dropped between the two reads, and partial objects may be deleted once full ones
-        // exist.
+        // Tried again: the entry may be published and dropped between the two reads, and full objects replace partial ones.
         let mut covered = false;
         for _ in 0..4 {
             if let Some(held) = self.progress.pending.find(index)
@@ -275,8 +274,7 @@ impl Log {
             .collect())
     }
 
-    /// Proof that the entry at a global index is under a signed checkpoint; `None` until it is published. A proof that does not
-    /// hold is never given out.
+    /// Proof that the entry at a global index is under a signed checkpoint; `None` until it is published. It always holds.
     pub async fn inclusion(&self, index: u64) -> Result<Option<Inclusion>, ReadError> {
         self.alive()?;
         let Some(state) = self.state_with(index).await? else {
@@ -367,8 +365,7 @@ impl Log {
         Ok(Some(self.guard.sign_empty(&shard).await?.checkpoint))
     }
 
-    /// The note over the position of [`Log::checkpoint`] for Rekor's first API, of a shard with an ECDSA key. `None`: no such shard,
-    /// or it has no such key.
+    /// The note for Rekor's first API over the position of [`Log::checkpoint`]. `None`: there is no such shard, or no ECDSA key.
     pub async fn rekor_note(&self, shard: &str) -> Result<Option<String>, ReadError> {
         // This waits for the same checkpoint as readers.
         if self.checkpoint(shard).await?.is_none() {
@@ -406,8 +403,7 @@ impl Log {
         })
     }
 
-    /// The first checkpoint of a shard whose position is durable: whoever publishes it is about to sign it, or has and this
-    /// process has not read it yet.
+    /// The first checkpoint of a shard with a durable position: its publisher is about to sign it, or its signature is not read yet.
     async fn first_checkpoint(&self, shard: &Shard, row: &Published) -> Result<String, ReadError> {
         let began = Instant::now();
         loop {
