@@ -6,7 +6,7 @@
 //! 1. It is **announced**: N-q+1 of the N secondaries of every membership that the restore found have taken its manifest. From
 //!    then on they refuse every earlier life, which therefore can't reach a quorum any more.
 //! 2. A secondary that has more than the life was restored with does not accept its manifest: an earlier life has continued there. The
-//!   secondary compares after it has stopped accepting that life, so nothing can happen in between.
+//!    secondary compares after it has stopped accepting that life, so nothing can happen in between.
 //! 3. N-q+1 of them, and at least q, have verified what it was restored with. A secondary that takes the manifest of a life may
 //!    have other entries than that life: it never verifies those, and counts for one life only. And entries that were copied from a
 //!    single secondary may never have been published; they are published from now on.
