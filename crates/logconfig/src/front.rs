@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::finding::{Finding, Problem};
 use crate::list::Compare;
+use crate::model::OriginForm;
 use crate::span::Span;
 
 /// Sigstore's clients write and read as if this log were Rekor; `/add` is closed then.
@@ -92,14 +93,28 @@ impl RekorConfig {
         *self == Self::default()
     }
 
-    pub(crate) fn validate(&self) -> Option<Finding> {
+    /// What is wrong with the front of a log with these origins.
+    pub(crate) fn validate(&self, origins: OriginForm) -> Vec<Finding> {
+        let mut findings = Vec::new();
         let (least, most) = (Span::from_secs(1), Span::from_secs(60));
-        (!(least..=most).contains(&self.hold)).then(|| {
+        if !(least..=most).contains(&self.hold) {
             let message = format!("{} is not between {least} and {most}", self.hold);
-            Problem::new("out-of-range", message)
-                .hint("clients give up after 30 s; 20s suits them")
-                .at("/rekor/hold")
-        })
+            findings.push(
+                Problem::new("out-of-range", message)
+                    .hint("clients give up after 30 s; 20s suits them")
+                    .at("/rekor/hold"),
+            );
+        }
+        // The origins of a log are fixed, and what clients write to it would never verify.
+        if self.is_open() && origins != OriginForm::Host {
+            let message = "Sigstore's clients accept only logs whose origins are host names";
+            findings.push(
+                Problem::new("needs-hosts", message)
+                    .hint("make a new log with `originForm: host`")
+                    .at("/rekor/v2"),
+            );
+        }
+        findings
     }
 }
 

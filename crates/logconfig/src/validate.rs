@@ -99,7 +99,7 @@ impl LogConfig {
         findings.append(&mut self.qos.validate(interval));
         findings.append(&mut merge.validate());
         findings.append(&mut self.witnesses.validate());
-        findings.extend(self.rekor.validate());
+        findings.append(&mut self.rekor.validate(self.origin_form));
         self.validate_states(&mut findings);
         self.validate_labels(&mut findings);
         self.validate_unique(&mut findings);

@@ -1,6 +1,8 @@
 //! The front for Sigstore's clients in a document.
 
-use logconfig::{Duplicates, FirstEntry, LogConfig, RekorConfig, Span, diff, parse, rolled_back};
+use logconfig::{
+    Duplicates, FirstEntry, LogConfig, OriginForm, RekorConfig, Span, diff, parse, rolled_back,
+};
 use proptest::prelude::*;
 
 pub(crate) fn any_rekor() -> impl Strategy<Value = RekorConfig> {
@@ -29,10 +31,12 @@ fn a_document_without_a_front_keeps_its_bytes_and_says_nothing_of_it() {
 
 #[test]
 fn a_front_opens_as_a_change_and_closes_by_a_roll_back() {
-    let mut next = log();
+    let mut before = log();
+    before.origin_form = OriginForm::Host;
+    let mut next = before.clone();
     next.rekor.v2 = true;
     next.rekor.duplicates = Duplicates::Conflict;
-    let words: Vec<String> = diff(&log(), &next)
+    let words: Vec<String> = diff(&before, &next)
         .iter()
         .map(ToString::to_string)
         .collect();
@@ -43,7 +47,7 @@ fn a_front_opens_as_a_change_and_closes_by_a_roll_back() {
             "rekor.duplicates: replay -> conflict"
         ]
     );
-    assert!(!rolled_back(&next, &log()).rekor.v2);
+    assert!(!rolled_back(&next, &before).rekor.v2);
     let yaml = next.to_yaml();
     assert_eq!(parse(&yaml).unwrap().rekor, next.rekor, "{yaml}");
 }
@@ -57,7 +61,7 @@ fn a_front_holds_a_write_for_a_time_that_clients_wait() {
         ("61s", true),
     ] {
         let text = format!(
-            "apiVersion: logctl/v1\nkind: LogConfig\nlog: dev\nrekor: {{v2: true, hold: {hold}}}\n"
+            "apiVersion: logctl/v1\nkind: LogConfig\nlog: dev\noriginForm: host\nrekor: {{v2: true, hold: {hold}}}\n"
         );
         let found = parse(&text).err().unwrap_or_default();
         let codes: Vec<_> = found
@@ -67,4 +71,15 @@ fn a_front_holds_a_write_for_a_time_that_clients_wait() {
         let expected = [("out-of-range", "/rekor/hold")];
         assert_eq!(codes, &expected[..usize::from(wrong)], "{hold}");
     }
+}
+
+#[test]
+fn a_front_needs_origins_that_are_host_names() {
+    let text = "apiVersion: logctl/v1\nkind: LogConfig\nlog: dev\nrekor: {v2: true}\n";
+    let found = parse(text).unwrap_err();
+    let codes: Vec<_> = found
+        .iter()
+        .map(|finding| (finding.code, &*finding.pointer))
+        .collect();
+    assert_eq!(codes, [("needs-hosts", "/rekor/v2")]);
 }

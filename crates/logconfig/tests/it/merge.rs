@@ -1,8 +1,8 @@
 //! The merge: what is refused, what a difference says, and that older documents stay what they were.
 
 use logconfig::{
-    FrontendConfig, LogConfig, MergeConfig, NodeName, SecondaryConfig, Span, StorageConfig,
-    StorageNode, WitnessConfig, diff, parse, rolled_back,
+    Duplicates, FrontendConfig, LogConfig, MergeConfig, NodeName, SecondaryConfig, Span,
+    StorageConfig, StorageNode, WitnessConfig, diff, parse, rolled_back,
 };
 use proptest::collection::btree_set;
 use proptest::prelude::*;
@@ -156,7 +156,7 @@ pub(crate) fn example() -> LogConfig {
         "# who watches\nwitness w {} https://w.example.org\n\nquorum w\n",
         vkey("w.example.org/w")
     );
-    config.rekor.v2 = true;
+    config.rekor.duplicates = Duplicates::Conflict;
     config
 }
 

@@ -13,7 +13,7 @@ use tlog::{Checkpoint, Hash, VerifierKey};
 
 use crate::testing::{Reply, Server};
 
-const ENTRIES: &str = "POST /dev/api/v2/log/entries";
+const ENTRIES: &str = "POST /argon/api/v2/log/entries";
 
 /// A signed request over an artifact, as a client sends it.
 fn signed(artifact: &[u8]) -> Value {
@@ -40,12 +40,36 @@ async fn send(server: &Server, request: &Value) -> Reply {
 /// A server whose log has a front.
 async fn fronted(rekor: RekorConfig) -> Server {
     let server = Server::start().await;
-    configure(&server, rekor).await;
+    create(&server, Algorithm::Ed25519, rekor).await;
     server
 }
 
+/// Makes a log called `argon`, whose origins are host names.
+async fn create(server: &Server, algorithm: Algorithm, rekor: RekorConfig) {
+    let origin = "log.example.org".to_owned();
+    let mut config = LogConfig::new("argon".parse().unwrap(), origin, "2026a".parse().unwrap());
+    config.origin_form = OriginForm::Host;
+    config.key.algorithm = algorithm;
+    config.shards[0].key = config.key;
+    config.rekor = rekor;
+    let caller = caller();
+    server
+        .engine
+        .create_log_unaudited(config, caller)
+        .await
+        .unwrap();
+}
+
+fn caller() -> engine::Caller {
+    engine::Caller {
+        actor: "test".to_owned(),
+        idempotency_key: None,
+        reason: None,
+    }
+}
+
 async fn configure(server: &Server, rekor: RekorConfig) {
-    let log = server.engine.log("dev").unwrap();
+    let log = server.engine.log("argon").unwrap();
     let mut document = log.config();
     document.rekor = rekor;
     let next = Box::new(document);
@@ -53,14 +77,9 @@ async fn configure(server: &Server, rekor: RekorConfig) {
 }
 
 async fn change(server: &Server, request: Request) {
-    let log = server.engine.log("dev").unwrap();
-    let caller = engine::Caller {
-        actor: "test".to_owned(),
-        idempotency_key: None,
-        reason: None,
-    };
+    let log = server.engine.log("argon").unwrap();
     let audited = engine::Audited::new(Arc::clone(&server.engine));
-    audited.change(&log, request, caller).await.unwrap();
+    audited.change(&log, request, caller()).await.unwrap();
 }
 
 fn open() -> RekorConfig {
@@ -98,7 +117,7 @@ fn verified(reply: &Reply, vkey: &str) -> u64 {
 #[tokio::test]
 async fn an_entry_is_answered_with_its_proof_and_once_however_often_it_is_sent() {
     let server = fronted(open()).await;
-    let shards = server.get_json("/dev/shards").await;
+    let shards = server.get_json("/argon/shards").await;
     let vkey = shards[0]["vkey"].as_str().unwrap();
     let (one, two) = (signed(b"one"), signed(b"two"));
     assert_eq!(verified(&send(&server, &one).await, vkey), 0);
@@ -110,7 +129,7 @@ async fn an_entry_is_answered_with_its_proof_and_once_however_often_it_is_sent()
     let three = signed(b"three");
     let (first, second) = tokio::join!(send(&server, &three), send(&server, &three));
     assert_eq!((verified(&first, vkey), verified(&second, vkey)), (2, 2));
-    let marks = server.get_json("/dev/watermarks").await;
+    let marks = server.get_json("/argon/watermarks").await;
     assert_eq!(marks["ordered"], 3);
 }
 
@@ -129,7 +148,7 @@ async fn the_same_entry_is_new_in_the_next_shard() {
     };
     change(&server, rotate).await;
     let reply = send(&server, &entry).await;
-    let shards = server.get_json("/dev/shards").await;
+    let shards = server.get_json("/argon/shards").await;
     assert_eq!(verified(&reply, shards[1]["vkey"].as_str().unwrap()), 0);
     assert_eq!(reply.header("logd-global-index"), Some("1"));
 }
@@ -175,22 +194,22 @@ async fn what_is_forged_or_malformed_is_refused_and_not_logged() {
     let large = vec![b' '; (4 << 20) + 1];
     let reply = server.ask_any(ENTRIES, "", &large).await;
     assert_eq!((reply.status, &reply.json()["code"]), (413, &json!(8)));
-    let marks = server.get_json("/dev/watermarks").await;
+    let marks = server.get_json("/argon/watermarks").await;
     assert_eq!(marks["ordered"], 0);
 }
 
 #[tokio::test]
 async fn a_log_has_either_a_front_or_its_own_writers() {
-    let server = Server::start().await;
+    let server = fronted(RekorConfig::default()).await;
     let closed = send(&server, &signed(b"one")).await;
     assert_eq!((closed.status, &closed.json()["code"]), (404, &json!(5)));
     // No log answers at the root.
     let root = server.ask("POST /api/v2/log/entries", "", b"{}").await;
     assert_eq!(root.status, 404);
-    assert_eq!(server.add(b"one").await.status, 200);
+    assert_eq!(server.ask("POST /argon/add", "", b"one").await.status, 200);
     configure(&server, open()).await;
     let fronted = |line: &'static str| server.ask(line, "accept: application/json\r\n", b"x");
-    for line in ["POST /dev/add", "POST /dev/add-batch"] {
+    for line in ["POST /argon/add", "POST /argon/add-batch"] {
         let refused = fronted(line).await;
         assert_eq!(refused.status, 409, "{line}");
         assert!(refused.text().contains("fronted"), "{refused:?}");
@@ -216,27 +235,11 @@ async fn a_frozen_log_says_so_with_a_status_that_nobody_retries() {
 #[tokio::test]
 async fn the_first_entry_of_a_shard_is_a_statement_of_its_own_key() {
     let server = Server::start().await;
-    let origin = "log.example.org".to_owned();
-    let mut config = LogConfig::new("argon".parse().unwrap(), origin, "2026a".parse().unwrap());
-    config.origin_form = OriginForm::Host;
-    config.key.algorithm = Algorithm::EcdsaP256;
-    config.shards[0].key = config.key;
-    config.rekor = open();
-    let caller = engine::Caller {
-        actor: "test".to_owned(),
-        idempotency_key: None,
-        reason: None,
-    };
-    server
-        .engine
-        .create_log_unaudited(config, caller)
-        .await
-        .unwrap();
-    let line = "POST /argon/api/v2/log/entries";
+    create(&server, Algorithm::EcdsaP256, open()).await;
     let (one, two) = (signed(b"one").to_string(), signed(b"two").to_string());
     let (one, two) = tokio::join!(
-        server.ask(line, "", one.as_bytes()),
-        server.ask(line, "", two.as_bytes())
+        server.ask(ENTRIES, "", one.as_bytes()),
+        server.ask(ENTRIES, "", two.as_bytes())
     );
     let shards = server.get_json("/argon/shards").await;
     let vkey = shards[0]["ecdsaVkey"].as_str().unwrap();
