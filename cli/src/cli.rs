@@ -1,7 +1,7 @@
-//! The command line: [`Cli`], the options of every command and the table of commands. What one command takes stands beside
-//! the command, in [`crate::commands`], and is its request: nothing translates it.
+//! The command line: [`Cli`], the options of every command and the table of commands. The arguments of each command are beside the command,
+//! in [`crate::commands`], and are its request: nothing translates them.
 //!
-//! What must never happen: two spellings of one thing that behave differently.
+//! What must never happen: two spellings of one thing behave differently.
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -243,7 +243,7 @@ fn spelled(matches: &ArgMatches, command: &Command) -> String {
 }
 
 impl Command {
-    /// What is said about the change, where the command makes one.
+    /// The options for a change, if the command makes one.
     pub(crate) fn change(&self) -> ChangeArgs {
         let change = match self {
             Self::Shard(args) => args.change(),
@@ -276,7 +276,7 @@ impl Command {
         change.cloned().unwrap_or_default()
     }
 
-    /// Whether Ctrl-C is for the command itself: it ends in good order and shows what it has.
+    /// Whether the command handles Ctrl-C itself: it ends in good order and shows its result so far.
     pub(crate) fn ends_itself(&self) -> bool {
         matches!(self, Self::Top(_))
     }
@@ -295,7 +295,7 @@ impl Command {
     }
 }
 
-/// Only `config plan` makes a file, and learns here which.
+/// Only `config plan` makes a file, and gets its name here.
 fn check_output(output: &Output, command: &mut Command) -> Result<(), clap::Error> {
     let Output::File(path) = output else {
         return Ok(());

@@ -2,8 +2,8 @@
 
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Listens from the call on, not from the first poll; resolves when this process is told to end. Where signals can't be had it
-/// is never told.
+/// Listens from the call on, not from the first poll; resolves when this process is told to end. If the system gives no signals, it never
+/// resolves.
 pub fn ended() -> impl Future<Output = ()> {
     let interrupt = signal(SignalKind::interrupt());
     let terminate = signal(SignalKind::terminate());

@@ -1,13 +1,13 @@
-//! Files that are their owner's alone: contexts, sessions, and what is kept between runs.
+//! Files that only their owner can read: contexts, sessions, and state that is kept between runs.
 //!
-//! What must never happen: a moment in which others can read one, or in which half of one stands under its name.
+//! What must never happen: others can read such a file, or half of one has its final name, even for a moment.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// `$XDG_STATE_HOME/logctl`, where what is kept between runs is; none without a home.
+/// `$XDG_STATE_HOME/logctl`, the folder for state that is kept between runs; `None` without a home.
 pub(crate) fn state_folder() -> Option<PathBuf> {
     let set = |name: &str| {
         std::env::var_os(name)
@@ -19,15 +19,14 @@ pub(crate) fn state_folder() -> Option<PathBuf> {
     Some(state.join("logctl"))
 }
 
-/// Holds the folder of `path` against other runs that ask for it too, until the result is dropped. The folder is made where it is
-/// missing.
+/// Holds the folder of `path` against other runs that ask for it too, until the result is dropped. The folder is made if it is missing.
 pub(crate) fn hold(path: &Path) -> io::Result<File> {
     let folder = File::open(folder_of(path)?)?;
     folder.lock()?;
     Ok(folder)
 }
 
-/// The folder of a file, made with mode 0700 where it is missing.
+/// The folder of a file, made with mode 0700 if it is missing.
 fn folder_of(path: &Path) -> io::Result<PathBuf> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
@@ -51,8 +50,8 @@ pub(crate) fn refuse_dangling(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Writes a file with mode 0600, wholly or not at all. Folders that are missing are made with mode 0700. Where a symbolic
-/// link stands, the file that it leads to is replaced.
+/// Writes a file with mode 0600, wholly or not at all. Missing folders are made with mode 0700. If the path is a symbolic link, the file
+/// that it leads to is replaced.
 ///
 /// # Errors
 /// Also for a link to a file that is not there.
@@ -77,7 +76,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn fill(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // One that a killed process left behind.
+    // A killed process may have left one behind.
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -126,7 +125,7 @@ mod tests {
         write(&link, b"two").unwrap();
         assert!(link.symlink_metadata().unwrap().is_symlink());
         assert_eq!(std::fs::read(&real).unwrap(), b"two");
-        // A link that leads nowhere stays, too: what it names may be on a disk that is not mounted.
+        // A link that leads nowhere stays, too: its target may be on a disk that is not mounted.
         std::fs::remove_file(&real).unwrap();
         let error = write(&link, b"three").unwrap_err();
         assert!(error.to_string().contains("real"), "{error}");

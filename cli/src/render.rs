@@ -1,7 +1,7 @@
 //! From values to text: pages, errors. Pure, so that every width and colour can be tested.
 //!
-//! What must never happen: a control character from a server or a file reaching the terminal, where it could hide or
-//! rewrite what the operator confirms.
+//! What must never happen: a control character from a server or a file reaches the terminal, where it could hide or rewrite what the
+//! operator confirms.
 
 use comfy_table::{
     Attribute, Cell as TableCell, CellAlignment, Color, ColumnConstraint, ContentArrangement,
@@ -14,7 +14,7 @@ use crate::error::{Error, Place};
 use crate::exit;
 use crate::report::{Block, Cell, Page, Tone};
 
-/// What the place of the output can show.
+/// The abilities of the output: its width and colours.
 #[derive(Clone, Copy, Debug)]
 pub struct Look {
     /// Columns; `None` for no limit.

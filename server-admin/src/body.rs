@@ -1,7 +1,6 @@
 //! Reading and understanding what a caller sends.
 //!
-//! A body is bounded in size and in time before it is looked at, and a compressed one is refused, since its real size
-//! would not be.
+//! A body is bounded in size and in time before it is parsed, and a compressed one is refused, since its real size would not be bounded.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,11 +28,11 @@ const DISCARD: usize = 16 << 20;
 /// The finding about JSON of another shape than expected.
 const UNEXPECTED: &str = "unexpected-value";
 
-/// What bodies may take.
+/// The limits of bodies.
 #[derive(Clone, Debug)]
 pub(crate) struct Room {
     pub(crate) limits: Limits,
-    /// Of all requests at a time.
+    /// The memory for the bodies of all requests.
     bodies: Arc<Bodies>,
 }
 
@@ -243,7 +242,7 @@ pub(crate) fn document(headers: &HeaderMap, body: &[u8]) -> Result<LogConfig, Re
         .map_err(|findings| Refusal::invalid(findings.into_iter().map(Finding::from).collect()))
 }
 
-/// 400 for what is not JSON, 422 for JSON that is not what was expected.
+/// 400 for a body that is not JSON, 422 for JSON of another form.
 fn bad_json(pointer: String, error: &serde_json::Error) -> Refusal {
     let (code, finding) = match error.classify() {
         Category::Data => (codes::INVALID, UNEXPECTED),

@@ -1,8 +1,8 @@
-//! What a server supplies to be administered, in the words of the wire.
+//! The trait that a server implements to be administered, with the types of the wire.
 //!
-//! The plug-in knows requests, callers and problem documents; the [`Host`] knows logs. Nothing here names an engine, so
-//! any server can be a host. What must never happen: a change that was refused is partly made, or one that was made is
-//! reported as refused. Where the host can't tell, it says [`HostError::UnknownOutcome`].
+//! The plug-in knows requests, callers and problem documents; the [`Host`] knows logs. Nothing here names an engine, so any server can be a
+//! host. What must never happen: a change that was refused is partly made, or one that was made is reported as refused. If the host does
+//! not know the outcome, it returns [`HostError::UnknownOutcome`].
 
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ use crate::etag::Base;
 /// What a [`Host`] method returns: boxed, so that the trait is object-safe.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, HostError>>;
 
-/// A change that a caller asks for. It has passed authentication, authorisation and parsing, not validation against
-/// the running state: that is the host's.
+/// A change that a caller asks for. It has passed authentication, authorisation and parsing; the host validates it against the running
+/// state.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Change {
@@ -79,15 +79,14 @@ pub struct Caller {
     pub idempotency_key: Option<String>,
     /// Why, in the caller's own words, on one line. It belongs to the audit trail and the history.
     pub reason: Option<String>,
-    /// The connection that the request came over: unique among all connections of this process. Absent when the listener
-    /// does not tell.
+    /// The connection that the request came over: unique among all connections of this process. Absent when the listener does not know it.
     pub connection: Option<u64>,
 }
 
-/// Something for the audit trail that is no change of a log: a failed login, a token made or revoked.
+/// An event for the audit trail that is not a change of a log: a failed login, a token made or revoked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Who did it, or tried to.
+    /// The caller that did it, or tried to.
     pub actor: String,
     /// `login-failed`, `token-create`, `token-revoke`, `session-create`.
     pub action: &'static str,
@@ -95,8 +94,8 @@ pub struct Event {
     pub detail: String,
 }
 
-/// What a document may say to a host beyond the basics: shards, rotation, and how often a tree is signed. What a host cannot do is
-/// refused with a finding before the host is asked, so that nobody believes a setting to be in force that nothing heeds.
+/// What a document may contain for this host beyond the basics: shards, rotation, and how often a tree is signed. A setting that the host
+/// does not support is refused with a finding before the host is asked, so that no setting is silently without effect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capabilities {
@@ -113,7 +112,7 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// Everything that a document can say.
+    /// A host that supports everything that a document can contain.
     #[must_use]
     pub fn all() -> Self {
         Self {
@@ -125,13 +124,13 @@ impl Capabilities {
         }
     }
 
-    /// With tiers, tenants and writers' tokens.
+    /// Adds tiers, tenants and writers' tokens.
     #[must_use]
     pub fn with_qos(self) -> Self {
         Self { qos: true, ..self }
     }
 
-    /// With storage nodes, secondaries and frontends.
+    /// Adds storage nodes, secondaries and frontends.
     #[must_use]
     pub fn with_merge(self) -> Self {
         Self {
@@ -177,12 +176,12 @@ pub struct AuditQuery {
 /// - **Atomic.** A change is decided as a whole or not at all. A returned operation is durable.
 /// - **Concurrency.** The router runs one `apply` at a time per log in its process; other replicas may decide at the
 ///   same time, which the host must survive. Previews and reads run beside it.
-/// - **Cancellation.** A caller who hangs up does not cancel `apply`. It is dropped only when the runtime that serves
-///   the endpoint stops, and the host must survive that too.
+/// - **Cancellation.** A caller that hangs up does not cancel `apply`. It is dropped only when the runtime that serves the endpoint stops,
+///   and the host must survive that too.
 ///
 /// Futures run on the runtime that serves the endpoint, which may be another than the host's own.
 pub trait Host: Send + Sync + 'static {
-    /// What documents may say beyond the basics. Without this: nothing.
+    /// What documents may contain beyond the basics; by default nothing.
     fn capabilities(&self) -> Capabilities {
         Capabilities::default()
     }
@@ -207,7 +206,7 @@ pub trait Host: Send + Sync + 'static {
         Box::pin(async { Ok(Vec::new()) })
     }
 
-    /// The server's program and version, for people: `logd 0.1.0`. Without this, nothing is said.
+    /// The server's program and version, for people: `logd 0.1.0`. By default none.
     fn version(&self) -> Option<String> {
         None
     }
@@ -282,8 +281,8 @@ pub trait Host: Send + Sync + 'static {
         unsupported("this server does not tell how its writers fare")
     }
 
-    /// What the tiers and tenants of `document`, which is valid by itself, would have done with the writes that arrived
-    /// `since` that long ago, 1 min to 7 d. It must stay bounded in time and memory, however much arrived.
+    /// Simulates the tiers and tenants of `document`, which is valid by itself, with the writes that arrived `since` that long ago, 1 min
+    /// to 7 d. It must stay bounded in time and memory, however many arrived.
     fn simulate<'a>(
         &'a self,
         log: &'a str,
@@ -302,8 +301,8 @@ pub trait Host: Send + Sync + 'static {
         unsupported("changes can't be made on probation")
     }
 
-    /// Appends an event to the audit trail, durably. An error means that what it announces must not be done. A host without a
-    /// trail answers `None`.
+    /// Appends an event to the audit trail, durably. An error means that the announced action must not be done. A host without a trail
+    /// returns `None`.
     fn record(&self, event: Event) -> Answer<'_, Option<AuditReceipt>> {
         let _ = event;
         Box::pin(async { Ok(None) })
@@ -323,7 +322,7 @@ pub trait Host: Send + Sync + 'static {
         unsupported("there is no audit trail")
     }
 
-    /// What this replica finds out about itself and its stores.
+    /// The findings of this replica about itself and its stores.
     fn diagnose(&self) -> Answer<'_, Diagnostics> {
         unsupported("this server does not diagnose itself")
     }
@@ -379,11 +378,11 @@ pub enum HostError {
     Stale {
         /// The running entity tag.
         current_etag: String,
-        /// Who changed it last.
+        /// The actor that changed it last.
         changed_by: Option<String>,
         /// When it was changed, RFC 3339.
         changed_at: Option<String>,
-        /// What moved between the base and now; empty when the base is no longer known.
+        /// The differences between the base and now; empty when the base is no longer known.
         differences: Vec<Difference>,
     },
     /// 409: not in the log's present condition.
@@ -407,7 +406,7 @@ pub enum HostError {
     /// 503: the stores can't be reached or the server is stopping; nothing was changed.
     #[error("{0}")]
     Unavailable(String),
-    /// 503: it may have been decided or not; asking again with the same idempotency key tells.
+    /// 503: it may have been decided or not; a repeat with the same idempotency key shows which.
     #[error("the outcome of operation {operation} could not be learned")]
     UnknownOutcome {
         /// The operation whose outcome is open.

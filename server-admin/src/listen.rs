@@ -1,8 +1,8 @@
-//! The endpoint's own listeners, for those who don't mount [`router`](crate::router) in a server of theirs.
+//! The endpoint's own listeners, for servers that do not mount [`router`](crate::router) themselves.
 //!
-//! They share nothing with the data plane: own sockets, own connection caps and, if wanted, an own thread and runtime, so
-//! an overloaded log can still be administered. What must never happen: the endpoint is reachable from other machines
-//! without TLS and authentication, or connections that do nothing keep out those that have something to ask.
+//! They share nothing with the data plane: separate sockets, separate connection limits and, if wanted, a separate thread and runtime, so
+//! an overloaded log can still be administered. What must never happen: the endpoint is reachable from other machines without TLS and
+//! authentication, or idle connections keep out active ones.
 //!
 //! HTTP/1.1 only: an admin client gains nothing from multiplexing.
 
@@ -87,10 +87,9 @@ pub struct Listeners {
 impl Listeners {
     /// Opens the listeners. Needs no runtime.
     ///
-    /// # Errors
-    /// [`Error::Plaintext`] and [`Error::Unauthenticated`] for a TCP address that would not be safe;
-    /// [`Error::NoClientCa`] for one where client certificates could not be checked; [`Error::Listener`] for TLS files that can't be
-    /// used, when another server answers on the socket, and what the system says.
+    /// # Errors [`Error::Plaintext`] and [`Error::Unauthenticated`] for a TCP address that would not be safe; [`Error::NoClientCa`] for one
+    /// where client certificates could not be checked; [`Error::Listener`] for TLS files that can't be used, when another server answers on
+    /// the socket; and the system's errors.
     pub fn bind(access: Arc<Access>, options: Options) -> Result<Self, Error> {
         let Options {
             socket,
@@ -191,7 +190,7 @@ impl Listeners {
             let outcome = runtime.block_on(self.serve(host, async {
                 let _ = stopped.await;
             }));
-            // Nobody may be waiting any more.
+            // The receiver may already be gone.
             let _ = finished.send(outcome);
         };
         std::thread::Builder::new()
@@ -213,7 +212,7 @@ pub struct Running {
     address: Option<SocketAddr>,
     stop: oneshot::Sender<()>,
     done: oneshot::Receiver<Result<(), Error>>,
-    /// What it ended with, where that was before it was stopped.
+    /// Its outcome, if it ended before it was stopped.
     ended: Option<Result<(), Error>>,
 }
 
@@ -224,7 +223,7 @@ impl Running {
         self.address
     }
 
-    /// Waits until it ends by itself, which it should not, and says why.
+    /// Waits until it ends by itself, which it should not, and returns the reason.
     pub async fn ended(&mut self) -> String {
         let ended = match &mut self.ended {
             Some(ended) => ended,
@@ -249,7 +248,7 @@ impl Running {
     }
 }
 
-/// What a thread that serves ended with; it sends nothing when it panics.
+/// The outcome of a serving thread; it sends nothing when it panics.
 fn outcome(done: Result<Result<(), Error>, oneshot::error::RecvError>) -> Result<(), Error> {
     let panicked = |_| Error::Runtime(io::Error::other("the endpoint's thread panicked"));
     done.map_err(panicked)?
@@ -268,7 +267,7 @@ pub async fn serve(
     Listeners::bind(access, options)?.serve(host, stop).await
 }
 
-/// Binds the TCP address, where that is safe.
+/// Binds the TCP address, if that is safe.
 fn tcp_listener(access: &Access, options: TcpOptions) -> Result<(Listener, SocketAddr), Error> {
     let TcpOptions { address, tls } = options;
     if tls.is_none() && !address.ip().is_loopback() {
@@ -295,7 +294,7 @@ struct Endpoint {
     host: Arc<dyn Host>,
     access: Arc<Access>,
     stopped: watch::Receiver<bool>,
-    /// Who is at the other end of the connection.
+    /// The peer at the other end of the connection.
     peer: Option<Peer>,
 }
 
@@ -357,7 +356,7 @@ impl Plane for Endpoint {
                 .retry_after(Duration::from_secs(1))
                 .respond()
         };
-        // What was changed is told in any case, and it is short.
+        // The answer to a change is always sent; it is short.
         let answer = match read {
             true => watched.counted(whole, busy),
             false => whole,
@@ -366,7 +365,7 @@ impl Plane for Endpoint {
     }
 }
 
-/// What is wrong with the client's certificate, if that is why a handshake failed.
+/// The fault of the client's certificate, if that is why a handshake failed.
 fn bad_certificate(error: &io::Error) -> Option<&rustls::CertificateError> {
     match error.get_ref()?.downcast_ref()? {
         rustls::Error::InvalidCertificate(error) => Some(error),

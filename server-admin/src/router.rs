@@ -60,7 +60,7 @@ pub fn router_with(host: Arc<dyn Host>, access: Arc<Access>, limits: Limits) -> 
         .layer(middleware::map_response(harden))
 }
 
-/// What serves a row of the table.
+/// The handlers that serve a row of the table.
 fn method_router(route: &Route) -> MethodRouter<Arc<App>> {
     let method = match route.method {
         Method::Get => MethodFilter::GET,
@@ -102,7 +102,7 @@ fn method_router(route: &Route) -> MethodRouter<Arc<App>> {
     }
 }
 
-/// Whether a request stays outside the gate, because it authenticates its caller in a way of its own.
+/// Whether a request stays outside the gate, because it authenticates its caller in its own way.
 fn is_open(route: Name) -> bool {
     route == Name::CreateSession
 }
@@ -152,7 +152,7 @@ async fn harden(mut response: Response) -> Response {
     response
 }
 
-/// What handlers share. They reach the host only through a check of permissions.
+/// The state that handlers share. They reach the host only through a check of permissions.
 pub(crate) struct App {
     host: Arc<dyn Host>,
     pub(crate) access: Arc<Access>,
@@ -248,7 +248,7 @@ impl App {
     }
 }
 
-/// Refuses what a document changes and the host cannot do. What runs already may stay in a document.
+/// Refuses changes of a document that the host cannot do. Settings that already run may stay in a document.
 async fn capable(host: &dyn Host, log: &str, change: &Change) -> Result<(), Refusal> {
     let can = host.capabilities();
     if can == Capabilities::all() {
@@ -323,7 +323,7 @@ async fn capable(host: &dyn Host, log: &str, change: &Change) -> Result<(), Refu
 /// A turn to write; see [`Writes`].
 type Turn = tokio::sync::OwnedMutexGuard<()>;
 
-/// Runs a change to its end even if its caller hangs up. A caller who hangs up while they wait for their turn never gets here.
+/// Runs a change to its end even if its caller hangs up. A caller that hangs up while it waits for its turn never gets here.
 async fn to_the_end(
     turn: Option<Turn>,
     mode: Mode,
@@ -338,7 +338,7 @@ async fn to_the_end(
         Err(_) if mode == Mode::Preview => {
             Err(HostError::Internal("the preview could not be made".to_owned()).into())
         }
-        // It may have been made before something else failed.
+        // The change may have been made before something else failed.
         Err(_) => {
             let what =
                 "the server failed while it made the change, which may have been made or not";
@@ -356,7 +356,7 @@ fn forbidden(who: &Principal, route: Name, log: &str) -> Refusal {
     Refusal::new(codes::FORBIDDEN, what)
 }
 
-/// Whose turn it is to write, per log. Holds only logs that are being written.
+/// One lock per log for its writers. Holds only logs that are being written.
 #[derive(Default)]
 struct Writes(Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>);
 

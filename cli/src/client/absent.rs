@@ -1,6 +1,6 @@
-//! The hint for a Unix socket that no server answers on. It depends on who made the folder that the socket is in.
+//! The hint for a Unix socket that no server answers on. It depends on which program made the folder of the socket.
 //!
-//! What must never happen: a hint that makes the reader overwrite a folder in which a server keeps its logs.
+//! What must never happen: a hint makes its reader overwrite a folder in which a server keeps its logs.
 
 use std::path::Path;
 

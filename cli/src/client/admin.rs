@@ -23,7 +23,7 @@ pub(crate) struct Admin {
 }
 
 impl Admin {
-    /// Reads what is needed to speak to the endpoint; sends nothing yet.
+    /// Reads the files that are needed to speak to the endpoint; sends nothing yet.
     pub(crate) fn new(endpoint: &Endpoint) -> Result<Self, Error> {
         let http = transport(
             &endpoint.address,
@@ -47,7 +47,7 @@ impl Admin {
         self.address.to_string()
     }
 
-    /// `GET logs`. Every admin endpoint has it, so that its absence tells.
+    /// `GET logs`. Every admin endpoint has it, so a server without it is not one.
     pub(crate) async fn logs(&self, deadline: Deadline) -> Result<Vec<LogStatus>, Error> {
         match self.get::<Logs>("logs", deadline).await {
             Ok(logs) => Ok(logs.logs),
@@ -122,7 +122,7 @@ impl Admin {
         self.get(&format!("replicas?log={log}"), deadline).await
     }
 
-    /// What a change would do; changes nothing.
+    /// Asks what a change would do; changes nothing.
     pub(crate) async fn preview(
         &self,
         call: &Call,

@@ -1,4 +1,4 @@
-//! What a request that has a body looks like on the wire.
+//! The form of a request with a body on the wire.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ impl Call {
         })
     }
 
-    /// The change is taken back unless somebody confirms it within this time.
+    /// Has the change taken back unless somebody confirms it within this time.
     pub(crate) fn confirmed_within(mut self, time: Duration) -> Self {
         let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         self.path = format!("{}?confirmWithin={}", self.path, Span::from_millis(millis));
@@ -65,7 +65,7 @@ impl Call {
         }
     }
 
-    /// With the reason that goes into the audit trail.
+    /// Adds the reason for the audit trail.
     pub(super) fn because(self, reason: Option<&str>) -> Self {
         Self {
             path: with_reason(&self.path, reason),
@@ -73,7 +73,7 @@ impl Call {
         }
     }
 
-    /// What two runs of one command have in common: the request, without what it was made on top of.
+    /// The part that two runs of one command have in common: the request, without its base.
     pub(crate) fn fingerprint(&self) -> Vec<u8> {
         let line = format!("{} {}\n", self.method, self.path);
         [line.as_bytes(), &self.body].concat()

@@ -1,7 +1,6 @@
 //! When a server's certificate ends (RFC 5280 section 4.1.2.5).
 //!
-//! Only the two dates are read, out of bytes that the TLS library has verified already; whatever is not as expected is no
-//! answer.
+//! Only the two dates are read, from bytes that the TLS library has already verified; anything unexpected gives no answer.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -14,7 +13,7 @@ const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
 impl Admin {
-    /// When the certificate ends that the endpoint shows; none where there is no TLS.
+    /// When the endpoint's certificate expires; `None` without TLS.
     pub(crate) async fn certificate_end(&self, deadline: Deadline) -> Option<Timestamp> {
         let request = self.http.get(format!("{}/whoami", self.base));
         let answer = self.send(request, deadline).await.ok()?.ok()?;

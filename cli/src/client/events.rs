@@ -1,6 +1,6 @@
-//! `GET operations/{id}` as it goes: server-sent events (WHATWG HTML, section 9.2), of which this reads what the endpoint sends.
+//! Follows `GET operations/{id}`: server-sent events (WHATWG HTML, section 9.2), as far as the endpoint uses them.
 //!
-//! What must never happen: memory filled by an event that does not end.
+//! What must never happen: an endless event fills the memory.
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Method, Response};
@@ -59,7 +59,7 @@ impl Admin {
             return Ok(None);
         }
         match answer.json::<Problem>().await {
-            // As many follow as may: now and then a question does as well.
+            // The server has as many followers as it allows; asking now and then works as well.
             Ok(problem) if problem.code == codes::TOO_MANY => Ok(None),
             Ok(problem) => Err(Error::Problem(Box::new(problem))),
             Err(_) => Ok(None),

@@ -1,4 +1,4 @@
-//! One request and its answer: what is sent again after a failure, and what each failure means.
+//! One request and its answer: which requests are sent again after a failure, and what each failure means.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub(super) const LAST_PAUSE: Duration = Duration::from_secs(1);
 pub(super) enum Attempt<T> {
     Answered(T),
     Refused(Error),
-    /// It may have arrived; the same request may be sent again.
+    /// The request may have arrived; the same request may be sent again.
     Broken {
         cause: String,
         operation: Option<String>,
@@ -92,7 +92,7 @@ impl Admin {
             }
             match (self.attempt(request, true, deadline).await, broken.take()) {
                 (Attempt::Answered(answer), _) => return Ok(answer),
-                // What says nothing about an attempt that may have arrived is not "nothing was changed".
+                // A refusal that does not cover an attempt that may have arrived must not be reported as "nothing was changed".
                 (Attempt::Refused(error), Some((cause, operation))) if !is_answer(&error) => {
                     broken = Some((cause, operation));
                 }
@@ -174,7 +174,7 @@ impl Admin {
         if status.is_success() {
             return match read(&body) {
                 Ok(answer) => Attempt::Answered(answer),
-                // Something was done, and the answer does not say what.
+                // The server did something, and its answer cannot be read.
                 Err(error) if write => Attempt::Broken {
                     cause: format!("the answer is not understood: {error}"),
                     operation: None,
@@ -190,7 +190,7 @@ impl Admin {
                 }
             }
             Ok(problem) if is_problem => Attempt::Refused(Error::Problem(Box::new(problem))),
-            // Something between here and the server gave up waiting for it.
+            // A proxy gave up waiting for the server.
             _ if write
                 && matches!(
                     status,
@@ -246,7 +246,7 @@ impl Admin {
         }
     }
 
-    /// No connection came to be.
+    /// The error when no connection can be made.
     pub(super) fn no_connection(&self, error: &reqwest::Error) -> Error {
         match tls::of(error) {
             Some(fault) => Error::Unreachable {
@@ -277,7 +277,7 @@ impl Admin {
     }
 }
 
-/// Whether a refusal speaks of the request, not of this one attempt to send it: then no earlier attempt was made either.
+/// Whether a refusal is about the request, not about this one attempt to send it: then no earlier attempt was applied either.
 pub(crate) fn is_answer(refusal: &Error) -> bool {
     const OF_THE_ATTEMPT: [&str; 8] = [
         codes::UNAUTHENTICATED,
@@ -295,7 +295,7 @@ pub(crate) fn is_answer(refusal: &Error) -> bool {
     }
 }
 
-/// With the command that lists what was looked for, where the server does not name one.
+/// Adds the command that lists what was looked for, if the server does not name one.
 fn looked_for(error: Error, path: &str) -> Error {
     let Error::Problem(mut problem) = error else {
         return error;

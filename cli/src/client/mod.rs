@@ -1,8 +1,8 @@
 //! The admin endpoint's client: typed calls, and what each failure means.
 //!
-//! What must never happen: a change made twice, or one reported as failed that was made. So every write carries an
-//! idempotency key, a repeat after a broken connection carries the same one, and when even repeating does not tell,
-//! the answer is "unknown", never "failed".
+//! What must never happen: a change is made twice, or is reported as failed although it was made. So every write carries an idempotency
+//! key, a repeat after a broken connection carries the same one, and if even a repeat does not show the outcome, the answer is "unknown",
+//! never "failed".
 
 mod absent;
 mod admin;
@@ -47,7 +47,7 @@ impl Deadline {
         }
     }
 
-    /// What is left; zero when over.
+    /// The remaining time; zero when it has expired.
     pub(crate) fn left(&self) -> Duration {
         self.until.saturating_duration_since(Instant::now())
     }

@@ -1,4 +1,4 @@
-//! What any reader can fetch: the files of a log at its public address, for the auditor. No token, no trust.
+//! Reads the files of a log at its public address, as any reader can, for the auditor. No token, no trust.
 //!
 //! What must never happen: an endless answer fills the memory, or a short network failure is reported as a fault of the log.
 
@@ -27,7 +27,7 @@ const LARGEST: usize = 256 * (2 + 65_535);
 const ATTEMPTS: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-/// Why one attempt came to nothing.
+/// Why one attempt failed.
 enum Failure {
     /// A retry may succeed.
     Passing(String),

@@ -6,7 +6,7 @@ use reqwest::{Method, StatusCode};
 use super::{Admin, Deadline, cause, idempotency_key};
 use crate::error::Error;
 
-/// An answer as it came.
+/// An answer exactly as the server sent it.
 #[derive(Debug)]
 pub(crate) struct Raw {
     pub(crate) status: u16,

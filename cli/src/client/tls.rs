@@ -1,6 +1,6 @@
-//! What went wrong with a TLS connection, in words, and what to do about it.
+//! The failures of a TLS connection in words, with their remedies.
 //!
-//! The library's own texts are for its developers. What must never happen: one hint for faults that have different remedies.
+//! The library's own texts are for developers. What must never happen: one hint for faults that have different remedies.
 
 use std::error::Error as StdError;
 use std::io;
@@ -79,7 +79,7 @@ fn certificate(error: &CertificateError) -> String {
     }
 }
 
-/// What to do about it.
+/// The remedy for a failed TLS connection.
 pub(super) fn hint(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => "name the certificate authority of the server: `ca` in the context, or --ca FILE; what `logd dev` made is admin-cert.pem in its folder",

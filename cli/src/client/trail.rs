@@ -52,7 +52,7 @@ impl Admin {
 }
 
 impl Trail<'_> {
-    /// With a list of shards for an endpoint that has none.
+    /// Adds a list of shards, for an endpoint that has none.
     pub(crate) fn listed(mut self, list: Vec<u8>) -> Self {
         self.list = Some(list);
         self

@@ -1,7 +1,7 @@
 //! How bytes reach a server: Unix socket, TLS with an explicit provider and certificate authority, or loopback HTTP.
 //!
-//! What must never happen: work for TLS on the way to a Unix socket. `logctl` is to answer within milliseconds, and
-//! reading the platform's certificates alone takes longer than that.
+//! What must never happen: a request over a Unix socket does work for TLS. `logctl` must answer within milliseconds, and reading the
+//! platform's certificates alone takes longer.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::auth::secret::read_private;
 use crate::error::Error;
 use crate::settings::{Address, ClientCertificate};
 
-/// A server that does not even accept a connection for this long is not there.
+/// A server that accepts no connection for this long counts as absent.
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// A client for one address. `ca` is a PEM file; without one the platform's authorities count. `certificate` is shown to

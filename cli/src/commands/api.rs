@@ -1,4 +1,4 @@
-//! `logctl api METHOD PATH`: one request, in the caller's name, answered as it comes.
+//! `logctl api METHOD PATH`: sends one request in the caller's name, and prints the answer unchanged.
 
 use clap::ValueHint;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};

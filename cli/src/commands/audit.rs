@@ -65,7 +65,7 @@ struct AuditList {
 
 async fn list(session: &Session<'_>, limit: u16, before: Option<u64>) -> Result<Outcome, Error> {
     let server = session.server()?;
-    // Only a log that is named here and now: much of the trail is about none.
+    // Only a log that is named in this call: many entries of the trail are about no log.
     let log = session.overrides.log.as_deref();
     let log = log.map(super::log_name).transpose()?;
     let AuditPage {
@@ -154,14 +154,14 @@ struct AuditVerified {
     verified: bool,
     entries: u64,
     shards: Vec<ShardReport>,
-    /// What was pinned before, and whether it is in what is served now.
+    /// The earlier pins, and whether the served trail contains them.
     pins: Vec<Checked>,
     findings: Vec<Finding>,
-    /// Whether what is served now is pinned from now on.
+    /// Whether the served trail is pinned from now on.
     pinned: bool,
 }
 
-/// A checkpoint that was pinned, and what became of it.
+/// A pinned checkpoint, and the result of its comparison.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Checked {
@@ -169,7 +169,7 @@ struct Checked {
     size: u64,
     root: String,
     seen: String,
-    /// It is in the trail that is served.
+    /// Whether the served trail contains it.
     contained: bool,
 }
 
@@ -179,7 +179,7 @@ async fn verify(session: &Session<'_>, repin: bool) -> Result<Outcome, Error> {
         return Err(Error::Bug("an endpoint without an address".into()));
     };
     let mut pins = match Pins::load(&endpoint.address) {
-        // A file that nobody can read is among what is given up.
+        // An unreadable file of pins is given up, too.
         Err(Error::Trail { .. }) if repin => Pins::empty(&endpoint.address),
         pins => pins?,
     };
@@ -217,7 +217,7 @@ async fn verify(session: &Session<'_>, repin: bool) -> Result<Outcome, Error> {
             contained: compared.is_ok(),
         }));
         if let Err(error) = compared {
-            // That the past is another one matters more than what is wrong with the present.
+            // A rewritten past matters more than faults of the present.
             trouble = Some(error);
         }
     }
@@ -255,7 +255,7 @@ async fn verify(session: &Session<'_>, repin: bool) -> Result<Outcome, Error> {
     Outcome::with_trouble(&verified, trouble)
 }
 
-/// The trail by itself: bundles, tiles, roots, signatures.
+/// Checks the trail by itself: bundles, tiles, roots, signatures.
 async fn examine(
     session: &Session<'_>,
     trail: &Trail<'_>,
@@ -289,7 +289,7 @@ async fn examine(
     })
 }
 
-/// What was pinned of a shard against what is served of it now.
+/// Compares the pins of a shard with its served checkpoint.
 async fn compare(
     trail: &Trail<'_>,
     pins: &mut Pins,
@@ -307,7 +307,7 @@ async fn compare(
         .get(&pinned.shard)
         .map_or(pinned.vkey.as_str(), String::as_str);
     audit_receipt::step(trail, pins, &pinned.shard, vkey, now.clone()).await?;
-    // A tile that is missing or wrong is among the findings; here it means that nothing was shown.
+    // A missing or wrong tile is among the findings; here it means that the server proved nothing.
     let shown = pins.shard(&pinned.shard).is_some_and(|pins| {
         pins.unproven.is_empty() && (pins.pinned.size, pins.pinned.root) == (now.size, now.root)
     });
@@ -351,7 +351,7 @@ fn stand_in(pins: &Pins) -> Result<Vec<u8>, Error> {
             cause: "it does not list the shards of its audit trail".into(),
         });
     };
-    // The name of a key is the origin of what it signs.
+    // The name of a key is the origin of the notes that it signs.
     let origin = pins.vkey.split('+').next();
     let list = json!([{ "name": pins.shard, "state": "active", "treeId": "1", "origin": origin, "vkey": pins.vkey, "startIndex": 0 }]);
     serde_json::to_vec(&list).map_err(|error| Error::Bug(error.to_string()))

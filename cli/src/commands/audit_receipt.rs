@@ -1,10 +1,10 @@
 //! Around a change: is the audit trail the one that this user has seen before, and is the change in it?
 //!
-//! The trail is looked at before the change, so that a server that is not the one that was pinned is not changed, and again with
-//! the proof that comes with the answer.
+//! The trail is checked before the change, so that a server other than the pinned one is not changed, and again with the proof that comes
+//! with the answer.
 //!
-//! What must never happen: a trail that was rewritten passes for the pinned one; or a change that was made is reported as not made
-//! because its proof was bad.
+//! What must never happen: a trail that was rewritten passes for the pinned one; or a change is reported as not made because its proof was
+//! bad.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -21,11 +21,11 @@ use crate::pins::{Compared, Pins, Seen};
 /// For the tiles of a proof: a change is not to wait long for them.
 const PROOF_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A replica that answers may be behind the one that was asked before, for this long.
+/// For how long a replica may be behind the one that was asked before.
 pub(super) const SETTLE: Duration = Duration::from_secs(5);
 
-/// What is pinned before a change, once the trail that is served has been found to contain it. What comes back with the change is
-/// later than this, whoever else changes something meanwhile.
+/// The pins before a change, once the served trail has been found to contain them. The proof of the change is later than these, even if
+/// others change something meanwhile.
 ///
 /// # Errors
 /// When the pins can't be read, or the trail is another one: nothing is changed then.
@@ -46,7 +46,7 @@ pub(super) async fn before(session: &Session<'_>, server: &Server) -> Result<Pin
     }
 }
 
-/// What is pinned of the endpoint.
+/// The pins of the endpoint.
 pub(super) fn load(server: &Server) -> Result<Pins, Error> {
     match &server.settings.admin {
         Some(endpoint) => Pins::load(&endpoint.address),
@@ -54,8 +54,8 @@ pub(super) fn load(server: &Server) -> Result<Pins, Error> {
     }
 }
 
-/// Whether the trail that is served is the one that was pinned: `false` when that can't be told now, because nothing is pinned or
-/// the caller may not read the trail.
+/// Whether the served trail is the pinned one: `false` when that cannot be checked now, because nothing is pinned or the caller may not
+/// read the trail.
 ///
 /// # Errors
 /// [`Error::Trail`] when it is another one.
@@ -64,7 +64,7 @@ pub(super) async fn holds(
     server: &Server,
     pins: &mut Pins,
 ) -> Result<bool, Error> {
-    // Earlier shards of the trail are frozen; `audit verify` looks at them.
+    // Earlier shards of the trail are frozen; `audit verify` checks them.
     let Some(pinned) = pins.shards.last().cloned() else {
         return Ok(false);
     };
@@ -104,8 +104,7 @@ pub(super) fn keys(list: &[u8]) -> HashMap<String, String> {
 
 /// Checks the proof that came with a change, and pins its checkpoint. `audited`: whether the server says that it keeps a trail.
 ///
-/// # Errors
-/// [`Error::Trail`] when the proof is wrong or the trail is another one. Everything else is only said.
+/// # Errors [`Error::Trail`] when the proof is wrong or the trail is another one. Everything else is only a warning.
 pub(super) async fn receipt(
     session: &Session<'_>,
     server: &Server,
@@ -161,7 +160,7 @@ pub(super) async fn receipt(
     Ok(())
 }
 
-/// Compares one checkpoint with the pins and moves them, with a proof where one can be had.
+/// Compares one checkpoint with the pins and moves them, with a proof if one is available.
 pub(super) async fn step(
     trail: &Trail<'_>,
     pins: &mut Pins,
@@ -205,7 +204,7 @@ pub(super) async fn head(
     Ok(Some(seen(&checkpoint)))
 }
 
-/// Whether the tree of `now` begins with that of `earlier`, by its tiles. `None` when they can't be had.
+/// Whether the tree of `now` begins with that of `earlier`, by its tiles. `None` when they are not available.
 async fn extends(trail: &Trail<'_>, shard: &str, earlier: &Seen, now: &Seen) -> Option<bool> {
     if earlier.size == 0 || earlier.size == now.size {
         return Some(earlier.size == 0 || earlier.root == now.root);

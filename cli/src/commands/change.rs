@@ -1,7 +1,7 @@
-//! Carrying a change out: preview, question, decision, convergence. Every command that changes something comes through
-//! here, so all of them ask, wait, report and fail alike.
+//! Makes a change: preview, question, decision, convergence. Every command that changes something comes through here, so all of them ask,
+//! wait, report and fail in the same way.
 //!
-//! What must never happen: a change without consent; "done" while a replica still runs what was before.
+//! What must never happen: a change without consent; "done" while a replica still runs the earlier configuration.
 
 mod made;
 mod shown;
@@ -33,7 +33,7 @@ pub(crate) struct ChangeArgs {
     pub(crate) idempotency_key: Option<String>,
 }
 
-/// What a server accepts as a reason.
+/// Parses a reason by the server's rules.
 pub(super) fn parse_reason(text: &str) -> Result<String, String> {
     let sound =
         (1..=MAX_REASON).contains(&text.chars().count()) && !text.chars().any(char::is_control);
@@ -46,7 +46,7 @@ pub(super) fn parse_reason(text: &str) -> Result<String, String> {
     }
 }
 
-/// What a server accepts as a key.
+/// Parses a key by the server's rules.
 fn parse_key(text: &str) -> Result<String, String> {
     let sound = (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
     if sound {
@@ -56,7 +56,7 @@ fn parse_key(text: &str) -> Result<String, String> {
     }
 }
 
-/// What a server accepts as the time for a confirmation.
+/// Parses the time for a confirmation by the server's rules.
 pub(super) fn parse_confirm_within(text: &str) -> Result<Duration, String> {
     parse_between(text, Duration::from_secs(1), DAY, "from 1s to 24h")
 }
@@ -72,15 +72,15 @@ pub(crate) struct Trial {
     pub(super) confirm_within: Option<Duration>,
 }
 
-/// What a person is shown and asked before a change.
+/// What the user sees and is asked before a change.
 #[derive(Debug)]
 pub(super) struct Consent {
     pub(super) log: String,
     /// The entity tag of the state that they have seen.
     pub(super) base: Option<String>,
-    /// What to ask before it.
+    /// The question before the change.
     pub(super) question: String,
-    /// What must be typed to agree, where yes is too easily said.
+    /// The word to type as consent, if a yes would be too easy.
     pub(super) typed: Option<String>,
     /// Whether to ask the server first what the change would do, and show it.
     pub(super) preview: bool,
@@ -118,7 +118,7 @@ pub(super) async fn carry_out(
     } else {
         earlier(session, &place)
     };
-    // What an earlier run may have made already can't be previewed: it would be the change after it.
+    // A change that an earlier run may have made cannot be previewed: the preview would be of a second change.
     if preview && earlier.is_none() {
         let operation = server
             .admin
@@ -189,7 +189,7 @@ pub(super) async fn carry_out(
     made.outcome(false)
 }
 
-/// Where the request of this change is kept until it is answered.
+/// The place where the request of this change is kept until it is answered.
 fn place(server: &Server, call: &Call) -> Result<Place, Error> {
     let Some(endpoint) = &server.settings.admin else {
         return Err(Error::Bug("an endpoint without an address".into()));
@@ -223,7 +223,7 @@ fn earlier(session: &Session<'_>, place: &Place) -> Option<Unfinished> {
     None
 }
 
-/// What became of a request without a good answer; it is forgotten where it was refused for good.
+/// The error of a request without a good answer; the request is forgotten if it was refused for good.
 fn unanswered(error: Error, place: &Place, key: &str, kept: bool, continued: bool) -> Error {
     match error {
         Error::OutcomeUnknown {

@@ -36,7 +36,7 @@ impl Document {
         }
     }
 
-    /// As [`Document::place`], of a request that holds the document below a pointer.
+    /// As [`Document::place`], for a request that holds the document below a pointer.
     pub(super) fn place_below(&self, pointer: &str, error: Error) -> Error {
         let Error::Problem(mut problem) = error else {
             return error;

@@ -1,6 +1,6 @@
 //! `--explain-auth`: what a command needs, from the table that the server's router is made of, and whether the caller has it.
 //!
-//! What must never happen: the command itself running, or a permission named that the server does not ask for.
+//! What must never happen: the command itself runs, or a permission is named that the server does not ask for.
 
 use serde::Serialize;
 use wire::WhoAmI;
@@ -40,7 +40,7 @@ struct Need {
     request: String,
     #[serde(rename = "for")]
     purpose: &'static str,
-    /// Whether the command cannot do without it; others are for a question, or for a wait that is rare.
+    /// Whether the command always needs it; others are for a question, or for a rare wait.
     always: bool,
     /// Whether the caller has it, when the server could be asked.
     held: Option<bool>,
@@ -184,7 +184,7 @@ async fn of_file(command: &Command) -> Option<String> {
 }
 
 async fn document_log(file: &File) -> Option<String> {
-    // What is piped in is for the command itself.
+    // Piped input is for the command itself.
     if *file == File::Standard {
         return None;
     }
@@ -192,7 +192,7 @@ async fn document_log(file: &File) -> Option<String> {
     Some(document.config.log.to_string())
 }
 
-/// What a command asks the server for.
+/// The requests that a command makes to the server.
 #[derive(Debug, Default)]
 struct Asks {
     always: Vec<Name>,
@@ -209,12 +209,12 @@ fn always(names: &[Name]) -> Asks {
 
 /// A change: it is followed until every replica runs it. A question needs to know the log.
 fn change(name: Name) -> Asks {
-    // The answer tells of the replicas; those that are behind are asked about again.
+    // The answer names the replicas; the command asks again about those that are behind.
     always(&[name]).and(&[Name::ShowOperation, Name::ShowLog, Name::ListReplicas])
 }
 
 impl Asks {
-    /// Also asked for where there is need.
+    /// Adds requests that are made only if needed.
     fn and(mut self, names: &[Name]) -> Self {
         self.sometimes.extend_from_slice(names);
         self

@@ -70,11 +70,11 @@ struct Imported {
     url: String,
     /// Names the import: `--resume` continues it.
     upload: String,
-    /// Whether all of the file is in the log.
+    /// Whether the whole file is in the log.
     complete: bool,
     /// Entries of the file that are in the log, from its beginning.
     entries: u64,
-    /// Those of them that were there before.
+    /// How many of them were there before this run.
     resumed_at: u64,
     /// Lines of the file without an entry.
     empty_lines: u64,
@@ -149,7 +149,7 @@ pub(super) async fn run(session: &Session<'_>, args: ImportArgs) -> Result<Outco
             hint: "name the file that the import began with".into(),
         });
     }
-    // What was still on its way when an earlier run asked, or broke off, is in no answer to this one.
+    // Entries that were still on their way when an earlier run asked or broke off are in no answer to this run.
     if sent.ranges.iter().map(|range| range.entries).sum::<u64>() != entries {
         sent.ranges = target.progress().await.map_err(refused)?.1;
     }
@@ -192,7 +192,7 @@ pub(super) async fn run(session: &Session<'_>, args: ImportArgs) -> Result<Outco
     Outcome::with_trouble(&imported, trouble)
 }
 
-/// Drives the work, and tells how it goes: a bar on a terminal, elsewhere a line now and then.
+/// Drives the work, and shows its progress: a bar on a terminal, elsewhere a line now and then.
 async fn shown<T>(
     work: impl Future<Output = T>,
     feed: &Mutex<Feed>,
@@ -219,7 +219,7 @@ async fn shown<T>(
             done = &mut work => return done,
             _ = tick.tick() => {}
         }
-        // While somebody waits for the file, there is nothing new to tell.
+        // While the feed waits for the file, there is nothing new to show.
         let Ok((accepted, (entries, read))) = feed
             .try_lock()
             .map(|feed| (feed.accepted(), feed.reached()))
@@ -250,7 +250,7 @@ async fn shown<T>(
     }
 }
 
-/// The entries, and how many bytes they are where that is known.
+/// The entries, and how many bytes they are, if known.
 fn open(file: &File) -> Result<(Box<dyn Read + Send>, Option<u64>), Error> {
     let path = match file {
         File::Standard => return Ok((Box::new(std::io::stdin()), None)),

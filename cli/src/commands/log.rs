@@ -153,7 +153,7 @@ async fn create(session: &Session<'_>, file: File, dry_run: bool) -> Result<Outc
         .map_err(|error| document.place_below("/config", error))
 }
 
-/// The answer to a caller who sees no log: the commands that make one.
+/// The hint for a caller that sees no log: the commands that make one.
 pub(super) const NO_LOG: &str = "there is no log that you may see; `logctl shard --create-config FILE --log NAME --origin ORIGIN` writes a first document, `logctl log create FILE` creates the log";
 
 #[derive(Debug, Serialize)]

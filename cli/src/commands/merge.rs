@@ -42,7 +42,7 @@ pub(super) async fn run(
     Outcome::with_trouble(&Merge { status, halted }, trouble)
 }
 
-/// What is wrong, or that nothing is.
+/// The fault, or `ok`.
 fn state(trouble: Option<&str>) -> Cell {
     match trouble {
         None => Cell::toned("ok", Tone::Good),
@@ -57,7 +57,7 @@ fn seconds(millis: u64) -> Cell {
     format!("{:.1} s", millis as f64 / 1e3).into()
 }
 
-/// Entries between a position and what it follows.
+/// Entries between a position and the one that it follows.
 fn behind(of: u64, position: Option<u64>) -> Cell {
     match position {
         Some(at) if at >= of => "0".into(),

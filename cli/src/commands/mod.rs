@@ -1,4 +1,4 @@
-//! One module per command: what it takes on the command line, what it does, and its report. Nothing here prints.
+//! One module per command: its arguments, its work, and its report. Nothing here prints.
 
 pub(crate) mod api;
 pub(crate) mod audit;
@@ -36,7 +36,7 @@ pub(crate) use session::only_log;
 pub use session::{LogAddress, Session};
 use session::{Server, log_name};
 
-/// Does what was asked for, or says what it needs where that is asked.
+/// Runs the command, or, with `--explain`, says which permissions it needs.
 pub(crate) async fn run(
     session: &Session<'_>,
     command: Command,
@@ -98,7 +98,7 @@ pub fn rfc3339(seconds: i64) -> String {
         .unwrap_or_default()
 }
 
-/// What moved under a change, as a table.
+/// The differences that appeared under a change, as a table.
 pub(crate) fn moved(all: &[::logconfig::Moved]) -> Block {
     let value = |value: &Option<String>, changed: bool, tone| match (value, changed) {
         (_, false) => "=".into(),

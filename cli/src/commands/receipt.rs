@@ -1,7 +1,7 @@
 //! `logctl receipt verify`: a receipt's signature, and whether the log has kept what it promised.
 //!
-//! What must never happen: a promise called kept for an entry that is not under a signed checkpoint. Where the log is asked, its
-//! answer only says where to look; the proof is computed from its tiles.
+//! What must never happen: a promise is called kept although no signed checkpoint covers its entry. The log's answer only says where the
+//! entry is; the proof is computed from its tiles.
 
 use clap::{Subcommand, ValueHint};
 use serde::Serialize;
@@ -49,7 +49,7 @@ const LIMIT: usize = 64 * 1024;
 /// How long a log remembers the place of a promised entry at least, milliseconds.
 const KEPT_MS: u64 = 7 * 86_400_000;
 
-/// What became of a promise.
+/// The state of a promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 enum State {
@@ -81,7 +81,7 @@ impl State {
 #[serde(rename_all = "camelCase")]
 struct Checked {
     state: State,
-    /// Of the shard that signed.
+    /// The origin of the shard that signed.
     origin: String,
     promise: String,
     leaf_hash: Hash,
@@ -95,7 +95,7 @@ struct Checked {
     shard: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     leaf_index: Option<u64>,
-    /// Of the checkpoint that covers it.
+    /// The size of the checkpoint that covers it.
     #[serde(skip_serializing_if = "Option::is_none")]
     checkpoint_size: Option<u64>,
     /// When it was ordered, as the log says.
@@ -198,7 +198,7 @@ fn text(note: &str) -> Result<&str, String> {
         .map_err(|error| error.to_string())
 }
 
-/// Asks the log, and checks what it says.
+/// Asks the log, and checks its answer.
 async fn ask<S: Source>(
     source: &S,
     receipt: &Receipt,
@@ -210,7 +210,7 @@ async fn ask<S: Source>(
     let waiting = if over { State::Broken } else { State::Due };
     let said = |state, why: &str| Checked::new(receipt, listed_key, state, why.to_owned());
     let Some(bytes) = source.get(&path).await? else {
-        // A log that never knew it has broken it at once; one that kept it long ago may have forgotten.
+        // A log that never knew the promise has broken it; one that kept it long ago may have deleted its record.
         let old = born(&receipt.promise).is_some_and(|born| now_ms > born.saturating_add(KEPT_MS));
         return Ok(if old {
             said(

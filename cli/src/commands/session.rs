@@ -1,4 +1,4 @@
-//! What every command may need: how to talk, where the server and the log are, and the connection to them.
+//! The context of every command: the terminal, the server and the log, and the connection to them.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::settings::{self, Overrides, Settings};
 use crate::ui::Ui;
 
-/// What every command may need. Addresses and files are looked up when a command asks for them, not before.
+/// The context of every command. Addresses and files are looked up when a command asks for them, not before.
 #[derive(Debug)]
 pub struct Session<'a> {
     /// How to talk to the person or the script.
@@ -33,7 +33,7 @@ pub struct LogAddress {
     pub log: String,
 }
 
-/// An endpoint and what is known of the log to work on.
+/// An endpoint and the settings of the log to work on.
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) admin: Admin,
@@ -52,7 +52,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// With what is said about the change.
+    /// Adds the options of the change.
     pub(crate) fn with(self, change: ChangeArgs) -> Self {
         Self { change, ..self }
     }
@@ -106,7 +106,7 @@ impl<'a> Session<'a> {
         self.connect(self.settings()?)
     }
 
-    /// Where readers and writers reach the log: as told, else as the context says, else as the server says.
+    /// The address at which readers and writers reach the log: the given one, else the context's, else the server's.
     pub async fn place(&self, url: Option<String>) -> Result<LogAddress, Error> {
         let settings = self.settings()?;
         let log = match &settings.log {

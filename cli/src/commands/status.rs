@@ -39,7 +39,7 @@ struct Serving {
 pub(super) async fn run(session: &Session<'_>) -> Result<Outcome, Error> {
     let server = session.server()?;
     let (admin, deadline) = (&server.admin, server.deadline);
-    // A log that the context names is where work goes; it does not hide the others. One that was asked for does.
+    // A log that the context names is the default for commands and does not hide the others. One that was named in this call does.
     let logs = match &session.overrides.log {
         Some(log) => vec![admin.log(&log_name(log)?, deadline).await?],
         None => {
@@ -82,8 +82,8 @@ fn is_halted(log: &LogStatus) -> bool {
     log.condition == LogCondition::Halted
 }
 
-/// The log that the server keeps of itself (audit trail), which is in no list, where it is halted: no change can be made then. A host
-/// may have none, and a caller may not be allowed to read it.
+/// The server's own log (audit trail), which is in no list, if it is halted: no change can be made then. A host may have none, and a caller
+/// may not be allowed to read it.
 async fn halted_trail(admin: &Admin, deadline: Deadline) -> Result<Option<LogStatus>, Error> {
     match admin.log(SYSTEM, deadline).await {
         Ok(log) => Ok(Some(log).filter(is_halted)),

@@ -1,6 +1,6 @@
 //! `logctl token`: bearer tokens that the server manages.
 //!
-//! What must never happen: a token's text anywhere but where it was asked for, once: a private file, or standard output.
+//! What must never happen: a token's text is anywhere but in the requested place, once: a private file, or standard output.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write as _};
@@ -102,7 +102,7 @@ struct Made {
     /// Its text; absent when it is in `file`.
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
-    /// Where its text is.
+    /// The file that has its text.
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -164,7 +164,7 @@ async fn create(session: &Session<'_>, args: CreateArgs) -> Result<Outcome, Erro
         Ok(made)
     });
     if let (Err(_), Some(path)) = (&kept, &out) {
-        // It is ours and holds nothing.
+        // It is our own file and empty.
         let _ = std::fs::remove_file(path);
     }
     let NewToken {
@@ -236,7 +236,7 @@ impl Present for Made {
 
     fn page(&self) -> Page {
         match (&self.secret, &self.file) {
-            // Alone, so that it can be caught in a variable; what it is stands on standard error.
+            // Printed alone, so that a script can read it into a variable; the description is on standard error.
             (Some(secret), _) => Page::new().with(Block::Verbatim(format!("{secret}\n"))),
             (None, file) => self.about().text(format!(
                 "its text is in {}, which only you can read",

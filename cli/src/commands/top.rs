@@ -55,7 +55,7 @@ pub(super) async fn run(
     }
     let server = session.server()?;
     let named = server.settings.log.as_deref().map(log_name).transpose()?;
-    // What is wrong from the beginning is said like any other error, not on a screen of its own.
+    // An error at the start is reported like any other error, not on the full screen.
     let began = Instant::now();
     let first = look(&server, None, began, server.deadline).await?;
     if let Some(name) = named
@@ -86,7 +86,7 @@ pub(super) async fn run(
     Outcome::done(&Left {})
 }
 
-/// Looks until nobody wants to know any more.
+/// Takes samples until the user quits.
 async fn watch(
     session: &Session<'_>,
     server: &Server,
@@ -97,7 +97,7 @@ async fn watch(
 ) {
     let mut tick = tokio::time::interval(interval);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    // The first look is done.
+    // The first sample is taken.
     tick.tick().await;
     loop {
         let log = chosen.borrow().clone();
@@ -113,7 +113,7 @@ async fn watch(
     }
 }
 
-/// One look: all logs, the queues and the merge of the chosen one.
+/// Takes one sample: all logs, the queues and the merge of the chosen one.
 async fn look(
     server: &Server,
     log: Option<&str>,

@@ -1,4 +1,4 @@
-//! `logctl version`: of this program, and of the server where one is named and answers.
+//! `logctl version`: the version of this program, and of the server if one is named and answers.
 
 use serde::Serialize;
 
@@ -13,7 +13,7 @@ struct Versions {
     logctl: &'static str,
     /// `logd 0.1.0`; absent when it could not be asked, or does not say.
     server: Option<String>,
-    /// Where it was asked.
+    /// The address of that server.
     #[serde(skip_serializing_if = "Option::is_none")]
     endpoint: Option<String>,
     /// Why it could not be asked.

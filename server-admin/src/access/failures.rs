@@ -26,13 +26,13 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// Sources with trail entries of their own in a window. Beyond them, new ones share one.
 const MAX_NOTED: usize = 64;
 
-/// Where a login came from.
+/// The source of a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Source {
     Uid(u32),
     /// An address; of IPv6 only the /64, since one host has a whole one.
     Ip(IpAddr),
-    /// Not known, or more sources than are remembered.
+    /// An unknown source, or one of more sources than are remembered.
     Other,
 }
 
@@ -66,7 +66,7 @@ pub(crate) struct Failures {
     window: Duration,
     /// For each source, when all its failures will be forgotten.
     until: Mutex<HashMap<Source, Instant>>,
-    /// For each source in the trail, how many failures its summary will tell of.
+    /// For each source in the trail, how many failures its summary will report.
     noted: Mutex<HashMap<Source, u64>>,
 }
 
@@ -104,7 +104,7 @@ impl Failures {
         if let Some(source) = self.note(source) {
             let (failures, host) = (Arc::clone(self), Arc::clone(host));
             let first = record(host.clone(), source, detail.to_owned());
-            // Tasks of their own: a caller who hangs up must not keep their failure out of the trail.
+            // In separate tasks, because a caller that hangs up must not keep its failure out of the trail.
             let first = tokio::spawn(first);
             tokio::spawn(async move {
                 tokio::time::sleep(failures.window).await;

@@ -1,4 +1,4 @@
-//! The file of bearer tokens: for the first one, and for those who keep them by hand.
+//! The file of bearer tokens: for the first token, and for operators that keep tokens by hand.
 //!
 //! It is TOML and may be edited by hand to revoke or narrow a token; it is read again when it changes:
 //!
@@ -10,8 +10,8 @@
 //! scopes = ["shard:rotate:argon", "*:read:*"]
 //! ```
 //!
-//! What must never happen: a token's text is stored or logged, or a file that can't be trusted admits someone. A file
-//! that is gone, unreadable, malformed or writable by others admits nobody.
+//! What must never happen: a token's text is stored or logged, or an untrusted file admits someone. A missing, unreadable or malformed
+//! file, or one that others can write, admits nobody.
 
 use ambient::Ambient;
 use std::fs::{self, File};
@@ -107,7 +107,7 @@ fn replace(file: &Path, folder: &File, document: &Document) -> Result<(), Error>
     folder.sync_all().map_err(Error::file(file))
 }
 
-/// What a login with a token led to.
+/// The result of a login with a token.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Login {
     /// The token is good.
@@ -242,7 +242,7 @@ fn read(file: &Path) -> Result<Document, Error> {
     }
     let text = fs::read_to_string(file).map_err(Error::file(file))?;
     toml::from_str(&text).map_err(|error: toml::de::Error| {
-        // Not the error's own text: it quotes the line, and someone may have pasted a token there.
+        // The error's own text is not used: it quotes the line, which may contain a pasted token.
         let before = error
             .span()
             .and_then(|span| text.get(..span.start))

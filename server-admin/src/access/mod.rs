@@ -1,7 +1,7 @@
 //! Authentication and authorisation of each request.
 //!
-//! Default deny: a caller has only what [`Access`] names. What must never happen: a credential that is offered and wrong
-//! falls back to another one, or its text gets into an answer, the log or the audit trail.
+//! Default deny: a caller has only what [`Access`] names. What must never happen: a wrong credential falls back to another one, or its text
+//! gets into an answer, the log or the audit trail.
 //!
 //! A bearer token decides if one is offered; else the client certificate; else the user id of the Unix socket's peer.
 
@@ -62,7 +62,7 @@ enum Denial {
         detail: String,
         hint: Option<&'static str>,
     },
-    /// Something else; not a failure to log in.
+    /// Another refusal, which is not a failure to log in.
     Refused(Refusal),
 }
 
@@ -115,11 +115,11 @@ fn now(time: &Time) -> Timestamp {
     now.ok().and_then(Result::ok).unwrap_or(Timestamp::MAX)
 }
 
-/// An actor and what they may do.
+/// An actor and their permissions.
 type Known = (Arc<str>, Arc<[Permission]>);
 
 impl Access {
-    /// Nobody may do anything. What expires does so by this time, and secrets are made of these random bytes.
+    /// Starts with no permissions for anybody. Expiry follows this clock, and secrets are made of this randomness.
     #[must_use]
     pub fn new(ambient: Ambient) -> Self {
         Self {
@@ -143,9 +143,8 @@ impl Access {
         self
     }
 
-    /// A caller with a client certificate with this name, signed by the listener's client CA
-    /// ([`TlsFiles::client_ca`](crate::TlsFiles)), has these permissions. Of several names that fit one certificate the
-    /// first that was given here decides.
+    /// A caller with a client certificate with this name, signed by the listener's client CA ([`TlsFiles::client_ca`](crate::TlsFiles)),
+    /// has these permissions. If several names fit one certificate, the first one given here decides.
     #[must_use]
     pub fn with_certificate(
         mut self,
@@ -166,8 +165,8 @@ impl Access {
         Ok(self)
     }
 
-    /// A caller with an identity token that fits this rule can exchange it for a session: `POST sessions`. Of several rules
-    /// that fit, the first that was given here decides.
+    /// A caller with an identity token that fits this rule can exchange it for a session: `POST sessions`. If several rules fit, the first
+    /// one given here decides.
     ///
     /// # Errors
     /// [`Error::IdentityRule`] for a rule that makes no sense or would let everybody in; the authorities for the issuer's
@@ -195,12 +194,12 @@ impl Access {
         self.file.as_ref().map(TokenFile::list).unwrap_or_default()
     }
 
-    /// Whether client certificates mean anything.
+    /// Whether client certificates are used at all.
     pub(crate) fn knows_certificates(&self) -> bool {
         !self.clients.is_empty()
     }
 
-    /// Finds out who is calling. A token that is offered decides, also over the Unix socket and with a certificate.
+    /// Authenticates the caller. If a token is offered, it decides, even over the Unix socket or with a certificate.
     pub(crate) async fn authenticate(
         &self,
         host: &Arc<dyn Host>,
@@ -257,7 +256,7 @@ impl Access {
             return Ok((format!("cert:{name}").into(), permissions.clone()));
         }
         let Some(uid) = peer.and_then(Peer::uid) else {
-            // Nothing was offered: no failed login.
+            // No credential was offered, so this is not a failed login.
             let refusal = Refusal::new(codes::UNAUTHENTICATED, "no credentials");
             let hint = "send Authorization: Bearer TOKEN, show a client certificate, or use the Unix socket";
             return Err(refusal.hint(hint).into());

@@ -17,8 +17,8 @@ use super::secret::HASH_PREFIX;
 /// The number of the next connection. Every [`Peer`] of this process draws one.
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
-/// Who is at the other end of a connection, as far as the listener knows it. The listener makes one per connection and adds
-/// it to each request of that connection as `Extension<Peer>`; without one, only bearer tokens work.
+/// The peer at the other end of a connection, as far as the listener knows it. The listener makes one per connection and adds it to each
+/// request of that connection as `Extension<Peer>`; without one, only bearer tokens work.
 ///
 /// Each has a number of its own, by which a [`Host`](crate::Host) tells connections apart
 /// ([`Caller::connection`](crate::Caller)): clone it for the next request, don't make another.
@@ -83,7 +83,7 @@ impl Peer {
     }
 }
 
-/// What a verified client certificate says about its holder.
+/// The names that a verified client certificate gives its holder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCertificate {
     uris: Vec<String>,
@@ -111,7 +111,7 @@ impl ClientCertificate {
     }
 }
 
-/// By what a client certificate is known: a SAN URI, or its key.
+/// The name of a client certificate: a SAN URI, or its key.
 ///
 /// As text: `spiffe://example.org/ci`, or `sha256:` and 64 hex digits, the SHA-256 of the SubjectPublicKeyInfo in DER
 /// (`openssl x509 -pubkey -noout | openssl pkey -pubin -outform der | sha256sum`).

@@ -15,7 +15,7 @@ use crate::resources::Note;
 pub(crate) struct Principal {
     pub(super) actor: Arc<str>,
     pub(super) permissions: Arc<[Permission]>,
-    /// The connection that they call over, where the listener tells.
+    /// The connection that they call over, if the listener knows it.
     pub(super) connection: Option<u64>,
 }
 

@@ -43,7 +43,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What a secret is for, as its text shows. Nothing follows from it but where to look.
+/// The kind of a secret, as its text shows. It only decides where to look it up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind<'a> {
     /// A token of the token file: `logctl_…`.
@@ -56,7 +56,7 @@ pub(super) enum Kind<'a> {
 }
 
 impl<'a> Kind<'a> {
-    /// Of this text; `None` when it can't be a secret of ours.
+    /// The kind of this text; `None` if it cannot be a secret of ours.
     pub(super) fn of(text: &'a str) -> Option<Self> {
         let rest = text.strip_prefix(PREFIX)?;
         if let Some(rest) = rest.strip_prefix("s_") {

@@ -86,7 +86,7 @@ impl Access {
         };
         let now = self.now();
         let admitted = self.identities.admit(token, now).await?;
-        // Used up first: whatever comes next, nobody else gets in with it.
+        // The token is used up first, so that nobody else can use it whatever happens next.
         let used = format!("identity/{}", admitted.id);
         if !host.remember(&used, "", admitted.until).await? {
             return Err(
@@ -96,7 +96,7 @@ impl Access {
         }
         let opened = open(host, admitted, now, &self.ambient.random).await;
         if opened.is_err() {
-            // No session came of it, so its owner may try it again. A failure here costs them only that.
+            // No session was made, so its owner may try it again. A failure here costs them only that.
             let _ = host.forget(&used).await;
         }
         opened.map_err(Denial::from)

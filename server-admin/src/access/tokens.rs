@@ -46,7 +46,7 @@ struct Row {
     expires: String,
     created_by: String,
     created_at: String,
-    /// `sha256:…` of who asked, with which idempotency key, for what: a repeat is known by it.
+    /// `sha256:…` of the caller, the idempotency key and the request: it identifies a repeat.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     request: Option<String>,
 }
@@ -88,7 +88,7 @@ pub(crate) async fn list(
     for (name, row) in rows(host).await? {
         tokens.insert(name.clone(), row.show(name));
     }
-    // One in the file is asked first, so it hides another of its name.
+    // A token in the file is read first, so it hides another of its name.
     for token in app.access.filed() {
         tokens.insert(token.name.clone(), token);
     }
@@ -126,8 +126,8 @@ pub(crate) async fn create(
             .hint("choose another name, or revoke that one first")
     };
     let known = rows(host).await?;
-    // Asked again with the same key: the first answer was lost, so nobody has the text that went with it, and it can't be told
-    // again. A new text takes its place.
+    // A repeat with the same key means that the first answer was lost, so nobody has its text, and it cannot be sent again. A new text
+    // replaces it.
     let repeated = known
         .get(&name)
         .is_some_and(|row| mark.is_some() && row.request == mark);
@@ -189,7 +189,7 @@ pub(crate) async fn create(
     }))
 }
 
-/// What was done, and why where that was said.
+/// What was done, and the reason if one was given.
 fn because(what: String, reason: Option<String>) -> String {
     match reason {
         Some(reason) => format!("{what}; {reason}"),
@@ -197,7 +197,7 @@ fn because(what: String, reason: Option<String>) -> String {
     }
 }
 
-/// What tells a repeat from another request.
+/// The mark that distinguishes a repeat from another request.
 fn mark(actor: &str, key: &str, request: &TokenRequest) -> String {
     let TokenRequest {
         name,
@@ -243,7 +243,7 @@ pub(crate) async fn revoke(
             detail: because(format!("token {name}"), reason),
         })
         .await?;
-    // Another may have been faster; it is revoked anyway.
+    // Another request may have been faster; the token is revoked anyway.
     host.forget(&key(&name)).await?;
     tracing::info!(target: "server_admin::audit", actor = who.actor(), name, "token revoked");
     Ok(Json(Revoked {
@@ -279,7 +279,7 @@ async fn rows(host: &dyn Host) -> Result<BTreeMap<String, Row>, Refusal> {
     Ok(rows.into_iter().filter_map(named).collect())
 }
 
-/// Where a token's row is. No other key begins with it.
+/// The key of a token's row. No other key begins with it.
 fn key(name: &str) -> String {
     format!("{ROWS}{name}/")
 }

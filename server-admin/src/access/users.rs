@@ -1,15 +1,15 @@
 //! The name of a user id on this machine.
 //!
-//! A name is for people: roles are bound to the id. What must never happen: a request that waits for a directory service, or an actor
-//! that changes its id with its name.
+//! A name is for people: roles are bound to the id. What must never happen: a request waits for a directory service, or an actor's id
+//! changes with its name.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// Where names of local users are (passwd(5)).
+/// The file with the names of local users (passwd(5)).
 const USERS: &str = "/etc/passwd";
-/// More than any machine has; the rest is not looked at.
+/// More than any machine has; the rest is not read.
 const LIMIT: u64 = 1 << 20;
 
 /// `uid:0 (root)`, or `uid:0` where the machine has no name for it.
@@ -56,7 +56,7 @@ mod tests {
         std::fs::write(&users, text).unwrap();
         assert_eq!(name(&users, 0).as_deref(), Some("root"));
         assert_eq!(name(&users, 1000).as_deref(), Some("ops.night"));
-        // What could be taken for something else is no name.
+        // A name that could be mistaken for something else is not used.
         for nobody in [7, 1, 1001] {
             assert_eq!(name(&users, nobody), None);
         }

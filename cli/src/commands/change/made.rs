@@ -1,6 +1,6 @@
 //! After the decision: is the change in the audit trail, and does every replica run it?
 //!
-//! What must never happen: "done" while a replica still runs what was before.
+//! What must never happen: "done" while a replica still runs the earlier configuration.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use crate::error::{Error, count};
 use crate::pins::Pins;
 use crate::report::{Outcome, Page};
 
-/// A change that was made: how far it is, and what is wrong with it anyway.
+/// A change that was made: its state, and any trouble.
 #[derive(Debug)]
 pub(in crate::commands) struct Made {
     /// The change as an operation.
     pub(in crate::commands) operation: Operation,
-    /// What went wrong although it was made. The first counts.
+    /// Trouble although it was made. The first one counts.
     pub(in crate::commands) trouble: Option<Error>,
 }
 
@@ -57,8 +57,7 @@ impl Made {
         Ok(())
     }
 
-    /// Of a change on probation, where a person is there to ask: the server is reached over a new connection, which shows that it
-    /// can be.
+    /// For a change on probation, with a user to ask: reaches the server over a new connection, which shows that it still can be reached.
     pub(super) async fn ask_to_keep(&mut self, session: &Session<'_>) -> Result<(), Error> {
         if self.operation.state != OperationState::Unconfirmed || self.trouble.is_some() {
             return Ok(());
@@ -113,7 +112,7 @@ impl Made {
     }
 }
 
-/// Confirms a change; one that was taken back before is told as such.
+/// Confirms a change; one that was taken back before is reported as such.
 pub(in crate::commands) async fn confirm(
     server: &Server,
     id: &str,
@@ -150,7 +149,7 @@ pub(in crate::commands) async fn report(
     made.outcome(dry_run)
 }
 
-/// Waits until every live replica runs the operation's generation. `Some` is what is wrong when they do not in time.
+/// Waits until every live replica runs the operation's generation. `Some` is the error if they do not in time.
 async fn converge(
     session: &Session<'_>,
     server: &Server,
@@ -188,7 +187,7 @@ async fn converge(
             Ok(false) => {}
             // The server went away after the decision: that does not undo it, and it may come back.
             Err(Error::Unreachable { .. }) => {}
-            // It is decided; a caller who may not follow it is told who lags, not that the change was refused.
+            // It is decided; a caller that may not follow it is told which replicas lag, not that the change was refused.
             Err(Error::Problem(problem))
                 if decided
                     && [codes::FORBIDDEN, codes::NOT_FOUND].contains(&problem.code.as_str()) =>
@@ -229,7 +228,7 @@ async fn converge(
     }
 }
 
-/// Asks once; whether all is done. An operation that was decided tells itself, otherwise the replicas do.
+/// Asks once whether all replicas run it: the operation itself if it was decided, otherwise the replicas.
 async fn probe(
     server: &Server,
     deadline: Deadline,

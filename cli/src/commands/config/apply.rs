@@ -1,4 +1,4 @@
-//! `logctl config apply plan.json`: just what the plan says, or what moved since it was made.
+//! `logctl config apply plan.json`: applies exactly the plan, or shows what changed since it was made.
 
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ pub(super) async fn run(
     }
 }
 
-/// What moved: the plan's base, what the plan makes of it, and what runs now.
+/// The differences between the plan's base, its result, and the running configuration.
 async fn stale(
     session: &Session<'_>,
     server: &Server,

@@ -1,7 +1,7 @@
-//! `logctl config edit`: the running document in an editor, and what was written as a change.
+//! `logctl config edit`: opens the running document in an editor, and applies the result as a change.
 //!
-//! What must never happen: text that somebody wrote is gone. It is in a file until the change is made, and whoever stops on the way
-//! is told where.
+//! What must never happen: text that somebody wrote is lost. It is in a file until the change is made, and a user that stops before that is
+//! told its name.
 
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use crate::report::{Outcome, Page, Present};
 /// Begins the lines that are taken out again.
 const MARK: &str = "#|";
 
-/// Nothing was to be done.
+/// There was nothing to do.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Unedited {
@@ -48,7 +48,7 @@ pub(super) async fn run(session: &Session<'_>, trial: Trial) -> Result<Outcome, 
     let file = scratch(&log, &running)?;
     let result = edited(session, &server, &editor, &file, &running, trial).await;
     match draft(&file, &running.config.to_yaml(), &result, trial.dry_run) {
-        // What it holds runs now, or ran before.
+        // Its content runs now, or ran before.
         Draft::Done => drop(std::fs::remove_file(&file)),
         Draft::Keep(next) => {
             let path = file.display();
@@ -64,7 +64,7 @@ pub(super) async fn run(session: &Session<'_>, trial: Trial) -> Result<Outcome, 
 /// Whether the edited file is kept when the command ends.
 #[derive(Debug, PartialEq, Eq)]
 enum Draft {
-    /// Nobody wrote anything into it, or what was written is made.
+    /// Nobody changed it, or its change is made.
     Done,
     /// The file is kept, and this is how to continue with it.
     Keep(&'static str),
@@ -81,7 +81,7 @@ fn draft(file: &Path, running: &str, result: &Result<Outcome, Error>, dry_run: b
     };
     match error {
         None if dry_run => Draft::Keep("`logctl shard --use-config FILE` applies it"),
-        // It runs, if not everywhere.
+        // The change runs, even if not everywhere yet.
         None | Some(Error::NotConverged { .. }) => Draft::Done,
         Some(Error::OutcomeUnknown { .. } | Error::Interrupted { .. } | Error::TimedOut { .. }) => {
             Draft::Keep(
@@ -115,7 +115,7 @@ async fn edited(
         })?;
         let written = stripped(&text);
         if written == body {
-            // Nothing new was written: neither a change, nor a correction.
+            // The user wrote nothing new: neither a change, nor a correction.
             return if findings.is_empty() {
                 unedited(log, running)
             } else {
@@ -202,7 +202,7 @@ fn unedited(log: String, running: &ConfigAnswer) -> Result<Outcome, Error> {
     })
 }
 
-/// What stands above the document, and is taken out again.
+/// The header above the document, which is removed again.
 fn header(log: &str, findings: &[Finding]) -> String {
     let mut lines = vec![
         format!("The configuration of the log {log}. Lines that begin with {MARK} are taken out."),
@@ -275,7 +275,7 @@ fn scratch(log: &str, running: &ConfigAnswer) -> Result<PathBuf, Error> {
     if written.is_ok() {
         return Ok(file);
     }
-    // A home that can't be written is no reason not to edit.
+    // Editing works even if the home folder cannot be written.
     let file = std::env::temp_dir().join(file.file_name().unwrap_or_default());
     put(&file, "").map(|()| file)
 }

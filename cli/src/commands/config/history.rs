@@ -1,4 +1,4 @@
-//! `logctl config history`: what was decided, when, by whom, why, and what it changed.
+//! `logctl config history`: the decided changes: when, by whom, why, and what each changed.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -54,7 +54,7 @@ pub(super) async fn run(
     let mut history = server.admin.history(&log, server.deadline).await?.history;
     history.retain(|item| {
         let time = item.time.parse::<Timestamp>().map(Timestamp::as_second);
-        // A time that is not understood is shown, not hidden.
+        // A change with an unreadable time is shown, not hidden.
         let after = |bound: i64| time.as_ref().map_or(true, |time| *time >= bound);
         let before = |bound: i64| time.as_ref().map_or(true, |time| *time < bound);
         since.is_none_or(after)

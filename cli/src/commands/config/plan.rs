@@ -31,14 +31,14 @@ pub(crate) struct PlanArgs {
 #[serde(rename_all = "camelCase")]
 struct Planned {
     log: String,
-    /// Where it was written.
+    /// The file that it was written to.
     file: Option<String>,
     base_etag: String,
     etag: String,
     generation: u64,
     digest: String,
     differences: Vec<wire::Difference>,
-    /// What will not go as expected; it is asked again when the plan is applied, and no part of it.
+    /// Warnings about the change. They are asked for again when the plan is applied, and are not part of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<wire::Finding>,
 }
@@ -47,7 +47,7 @@ pub(super) async fn run(
     session: &Session<'_>,
     PlanArgs { file, out }: PlanArgs,
 ) -> Result<Outcome, Error> {
-    // Before anything is asked of a server: the answer may be no.
+    // Asked before any request to a server, because the user may say no.
     let overwrite = match &out {
         Some(path) => {
             is_plan(path)
@@ -72,7 +72,7 @@ pub(super) async fn run(
     change::warn(session, &preview.warnings, &mut Vec::new());
     let from = PlanDocument::new(&running.config, preview.base_generation);
     let to = PlanDocument::new(&document.config, preview.generation);
-    // A server that means something else by this document, or by the one that it runs, makes a plan that binds nothing.
+    // If the server reads this document, or the running one, differently, the plan would be worth nothing.
     let differs = |what: &str, ours: &str, theirs: &str| Error::Foreign {
         address: server.admin.address(),
         cause: format!("{what} is {ours} here and {theirs} there"),

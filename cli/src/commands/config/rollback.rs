@@ -1,7 +1,7 @@
 //! `logctl config rollback [GENERATION]`: the settings of an earlier generation, as one more change on top of what runs.
 //!
-//! Shards never go back: what was written into them stays, and clients have seen their checkpoints. So a roll-back is a document with
-//! the settings of then and the shards of now, and says which shards those are.
+//! Shards never go back: their entries stay, and clients have seen their checkpoints. So a roll-back is a document with the earlier
+//! settings and the current shards, and names those shards.
 
 use logconfig::{LogConfig, diff, rolled_back};
 use wire::routes::Name;

@@ -1,4 +1,4 @@
-//! `logctl config show`: a document as `--create-config` writes it, with what the server filled in.
+//! `logctl config show`: a document as `--create-config` writes it, with the values that the server filled in.
 
 use crate::commands::Session;
 use crate::error::Error;

@@ -1,4 +1,4 @@
-//! `logctl context`: the file of contexts, and what is in effect.
+//! `logctl context`: the file of contexts, and the settings in effect.
 
 mod list;
 mod set;

@@ -42,7 +42,7 @@ pub(super) fn run(
     changes: &[(String, String)],
 ) -> Result<Outcome, Error> {
     let _held = hold(session)?;
-    // A named file may be one that is to be made.
+    // A named file need not exist yet.
     let found = match session.overrides.config.as_deref() {
         Some(path) if !path.exists() && !path.is_symlink() => Found {
             path: Some(path.to_owned()),
@@ -91,7 +91,7 @@ pub(super) fn delete(session: &Session<'_>, name: &str) -> Result<Outcome, Error
 struct ContextDeleted {
     file: String,
     context: String,
-    /// Those that are left, where none of them is the current one.
+    /// The remaining contexts, if none of them is the current one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unchosen: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! `logctl context show`: what is in effect, and who says so. Files are named, never their content.
+//! `logctl context show`: the settings in effect, and their sources. Files are named, never their content.
 
 use serde::Serialize;
 use wire::WhoAmI;
@@ -12,7 +12,7 @@ use crate::settings::{self, Explained};
 struct ContextShown {
     context: Option<String>,
     values: Vec<Value>,
-    /// With `--check`: who the server says is asking.
+    /// With `--check`: the caller, as the server knows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     caller: Option<WhoAmI>,
 }

@@ -1,4 +1,4 @@
-//! What can be known without a server: who can read and write the files that decide where `logctl` goes and as whom.
+//! Checks without a server: which users can read and write the files that decide where `logctl` connects, and under which name.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -46,7 +46,7 @@ fn context(found: &Found, settings: &Settings) -> Check {
     };
     let shown = path.display();
     match path.metadata() {
-        // A user who can write it chooses where the token goes.
+        // A user that can write it can choose where the token goes.
         Ok(metadata) if metadata.permissions().mode() & 0o022 != 0 => Check::harm(
             "context",
             format!(

@@ -1,6 +1,6 @@
-//! `logctl doctor`: what is wrong here, on the way to the server, and with the server itself; each finding with its remedy.
+//! `logctl doctor`: faults on this side, on the way to the server, and of the server itself; each finding with its remedy.
 //!
-//! What must never happen: a check that is silently left out, or one that changes something.
+//! What must never happen: a check is silently left out, or changes something.
 
 mod local;
 mod server;
@@ -17,7 +17,7 @@ struct Doctor {
     checks: Vec<Check>,
 }
 
-/// A check, and who made it.
+/// A check, and which side made it.
 #[derive(Debug, Serialize)]
 struct Check {
     /// `logctl`, or the replica that answered.
@@ -74,7 +74,7 @@ pub(super) async fn run(session: &Session<'_>) -> Result<Outcome, Error> {
         .iter()
         .filter(|check| check.diagnosis.severity == Severity::Critical)
         .count();
-    // What kept the server from answering says more than a count.
+    // The reason why the server did not answer says more than a count.
     let trouble = trouble.or_else(|| (critical > 0).then_some(Error::Ailing { critical }));
     Outcome::with_trouble(&Doctor { checks }, trouble)
 }

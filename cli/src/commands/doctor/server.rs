@@ -1,4 +1,4 @@
-//! The way to the server, and what the server finds out about itself.
+//! Checks the connection to the server, and asks the server to check itself.
 
 use std::time::Instant;
 
@@ -21,7 +21,7 @@ const SOON: [SignedDuration; 2] = [
     SignedDuration::from_hours(24),
 ];
 
-/// Adds what it finds; the error is what kept the server from answering at all.
+/// Adds its findings; the error is the reason why the server did not answer at all.
 pub(super) async fn checks(
     session: &Session<'_>,
     settings: Settings,
@@ -119,7 +119,7 @@ fn skew(theirs: &str, before: Timestamp, after: Timestamp) -> Option<Check> {
     })
 }
 
-/// Of this program and of the server. They talk to each other across versions; what only one of them knows is missing.
+/// The versions of this program and of the server. They work together across versions, without the features that only one of them has.
 fn versions(server: Option<&str>) -> Check {
     let Some(server) = server else {
         return Check::fine(

@@ -73,7 +73,7 @@ const DIGITS: usize = 32;
 /// Digits that are enough where only one operation begins with them.
 const FEWEST: usize = 4;
 
-/// Refuses what is no id, nor the beginning of one.
+/// Refuses a text that is neither an id nor the beginning of one.
 fn checked(id: &str) -> Result<&str, Error> {
     let hexadecimal = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     if !(FEWEST..=DIGITS).contains(&id.len()) || !id.bytes().all(hexadecimal) {

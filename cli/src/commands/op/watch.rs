@@ -38,7 +38,7 @@ pub(super) async fn run(session: &Session<'_>, id: &str) -> Result<Outcome, Erro
                 return made.outcome(false);
             }
             Ok(None) => met = true,
-            // It was there before, so it may come back.
+            // The server was there before, so it may come back.
             Err(Error::Unreachable { .. }) if met => {}
             Err(error) => return Err(error),
         }
@@ -72,14 +72,14 @@ async fn follow(
     Ok(told.hears(&operation).then_some(operation))
 }
 
-/// What was said last, so that nothing is said twice.
+/// The last message, so that nothing is printed twice.
 struct Told<'a> {
     session: &'a Session<'a>,
     line: String,
 }
 
 impl Told<'_> {
-    /// Says what is new; whether the change is over.
+    /// Prints what is new; returns whether the change has ended.
     fn hears(&mut self, operation: &Operation) -> bool {
         let line = line(operation);
         if line != self.line {

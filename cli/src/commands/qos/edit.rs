@@ -1,4 +1,4 @@
-//! Edits of a document's tiers and tenants. Pure: what the result must obey is the server's to check, and it names all of it.
+//! Edits of a document's tiers and tenants. Pure: the server checks the rules for the result, and names every fault.
 
 use logconfig::{QosConfig, TenantConfig, TierConfig, WriterToken};
 
@@ -63,7 +63,7 @@ pub(super) fn apply(
                 qos.tenants.push(TenantConfig::new(name.clone()));
             }
             if edit.anonymous == Some(true) {
-                // One at most: it moves.
+                // There is at most one anonymous tenant, so it moves.
                 qos.tenants
                     .iter_mut()
                     .for_each(|tenant| tenant.anonymous = false);

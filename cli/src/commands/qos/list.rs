@@ -71,7 +71,7 @@ pub(super) fn tenants(tenants: &[TenantConfig]) -> Block {
             (false, n) => count(n, "token"),
         };
         let writers = match (tenant.anonymous, tenant.tokens.is_empty()) {
-            // Nobody can be this tenant yet.
+            // No writer can be this tenant yet.
             (false, true) => Cell::toned(writers, Tone::Past),
             _ => writers.into(),
         };

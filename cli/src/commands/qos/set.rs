@@ -1,6 +1,6 @@
 //! `logctl qos set`: an edit of the running document, and the token that it makes.
 //!
-//! What must never happen: a token's text in the document, or anywhere but where it was asked for, once.
+//! What must never happen: a token's text is in the document, or anywhere but in the requested place, once.
 
 use std::fmt::Display;
 use std::io::Write as _;
@@ -200,7 +200,7 @@ pub(super) async fn run(session: &Session<'_>, edit: QosSet) -> Result<Outcome, 
         trial,
         log,
     };
-    // Before the change: a token whose text has nowhere to go is lost.
+    // Kept before the change: a token whose text cannot be written would be lost.
     let kept = fresh.map(Fresh::keep).transpose()?;
     let made = change::carry_out(session, &server, call, consent).await;
     match kept {
@@ -209,7 +209,7 @@ pub(super) async fn run(session: &Session<'_>, edit: QosSet) -> Result<Outcome, 
     }
 }
 
-/// A token that nobody has yet. Its text is here, so this has no `Debug` form.
+/// A new token. Its text is here, so this has no `Debug` form.
 struct Fresh {
     token: WriterToken,
     text: String,
@@ -255,14 +255,14 @@ impl Fresh {
         Ok(self)
     }
 
-    /// The change as it went, with the token where it is in force or may be.
+    /// The result of the change, with the token if it is in force or may be.
     fn tell(self, session: &Session<'_>, made: Result<Outcome, Error>) -> Result<Outcome, Error> {
         let made = match made {
             Ok(made) => made,
             Err(error) => {
                 let open = matches!(error, Error::OutcomeUnknown { .. } | Error::TimedOut { .. });
                 if let (false, Some(path)) = (open, &self.out) {
-                    // It is ours, and what it holds is worth nothing.
+                    // It is our own file, and its token is worthless.
                     let _ = std::fs::remove_file(path);
                 }
                 return Err(error);

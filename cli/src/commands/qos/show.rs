@@ -16,7 +16,7 @@ struct Shown {
     name: String,
     tier: Option<TierConfig>,
     tenant: Option<TenantConfig>,
-    /// Absent when the server does not tell.
+    /// Absent when the server does not report it.
     live: Option<Live>,
 }
 

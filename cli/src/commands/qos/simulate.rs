@@ -1,4 +1,4 @@
-//! `logctl qos simulate FILE`: what the settings of FILE would have done with the writes of the last hours.
+//! `logctl qos simulate FILE`: simulates the settings of FILE with the writes of the last hours.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub(crate) struct SimulateArgs {
     since: Span,
 }
 
-/// What the server keeps.
+/// Parses a time for which the server keeps arrivals.
 fn parse_since(text: &str) -> Result<Span, String> {
     let week = Duration::from_secs(7 * 86_400);
     parse_between(text, Duration::from_secs(60), week, "from 1m to 7d")?;
@@ -36,15 +36,15 @@ fn parse_since(text: &str) -> Result<Span, String> {
 #[derive(Debug, Serialize)]
 struct Simulated {
     simulation: Simulation,
-    /// What would get worse, tier by tier.
+    /// The figures that would get worse, tier by tier.
     worse: Vec<Worse>,
 }
 
-/// A tier that gets worse, and in what.
+/// A tier that gets worse, and which figures.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Worse {
     tier: String,
-    /// Names of its figures; `tier` when it goes.
+    /// Names of those figures; `tier` if the tier is removed.
     figures: Vec<&'static str>,
 }
 
@@ -102,7 +102,7 @@ fn worse(tiers: &[SimulatedTier]) -> Vec<Worse> {
             .filter(|(before, after)| is_worse(*before, *after))
             .map(|(before, _)| before.0)
             .collect(),
-        // One that took nothing is no loss.
+        // A tier that accepted nothing is no loss.
         (Some(before), None) if before.accepted > 0 => vec!["tier"],
         _ => Vec::new(),
     };

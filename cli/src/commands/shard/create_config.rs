@@ -1,6 +1,6 @@
 //! `logctl shard --create-config FILE`: the next configuration, to be read, edited and applied.
 //!
-//! What must never happen: a file overwritten that nobody agreed to lose.
+//! What must never happen: a file is overwritten without its owner's consent.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
@@ -32,7 +32,7 @@ struct Created {
     #[serde(skip_serializing_if = "Option::is_none")]
     generation: Option<u64>,
     differences: Vec<Difference>,
-    /// What another system's list says and a document can't; each was also a warning.
+    /// Parts of another system's list that do not fit into a document; each was also a warning.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     dropped: Vec<wire::Finding>,
 }
@@ -43,7 +43,7 @@ pub(super) async fn run(
     force: bool,
     offline: Option<NewLog>,
 ) -> Result<Outcome, Error> {
-    // Before anything is asked of a server: the answer may be no.
+    // Asked before any request to a server, because the user may say no.
     let overwrite = match &file {
         File::Path(path) => may_overwrite(session, path, force)?,
         File::Standard => false,
@@ -55,7 +55,7 @@ pub(super) async fn run(
     place(file, overwrite, next, changes, Vec::new())
 }
 
-/// Writes the document to where it goes, and says what it is.
+/// Writes the document to its destination, and describes it.
 pub(super) fn place(
     file: File,
     overwrite: bool,
@@ -162,7 +162,7 @@ pub(in crate::commands) fn may_overwrite(
 pub(in crate::commands) fn write(path: &Path, text: &str, overwrite: bool) -> Result<(), Error> {
     let mut options = OpenOptions::new();
     options.write(true);
-    // Without leave to overwrite, also not what appeared since we looked.
+    // Without consent to overwrite, a file that appeared since the check is not replaced either.
     if overwrite {
         options.create(true).truncate(true)
     } else {
@@ -174,7 +174,7 @@ pub(in crate::commands) fn write(path: &Path, text: &str, overwrite: bool) -> Re
     match written {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(Error::Exists {
             path: path.to_owned(),
-            // It came after the question.
+            // The file appeared after the question.
             force: false,
         }),
         other => other.map_err(|source| Error::Write {

@@ -50,10 +50,10 @@ pub(crate) struct ExportArgs {
 #[serde(rename_all = "camelCase")]
 struct RekorShards {
     log: String,
-    /// What `--trillian_log_server.tlog_id` is to be.
+    /// The value for `--trillian_log_server.tlog_id`.
     #[serde(skip_serializing_if = "Option::is_none")]
     active_tree_id: Option<String>,
-    /// What `--trillian_log_server.sharding_config` is to hold.
+    /// The content for `--trillian_log_server.sharding_config`.
     sharding_config: String,
 }
 

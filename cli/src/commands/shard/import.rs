@@ -44,7 +44,7 @@ pub(super) async fn run(
             findings: findings.into_iter().map(wire_finding).collect(),
         })?;
     let mut config = first(log)?;
-    // The shard that `first` opens comes after those that were there.
+    // The shard that `first` opens comes after the existing ones.
     let place_of_active = config
         .shards
         .iter()

@@ -151,7 +151,7 @@ impl ShardArgs {
         }
         let create = (self.create_config.is_some(), "--create-config <FILE>");
         let using = (self.use_config.is_some(), "--use-config <FILE>");
-        // A flag that is silently without effect is worst where it is `--dry-run`.
+        // A flag without effect must be refused, above all `--dry-run`.
         for (given, name, (there, needed)) in [
             (self.force, "--force", create),
             (self.origin.is_some(), "--origin <ORIGIN>", create),
@@ -195,7 +195,7 @@ impl ShardArgs {
         }
     }
 
-    /// How to ask for the change, where it is one.
+    /// The options for a change, if this is one.
     pub(crate) fn change(&self) -> Option<&ChangeArgs> {
         match &self.command {
             Some(ShardCommand::Step(step)) => Some(step.change()),

@@ -150,7 +150,7 @@ async fn carry_out(
     let call = request(&step, &log)?;
     let dry_run = step.dry_run();
     let moves_shards = matches!(step, Step::Plan { .. } | Step::Rotate { .. });
-    // The person decides on what is shown, so that must still be true when it is applied. With `--yes` nothing was shown.
+    // The user decides on the preview, so it must still be true when the change is applied. With `--yes` nothing was shown.
     let (question, seen) = if session.ui.will_ask() {
         let status = server.admin.log(&log, server.deadline).await?;
         (question(&step, &status), Some(status.etag))
@@ -236,8 +236,8 @@ fn request(step: &Step, log: &str) -> Result<Call, Error> {
     }
 }
 
-/// The state that a step without a name is decided on, for a job that nobody asks. A caller who may rotate and not read learns
-/// it from a preview.
+/// The state on which a step without a name is decided, for a job without questions. A caller that may rotate but not read learns it from a
+/// preview.
 async fn decided_on(server: &Server, log: &str, call: &Call) -> Result<String, Error> {
     match server.admin.log(log, server.deadline).await {
         Ok(status) => Ok(status.etag),

@@ -17,7 +17,7 @@ pub(super) async fn run(
 ) -> Result<Outcome, Error> {
     let document = Document::read(file).await?;
     let server = session.server()?;
-    // Only a log that is named nowhere else is taken from the file: a file for another log is a mistake, not a switch.
+    // The log's name comes from the file only if it is named nowhere else: a file for another log is a mistake, not a switch.
     let log = match &server.settings.log {
         Some(_) => server.log().await?,
         None => document.config.log.as_str().to_owned(),
@@ -37,7 +37,7 @@ pub(super) async fn run(
         .map_err(|error| document.place(error))
 }
 
-/// What the document was made from: the generation it names; one that names none was made from what runs now.
+/// The base of the document: the generation that it names, or the running one if it names none.
 pub(in crate::commands) async fn base(
     server: &crate::commands::Server,
     document: &Document,

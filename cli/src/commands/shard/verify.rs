@@ -90,7 +90,7 @@ async fn listed(public: &Public, names: &[String]) -> Result<(), Error> {
     if names.is_empty() {
         return Ok(());
     }
-    // What is wrong with the list, or with the way to it, the audit says.
+    // The audit reports faults of the list, or of the way to it.
     let Ok(Some(list)) = public.get("shards").await else {
         return Ok(());
     };

@@ -39,9 +39,9 @@ const MAX_KEYS: usize = 100;
 pub(super) struct Issuer {
     url: String,
     http: Client,
-    /// Locked for a look or a replacement, never while the issuer is asked.
+    /// Locked for a read or a replacement, never while the issuer is asked.
     cache: Mutex<Cache>,
-    /// Whose turn it is to ask the issuer.
+    /// Held by the one task that asks the issuer.
     asking: tokio::sync::Mutex<()>,
 }
 
@@ -64,7 +64,7 @@ pub(super) enum NoKey {
     Unreachable { why: String, retry: Duration },
 }
 
-/// What the cache says.
+/// The answer of the cache.
 enum Look {
     Key(DecodingKey),
     No(NoKey),
@@ -130,7 +130,7 @@ impl Issuer {
         })
     }
 
-    /// As tokens name it.
+    /// The issuer's URL, as tokens name it.
     pub(super) fn url(&self) -> &str {
         &self.url
     }
@@ -142,7 +142,7 @@ impl Issuer {
             return found;
         }
         let _turn = self.asking.lock().await;
-        // Somebody may have asked meanwhile.
+        // Another task may have asked meanwhile.
         let unknown = match self.look(&wanted, Instant::now()) {
             Look::Key(key) => return Ok(key),
             Look::No(no) => return Err(no),
@@ -178,7 +178,7 @@ impl Issuer {
         }
     }
 
-    /// What can be said without asking the issuer.
+    /// The answer that needs no request to the issuer.
     fn cached(&self, wanted: &(String, Algorithm)) -> Option<Result<DecodingKey, NoKey>> {
         match self.look(wanted, Instant::now()) {
             Look::Key(key) => Some(Ok(key)),
@@ -215,7 +215,7 @@ impl Issuer {
     }
 
     async fn fetch<T: DeserializeOwned>(&self, url: Url) -> Result<T, String> {
-        // The whole story is for the log; a caller who is not known yet gets the short one.
+        // The full error is for the log; a caller that is not authenticated yet gets the short one.
         let short = |error: reqwest::Error| {
             tracing::warn!(
                 issuer = self.url,

@@ -1,8 +1,8 @@
 //! Workload identity: a CI job proves what it is with a token that its provider signed (OpenID Connect Core 1.0).
 //!
-//! Each rule pins the issuer, the audience and claims, and says what a job that fits may do. What must never happen: a
-//! token is trusted whose signature was not checked with a key of its issuer, or whose kind of signature the token
-//! chose itself; or a rule admits everybody with an account at the issuer.
+//! Each rule pins the issuer, the audience and claims, and says what a matching job may do. What must never happen: a token is trusted
+//! whose signature was not checked with a key of its issuer, or whose kind of signature the token chose itself; or a rule admits everybody
+//! with an account at the issuer.
 //!
 //! A key decides which algorithm its signatures have: RSA is RS256, P-256 is ES256, Ed25519 is EdDSA. `none` and HMAC are
 //! never any key's.
@@ -55,13 +55,13 @@ pub(super) struct Admitted {
     pub(super) rule: Arc<IdentityRule>,
     /// Names this token among all, without any of its text: 64 hex digits.
     pub(super) id: String,
-    /// From then on it is worthless by itself, whatever the clock of a replica says.
+    /// From then on the token has expired by itself, whatever the clock of a replica says.
     pub(super) until: Timestamp,
     /// Its `sub`, for the audit trail.
     pub(super) subject: String,
 }
 
-/// What a token says about itself before anything is checked (RFC 7515, section 4.1).
+/// A token's header, before anything is checked (RFC 7515, section 4.1).
 #[derive(Deserialize)]
 struct Header {
     alg: String,
@@ -70,7 +70,7 @@ struct Header {
     crit: Option<Value>,
 }
 
-/// Whose keys to try.
+/// The claim that names the issuer, whose keys are tried.
 #[derive(Deserialize)]
 struct Unverified {
     iss: String,
@@ -149,7 +149,7 @@ impl Identities {
                 }
             })?;
 
-        // Only the signature: everything else is checked below, with more to say.
+        // Only the signature is checked here; everything else is checked below, with better messages.
         let mut validation = Validation::new(algorithm);
         validation.required_spec_claims.clear();
         validation.validate_exp = false;
@@ -184,7 +184,7 @@ impl Identities {
                 Some(claim) => missed.push(format!("{}: {claim}", rule.name)),
             }
         }
-        // Which claims are pinned is nobody's business who doesn't fit; what was wrong is the operator's.
+        // A caller that does not match must not learn which claims are pinned; the operator learns what was wrong.
         let subject = clip(claims.get("sub").and_then(Value::as_str).unwrap_or(""));
         tracing::warn!(target: "server_admin::audit", issuer, subject, differs = missed.join(", "), "no rule admits an identity");
         Err(Denial::nobody("no rule admits this identity")
@@ -196,7 +196,7 @@ fn part<T: DeserializeOwned>(text: &str) -> Option<T> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
 }
 
-/// Names a token. By its `jti`, else by what was signed: the signature itself can be written in more than one way.
+/// Names a token by its `jti`, else by its signed part: the signature itself can be written in more than one way.
 fn id(issuer: &str, claims: &Claims, signed: &str) -> String {
     let unique = match claims.get("jti").and_then(Value::as_str) {
         Some(jti) => format!("jti\n{issuer}\n{jti}"),
@@ -205,7 +205,7 @@ fn id(issuer: &str, claims: &Claims, signed: &str) -> String {
     hex(&hash(&unique))
 }
 
-/// Whether a token is of its time (RFC 7519, section 4.1), and how long its use must be remembered.
+/// Whether a token is valid at this time (RFC 7519, section 4.1), and how long its use must be remembered.
 fn times(claims: &Claims, now: Timestamp) -> Result<Timestamp, &'static str> {
     let now = now.as_second();
     let seconds = |name: &str| -> Result<Option<i64>, &'static str> {

@@ -13,7 +13,7 @@ use crate::permission::Permission;
 
 /// GitHub Actions, where everybody can have a repository and name its environments as they like.
 const GITHUB: &str = "https://token.actions.githubusercontent.com";
-/// Of GitHub's claims, those that nobody else can have.
+/// GitHub's claims that no other repository or owner can have.
 const GITHUB_OWN: [&str; 7] = [
     "sub",
     "repository",
@@ -23,9 +23,9 @@ const GITHUB_OWN: [&str; 7] = [
     "job_workflow_ref",
     "workflow_ref",
 ];
-/// Claims that say nothing about who somebody is, or have a field of their own in the rule.
+/// Claims that do not identify anybody, or have a field of their own in the rule.
 const NO_PINS: [&str; 6] = ["iss", "aud", "exp", "nbf", "iat", "jti"];
-/// So many fit into a session.
+/// How many permissions fit into a session.
 pub(in crate::access) const MAX_PERMISSIONS: usize = 64;
 
 /// A caller with an identity token of this issuer, for this audience and with these claims, gets a session with these
@@ -65,7 +65,7 @@ pub struct IdentityRule {
 }
 
 impl IdentityRule {
-    /// What is wrong with it, for a person.
+    /// The error about this rule, for an operator.
     pub(super) fn bad(&self, problem: impl Into<String>) -> Error {
         Error::IdentityRule {
             name: self.name.clone(),
@@ -73,7 +73,7 @@ impl IdentityRule {
         }
     }
 
-    /// Whether it is a rule at all.
+    /// Checks that the rule is valid.
     ///
     /// # Errors
     /// [`Error::IdentityRule`], with what to do.
@@ -146,7 +146,7 @@ impl IdentityRule {
     }
 }
 
-/// Whether what comes from there can be trusted.
+/// Whether answers from this URL can be trusted.
 pub(super) fn is_safe(url: &Url) -> bool {
     url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url))
 }
