@@ -268,6 +268,63 @@ fn a_list_from_an_address() {
     assert_eq!(from("missing").code, Some(11));
 }
 
+/// What the server says of a log whose origins are host names, made at noon.
+fn hosts(fake: &Fake) {
+    let signer = tlog::Signer::from_seed("2026a.log.example.org", &[7; 32]).unwrap();
+    let mut config = logconfig::LogConfig::new(
+        "dev".parse().unwrap(),
+        "log.example.org".to_owned(),
+        "2026a".parse().unwrap(),
+    );
+    config.origin_form = logconfig::OriginForm::Host;
+    config.shards[0].vkey = Some(signer.verifier().to_string());
+    let answer = json!({ "etag": config.etag(1), "config": config });
+    fake.says("GET /logs/dev/config", [Answer::Json(200, answer)]);
+    let made = json!({"generation": 1, "action": "create", "time": "2026-01-02T12:00:00.5Z", "slot": 0, "atIndex": 0,
+        "operation": "op", "summary": "created", "etag": config.etag(1), "differences": []});
+    fake.says(
+        "GET /logs/dev/history",
+        [Answer::Json(200, json!({ "history": [made] }))],
+    );
+}
+
+#[test]
+fn the_files_that_clients_of_sigstore_are_configured_with() {
+    let (served, fake) = Bench::served();
+    hosts(&fake);
+    let ran = served.run("shard export --format trusted-root");
+    assert_eq!(ran.code, Some(0), "{}", ran.shown());
+    let root: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let log = &root["tlogs"][0];
+    assert_eq!(log["baseUrl"], "https://2026a.log.example.org");
+    assert_eq!(
+        log["publicKey"]["validFor"],
+        json!({"start": "2026-01-02T12:00:00Z"})
+    );
+    assert!(ran.err.contains("certificate authority"), "{}", ran.err);
+
+    // Where clients write, only the operator knows.
+    let ran = served.run("shard export --format signing-config");
+    assert_eq!(ran.code, Some(2), "{}", ran.shown());
+    assert!(ran.err.contains("--write-url https://"), "{}", ran.err);
+    let ran =
+        served.run("shard export --format signing-config --write-url https://log.example.org/dev");
+    let config: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(
+        config["rekorTlogUrls"][0]["url"],
+        "https://log.example.org/dev"
+    );
+
+    // Merged with itself it stays as it is.
+    let root = served.run("shard export --format trusted-root").out;
+    served.write("root.json", &root);
+    let merged = served.run("shard export --format trusted-root --merge root.json");
+    assert_eq!(merged.out, root);
+    served.write("other.json", "{}");
+    let refused = served.run("shard export --format trusted-root --merge other.json");
+    assert_eq!(refused.code, Some(2), "{}", refused.shown());
+}
+
 #[test]
 fn what_rekor_would_not_read() {
     let bench = Bench::new();
