@@ -11,7 +11,7 @@ use crate::state::{Intake, Refusal, View};
 use crate::{Generation, SlotNumber};
 use store::StoreError;
 
-/// Where a work landed.
+/// The location of an ordered work.
 #[derive(Clone, Debug)]
 pub struct Placed {
     /// The slot that ordered it.
@@ -29,11 +29,11 @@ pub enum CommitError {
     /// The batch is for a shard that takes no entries; it never will be ordered, since a shard never opens again.
     #[error("the batch is for another shard than the active one")]
     WrongShard,
-    /// Another batch was ordered as this part of the upload, with this many entries; this one never will be.
+    /// Another batch was ordered as this part of the upload, with this many entries; this one will never be.
     #[error("this part of the upload was ordered with other entries ({0} of them)")]
     Taken(u64),
-    /// So many slots were decided since the call that its announcement counts no more, or the storage nodes that it was written to
-    /// are not asked any more: it never will be ordered. May be sent again.
+    /// It will never be ordered and may be sent again: since the call, so many slots were decided that its announcement no longer counts,
+    /// or the storage nodes with its bytes were taken out.
     #[error("too many slots passed it over; it never will be ordered")]
     Overtaken,
     /// Slots were decided that this commit has not read, so the work is not proposed: its author reads the placed row and
@@ -71,13 +71,13 @@ impl CommitError {
         !matches!(self, Self::AskAgain | Self::Store(_) | Self::Unknown(_))
     }
 
-    /// Whether the work never will be ordered: refused, or never written.
+    /// Whether the work will never be ordered: refused, or never written.
     pub fn is_final(&self) -> bool {
         self.is_refusal() || matches!(self, Self::Store(_))
     }
 
-    /// Whether it follows from the state, so that a later state may say otherwise before anything was written. What a slot says
-    /// no later one takes back, and the filter that tells it forgets.
+    /// Whether it follows from the state, so that a later state may say otherwise before anything was written. No later slot takes back
+    /// what a slot says, and the filter that shows it forgets.
     pub fn may_change(&self) -> bool {
         let decided = matches!(
             self,
@@ -98,7 +98,7 @@ pub struct Proposal {
     pub bytes: Bytes,
     /// For a part of an upload, which may have been sent before: the first slot that may have it. `None`: the token is fresh.
     pub first_slot: Option<SlotNumber>,
-    /// Of a large batch, what was known before its object was written.
+    /// For a large batch: what was known before its object was written.
     pub stored: Option<Stored>,
 }
 
@@ -127,7 +127,7 @@ impl Proposal {
         self.work.batch().is_some_and(|batch| batch.object)
     }
 
-    /// Whether its object lies where nobody may look any more.
+    /// Whether its object is on nodes that may no longer be read.
     pub fn is_left(&self, view: &View) -> bool {
         self.stored
             .is_some_and(|stored| stored.generation < view.storage_from)
@@ -179,7 +179,7 @@ pub fn settle(
     if !view.limits.covers(view.state.len, looked) {
         return Some(Err(CommitError::AskAgain));
     }
-    // A batch is announced under one number only, so that everybody knows when it counts no more (`crate::litter`).
+    // A batch is announced under one number only, so that every process knows when it no longer counts (`crate::litter`).
     let late = mine.stored.is_some_and(|at| first > at.slots + STORED);
     if mine.work.batch().is_some() && (late || !view.limits.covers(view.state.len, first)) {
         return Some(Err(CommitError::Overtaken));

@@ -49,7 +49,7 @@ pub struct Attempt {
     pub fresh: bool,
     /// A proposal was lost, or is likely to be: the others are to help.
     pub lost: bool,
-    /// Others may have decided something: the slots are to be read.
+    /// Others may have decided slots, which must be read.
     pub behind: bool,
     /// The slots below this number have been read, by this call or by the caller that set a work's `first slot`.
     pub looked: Option<SlotNumber>,
@@ -58,8 +58,8 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// At the commit of so many works, on a view of `len` slots. `company`: contention is likely, so it
-    /// announces at once instead of losing a proposal first.
+    /// Begins the commit of this many works, on a view of `len` slots. `company`: contention is likely, so it announces at once instead of
+    /// losing a proposal first.
     pub fn new(len: SlotNumber, works: usize, company: bool) -> Self {
         Self {
             first: len,
@@ -75,7 +75,7 @@ impl Attempt {
         }
     }
 
-    /// Looks for answers, and says what to do next. `mine` is the same in every call.
+    /// Looks for answers, and returns the next step. `mine` is the same in every call.
     pub fn next(&mut self, view: &View, mine: &[Proposal]) -> Step {
         if self.behind {
             return Step::Read;
@@ -95,7 +95,7 @@ impl Attempt {
         }
         let len = view.state.len;
         self.looked = Some(len);
-        // Nobody is refused for what another replica has changed since.
+        // No work is refused because of an old view: another replica may have changed the state since.
         let refused = |a: &Option<Answer>| matches!(a, Some(Err(e)) if e.may_change());
         if !self.fresh && self.answers.iter().any(refused) {
             self.answers
@@ -137,14 +137,14 @@ impl Attempt {
     /// The slots were read, `new` of them.
     pub fn read(&mut self, new: u64) {
         self.fresh = true;
-        // Refused with no new slot: only the bag was not empty, and the next proposal looks into it.
+        // Refused with no new slot: only the bag was not empty, and the next proposal reads it.
         self.lost |= self.behind && (new > 0 || self.doubt);
         self.behind = false;
     }
 
     /// Takes the outcome of the announcement; returns the next step.
     pub fn announced(&mut self, outcome: &Outcome) -> Step {
-        // What was refused never lands.
+        // A refused write never lands.
         self.doubt |= !matches!(outcome, Outcome::Refused);
         if !matches!(outcome, Outcome::Committed) {
             return self.decide();

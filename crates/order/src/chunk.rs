@@ -1,4 +1,4 @@
-//! What writers hand to the order beside single entries: runs of entries, and the uploads that they are parts of.
+//! Runs of entries, and the uploads that they are parts of: what writers hand to the order beside single entries.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,7 +16,7 @@ pub struct Chunk {
     pub bytes: Bytes,
     /// How many they are.
     pub entries: u64,
-    /// Which part of which upload this is, if any.
+    /// The upload and the part of it that this is, if any.
     pub upload: Option<UploadPart>,
 }
 

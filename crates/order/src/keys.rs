@@ -8,13 +8,13 @@ use store::Key;
 
 /// Rows that name the logs of this store: `logs/{name}`.
 pub const LOGS: &str = "logs/";
-/// Which log has an origin: `origin/{origin}`. Logs that are older than these rows have none.
+/// The log that has an origin: `origin/{origin}`. Logs that are older than these rows have none.
 pub const ORIGINS: &str = "origin/";
 /// Heartbeats of the server processes: `replica/{id}`.
 pub const REPLICAS: &str = "replica/";
 /// The age of the store, milliseconds: see the engine's `clock`.
 pub const CLOCK: &str = "clock";
-/// What the server processes run: `runs/{id}/{log}`, a generation.
+/// The generation of a log that a server process runs: `runs/{id}/{log}`.
 pub const RUNS: &str = "runs/";
 /// Logs whose restore has begun and not ended: `restoring/{name}`.
 pub const RESTORING: &str = "restoring/";
@@ -100,8 +100,8 @@ impl Keys {
         let token = promised.batch.token;
         format!("{}queue/{tier}/{deadline:020}/{token}", self.prefix)
     }
-    /// Present while the log is closing or frozen: the number of the slot that said so. Queue rows are put only while it is
-    /// absent, in the same transaction.
+    /// Present while the log is closing or frozen: the number of the slot that decided it. Queue rows are put only while it is absent, in
+    /// the same transaction.
     pub fn closing(&self) -> Key {
         format!("{}closing", self.prefix)
     }
@@ -124,11 +124,11 @@ impl Keys {
     pub fn placed_parts(&self, id: UploadId) -> Key {
         format!("{}placed/upload/{id}/", self.prefix)
     }
-    /// Where an upload ends, behind its parts.
+    /// The rows of an upload's ends, which sort behind its parts.
     pub fn placed_ends(&self, id: UploadId) -> Key {
         format!("{}end/", self.placed_parts(id))
     }
-    /// The end of an upload of so many entries.
+    /// The end of an upload of this many entries.
     pub fn placed_end(&self, id: UploadId, entries: u64) -> Key {
         format!("{}{entries:020}", self.placed_ends(id))
     }
@@ -164,7 +164,7 @@ impl Keys {
     pub fn root(&self, shard: &str, size: u64) -> Key {
         format!("{}root/{shard}/{size:020}", self.prefix)
     }
-    /// Which incarnation of a secondary counts.
+    /// The incarnation of a secondary that counts.
     pub fn secondary(&self, name: &str) -> Key {
         format!("{}secondary/{name}", self.prefix)
     }
@@ -184,11 +184,11 @@ impl Keys {
     pub fn inherited_together(&self) -> Key {
         format!("{}inherited", self.prefix)
     }
-    /// Which storage each secondary had last.
+    /// The last storage of each secondary.
     pub fn storages(&self) -> Key {
         format!("{}storage/", self.prefix)
     }
-    /// Which storage a secondary had last.
+    /// The last storage of one secondary.
     pub fn storage(&self, name: &str) -> Key {
         format!("{}storage/{name}", self.prefix)
     }
@@ -208,11 +208,11 @@ impl Keys {
     pub fn all_verified(&self) -> Key {
         format!("{}verified/", self.prefix)
     }
-    /// What an incarnation of a secondary has verified of a shard.
+    /// The position of a shard that an incarnation of a secondary has verified.
     pub fn verified(&self, secondary: &str, incarnation: &str, shard: &str) -> Key {
         format!("{}verified/{secondary}/{incarnation}/{shard}", self.prefix)
     }
-    /// What a frontend has of a shard.
+    /// The position of a shard that a frontend has.
     pub fn dist(&self, frontend: &str, shard: &str) -> Key {
         format!("{}dist/{frontend}/{shard}", self.prefix)
     }
@@ -244,7 +244,7 @@ impl Keys {
     pub fn snapshot_pages(&self) -> Key {
         format!("{}page/", self.prefix)
     }
-    /// What the state before slot `number` lists, in part.
+    /// A page of the lists in the state before slot `number`.
     pub fn snapshot_page(&self, number: SlotNumber, page: u64) -> Key {
         format!("{}page/{number:020}/{page:020}", self.prefix)
     }
@@ -256,7 +256,7 @@ impl Keys {
     pub fn frozen_shard(&self, n: u64) -> Key {
         format!("{}shard/{n:020}", self.prefix)
     }
-    /// So many of the oldest shards are published whole, and their checkpoints and seals are objects.
+    /// How many of the oldest shards are published whole, with their checkpoints and seals as objects.
     pub fn sealed(&self) -> Key {
         format!("{}sealed", self.prefix)
     }
@@ -304,11 +304,11 @@ impl Keys {
     pub fn replication(&self) -> Key {
         format!("{}replication-key", self.prefix)
     }
-    /// Which life of the log this is, a number that grows: absent before it was restored from its secondaries.
+    /// The number of the log's life, which grows; absent until the log is restored from its secondaries.
     pub fn restored(&self) -> Key {
         format!("{}restored", self.prefix)
     }
-    /// What a restored log was restored with.
+    /// The life of a restored log, and the entries it began with.
     pub fn life(&self) -> Key {
         format!("{}life", self.prefix)
     }
@@ -320,15 +320,15 @@ impl Keys {
     pub fn all_leaving(&self) -> Key {
         format!("{}leaving/", self.prefix)
     }
-    /// The first generation whose storage nodes count for large batches: who wrote to those of an earlier one orders nothing with it.
+    /// The first generation whose storage nodes count for large batches: a batch on nodes of an earlier one cannot be ordered.
     pub fn storage_from(&self) -> Key {
         format!("{}storage-from", self.prefix)
     }
-    /// Promised work is released under this number of slots or a higher one: a look that must miss none demands it.
+    /// Promised work is released under this number of slots or a higher one: a scan that must miss none demands it.
     pub fn release_from(&self) -> Key {
         format!("{}release-from", self.prefix)
     }
-    /// A storage node that is leaving: the last generation that names it, and what is known of what lies there.
+    /// A storage node that is leaving: the last generation that names it, and which batches may be there.
     pub fn leaving(&self, node: &str) -> Key {
         format!("{}leaving/{node}", self.prefix)
     }

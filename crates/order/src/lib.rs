@@ -1,15 +1,15 @@
 //! The order: slots, and how committers agree on the next one.
 //!
-//! Nothing else in the project orders anything. What must never happen: a slot that changes, a token in two slots, an
-//! acknowledged batch in none, an entry in a shard after its freeze.
+//! Nothing else in the project orders anything. What must never happen: a slot changes, a token is in two slots, an acknowledged batch is
+//! in none, or an entry is in a shard after its freeze.
 //!
 //! - [`slot`] the record that is decided; [`location`] where a batch went, kept for its author; [`state`] the pure transition
 //!   function slots → state;
 //! - [`propose`] what to put in the next slot, a pure function of the state and the bag;
-//! - [`attempt`] a committer's program, step by step, and [`writes`] the transactions it makes; [`answer`] says what is answered;
+//! - [`attempt`] a committer's program, step by step, and [`writes`] the transactions it makes; [`answer`] has the answers;
 //! - [`queue`] promised work that was not taken; [`batch`] the bytes of a batch; [`chunk`] what writers hand in beside single entries;
 //! - [`litter`] the rule that says what may be deleted; [`snapshot`] a state as rows; [`keys`] the keys of the rows;
-//! - [`SlotNumber`] and [`Generation`] what the order counts;
+//! - [`SlotNumber`] and [`Generation`] are the numbers of the order;
 //! - `model` all of it under a model checker.
 //!
 //! Everything here is a function from values to values: no task, no clock, no store. The engine's `ledger` runs it over a store.
@@ -43,12 +43,11 @@ pub const WINDOW: u64 = 1024;
 /// The most batches in one slot.
 pub const MAX_BATCHES: usize = 256;
 
-/// The largest record of a slot, bytes: what every coordination store takes as one value. A proposal that is larger could never
-/// be decided, nor passed over, so none is made. Servers of one log must agree on it no more than on the rest of a proposal: the
-/// winner's slot is what it is.
+/// The largest record of a slot, bytes: every coordination store accepts a value of this size. A larger proposal could be neither decided
+/// nor skipped, so none is made. Servers of one log need not agree on it: the winner's slot counts.
 pub const MAX_SLOT: usize = 64 << 10;
 
-/// What a slot's record takes beside its control and its batches, bytes, and room for one batch.
+/// Bytes of a slot's record beside its control and its batches, and room for one batch.
 const SLOT_HEAD: usize = 1024;
 
 /// The protocol's bounds. Every server has the default; the model checker takes smaller ones.

@@ -2,8 +2,8 @@
 //! places, slots, snapshots, objects on storage nodes, roots of cuts, partial tiles. A secondary has stores of its own, and deletes
 //! nothing that it has cosigned (the crate `mirror`).
 //!
-//! What must never happen: a batch deleted that a slot orders and no bundle has, or that may still be ordered. So the rule uses
-//! neither the memory of a process nor a clock. It rests on four facts:
+//! What must never happen: a batch is deleted that a slot orders and no bundle has, or that may still be ordered. So the rule uses neither
+//! the memory of a process nor a clock. It rests on four facts:
 //!
 //! 1. *A batch never lies in the coordination store alone.* Its bytes are put in one transaction with what points at them: an
 //!    announcement, a row of promised work, or the slot that orders it. Each of these transactions is guarded by the floor
@@ -66,7 +66,7 @@ pub enum Announced {
 /// The fate of a batch that no row and no slot points at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unnamed {
-    /// Something does point at it. A note of it is deleted.
+    /// Something points at it. Its note is deleted.
     IsNeeded,
     /// It is noted, with the current number of slots.
     IsNoted(SlotNumber),
@@ -77,7 +77,7 @@ pub enum Unnamed {
 }
 
 impl Evidence {
-    /// From the slots that are not published whole, beginning with number `published`. Those behind a gap do not count.
+    /// Collects the slots that are not published whole, beginning with number `published`. Those behind a gap do not count.
     pub fn new<'a>(
         limits: Limits,
         published: SlotNumber,
@@ -117,14 +117,14 @@ impl Evidence {
         self.floor
     }
 
-    /// With a floor that is durable: read, or raised just now.
+    /// Adds a durable floor: read, or raised just now.
     #[must_use]
     pub fn with_floor(mut self, floor: SlotNumber) -> Self {
         self.floor = self.floor.max(floor);
         self
     }
 
-    /// Something else points at a batch: an announcement that may count, promised work.
+    /// Notes that something else points at a batch: an announcement that may count, or promised work.
     pub fn need(&mut self, token: Token) {
         self.needed.insert(token);
     }
@@ -142,14 +142,14 @@ impl Evidence {
         match work {
             Work::Promised(_) => Announced::Settles,
             Work::Control(_) => Announced::Goes,
-            // It may be in any slot up to `seen + window`: those have to be known.
+            // It may be in any slot up to `seen + window`, so those must be known.
             Work::Batch(_) if self.len <= seen + self.window => Announced::Stays,
             Work::Batch(batch) if self.needed.contains(&batch.token) => Announced::Goes,
             Work::Batch(_) => Announced::GoesWithBatch,
         }
     }
 
-    /// Whether a slot is deleted, with what is left of its batches.
+    /// Whether a slot is deleted, with the rest of its batches.
     pub fn slot_goes(&self, number: SlotNumber) -> bool {
         number < self.floor && number < self.published
     }
@@ -159,8 +159,8 @@ impl Evidence {
         number < self.published
     }
 
-    /// A batch that is there, as a row or an object, and what was noted of it before. It was found first; then the bag and the queue
-    /// were read, then the slots up to the last one.
+    /// Judges a batch that exists as a row or an object, by its earlier note. It was found first; then the bag and the queue were read,
+    /// then the slots up to the last one.
     pub fn unnamed(&self, token: Token, noted: Option<SlotNumber>) -> Unnamed {
         match noted {
             _ if self.needs(token) => Unnamed::IsNeeded,
@@ -181,13 +181,13 @@ pub fn covered<'a>(
     covered.flat_map(|(slot, _)| &slot.batches)
 }
 
-/// Whether the root of a cut goes: a position is only ever signed with the root of its own size, and positions only rise.
+/// Whether the root of a cut is deleted: a position is only ever signed with the root of its own size, and positions only rise.
 pub fn root_goes(cut: u64, published: u64) -> bool {
     cut < published
 }
 
-/// Whether the partial forms of a full tile or bundle go from a place whose checkpoint covers so many entries (tlog-tiles, "Partial
-/// Tiles"): readers find the full one, which is durable before the position that covers it.
+/// Whether the partial forms of a full tile or bundle are deleted from a store whose checkpoint covers this many entries (tlog-tiles,
+/// "Partial Tiles"): readers find the full one, which is durable before the position that covers it.
 pub fn partials_go(full: &TilePath, published: u64) -> bool {
     let level = match full.kind {
         TileKind::Entries => 0,

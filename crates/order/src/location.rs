@@ -45,7 +45,7 @@ pub struct LocationRow {
 }
 
 impl LocationRow {
-    /// That nothing comes after this part of an upload.
+    /// The location that says that nothing comes after this part of an upload.
     pub fn end(&self) -> Self {
         Self {
             index: self.index + self.entries,

@@ -1,9 +1,9 @@
-//! What goes into the next slot: a pure function of the view, the bag and the proposer's own work.
+//! The proposal for the next slot: a pure function of the view, the bag and the proposer's own work.
 //!
-//! Whoever wins, all are served; so a proposal holds *every* live announcement, oldest first, and the proposer's own work last:
-//! as many as a slot takes, by number and by bytes. What does not fit is first in line for the next slot.
+//! Whichever committer wins, all are served. So a proposal holds *every* live announcement, oldest first, and the proposer's own work last:
+//! as many as fit into a slot, by number and by bytes. The rest is first in line for the next slot.
 //!
-//! What must never happen: a proposal that no store takes. It could be neither decided nor passed over.
+//! What must never happen: a proposal that no store accepts. It could be neither decided nor skipped.
 
 use std::collections::HashSet;
 
@@ -27,19 +27,19 @@ pub fn alive(view: &View, announcement: &Announcement) -> bool {
         && !ordered(view, &announcement.work)
 }
 
-/// Whether the work may be refused now and fit again later: it opens, hides or shows the log, and others may do so first and then
-/// take it back. It counts only until then, or what was refused would be decided.
+/// Whether the work may be refused now and fit again later: it opens, hides or shows the log, and others may do so first and then take it
+/// back. It counts only until then, because otherwise refused work would be decided.
 fn turns(work: &Work) -> bool {
     matches!(work, Work::Control(d)
         if matches!(d.control, Control::Unfreeze | Control::Delete | Control::Undelete))
 }
 
-/// Whether an announcement counts as far as a view can tell: one that is ahead of the view is not dead.
+/// Whether an announcement still counts as far as a view shows: one that is ahead of the view is not dead.
 pub fn not_dead(view: &View, announcement: &Announcement) -> bool {
     announcement.seen > view.state.len || alive(view, announcement)
 }
 
-/// Whether a later slot may order an announced batch, as far as a view can tell.
+/// Whether a later slot may order an announced batch, as far as a view shows.
 pub fn may_be_ordered(view: &View, announcement: &Announcement) -> bool {
     let frozen = |name: &str| {
         let mut shards = view.state.shards.iter();
@@ -61,8 +61,8 @@ pub fn too_large(limits: &Limits, decision: &Decision) -> Option<StoreError> {
     (size > limit).then_some(StoreError::TooLarge { size, limit })
 }
 
-/// What of the bag a proposal can use, as it is read from the oldest on: as many batches as a slot takes, by number and by bytes, and
-/// the control that it carries. Whatever else is in the bag waits in any case, so nobody holds it.
+/// The part of the bag that a proposal can use, read from the oldest on: as many batches as fit into a slot, by number and by bytes, and
+/// the control that it carries. The rest of the bag waits in any case, so it is not kept.
 #[derive(Debug, Default)]
 pub struct Share {
     tokens: HashSet<Token>,
@@ -79,7 +79,7 @@ impl Share {
         self.tokens.len() >= limits.batches || self.bytes > limits.bytes
     }
 
-    /// Nothing more can be used.
+    /// Whether the proposal can use nothing more.
     pub fn is_whole(&self, limits: &Limits) -> bool {
         self.control && self.is_full(limits)
     }

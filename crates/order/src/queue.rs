@@ -1,4 +1,4 @@
-//! What a put of promised work into the durable queue means when it is refused.
+//! The meaning of a refused put of promised work into the durable queue.
 
 /// The meaning of a refused put into the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,8 +14,8 @@ pub enum Refused {
 }
 
 impl Refused {
-    /// From what was read after the refusal. `doubt`: an earlier put's outcome is unknown; `somewhere`: the work is in queue or
-    /// bag, or ordered; `closing`: the log is closing or frozen.
+    /// Judges by the rows that were read after the refusal. `doubt`: an earlier put's outcome is unknown; `somewhere`: the work is in queue
+    /// or bag, or ordered; `closing`: the log is closing or frozen.
     pub fn of(doubt: bool, somewhere: bool, closing: bool) -> Self {
         match (doubt, somewhere, closing) {
             (true, true, _) => Self::Promised,

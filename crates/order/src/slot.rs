@@ -1,5 +1,5 @@
-//! What is decided: a slot, and what it is made of. Slots are immutable; their bytes are the record
-//! ([`store::record`]) of this structure, and each names the digest of the one before.
+//! A slot, which is one decision, and its parts. Slots are immutable; their bytes are the record ([`store::record`]) of this structure, and
+//! each names the digest of the one before.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,8 +11,8 @@ use tlog::Hash;
 use crate::location::{Location, Part};
 use crate::{Generation, SlotNumber};
 
-/// The newest slot format that this program reads and writes. Each slot carries the oldest format that can say what it says:
-/// 1, 2 with a shard condition or a place, 3 where it plans a shard with a second key.
+/// The newest slot format that this program reads and writes. Each slot carries the oldest format that can express it: 1, or 2 with a shard
+/// condition or a place, or 3 if it plans a shard with a second key.
 pub const FORMAT: u32 = 3;
 /// The oldest format with shard conditions and places.
 pub const PLACES: u32 = 2;
@@ -115,7 +115,7 @@ impl<'de> Deserialize<'de> for Token {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BatchRef {
-    /// Where the bytes are.
+    /// The token, which names the batch and its bytes.
     pub token: Token,
     /// Number of entries, at least 1.
     pub entries: u64,
@@ -148,7 +148,7 @@ pub struct ShardIdentity {
     pub ecdsa: Option<String>,
 }
 
-/// What an operation asks for, in an operator's words.
+/// The action of an operation, in an operator's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
@@ -187,13 +187,13 @@ pub enum Control {
         /// Freeze the active shard (if any) at the slot's start and open this planned one.
         open: Option<String>,
     },
-    /// Ends admission; what was promised is merged before the freeze.
+    /// Ends admission; promised work is merged before the freeze.
     Closing,
     /// After the slot's batches nothing is ordered until an unfreeze.
     Freeze,
     /// Alone in its slot: the log continues in the same shard.
     Unfreeze,
-    /// Of a frozen log: it is hidden, and nothing but an undelete is decided any more.
+    /// Hides a frozen log; after that only an undelete is decided.
     Delete,
     /// The log is shown again, still frozen.
     Undelete,
@@ -203,7 +203,7 @@ pub enum Control {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Decision {
-    /// The operation's id; looked for before anything else, so that asking twice does it once.
+    /// The operation's id; looked up before anything else, so that a repeated request is made once.
     pub operation: Token,
     /// SHA-256 of the request: the same id with another request is refused.
     pub request: Hash,
@@ -213,7 +213,7 @@ pub struct Decision {
     pub actor: String,
     /// The change that this decision makes.
     pub control: Control,
-    /// Why, where it is not a person who asks: `2026b had 1000000 entries`.
+    /// The reason, if the server itself asks: `2026b had 1000000 entries`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -279,8 +279,8 @@ impl Slot {
     }
 }
 
-/// Work that was promised (202): a batch with what it takes to put it back into the queue. The row in the queue and the
-/// announcement in the bag are the same record.
+/// Work that was promised (202): a batch with the data to put it back into the queue. The row in the queue and the announcement in the bag
+/// are the same record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Promised {

@@ -9,7 +9,7 @@
 //! Frozen shards come first in a state and never change again; so a snapshot writes those that froze since the last one, before
 //! it, and a few pages. Snapshots of earlier versions are one row with everything in it; they are read as well.
 //!
-//! What must never happen: a snapshot that counts a shard whose row is not durable; a page that goes before its snapshot.
+//! What must never happen: a snapshot counts a shard whose row is not durable; a page is deleted before its snapshot.
 
 use std::sync::Arc;
 
@@ -21,8 +21,8 @@ use crate::state::{Phase, Remembered, Shard, State};
 use store::Key;
 use store::record;
 
-/// JSON on a page, bytes: with the envelope less than what every store takes as one value. One item is always less, since it came
-/// in a slot.
+/// JSON on a page, bytes: with the envelope it is smaller than the value limit of every store. One item is always less, since it came in a
+/// slot.
 const PAGE_BYTES: usize = crate::MAX_SLOT - 256;
 
 /// The row of a snapshot.

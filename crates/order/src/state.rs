@@ -1,7 +1,7 @@
 //! The transition function, slots → state. Pure: the server, `fsck`, the tests and the model share it.
 //!
-//! What must never happen: two programs that read the same slots and disagree. So nothing here looks at a clock, a store or
-//! a map without order, and a slot that does not follow from the state is an error, never repaired.
+//! What must never happen: two programs read the same slots and disagree. So nothing here reads a clock, a store or a map without order,
+//! and a slot that does not follow from the state is an error, never repaired.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -73,7 +73,7 @@ pub enum Intake {
     },
 }
 
-/// A decided operation, remembered so that asking again answers the same.
+/// A decided operation, remembered so that a repeat gets the same answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Remembered {
@@ -97,7 +97,7 @@ pub struct Remembered {
     pub generation: Generation,
 }
 
-/// Everything that follows from the slots so far. Cheap to clone.
+/// The state after the slots so far. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct State {
@@ -150,7 +150,7 @@ impl Default for State {
 pub struct InvalidSlot {
     /// The slot's place in the order.
     pub slot: SlotNumber,
-    /// What is wrong with it, for a person.
+    /// The fault, in words for a person.
     pub why: String,
 }
 
@@ -454,8 +454,7 @@ impl State {
     }
 }
 
-/// The state and what it takes to propose the next slot: the tokens, and the parts of uploads, of the last
-/// [`Limits::filter`] slots.
+/// The state and everything that the next proposal needs: the tokens, and the parts of uploads, of the last [`Limits::filter`] slots.
 #[derive(Clone, Debug, Default)]
 pub struct View {
     /// The state after the slots so far.

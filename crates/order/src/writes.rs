@@ -46,8 +46,8 @@ pub fn stored<'a>(keys: &Keys, mine: impl IntoIterator<Item = &'a &'a Proposal>)
     Some(stored_under(keys, generation))
 }
 
-/// Puts works into the bag, each batch's bytes beside it. Refused when slots were collected that its author has not seen, or when
-/// storage nodes count no more that a large one was written to.
+/// Puts works into the bag, each batch's bytes beside it. Refused when slots were collected that its author has not seen, or when the
+/// storage nodes that a large batch was written to no longer count.
 pub fn announce(keys: &Keys, seen: SlotNumber, mine: &[&Proposal]) -> Transaction {
     let mut puts = inline(keys, mine.iter().copied());
     puts.extend(mine.iter().map(|m| {
@@ -63,9 +63,9 @@ pub fn announce(keys: &Keys, seen: SlotNumber, mine: &[&Proposal]) -> Transactio
     }
 }
 
-/// Decides a slot: with it go the announcements that it orders, the places that are asked for, and what is looked up by operation
-/// or generation. `bag` is what was scanned, `None` for the fast path, which demands that no announcement is alive. Answers the
-/// digest of the slot's record, too.
+/// Decides a slot. The same transaction deletes the announcements that it orders, and writes the requested places and the index rows by
+/// operation and generation. `bag` is what was scanned, `None` for the fast path, which demands that no announcement is alive. Also returns
+/// the digest of the slot's record.
 pub fn decide(
     keys: &Keys,
     limits: Limits,
@@ -180,8 +180,8 @@ pub fn release(keys: &Keys, seen: SlotNumber, works: &[Promised]) -> Transaction
     transaction
 }
 
-/// What becomes of a row of promised work under `key`, in the queue or dead in the bag: when its place is there (`placed`), it
-/// goes; else it goes back from the bag to the queue. `None`: it is where it belongs.
+/// Settles a row of promised work under `key`, in the queue or dead in the bag. If its place exists (`placed`), the row is deleted;
+/// otherwise it goes back from the bag to the queue. `None`: it is where it belongs.
 pub fn settle(keys: &Keys, key: &str, promised: &Promised, placed: bool) -> Option<Transaction> {
     let place = keys.placed_promise(promised.batch.token);
     let queued = keys.queued(promised);
@@ -214,8 +214,8 @@ pub fn forgotten(
     gone.map(|(key, _)| key).collect()
 }
 
-/// Raises the floor, which stood at `before`, as far as the `len` slots and what is published allow; with the snapshot that covers
-/// it; the rows of its frozen shards ([`snapshot::frozen_rows`]) are durable before. `None`: not worth it yet.
+/// Raises the floor, which stood at `before`, as far as the `len` slots and the published position allow, with the snapshot that covers it;
+/// the rows of its frozen shards ([`snapshot::frozen_rows`]) are durable before. `None`: not worth it yet.
 pub fn raise(
     keys: &Keys,
     limits: Limits,

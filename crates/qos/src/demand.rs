@@ -2,7 +2,7 @@
 //!
 //! Deadlines are rounded down, by at most an eighth of the delay, so that there are few rows however much waits.
 
-/// What the log gets done, as measured.
+/// The measured throughput and latency of the log.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Service {
     /// Cost per second that is published.
@@ -40,7 +40,7 @@ pub struct Demand {
     total: u64,
 }
 
-/// Why work cannot be promised: what there is room for, and what it would need.
+/// Why work cannot be promised: the room that there is, and the room that it needs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Lack {
     /// The tenant's part of the room is used up, though not all of it.
@@ -49,7 +49,7 @@ pub struct Lack {
     pub missing: f64,
 }
 
-/// The row of work that goes before everything that is due, whenever it is due itself.
+/// The row of work that goes before everything with a deadline, whatever its own deadline is.
 pub const AHEAD: u64 = 0;
 
 /// The row of a deadline.
@@ -103,8 +103,8 @@ impl Demand {
         service: &Service,
     ) -> Result<(), Lack> {
         let (cost, own, total) = (cost as f64, own as f64, self.total as f64);
-        // Where publication takes longer than half of the promise, it is not load that stands against it: such a promise is
-        // given, and counted when it is missed. Refusing every writer would not help.
+        // If publication takes longer than half of the promise, load is not the obstacle: such a promise is given, and counted if it is
+        // missed. Refusing every writer would not help.
         let half = due.saturating_sub(now) / 2;
         let patient = Service {
             latency: service.latency.min(half),
@@ -150,7 +150,7 @@ impl Demand {
         (own, ahead): (u64, bool),
         service: &Service,
     ) -> Option<u64> {
-        // Rows round down: what is offered must pass after that.
+        // Rows round down: the offered delay must pass after that.
         let fits = |delay: u64| {
             let due = due(now, now + delay);
             self.test(now, (due, ahead), cost, own, service).is_ok()

@@ -18,7 +18,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Counts what admission said of so many entries.
+    /// Counts admission's answer for this many entries.
     pub fn admitted<T>(&mut self, entries: u64, answer: &Result<T, Refused>) {
         match answer {
             Ok(_) => self.accepted += entries,
@@ -34,7 +34,7 @@ pub struct ClassView {
     pub tier: Arc<str>,
     /// The tenant's name in the configuration.
     pub tenant: Arc<str>,
-    /// What waits of it now.
+    /// The work that waits now.
     pub queue: Backlog,
     /// How long the oldest of it has been waiting.
     pub oldest: Duration,

@@ -1,7 +1,7 @@
-//! What every driver must do, as tests that take a driver.
+//! The requirements for every driver, as tests that take a driver.
 //!
-//! `make` gives a fresh, empty store each time; `open` gives another handle on the same data each time. What must never
-//! happen: a check that holds only for the driver it was written beside.
+//! `make` gives a fresh, empty store each time; `open` gives another handle on the same data each time. What must never happen: a check
+//! holds only for the driver that it was written with.
 
 mod coordination;
 mod objects;

@@ -90,7 +90,7 @@ impl Directory {
         }
     }
 
-    /// Whether this file is the one at `root`: a folder that was taken away and put back is another one. Blocks for two disk accesses.
+    /// Whether this file is the one at `root`: a folder that was removed and put back is another one. Blocks for two disk accesses.
     pub fn is_at(&self, root: &Path) -> bool {
         let here = rustix::fs::fstat(&self.inner.root);
         let there = rustix::fs::stat(root);
@@ -103,8 +103,8 @@ impl Directory {
         work: impl FnOnce(&Inner) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (threads, inner) = (self.threads.clone(), self.inner.clone());
-        // A task of its own: a caller that is not polled for a while, such as one of many that read ahead, must not sit
-        // on a permit that the one who is polled waits for.
+        // In a separate task: a caller that is not polled for a while, such as one of many that read ahead, must not hold a permit that a
+        // polled caller waits for.
         let task = tokio::spawn(async move {
             let permit = threads.acquire_owned().await;
             let permit = permit.map_err(|error| StoreError::Io(error.to_string()))?;

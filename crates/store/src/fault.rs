@@ -1,7 +1,7 @@
 //! Fault injection: a wrapper around any driver, for tests of the code above it.
 //!
-//! What must never happen: a fault that no real store can show (a transaction applied in part, `Refused` for something
-//! applied). Everything else is fair.
+//! What must never happen: a fault that no real store can have (a transaction applied in part, `Refused` although it was applied).
+//! Everything else is fair.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::{Coordination, Key, Objects, Outcome, StoreError, Transaction};
 
-/// What goes wrong with one operation.
+/// The fault of one operation.
 #[derive(Clone, Debug)]
 pub enum Fault {
     /// Not applied, and the caller is told so.
@@ -26,7 +26,7 @@ pub enum Fault {
     Hold,
     /// The call waits until [`Faults::release`], then goes ahead.
     Stall,
-    /// Of a `put` of objects the first so many are applied, then it fails; on anything else the same as [`Fault::Lose`].
+    /// The first so many objects of a `put` are applied, then it fails; for other operations the same as [`Fault::Lose`].
     Partial(usize),
 }
 
@@ -117,7 +117,7 @@ impl Faults {
         self.plan(move |_, operation| operation.writes().then(|| fault.clone()));
     }
 
-    /// Everything works again. What is held stays held.
+    /// Makes everything work again. Held operations stay held.
     pub fn clear(&self) {
         *lock(&self.0.plan) = None;
     }
@@ -132,7 +132,7 @@ impl Faults {
         lock(&self.0.held).len()
     }
 
-    /// Applies what is held, in the order it came, and lets stalled calls go ahead.
+    /// Applies held operations in their order, and lets stalled calls continue.
     pub async fn release(&self) {
         let held = std::mem::take(&mut *lock(&self.0.held));
         for apply in held {
@@ -141,7 +141,7 @@ impl Faults {
         self.0.releases.send_modify(|releases| *releases += 1);
     }
 
-    /// What is to happen to this operation; waits while it is stalled.
+    /// The fault for this operation; waits while it is stalled.
     async fn next(&self, operation: Operation<'_>) -> Option<Fault> {
         // Subscribed before the plan is asked, so that no release is missed.
         let mut releases = self.0.releases.subscribe();

@@ -1,8 +1,8 @@
 //! The two stores that everything else shares: [`Coordination`] (small values, one atomic write) and [`Objects`]
 //! (immutable bytes). Drivers sit behind the traits; one conformance suite holds for every driver.
 //!
-//! What must never happen: a transaction that applies in part, a refusal that was in truth applied, a failure
-//! reported as a refusal. Where a driver cannot tell, it answers [`Outcome::Unknown`] and the caller finds out by reading.
+//! What must never happen: a transaction is applied in part, a refused one was in truth applied, or a failure is reported as a refusal. If
+//! a driver does not know, it returns [`Outcome::Unknown`], and the caller finds out by reading.
 //!
 //! | driver | coordination | objects |
 //! |---|---|---|
@@ -10,11 +10,10 @@
 //! | a folder | | `Directory` |
 //! | memory, for tests | `MemoryCoordination` | `MemoryObjects` |
 //!
-//! They are behind the feature `drivers`, which is on by default. The feature `testing` adds the conformance suites, and drivers
-//! that fail or wait on request. [`record`] is how values are written in rows: with a checksum, and where a [`Guard`] compares
-//! numbers, with the number first.
+//! They are behind the feature `drivers`, which is on by default. The feature `testing` adds the conformance suites, and drivers that fail
+//! or wait on request. [`record`] is the form of values in rows: with a checksum, and with the number first if a [`Guard`] compares it.
 //!
-//! Of two writers that want the same slot, one gets it, and the other is told so for certain:
+//! If two writers want the same slot, one gets it, and the other certainly learns that it did not:
 //!
 //! ```
 //! use bytes::Bytes;
@@ -94,7 +93,7 @@ pub struct Transaction {
     pub deletes: Vec<Key>,
 }
 
-/// What became of a transaction.
+/// The outcome of a transaction.
 #[derive(Debug)]
 pub enum Outcome {
     /// Applied, and durable: it survives a power loss.
@@ -103,7 +102,7 @@ pub enum Outcome {
     Refused,
     /// The store could not do it; nothing was applied, and nothing ever will be. It may be tried again.
     Failed(StoreError),
-    /// The store cannot tell. Read to find out; never assume either.
+    /// The store does not know. Read to find out; never assume either.
     Unknown(StoreError),
 }
 
@@ -124,7 +123,7 @@ pub enum StoreError {
         /// The driver's limit, bytes.
         limit: usize,
     },
-    /// Somebody else held the store for longer than the driver waits (about ten seconds).
+    /// Another process held the store for longer than the driver waits (about ten seconds).
     #[error("store is busy: {0}")]
     Busy(String),
     /// Too few storage nodes took it. It may be there on some, and is nowhere announced.
@@ -134,7 +133,7 @@ pub enum StoreError {
         have: usize,
         /// Nodes that must take it.
         quorum: usize,
-        /// How many were asked, and what the last one said.
+        /// How many were asked, and the last error.
         detail: String,
     },
     /// Nothing was written: the clock of this server is not to be believed.
@@ -179,8 +178,8 @@ pub trait Coordination: Send + Sync + 'static {
     /// The store's own clock, milliseconds since the Unix epoch, for skew checks.
     fn now(&self) -> BoxFuture<'_, Result<u64, StoreError>>;
 
-    /// The last call of a process that stops: whatever lies beside the store's main file goes into it, so that a copy of that
-    /// file alone is whole. As far as others who use the store let it; everything committed is durable with or without it.
+    /// The last call of a process that stops: moves everything beside the store's main file into it, so that a copy of that file alone is
+    /// whole, as far as other users of the store allow it. Everything committed is durable with or without it.
     fn rest(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
@@ -198,8 +197,8 @@ pub trait Objects: Send + Sync + 'static {
     /// Paths of all objects below the folder `prefix` (recursively), in any order.
     fn list(&self, prefix: &str) -> BoxFuture<'_, Result<Vec<String>, StoreError>>;
 
-    /// What lies directly below the folder `prefix` (empty: the root), in any order: the names of objects, and of folders, which
-    /// may be empty. However much lies below those, it costs one look.
+    /// The names directly below the folder `prefix` (empty: the root), in any order: objects, and folders, which may be empty. It costs one
+    /// read, however much is below those folders.
     fn names(&self, prefix: &str) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
         let prefix = prefix.trim_end_matches('/').to_owned();
         Box::pin(async move {
@@ -224,6 +223,6 @@ pub trait Objects: Send + Sync + 'static {
         self.delete(paths)
     }
 
-    /// Bytes free for new objects, where the driver can tell.
+    /// Bytes free for new objects, if the driver knows.
     fn free(&self) -> BoxFuture<'_, Result<Option<u64>, StoreError>>;
 }

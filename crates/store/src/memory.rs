@@ -1,6 +1,6 @@
 //! Both stores in memory, for tests and measurements: the plainest possible reading of the traits, and so the reference for the others.
 //!
-//! What must never happen: a behaviour here that no durable driver can have, because the engine's tests run on this.
+//! What must never happen: this store behaves as no durable driver can, because the engine's tests run on it.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,7 @@
 //! The envelope of every structured row in the coordination store: `v1 <16 hex of SHA-256> <JSON>`.
 //!
-//! Readable with any SQL shell at three in the morning, and a flipped byte is noticed before it is believed.
-//! Rows that a [`Guard::AtMost`](crate::Guard::AtMost) looks at carry their number in front, as eight big-endian bytes.
+//! Readable with any SQL shell at three in the morning, and a flipped byte is noticed before it is believed. Rows that a
+//! [`Guard::AtMost`](crate::Guard::AtMost) compares begin with their number, as eight big-endian bytes.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -62,7 +62,7 @@ pub fn json_size<T: Serialize>(value: &T) -> usize {
     count.0
 }
 
-/// Bytes of a record whose JSON has so many.
+/// Bytes of a record whose JSON has this many.
 pub const fn size(json: usize) -> usize {
     PREFIX.len() + SUM + 1 + json
 }

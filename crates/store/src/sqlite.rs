@@ -57,7 +57,7 @@ pub struct Sqlite {
     shared: Arc<Shared>,
 }
 
-/// What a handle has done since it was opened.
+/// Counters of a handle since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SqliteStats {
     /// Commits of SQLite; each is one sync of the WAL.
@@ -72,7 +72,7 @@ pub struct SqliteStats {
     pub wal_pages: u32,
 }
 
-/// What the threads of one handle share.
+/// The state that the threads of one handle share.
 #[derive(Default)]
 struct Shared {
     waiters: Waiters,
@@ -163,7 +163,7 @@ impl Drop for Sqlite {
         self.readers.close();
         self.commands = None;
         if let Some(writer) = self.writer.take() {
-            // The thread first finishes what was sent. Its panic has been reported by the panic hook.
+            // The thread first finishes its commands. The panic hook has reported its panic.
             let _ = writer.join();
         }
     }
@@ -236,8 +236,8 @@ impl Coordination for Sqlite {
 
     fn changed(&self, prefix: &str, at_most: Duration) -> BoxFuture<'_, ()> {
         let woken = self.shared.waiters.register(prefix);
-        // So that the writer's thread begins to look for other processes' commits. Without that thread nothing can
-        // change through this handle, and the time limit ends the wait.
+        // Makes the writer's thread begin to check for other processes' commits. Without that thread nothing can change through this
+        // handle, and the time limit ends the wait.
         let _ = self.send(Command::Watch);
         Box::pin(async move {
             // Both a wake-up and the end of the time are an answer.
@@ -276,7 +276,7 @@ struct Readers {
     path: PathBuf,
     permits: Arc<Semaphore>,
     idle: Mutex<Vec<Connection>>,
-    /// How the file is looked at where nothing is to be written; another way once a server has started beside it.
+    /// How the file is read if nothing is to be written; replaced once a server has started on it.
     look: Option<Mutex<Arc<Look>>>,
 }
 
@@ -329,8 +329,8 @@ impl Readers {
         read: impl Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let readers = self.clone();
-        // A task of its own: a caller that is not polled for a while, such as one of many that read ahead, must not sit
-        // on a permit that the one who is polled waits for.
+        // In a separate task: a caller that is not polled for a while, such as one of many that read ahead, must not hold a permit that a
+        // polled caller waits for.
         let task = tokio::spawn(async move {
             let permit = readers.permits.clone().acquire_owned().await;
             let permit = permit.map_err(|error| StoreError::Io(error.to_string()))?;

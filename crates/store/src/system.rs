@@ -1,5 +1,5 @@
-//! What drivers ask of the operating system beside files. Their time is the store's, which other processes share, and their waits are
-//! for other processes: so no clock that is passed in tells it.
+//! Calls of drivers to the operating system beside files. Their time is the store's, which other processes share, and they wait for other
+//! processes, so they cannot use a clock that is passed in.
 
 #![expect(
     clippy::disallowed_methods,

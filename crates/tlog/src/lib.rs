@@ -1,10 +1,9 @@
-//! Formats of a transparency log: Merkle hashing, tiles, proofs, signed notes, checkpoints, cosignatures, policies,
-//! seals, receipts, and what is said to witnesses and mirrors.
+//! Formats of a transparency log: Merkle hashing, tiles, proofs, signed notes, checkpoints, cosignatures, policies, seals, receipts, and
+//! the messages to witnesses and mirrors.
 //!
-//! Everything here is a function from values to values. No I/O, no clock, no randomness but the nonce of an ECDSA signature: the server, the auditor, the
-//! command line and the tests share this one reading of RFC 6962, RFC 9162 and the C2SP documents. What must never
-//! happen: two parts of the product that compute different bytes for the same entries, or a parser that accepts two
-//! spellings of one value.
+//! Everything here is a function from values to values. No I/O, no clock, no randomness but the nonce of an ECDSA signature: the server,
+//! the auditor, the command line and the tests share this one reading of RFC 6962, RFC 9162 and the C2SP documents. What must never happen:
+//! two parts of the product compute different bytes for the same entries, or a parser accepts two spellings of one value.
 //!
 //! | to | use |
 //! |---|---|

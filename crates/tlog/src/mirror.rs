@@ -1,6 +1,6 @@
-//! What is said to witnesses (C2SP tlog-witness) and mirrors (C2SP tlog-mirror, draft): requests and answers, as bytes.
+//! The messages to witnesses (C2SP tlog-witness) and mirrors (C2SP tlog-mirror, draft): requests and answers, as bytes.
 //!
-//! Both sides of each message are here, so that they can't drift apart. Reading an unauthenticated message costs no more than its length
+//! Both sides of each message are here, so that they cannot drift apart. Reading an unauthenticated message costs no more than its length
 //! and ends in a value or a refusal; a text or package has one spelling only.
 
 use std::ops::Range;
@@ -35,7 +35,7 @@ pub const INFO_TYPE: &str = "text/x.tlog.mirror-info";
 /// Why a message is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MessageError {
-    /// It does not begin as it must.
+    /// The message does not have the required form.
     #[error("malformed: {0}")]
     Malformed(&'static str),
     /// Something in it is longer than allowed.
@@ -153,7 +153,7 @@ impl MirrorInfo {
     }
 }
 
-/// What stands before the packages in `POST <prefix>/add-entries`.
+/// The head of `POST <prefix>/add-entries`, before the packages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntriesHead {
     /// Origin of the log that the entries belong to.
@@ -225,7 +225,7 @@ impl EntriesHead {
     }
 }
 
-/// Where a package is: aligned at multiples of 256 entries.
+/// The range of a package: aligned at multiples of 256 entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Package {
     /// The multiple of 256 at or before its first entry: where the subtree that its proof is about starts.

@@ -1,8 +1,8 @@
 //! Numbers that must not be mistaken for each other: positions in a log and in its trees, and times.
 //!
-//! A type per meaning, so that the compiler refuses a leaf index where a global index is asked for. None of them is made from
-//! another without saying so, and what `new` takes or `get` gives is a bare number at a boundary: a row, a request, a format.
-//! Sums and differences stop at the ends of the range: no number that somebody sends wraps one, or ends the program.
+//! A type per meaning, so that the compiler refuses a leaf index where a global index is asked for. None of them is made from another
+//! without saying so, and what `new` takes or `get` gives is a bare number at a boundary: a row, a request, a format. Sums and differences
+//! stop at the ends of the range: no number in a request can make one wrap, or end the program.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ macro_rules! number {
         pub struct $name(u64);
 
         impl $name {
-            /// Where it begins to count.
+            /// The number with which counting begins.
             pub const ZERO: Self = Self(0);
 
             /// Says what a bare number means.
@@ -58,7 +58,7 @@ macro_rules! position {
                 Self(self.0.saturating_add(1))
             }
 
-            /// So many positions before this one, or the first.
+            /// This many positions before this one, or the first.
             #[must_use]
             pub const fn back(self, count: u64) -> Self {
                 Self(self.0.saturating_sub(count))

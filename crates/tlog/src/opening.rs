@@ -8,7 +8,7 @@ use crate::note::NoteError;
 /// The first line of each statement.
 const TYPE: &str = "logctl.dev/opening/v1";
 
-/// Where a shard begins.
+/// The beginning of a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opening {
     /// The origin of the shard; also the name of its key.

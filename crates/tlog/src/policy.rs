@@ -1,8 +1,8 @@
 //! Trust policies (C2SP tlog-policy): which logs and witnesses are known, and which of the witnesses together are enough.
 //!
-//! A policy decides what is believed. So one that is not understood to the letter is refused whole, with the line that is
-//! wrong, and a witness can count only once: neither two names for one key nor two memberships are possible. A key of an
-//! algorithm that is not known here, ML-DSA for one, is no mistake: its witness never counts, and its log never signs.
+//! A policy decides what is believed. So a policy that is not fully understood is refused whole, with the wrong line, and a witness can
+//! count only once: neither two names for one key nor two memberships are possible. A key of an unknown algorithm, such as ML-DSA, is not a
+//! mistake: its witness never counts, and its log never signs.
 
 use std::collections::HashMap;
 
@@ -21,11 +21,11 @@ pub struct PolicyWitness {
     pub name: String,
     /// The key that checks its cosignatures.
     pub key: CosignerKey,
-    /// Where checkpoints are sent to: the submission prefix of C2SP tlog-witness.
+    /// The URL to which checkpoints are sent: the submission prefix of C2SP tlog-witness.
     pub url: Option<String>,
 }
 
-/// What counts as one vote.
+/// A member that counts as one vote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Member {
     Witness(usize),
@@ -40,7 +40,7 @@ struct Group {
     members: Vec<Member>,
 }
 
-/// Which logs are trusted, and which witnesses together are enough.
+/// The trusted logs, and the groups of witnesses that are enough.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// The logs, each with its URL.

@@ -1,7 +1,7 @@
 //! Checking proofs, after RFC 9162 sections 2.1.3.2 and 2.1.4.2.
 //!
-//! A proof comes from someone who may lie. Whatever the input, the answer is accepted or refused, never a panic, and
-//! nothing is accepted that does not lead to the given root.
+//! A proof comes from someone who may lie. Every input is accepted or refused, without a panic, and nothing is accepted that does not lead
+//! to the given root.
 
 use std::ops::Range;
 
@@ -46,7 +46,7 @@ pub enum ProofError {
     /// The hashes do not lead to the root.
     #[error("the proof does not lead to the root")]
     Root,
-    /// A tile that is needed to make the proof is not there, or not wide enough.
+    /// A tile that the proof needs is missing, or not wide enough.
     #[error("the hash of node {index} at height {bits} is not in the tiles given")]
     Missing {
         /// The height of the node above the leaves.

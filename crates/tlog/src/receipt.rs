@@ -22,7 +22,7 @@ pub struct Receipt {
     pub deadline: u64,
     /// The entry's leaf hash.
     pub leaf: Hash,
-    /// What to ask the log for: 1 to 64 lowercase letters, digits and hyphens.
+    /// The id with which to ask the log: 1 to 64 lowercase letters, digits and hyphens.
     pub promise: String,
 }
 

@@ -90,7 +90,7 @@ impl Seal {
     /// [`NoteError`] if one of the two signatures is missing or wrong, or it is another shard's seal.
     pub fn open(note: &str, key: &VerifierKey) -> Result<Self, NoteError> {
         let note = Note::parse(note)?;
-        // The sealed shard's signature comes first: until it is good, the successor's key is not even looked at.
+        // The sealed shard's signature comes first: until it is good, the successor's key is not even read.
         note.verify(&[key])?;
         let seal = Self::parse(note.text)?;
         check_origin(&seal.origin, key)?;

@@ -12,7 +12,7 @@ pub const TILE_WIDTH: u64 = 256;
 const FULL: u16 = TILE_WIDTH as u16;
 const MAX_LEVEL: u8 = 63;
 
-/// What a tile holds.
+/// The kind of content of a tile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TileKind {
     /// Hashes of complete subtrees of `256^level` leaves; at level 0 the leaf hashes. Levels go from 0 to 63.
@@ -35,7 +35,7 @@ impl TileKind {
 pub struct TilePath {
     /// What the tile holds.
     pub kind: TileKind,
-    /// Which one of its kind and level, from 0.
+    /// Number among the tiles of its kind and level, from 0.
     pub index: u64,
     /// How many hashes or entries it holds: 1 to 256, 256 being a full tile.
     pub width: u16,
@@ -106,7 +106,7 @@ impl TilePath {
         }
     }
 
-    /// The names to look for it under, in this order: a partial tile may have given way to the full one, which begins with it.
+    /// The names to try for it, in this order: a partial tile may have been replaced by the full one, which begins with it.
     pub fn names(&self) -> impl Iterator<Item = Self> + use<> {
         [*self, self.full()]
             .into_iter()
@@ -226,7 +226,7 @@ mod tests {
     }
 
     fn tiles() -> impl Strategy<Value = TilePath> {
-        // Small and large numbers alike: the number of groups depends on the logarithm.
+        // Small and large numbers in equal parts: the number of groups depends on the logarithm.
         let index = (0u32..64, any::<u64>()).prop_map(|(shift, number)| number >> shift);
         (kinds(), index, 1..=FULL).prop_map(|(kind, index, width)| TilePath { kind, index, width })
     }

@@ -21,7 +21,7 @@ pub struct TileSet {
     tiles: BTreeMap<(u8, u64), Vec<Hash>>,
 }
 
-/// Where the hash of a node is: the level and index of the tile, and the hashes in it that the node covers.
+/// The location of a node's hash: the level and index of the tile, and the hashes in it that the node covers.
 fn locate(bits: u8, index: u64) -> Option<(u8, u64, Range<usize>)> {
     let (level, inside) = (bits / TILE_BITS, bits % TILE_BITS);
     let first = index.checked_mul(1 << inside)?;

@@ -25,8 +25,8 @@ pub struct ShardTree {
 }
 
 impl ShardTree {
-    /// The tree at `size` from the partial tiles and the partial bundle at that size: `tile(level)` gives the hashes of the
-    /// rightmost tile of a level where it is partial.
+    /// The tree at `size` from the partial tiles and the partial bundle at that size: `tile(level)` gives the hashes of the rightmost tile
+    /// of a level if it is partial.
     pub fn resume<E>(
         size: u64,
         bundle: Vec<u8>,
@@ -221,8 +221,8 @@ mod tests {
         assert_eq!(widths, [112, 17, 1]);
     }
 
-    /// What is pushed from size to size, each time only what is new, is in the end what a tree makes of all entries at once; and
-    /// the partial tiles that are left are those of the last size.
+    /// Tiles that are pushed from size to size, each time only the new ones, are in the end those of a tree of all entries at once; and the
+    /// remaining partial tiles are those of the last size.
     #[test]
     fn what_is_new_adds_up_to_everything() {
         let sizes = [

@@ -1,12 +1,12 @@
-//! The walk through a stored tree, from its entries up to its root. Every hash tile is computed from what is below it and
-//! compared with the one that is stored.
+//! The walk through a stored tree, from its entries up to its root. Every hash tile is computed from the objects below it and compared with
+//! the stored one.
 //!
 //! A walk reads nothing itself. [`order`] names the objects, the caller reads them and hands each to [`Walk::take`], and
 //! every [`Event`] says what follows from them. At any time one tile of each level is in memory. A caller that has only
 //! the bundles leaves the tiles out and gets them computed.
 //!
-//! Where two objects contradict each other, the one above decides which of them is wrong, and at the right edge the
-//! expected root does; so one damaged byte names one object. What must never happen: a difference that is passed over.
+//! If two objects contradict each other, the one above decides which of them is wrong; at the right edge the expected root decides; so one
+//! damaged byte names one object. What must never happen: a difference is missed.
 
 use std::collections::BTreeSet;
 use std::mem;
@@ -34,7 +34,7 @@ pub fn order(size: u64) -> impl Iterator<Item = TilePath> {
 /// Why an object cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
-    /// It is not there.
+    /// The object is missing.
     #[error("missing")]
     Missing,
     /// The store has it, but does not give it.
@@ -135,10 +135,10 @@ pub fn hashes(path: TilePath, bytes: &[u8]) -> Result<Vec<Hash>, Flaw> {
     Ok(hashes.iter().copied().map(Hash).collect())
 }
 
-/// Which of two objects that contradict each other is wrong.
+/// The wrong one of two objects that contradict each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wrong {
-    /// The upper one: what is below it leads to the expected root.
+    /// The upper one: the hashes below it lead to the expected root.
     Above,
     /// The lower one. It was named before, unless it is a bundle.
     Below,
@@ -146,7 +146,7 @@ pub enum Wrong {
     Either,
 }
 
-/// What follows from the objects taken so far.
+/// A result that follows from the objects taken so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// An object that cannot be used.
@@ -167,7 +167,7 @@ pub enum Event {
         /// Which of the two to blame.
         wrong: Wrong,
     },
-    /// Nothing more can change what a hash tile or a bundle is; a bundle only where it is intact.
+    /// A hash tile or a bundle is final; a bundle is reported only if it is intact.
     Settled {
         /// With its width in this tree.
         path: TilePath,
@@ -183,7 +183,7 @@ pub enum Event {
     },
 }
 
-/// A hash in a tile, computed from what is below.
+/// A hash in a tile, computed from the objects below.
 #[derive(Clone, Copy, Debug)]
 struct Node {
     /// `None` if nothing below could be used.
@@ -231,7 +231,7 @@ pub struct Walk {
 }
 
 impl Walk {
-    /// A walk through the tree of `size` entries that should have this root. It tells the roots at the `watched` sizes.
+    /// A walk through the tree of `size` entries that should have this root. It reports the roots at the `watched` sizes.
     pub fn new(size: u64, root: Hash, watched: impl IntoIterator<Item = u64>) -> Self {
         Self {
             size,
@@ -263,8 +263,8 @@ impl Walk {
         mem::take(&mut self.events)
     }
 
-    /// Ends the walk when everything was taken: settles the tiles of the right edge, and answers the root that all entries
-    /// lead to; `None` if too much is missing to tell.
+    /// Ends the walk when everything was taken: settles the tiles of the right edge, and returns the root that all entries lead to; `None`
+    /// if too much is missing.
     pub fn finish(mut self) -> (Vec<Event>, Option<Hash>) {
         let root = self.last.as_ref().and_then(|last| self.edge(last));
         self.leads = root == Some(self.root);
@@ -359,7 +359,7 @@ impl Walk {
         }
     }
 
-    /// Compares a tile with what is below it, and answers the node over it.
+    /// Compares a tile with the objects below it, and returns the node over it.
     fn settle(&mut self, at: usize, index: u64) -> Node {
         let level = mem::take(&mut self.levels[at]);
         let mut named = level.tile.as_ref().is_some_and(|tile| !tile.is_sound());

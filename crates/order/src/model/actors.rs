@@ -21,7 +21,7 @@ pub(super) enum Actor {
     Gone,
 }
 
-/// What a committer is to commit. Numbers name tokens.
+/// An item that a committer is to commit. Numbers name tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Item {
     Batch(u8),
@@ -58,7 +58,7 @@ impl Committer {
         self.work.is_none() && matches!(self.items.get(self.next), Some(Item::Part(..)))
     }
 
-    /// It stands here now; gone with nothing left to do.
+    /// The actor at this state; gone if nothing is left to do.
     pub(super) fn goes_on(self) -> Actor {
         match self.work.is_none() && self.next == self.items.len() {
             true => Actor::Gone,
@@ -73,13 +73,13 @@ pub(super) struct Working {
     pub(super) mine: Arc<Vec<Proposal>>,
     pub(super) attempt: Attempt,
     pub(super) step: Step,
-    /// What was scanned, when the step is a proposal that looks.
+    /// The scanned bag, if the step is a proposal that reads it.
     pub(super) bag: Option<Bag>,
-    /// Of a scan before the read: the slots were read, too.
+    /// After a scan before the read: whether the slots were read, too.
     pub(super) read: bool,
 }
 
-/// What was scanned; the keys tell two apart.
+/// A scanned bag; its keys distinguish it from another.
 #[derive(Clone, Debug)]
 pub(super) struct Bag(pub(super) Arc<Vec<(Key, Announcement)>>);
 
@@ -108,7 +108,7 @@ pub(super) struct Promiser {
     pub(super) len: SlotNumber,
     pub(super) token: u8,
     pub(super) doubt: bool,
-    /// Refused: it looks why.
+    /// Refused: it reads why.
     pub(super) refused: bool,
 }
 
@@ -129,7 +129,7 @@ pub(super) enum Releasing {
     /// Reads the slots, then moves these.
     Refresh(Vec<Promise>),
     Release(Vec<Promise>),
-    /// Of a queue row that goes first: the announcement is left to do.
+    /// After a queue row that goes first: the announcement is left to do.
     Announce(Vec<Promise>),
     /// Reads the slots, looks into the bag, proposes.
     Help,
@@ -137,7 +137,7 @@ pub(super) enum Releasing {
     Decide(Bag),
 }
 
-/// What follows the settling of rows.
+/// The state after the settling of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum After {
     Choose,
@@ -178,7 +178,7 @@ pub(super) enum Collecting {
     Slots(SlotNumber),
 }
 
-/// A write that is made: what it is, and for the checks, what it decides.
+/// A write, and for the checks, what it decides.
 #[derive(Clone, Debug)]
 pub(super) struct Write {
     pub(super) transaction: Transaction,
@@ -206,7 +206,7 @@ impl Held {
     }
 }
 
-/// What the checks want to know of a proposal.
+/// The facts about a proposal that the checks need.
 #[derive(Clone, Debug)]
 pub(super) struct Proposed {
     pub(super) slot: Arc<crate::slot::Slot>,
@@ -237,7 +237,7 @@ impl Hash for Held {
 }
 
 impl Working {
-    /// All that tells two apart; the proposals made do, up to the second.
+    /// Everything that distinguishes two committers; of the proposals made, the number up to two.
     fn key(&self) -> impl Hash + PartialEq + use<> {
         let a = &self.attempt;
         let step = match self.step {
@@ -256,7 +256,7 @@ impl Working {
     }
 }
 
-/// What an answer says, in short.
+/// A short code for an answer.
 fn code(answer: &Answer) -> (u8, u64) {
     match answer {
         Ok(placed) => (0, placed.start),

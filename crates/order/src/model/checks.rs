@@ -206,16 +206,16 @@ impl Protocol {
                     world.breaks("S10", format!("{token} is not where its author was told"));
                 }
             }
-            // One that was decided before is told where: that is no refusal.
+            // An operation that was decided before gets its location, which is not a refusal.
             Err(CommitError::Refused(crate::state::Refusal::Already(_))) => {}
             Err(CommitError::Unknown(_) | CommitError::AskAgain) => {}
-            // Of an operation only if no other call with it follows.
+            // For an operation, only if no other call with it follows.
             Err(_) if again => {}
             Err(_) => self.rejected(world, token),
         }
     }
 
-    /// S11: what is not below the floor is there, and a snapshot covers what is. S4: so is what is not published.
+    /// S11: slots at or above the floor exist, and a snapshot covers those below. S4: unpublished batches exist, too.
     pub(super) fn collected(&self, world: &mut World, published: SlotNumber) {
         let unpublished = world.history.iter().map(|d| &d.slot);
         let unpublished = unpublished.filter(|slot| slot.number >= published);
@@ -246,7 +246,7 @@ impl Protocol {
         }
     }
 
-    /// L1, L3: each committer comes to its answers when all others have stopped.
+    /// L1, L3: each committer gets its answers when all others have stopped.
     pub(super) fn each_ends_alone(&self, world: &World) -> bool {
         (0..world.actors.len()).all(|i| {
             let Actor::Committer(start) = &world.actors[i] else {

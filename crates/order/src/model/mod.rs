@@ -1,15 +1,15 @@
 //! The protocol under a model checker: the programs of the server, step by step, over every store there could be.
 //!
-//! What is checked is what runs: the transition function ([`crate::state`]), the proposal ([`crate::propose`]), the answers
-//! ([`crate::answer`]), the committer's program ([`crate::attempt`]), the transactions with their guards ([`crate::writes`]),
-//! keys and records are the server's own. The model adds what surrounds them:
+//! The model checks the code that runs: the transition function ([`crate::state`]), the proposal ([`crate::propose`]), the answers
+//! ([`crate::answer`]), the committer's program ([`crate::attempt`]), the transactions with their guards ([`crate::writes`]), keys and
+//! records are the server's own. The model adds what surrounds them:
 //!
 //! - [`rows`]: a store. A transaction is committed or refused in one step, or its author is told that the outcome is unknown and it
 //!   lands at any later time or never (a zombie), or it is committed and lands once more (a duplicate), or it fails for certain.
-//! - [`actors`]: program counters, and [`steps`]: one step for one operation on the store, of committers, those who promise, releasers, the collector.
-//!   A process that stops is one that takes no more steps, and every run of the others is looked at.
+//! - [`actors`]: program counters, and [`steps`]: one step for one operation on the store, of committers, those who promise, releasers, the
+//!   collector. A process that stops is one that takes no more steps, and every run of the others is explored.
 //! - [`world`]: all of it together, with what has happened so far, and [`checks`]: the invariants.
-//! - [`scenes`]: who does what, within which bounds; [`mutants`]: the protocol with one rule left out, and that it is missed.
+//! - [`scenes`]: actors, their work and the bounds; [`mutants`]: the protocol with one rule left out, and that it is missed.
 //!
 //! Checked: S1 to S6, S10, S11, L2 in the form that holds for each single slot (whoever decides it takes the announcements that were there
 //! when the slot before was undecided, oldest first, as far as there is room), and that nobody waits for one who stopped (L1, L3 as far as
@@ -38,7 +38,7 @@ mod world;
 enum Mutant {
     /// A freeze is a row of its own, which committers look at before they propose.
     FreezeIsAFlag,
-    /// Of a write whose outcome is unknown it is said that it failed.
+    /// A write with an unknown outcome is reported as failed.
     TimeoutIsRefusal,
     /// A freeze does not end earlier announcements.
     FreezeSparesAnnouncements,

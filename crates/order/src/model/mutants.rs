@@ -7,7 +7,7 @@ use crate::model::actors::{Actor, Item};
 use crate::model::scenes::{collector, committer, companion, limits, promiser, releaser, story};
 use crate::model::world::Protocol;
 
-/// What is found first in a scene, with the shortest way to it.
+/// The first violation in a scene, with the shortest path to it.
 fn finds(protocol: Protocol) -> Option<(&'static str, String)> {
     let checker = protocol
         .checker()

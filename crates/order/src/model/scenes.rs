@@ -1,4 +1,4 @@
-//! Who does what, within which bounds. Each scene is searched to its end.
+//! Scenes: actors, their work and the bounds. Each scene is searched to its end.
 
 use stateright::{Checker, Model, UniformChooser};
 
@@ -20,7 +20,7 @@ pub(super) fn committer(items: &[Item]) -> Actor {
     })
 }
 
-/// One that expects others, so that it announces at once.
+/// A committer that expects others, so that it announces at once.
 pub(super) fn companion(items: &[Item]) -> Actor {
     let mut actor = committer(items);
     if let Actor::Committer(committer) = &mut actor {
@@ -68,8 +68,8 @@ fn long() -> bool {
     std::env::var_os("MODEL_LONG").is_some_and(|v| !v.is_empty() && v != "0")
 }
 
-/// Searches a scene to its end with so many faults at most, more of them in the long run. Everything in `reaches` must happen in
-/// it, so that no rule holds because nothing does.
+/// Searches a scene to its end with at most this many faults, more of them in the long run. Everything in `reaches` must happen in it, so
+/// that no rule holds because nothing does.
 fn holds(name: &str, faults: [u8; 2], protocol: Protocol, reaches: &[Reach]) {
     for faults in 0..=faults[usize::from(long())] {
         let protocol = Protocol {
@@ -212,7 +212,7 @@ fn rotations_and_a_batch_for_one_shard() {
     );
 }
 
-/// What was refused stays refused, whatever opens and closes the log afterwards.
+/// A refused control stays refused, whatever opens and closes the log afterwards.
 #[test]
 fn controls_of_the_gate() {
     let closing = [
@@ -251,7 +251,7 @@ fn controls_of_the_gate() {
     );
 }
 
-/// Two authors of one part, who found that nobody had ordered it, and one whose slots they may not have read.
+/// Two authors of one part, which found that it was not ordered, and a third one whose slots they may not have read.
 #[test]
 fn a_part_of_an_upload_by_two() {
     let actors = vec![
@@ -303,7 +303,7 @@ fn collection() {
     );
 }
 
-/// What is not published yet is kept whole, and a slot that is full passes over what is announced.
+/// Unpublished batches are kept whole, and a full slot leaves announcements out.
 #[test]
 fn collection_behind_a_slow_publication() {
     let two = committer(&[Item::Batch(1), Item::Batch(2)]);
@@ -321,7 +321,7 @@ fn collection_of_promises() {
     holds("collection, promises", [1, 2], protocol, &[COLLECTED, KEPT]);
 }
 
-/// Everything at once is too much to be searched: many random ways through it.
+/// Everything at once is too much for a full search, so many random paths are tried.
 #[test]
 fn everything_at_once() {
     let actors = vec![

@@ -1,4 +1,4 @@
-//! What a process does in one step.
+//! The steps of each process.
 
 use std::sync::Arc;
 
@@ -218,7 +218,7 @@ impl Protocol {
         (outcome, len + u64::from(committed))
     }
 
-    /// What a committer that knows `len` slots finds in the bag.
+    /// The announcements that a committer with `len` known slots finds in the bag.
     fn scan(&self, world: &World, len: SlotNumber) -> Bag {
         let from = self.keys.bag_from(len.back(self.limits.window));
         let rows = self.announcements(&world.rows);
@@ -512,7 +512,7 @@ impl Protocol {
         c
     }
 
-    /// Slots that are published, as one knows who has read so many: what follows from the order may be behind it.
+    /// Published slots, as known to an actor that has read this many slots: publication may be behind the order.
     fn published(&self, len: SlotNumber) -> SlotNumber {
         len.back(self.lag).max(SlotNumber::new(1))
     }

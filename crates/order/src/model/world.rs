@@ -22,7 +22,7 @@ use crate::{Generation, Limits, SlotNumber};
 use store::record;
 use store::{Key, Outcome, StoreError, Transaction};
 
-/// A protocol, its bounds, and who takes part.
+/// A protocol, its bounds, and the actors that take part.
 #[derive(Clone)]
 pub(super) struct Protocol {
     pub(super) keys: Keys,
@@ -66,7 +66,7 @@ pub(super) struct World {
     pub(super) faults: u8,
     /// Rows of the bag, and the first undecided slot when they were put.
     pub(super) put_at: BTreeMap<Key, SlotNumber>,
-    /// Works of which was said that they never will be ordered.
+    /// Works whose authors were told that they will never be ordered.
     pub(super) rejected: BTreeSet<Token>,
     /// Works that were promised.
     pub(super) promised: BTreeSet<Token>,
@@ -87,7 +87,7 @@ impl World {
         SlotNumber::new(self.rows.number(&keys.floor()))
     }
 
-    /// What the slots say is said by the last one's digest; everything else counts.
+    /// The last slot's digest stands for all slots; everything else is part of the key.
     fn key(&self) -> impl Hash + PartialEq + '_ {
         (
             (self.history.len(), self.history.last().map(|d| d.digest.0)),
@@ -135,7 +135,7 @@ pub(super) enum Act {
     Step(usize, Fate),
     /// A write that was held, or doubled, lands.
     Land(usize),
-    /// Somebody finds places that may be forgotten; they go later.
+    /// An actor finds places that may be forgotten; they are deleted later.
     SweepPlaces,
 }
 
@@ -249,7 +249,7 @@ impl Protocol {
         self.mutant == Some(mutant)
     }
 
-    /// The view of one who has read so many slots.
+    /// The view of an actor that has read this many slots.
     pub(super) fn view(&self, world: &World, len: SlotNumber) -> Arc<View> {
         match usize::try_from(len.get()).unwrap().checked_sub(1) {
             Some(last) => Arc::clone(&world.history[last].view),
@@ -350,7 +350,7 @@ impl Protocol {
         Write::new(transaction, Some(proposal))
     }
 
-    /// Makes a write, as fate will have it; what its author is told.
+    /// Makes a write with a chosen fate; returns the outcome for its author.
     pub(super) fn write(&self, world: &mut World, write: Write, fate: Fate) -> Outcome {
         let error = || StoreError::Io("model".into());
         match fate {

@@ -419,7 +419,7 @@ async fn scans_are_complete(store: Store) {
     tokio::join!(come_and_go(0), come_and_go(1), scan);
 }
 
-/// Whatever the store could not tell, a read tells: all of a transaction or nothing.
+/// After an unknown outcome, a read shows all of the transaction or nothing.
 async fn unknown_outcomes(inner: Store) {
     let faults = Faults::new();
     let store: Store = Arc::new(FaultyCoordination::new(inner, faults.clone()));

@@ -56,7 +56,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What the traits say, in the fewest words. `None`: it fails.
+/// The traits' rules in the shortest form. `None`: the transaction is refused.
 fn apply(model: &mut BTreeMap<String, Bytes>, transaction: &Transaction) -> Option<bool> {
     for guard in &transaction.guards {
         let holds = match guard {

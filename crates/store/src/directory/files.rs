@@ -1,4 +1,4 @@
-//! What a [`Directory`](super::Directory) does on the threads for files: each function here blocks.
+//! The work of a [`Directory`](super::Directory) on the threads for files: each function here blocks.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -27,7 +27,7 @@ const RETRIES: usize = 16;
 
 pub(super) struct Inner {
     pub(super) root: OwnedFd,
-    /// None where nothing is to be written.
+    /// `None` if the store is only read.
     pub(super) scratch: Option<Scratch>,
     /// How the file system syncs many files at once, if it can.
     pub(super) together: Option<Together>,
@@ -40,7 +40,7 @@ impl Inner {
         self.scratch.as_ref().ok_or(Errno::ROFS)
     }
 
-    /// Writes and renames; answers the folders that must still be synced.
+    /// Writes and renames; returns the folders that must still be synced.
     pub(super) fn put(&self, objects: &[(String, Bytes)]) -> Result<HashSet<String>, StoreError> {
         let mut folders = HashSet::new();
         for (path, bytes) in objects {
@@ -68,7 +68,7 @@ impl Inner {
         let mut written = Vec::with_capacity(objects.len());
         let done = self.write_together(objects, &mut written);
         if done.is_err() {
-            // Those that have their names already are not here any more.
+            // Files that already have their final names are no longer here.
             if let Some(scratch) = &self.scratch {
                 written.iter().for_each(|name| scratch.remove(name));
             }
@@ -146,7 +146,7 @@ impl Inner {
         for folder in &folders {
             let mut folder = folder.as_str();
             all.insert(folder);
-            // A folder that somebody else has just made may not be durable yet either.
+            // A folder that another process has just made may not be durable yet either.
             while !folder.is_empty() && !self.known().contains(folder) {
                 learned.push(folder);
                 folder = path::split(folder).0;

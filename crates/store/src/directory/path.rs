@@ -1,13 +1,13 @@
 //! Which paths an object may have, and how they are taken apart.
 //!
-//! What must never happen: a path that names something outside the store, or one of its temporary files.
+//! What must never happen: a path names something outside the store, or one of its temporary files.
 
 use crate::StoreError;
 
 /// Names that begin with this are temporary, and no object's.
 pub(super) const TEMPORARY: &str = ".tmp-";
 
-/// Refuses what is not a plain relative path: empty segments, `.`, `..`, NUL, and names of temporary files.
+/// Refuses a path that is not plain and relative: empty segments, `.`, `..`, NUL, and names of temporary files.
 ///
 /// # Errors
 /// [`StoreError::Io`] that names the path.

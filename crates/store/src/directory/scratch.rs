@@ -2,8 +2,8 @@
 //! blocks costs the disk a command where the file system is mounted with `discard`, and a file system without a journal searches past every
 //! recently deleted inode when it makes the next file.
 //!
-//! It is locked (`flock`) while in use: a lock, unlike a process id, cannot belong to somebody else by chance, also not
-//! when two containers share the disk. What must never happen: the removal of a folder that is in use.
+//! It is locked (`flock`) while in use: a lock, unlike a process id, cannot belong to another process by chance, even when two containers
+//! share the disk. What must never happen: a folder that is in use is removed.
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use super::path::TEMPORARY;
 use crate::system;
 
-/// How long a spare file rests: whoever was reading it then can tell by its times that it is another one now.
+/// How long a spare file rests, so that a process that was reading it can see from its times that it is another file now.
 const REST: Duration = Duration::from_millis(250);
 /// Bytes that spare files may hold.
 const MOST: u64 = 64 << 20;
@@ -48,7 +48,7 @@ impl Scratch {
             let number = system::unique().map_err(|_| Errno::IO)?;
             let name = format!("{TEMPORARY}{}-{number:016x}", std::process::id());
             rustix::fs::mkdirat(&root, &*name, Mode::from_raw_mode(0o700))?;
-            // Between these steps somebody else may find the folder without a lock and remove it.
+            // Between these steps another process may find the folder without a lock and remove it.
             let locked = open(&root, &name).and_then(|folder| {
                 rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive)?;
                 if rustix::fs::fstat(&folder)?.st_nlink == 0 {
@@ -78,13 +78,13 @@ impl Scratch {
         &self.folder
     }
 
-    /// Removes a file that did not become an object. What cannot be removed now goes when this process is dead and somebody opens
-    /// the store.
+    /// Removes a file that did not become an object. A file that cannot be removed now is removed when the store is opened after this
+    /// process has ended.
     pub(super) fn remove(&self, name: &str) {
         let _ = rustix::fs::unlinkat(&self.folder, name, AtFlags::empty());
     }
 
-    /// A file for so many bytes, and its name here. It may hold other ones still, but not more.
+    /// A file for this many bytes, and its name here. It may still hold older bytes, but not more of them.
     pub(super) fn file(&self, bytes: u64) -> Result<(String, File), Errno> {
         let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         if let Some(name) = self.spare(bytes) {
@@ -97,13 +97,13 @@ impl Scratch {
         Ok((name, File::from(file)))
     }
 
-    /// Takes a file out of the store, to be overwritten; false, and nothing is done, when it is better deleted.
+    /// Takes a file out of the store, to be overwritten; returns false and does nothing if it should be deleted instead.
     pub(super) fn keep(&self, folder: &OwnedFd, name: &str) -> Result<bool, Errno> {
         let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let bytes = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
         let plain = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
         let held: u64 = self.spares().iter().map(|spare| spare.bytes).sum();
-        // Under another name somebody else keeps it.
+        // Another name of the file shows that someone else keeps it.
         if !plain || stat.st_nlink != 1 || bytes < LEAST || held.saturating_add(bytes) > MOST {
             return Ok(false);
         }
@@ -117,7 +117,7 @@ impl Scratch {
         Ok(true)
     }
 
-    /// The largest spare file that has rested and holds no more than so many bytes: none of its blocks becomes free.
+    /// The largest spare file that has rested and holds no more than this many bytes, so that none of its blocks becomes free.
     fn spare(&self, bytes: u64) -> Option<String> {
         if bytes < LEAST {
             return None;

@@ -1,8 +1,8 @@
 //! One sync of the file system instead of one per file.
 //!
-//! `syncfs` writes everything that waits to be written on the file system, so it is used only where little of that belongs to
-//! others. What must never happen: an error of the disk that is not reported. The kernel reports each error of a file system once to
-//! each open file, for `syncfs` since Linux 5.8; so each `put` opens a file of its own before its first byte.
+//! `syncfs` writes everything that waits to be written on the file system, so it is used only if little of that belongs to others. What
+//! must never happen: an error of the disk that is not reported. The kernel reports each error of a file system once to each open file, for
+//! `syncfs` since Linux 5.8; so each `put` opens a file of its own before its first byte.
 
 use std::os::fd::OwnedFd;
 
@@ -14,7 +14,7 @@ use rustix::io::Errno;
 const MANY: usize = 4;
 /// With more bytes than this waiting to be written on the whole machine, one would wait for others.
 const OTHERS: u64 = 64 << 20;
-/// Since when `syncfs` tells of errors.
+/// The first kernel whose `syncfs` reports errors.
 const KERNEL: (u32, u32) = (5, 8);
 /// File systems whose `syncfs` followed by one `fsync` is known to leave everything on the disk: ext4 and XFS.
 const KNOWN: [u64; 2] = [0xef53, 0x5846_5342];
@@ -24,7 +24,7 @@ const KNOWN: [u64; 2] = [0xef53, 0x5846_5342];
 pub(super) struct Together;
 
 impl Together {
-    /// Whether that is so where this folder is.
+    /// Whether the file system of this folder supports it.
     pub(super) fn on(folder: &OwnedFd) -> Option<Self> {
         let stat = rustix::fs::fstatfs(folder).ok()?;
         let known = u64::try_from(stat.f_type).is_ok_and(|kind| KNOWN.contains(&kind));
@@ -32,7 +32,7 @@ impl Together {
         (known && version(release.release().to_str().ok()?)? >= KERNEL).then_some(Self)
     }
 
-    /// Whether a `put` of these is better off with it.
+    /// Whether a `put` of these objects is faster with it.
     pub(super) fn pays(self, objects: &[(String, Bytes)]) -> bool {
         objects.len() >= MANY
             && std::fs::read_to_string("/proc/meminfo")

@@ -1,8 +1,8 @@
 //! A copy of a coordination store that may be in use: one moment of it, in one file.
 //!
-//! SQLite writes the copy (`VACUUM INTO`) from one read transaction, so writers are not blocked. The price: the WAL cannot start
-//! over before the copy is made, and once it is over its bound a commit now and then waits for a few hundredths of a second.
-//! The copy has no WAL. It is whole by itself and can be read anywhere.
+//! SQLite writes the copy (`VACUUM INTO`) from one read transaction, so writers are not blocked. The price: the WAL cannot start over
+//! before the copy is made, and once it exceeds its bound, a commit now and then waits for a few hundredths of a second. The copy has no
+//! WAL. It is whole by itself and can be read anywhere.
 //!
 //! What must never happen: a file under the final name that is not whole and durable; an existing file replaced; a copy that others
 //! can read (it holds sealed keys).
@@ -19,7 +19,7 @@ use super::connection::{failure, io};
 use super::look::{self, Look};
 use crate::StoreError;
 
-/// What a copy says of one shard.
+/// One shard in a copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CopiedShard {
     /// The name of the log.
@@ -34,7 +34,7 @@ pub struct CopiedShard {
     pub root: Option<String>,
 }
 
-/// A copy that is not there yet: it becomes a file under its name, or nothing.
+/// An unfinished copy: it becomes a file with its final name, or nothing.
 #[derive(Debug)]
 pub struct SqliteCopy {
     temporary: PathBuf,
@@ -83,12 +83,12 @@ impl SqliteCopy {
         }
     }
 
-    /// Where it is until it has its name.
+    /// The path of the copy until it has its final name.
     pub fn temporary(&self) -> &Path {
         &self.temporary
     }
 
-    /// Writes into the copy what it is, makes it durable, and gives it its name. Answers its size, bytes.
+    /// Marks the copy, makes it durable, and gives it its final name. Returns its size, bytes.
     ///
     /// # Errors It cannot be written, or a file of that name already exists.
     pub fn finish(

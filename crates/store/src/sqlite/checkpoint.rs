@@ -1,11 +1,11 @@
-//! Moving what is in the WAL into the database, beside the commits.
+//! Moves the content of the WAL into the database, beside the commits.
 //!
 //! A background thread does the bulk of it while commits continue. The few frames that arrived meanwhile are moved by the writer, between
 //! two commits: only then is nothing left in the WAL, and the next commit starts it over from the beginning. Starting over keeps the file's
 //! blocks, and a sync of blocks that are already allocated is about three times faster than a sync of a file that grows; so the WAL is
 //! never truncated while the store is in use. A process that stops moves all of it and empties it, so that the database alone is whole.
 //!
-//! What must never happen: a commit that waits for a whole checkpoint, or a WAL that grows without bound.
+//! What must never happen: a commit waits for a whole checkpoint, or the WAL grows without bound.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ pub(super) struct Checkpoints {
     thread: Option<JoinHandle<()>>,
     /// The background thread has been told to start; cleared by it when done.
     running: Arc<AtomicBool>,
-    /// The background thread has had its turn; what is left is the writer's.
+    /// The background thread has finished; the writer moves the rest.
     moved: bool,
     /// Pages in the WAL at which the next attempt starts.
     next: u32,

@@ -1,7 +1,6 @@
 //! How this program opens an SQLite file, and what SQLite's errors mean here.
 //!
-//! What must never happen: a connection that commits without `synchronous=FULL`, or a file that is not ours being
-//! written to.
+//! What must never happen: a connection commits without `synchronous=FULL`, or writes to a file that is not ours.
 
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
@@ -158,7 +157,7 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-/// What holds per connection, not per file.
+/// Sets the options that hold per connection, not per file.
 fn tune(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     // Checkpoints are ours to time: one inside a commit would make that commit wait.
@@ -190,7 +189,7 @@ pub(super) fn check(connection: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// What an SQLite error means, where it is known that nothing was committed.
+/// The meaning of an SQLite error if it is known that nothing was committed.
 pub(super) fn failure(error: &rusqlite::Error) -> StoreError {
     let detail = match error {
         rusqlite::Error::SqliteFailure(code, message) => {
@@ -202,7 +201,7 @@ pub(super) fn failure(error: &rusqlite::Error) -> StoreError {
         }
         other => other.to_string(),
     };
-    // The index beside the WAL cannot grow: the same full disk, told in another way.
+    // The index beside the WAL cannot grow: the same full disk, reported in another way.
     let full = error
         .sqlite_error()
         .is_some_and(|e| e.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE);

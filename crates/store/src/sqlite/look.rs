@@ -10,7 +10,7 @@
 //! | a WAL with its index | all three, as a server does |
 //! | a WAL without its index | copies of the two in a temporary folder: nobody has them open |
 //!
-//! What must never happen: a read of the file alone beside a WAL that holds commits; a byte written beside the file.
+//! What must never happen: the file is read alone although a WAL beside it holds commits; a byte is written beside the file.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::DirBuilder;
@@ -24,19 +24,19 @@ use rusqlite::{Connection, OpenFlags};
 use super::connection::{Patience, open};
 use crate::StoreError;
 
-/// How a file is looked at.
+/// How a file is read.
 #[derive(Debug)]
 pub(super) enum Look {
     /// The file alone, without a WAL.
     Alone(PathBuf),
-    /// With its WAL and the index of it.
+    /// With its WAL and the WAL's index.
     Together(PathBuf),
     /// A copy in a temporary folder.
     Copied(Copy),
 }
 
 impl Look {
-    /// Decides by what is there.
+    /// Decides by the files that exist.
     pub(super) fn at(path: &Path) -> Result<Self, StoreError> {
         readable(path)?;
         if !has_wal(path)? {
@@ -51,7 +51,7 @@ impl Look {
         Copy::of(path).map(Self::Copied)
     }
 
-    /// Whether what was read is still all there is.
+    /// Whether the files that were read are still all that exist.
     pub(super) fn holds(&self) -> Result<bool, StoreError> {
         match self {
             Self::Alone(path) => Ok(!has_wal(path)?),
@@ -62,7 +62,7 @@ impl Look {
     pub(super) fn connect(&self) -> Result<Connection, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
         match self {
-            // Nobody writes it, so nothing is locked, and no neighbour is looked for.
+            // No process writes it, so nothing is locked, and no files beside it are searched.
             Self::Alone(path) => open(
                 &immutable(path),
                 flags | OpenFlags::SQLITE_OPEN_URI,

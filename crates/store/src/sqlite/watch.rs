@@ -1,7 +1,7 @@
 //! The waiters for changes, by prefix.
 //!
-//! What must never happen: a change between the registration and the wait that wakes nobody. So a waiter is registered
-//! when the wait is *asked for*, not when it is first polled.
+//! What must never happen: a change between the registration and the wait wakes nobody. So a waiter is registered when the wait is *asked
+//! for*, not when it is first polled.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

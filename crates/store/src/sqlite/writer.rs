@@ -1,8 +1,8 @@
 //! The one thread that writes: many transactions in, one SQLite commit out.
 //!
-//! What must never happen: an answer before the commit it rests on is durable, or an answer `Failed` for something that
-//! may have been committed. Only an error *before* the commit, or a full disk that kept the commit's last frame from being
-//! written, is a definite failure; every other error of a commit is of unknown outcome.
+//! What must never happen: an answer comes before its commit is durable, or `Failed` is the answer to a transaction that may have been
+//! committed. Only an error *before* the commit, or a full disk that kept the commit's last frame from being written, is a definite
+//! failure; every other error of a commit is of unknown outcome.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,20 +24,20 @@ const GROUP: usize = 512;
 /// Bytes of values in one commit, about: a commit that takes long delays everybody in it.
 const GROUP_BYTES: usize = 4 * 1024 * 1024;
 
-/// Bytes of a frame of the WAL: a page and what is in front of it.
+/// Bytes of a frame of the WAL: a page and its header.
 const FRAME: u64 = PAGE_BYTES as u64 + 24;
 
-/// How often other processes' commits are looked for, while somebody waits: at first, and after a long quiet.
+/// How often to check for other processes' commits while a caller waits: at first, and after a long quiet.
 const POLL: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(20));
 
-/// What the writer's thread is asked to do.
+/// The commands for the writer's thread.
 pub(super) enum Command {
     Transact(Job),
     /// Settle a commit of unknown fate, then answer.
     Settle(oneshot::Sender<Result<(), StoreError>>),
     /// A waiter was registered.
     Watch,
-    /// Nothing more is to come: everything into the database, and the files closed.
+    /// Move everything into the database and close the files, since no more commands come.
     Rest(oneshot::Sender<()>),
     /// Act as after a commit of unknown fate.
     #[cfg(test)]
@@ -67,10 +67,10 @@ pub(super) struct Writer {
     checkpoints: Checkpoints,
     /// Absent after a failure, until the next use.
     connection: Option<Connection>,
-    /// `PRAGMA data_version` when last looked at; it moves when another connection commits.
+    /// `PRAGMA data_version` at the last check; it changes when another connection commits.
     version: Option<i64>,
     poll: Duration,
-    /// Closed on purpose: opened again by whoever needs it, and not to look for other processes' commits.
+    /// Closed on purpose: the next command opens it again, but not the check for other processes' commits.
     resting: bool,
 }
 
@@ -162,7 +162,7 @@ impl Writer {
         self.resting = true;
     }
 
-    /// The next command; meanwhile, while somebody waits for a change, looks whether another process has committed.
+    /// The next command; meanwhile, if a caller waits for a change, checks whether another process has committed.
     fn next(&mut self) -> Option<Command> {
         loop {
             if self.resting || !self.shared.waiters.any() {
@@ -173,7 +173,7 @@ impl Writer {
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) => {
                     self.poll = (self.poll * 2).min(POLL.1);
-                    // A store that cannot be opened wakes nobody; those who wait have their own time limit.
+                    // A store that cannot be opened wakes nobody; waiting callers have their own time limit.
                     if self.connect().is_ok() {
                         self.look();
                     }
@@ -230,7 +230,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Commits the jobs together, and one by one where that fails for a reason that one of them may have caused.
+    /// Commits the jobs together, or one by one if that fails for a reason that one of them may have caused.
     fn commit(&mut self, jobs: Vec<Job>) {
         match self.attempt(&jobs) {
             Ok(applied) => {
@@ -284,7 +284,7 @@ impl Writer {
         }
     }
 
-    /// One SQLite transaction for all jobs, in order, each seeing what the ones before it did. Answers which applied.
+    /// One SQLite transaction for all jobs, in order, each seeing the effects of the earlier ones. Returns which applied.
     fn attempt(&mut self, jobs: &[Job]) -> Result<Vec<bool>, Failure> {
         self.connect().map_err(Failure::Definite)?;
         let Some(connection) = &self.connection else {
@@ -349,8 +349,8 @@ impl Writer {
         Ok(applied)
     }
 
-    /// The limit of this process on the size of files, where a write failed because the WAL has reached it: SQLite does not tell
-    /// that from a broken disk.
+    /// The limit of this process on the size of files, if a write failed because the WAL has reached it: SQLite does not distinguish that
+    /// from a broken disk.
     fn at_limit(&self, error: &rusqlite::Error) -> Option<u64> {
         use rustix::process::{Resource, getrlimit};
         let write = rusqlite::ffi::SQLITE_IOERR_WRITE;
