@@ -1,4 +1,4 @@
-//! What can go wrong while the endpoint is set up.
+//! The errors of setting up the endpoint.
 
 use ambient::NoRandomness;
 use std::io;
@@ -27,7 +27,7 @@ pub enum Error {
         /// The access that the file mode allows and must not.
         problem: &'static str,
     },
-    /// The token file does not hold what it should.
+    /// The token file is malformed.
     #[error("{}: {problem}", path.display())]
     TokenFile {
         /// The token file that could not be used.
@@ -51,7 +51,7 @@ pub enum Error {
     Pem {
         /// The file that should hold PEM.
         path: PathBuf,
-        /// What the PEM reader found wrong.
+        /// The error of the PEM reader.
         source: rustls_pki_types::pem::Error,
     },
     /// Client certificates have permissions, but no authority says which are genuine.

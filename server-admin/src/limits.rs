@@ -26,14 +26,14 @@ pub struct Limits {
     pub connections: usize,
     /// Operations followed at a time (`Accept: text/event-stream`), over all listeners; fewer than `connections`. 32.
     pub streams: usize,
-    /// How long an operation is followed; who wants to know more asks again. 15 min.
+    /// How long one stream follows an operation; after that, a client asks again. 15 min.
     pub stream_time: Duration,
     /// Time for running requests to finish after a stop was asked for. 10 s.
     pub drain_time: Duration,
 }
 
 impl Limits {
-    /// Those of a listener.
+    /// The limits of a listener.
     pub(crate) fn listener(&self) -> plane_http::Limits {
         plane_http::Limits {
             connections: self.connections,

@@ -1,4 +1,4 @@
-//! Who may do what: `resource:verb:log`, each part a word or `*`. Nothing is allowed that no permission names.
+//! Permissions: `resource:verb:log`, each part a word or `*`. Nothing is allowed that no permission names.
 
 use std::fmt;
 use std::str::FromStr;
@@ -87,7 +87,7 @@ impl Permission {
             && self.log.includes(&other.log)
     }
 
-    /// What of it no request of this server needs, and what was probably meant: it would allow nothing.
+    /// The part of it that no request of this server needs, so that it would allow nothing, and the word that was probably meant.
     pub(crate) fn unknown(&self) -> Option<(String, Option<String>)> {
         let needs = || {
             ROUTES

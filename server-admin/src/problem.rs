@@ -14,7 +14,7 @@ use wire::{Finding, Problem, codes};
 
 use crate::host::HostError;
 
-/// What a caller without a credential is told to show.
+/// The challenge for a caller without a credential.
 const CHALLENGE: &str = "Bearer realm=\"admin\"";
 
 /// A request refused: a problem document on its way to the caller.

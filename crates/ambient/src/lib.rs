@@ -1,8 +1,8 @@
 //! Time and random bytes, as values that are passed in: so the same program runs on the system's, on clocks that a test sets, and
 //! with bytes that repeat.
 //!
-//! What must never happen: code below `server/` that asks the system by itself. `crates/clippy.toml` forbids the calls;
-//! the system is asked in this crate only, through [`Ambient::system`], which a binary calls once.
+//! What must never happen: code below `server/` asks the system directly. `crates/clippy.toml` forbids the calls; the system is asked in
+//! this crate only, through [`Ambient::system`], which a binary calls once.
 
 #![expect(
     clippy::disallowed_methods,
@@ -20,9 +20,9 @@ pub use time::{Clocks, Time};
 /// Time and randomness of a process; clones are the same.
 #[derive(Clone, Debug)]
 pub struct Ambient {
-    /// Where the time comes from.
+    /// The source of time.
     pub time: Time,
-    /// Where random bytes come from.
+    /// The source of random bytes.
     pub random: Random,
 }
 

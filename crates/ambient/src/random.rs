@@ -50,7 +50,7 @@ impl Random {
         }
     }
 
-    /// So many random bytes, none of which is a secret.
+    /// This many random bytes, none of which is a secret.
     ///
     /// # Errors
     /// As [`Random::fill`].

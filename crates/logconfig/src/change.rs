@@ -1,9 +1,8 @@
-//! From the running configuration to another: what would be done, or everything that forbids it.
+//! From the running configuration to another: the changes that would be made, or everything that forbids them.
 //!
-//! A shard goes planned, active, frozen, one step at a time and never back; no shard but a planned one disappears, and none changes
-//! place; nothing that
-//! others rely on (origins, keys, tree IDs, the bounds of frozen shards) changes. Whether the document was made from what runs
-//! now (its generation) is for the caller to compare.
+//! A shard goes planned, active, frozen, one step at a time and never back; no shard but a planned one disappears, and none changes place;
+//! nothing that others rely on (origins, keys, tree IDs, the bounds of frozen shards) changes. The caller compares whether the document was
+//! made from the running generation.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,7 +11,7 @@ use crate::finding::{Finding, Problem, quote};
 use crate::model::{LogConfig, ShardConfig, ShardState};
 use crate::name::ShardName;
 
-/// What a change does.
+/// The effects of a change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Change {
     /// New shards, in order: each needs an origin and a key before the decision.
@@ -23,8 +22,8 @@ pub struct Change {
     pub differences: Vec<Difference>,
 }
 
-/// Compares `next` with what runs. `running` has what the server fills in; where `next` has it too, it must be the same.
-/// A `next` whose content is the running one's is a [`Change`] without differences, whatever its generation.
+/// Compares `next` with the running configuration. `running` has the fields that the server fills in; if `next` has them too, they must be
+/// the same. A `next` whose content is the running one's is a [`Change`] without differences, whatever its generation.
 ///
 /// # Errors
 /// All findings, with pointers into `next`; [`crate::locate`] adds lines and columns.
@@ -168,7 +167,7 @@ impl<'a> Comparison<'a> {
             .shards
             .iter()
             .filter(|shard| !met.contains(&shard.name))
-            // Nothing was ever written into one that is only planned: it may be taken back.
+            // Nothing was ever written into a planned shard, so it may be taken back.
             .filter(|shard| shard.state != ShardState::Planned)
         {
             let message = format!(
@@ -308,7 +307,7 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// What the server fills in, where the document has it too.
+    /// Checks the fields that the server fills in, if the document has them too.
     fn filled_fields(&mut self) {
         let running: HashMap<_, _> = self
             .running

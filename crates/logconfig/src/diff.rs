@@ -1,5 +1,5 @@
-//! What differs between two configurations, in an operator's words. Only what an operator decides: the generation and what the
-//! server fills in are no differences.
+//! The differences between two configurations, in an operator's words. Only settings of an operator count: the generation and the fields
+//! that the server fills in are not compared.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -35,11 +35,11 @@ impl fmt::Display for Difference {
     }
 }
 
-/// What differs from `a` to `b`. Empty exactly when [`LogConfig::stripped`] of both is equal.
+/// The differences from `a` to `b`. Empty exactly when [`LogConfig::stripped`] of both is equal.
 #[must_use]
 pub fn diff(a: &LogConfig, b: &LogConfig) -> Vec<Difference> {
     let (all, others) = (&a.shards, &b.shards);
-    // What both begin with is no difference, and there may be thousands.
+    // The shards with which both begin are equal, and there may be thousands.
     let same = a.shards_in_common(b);
     let (ours, theirs) = (&all[same..], &others[same..]);
     let (a, b) = (a.without_shards(), b.without_shards());

@@ -1,4 +1,4 @@
-//! What an operator writes about a log: the [`LogConfig`] document.
+//! The document that an operator writes about a log, [`LogConfig`].
 //!
 //! Everything here is a function of its arguments: no clock, no files, no environment. Nothing that a text can contain makes it
 //! panic, and no text makes it use more than a small multiple of its own size.

@@ -1,8 +1,7 @@
-//! From the order to readers, as an operator writes it: where large batches are kept, who must hold a copy before a size is
-//! published, who gets the result, who cosigns it.
+//! The settings from the order to the readers: the nodes that keep large batches, the secondaries that must hold a copy before a size is
+//! published, and the frontends that get the result.
 //!
-//! What is new since a document was stored is left out where it has its default, so that an older document keeps its bytes and
-//! its entity tag.
+//! Settings added later are left out while they have their defaults, so that an older document keeps its bytes and its entity tag.
 
 mod bucket;
 mod validate;

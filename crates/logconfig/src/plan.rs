@@ -1,8 +1,8 @@
 //! A change as a file: made and reviewed now, applied later, and only just so.
 //!
-//! A plan holds the whole base, the whole next document and what the server said would come of it, under one digest. What must
-//! never happen: a plan that does something else than what stood in it when it was reviewed. So it is decoded strictly, its digest
-//! covers every byte that matters, and what can be computed from the documents (tags, differences) is compared, not believed.
+//! A plan holds the whole base, the whole next document and what the server said would come of it, under one digest. What must never
+//! happen: a plan does something else than what was reviewed. So it is decoded strictly, its digest covers every byte that matters, and
+//! what can be computed from the documents (tags, differences) is compared, not believed.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -24,7 +24,7 @@ const HINT: &str = "make it again: `logctl config plan FILE -o plan.json`";
 pub struct Plan {
     /// The log to change.
     pub log: LogName,
-    /// What ran when it was made; it can only be applied on top of this.
+    /// The document that ran when it was made; the plan can only be applied to it.
     pub base: PlanDocument,
     /// The configuration that is to run: exactly this, in its canonical form, and from then on under this entity tag.
     pub next: PlanDocument,
@@ -32,7 +32,7 @@ pub struct Plan {
     pub differences: Vec<Difference>,
     /// When it was made, RFC 3339.
     pub made_at: String,
-    /// Who made it, as the server knows him: `uid:0`, `token:ci`.
+    /// The actor that made it, as the server knows it: `uid:0`, `token:ci`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_by: Option<String>,
 }

@@ -1,7 +1,7 @@
 //! Rekor's list of inactive shards: read to the shards of a new log, and written from those of a running one.
 //!
-//! Rekor itself drops keys that it does not know without a word, so that a mistyped or outdated one changes which key signs a shard.
-//! What must never happen here: a key that is dropped and not named.
+//! Rekor itself drops keys that it does not know without a word, so that a mistyped or outdated one changes which key signs a shard. What
+//! must never happen here: a key is dropped and not named.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -11,7 +11,7 @@ use crate::model::{LogConfig, ShardConfig, ShardState};
 use crate::name::ShardName;
 use crate::tree::{self, Entry, Mark, Node, Value};
 
-/// What [`read_rekor`] found in a list.
+/// The shards that [`read_rekor`] found in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RekorShards {
     /// Frozen shards, oldest first, each named by its tree ID.

@@ -14,7 +14,7 @@ pub fn changes_settings(running: &LogConfig, next: &LogConfig) -> bool {
 /// Shards never go back. Each difference between the shards of the two has one cause, and none asks for anything to be done:
 /// - a shard that was active or planned then and is frozen now stays frozen, for good;
 /// - a shard that was planned then and is active now stays active;
-/// - a shard that came since stays, planned or open as it is;
+/// - a shard that was added since stays, planned or open as it is;
 /// - no shard of then is missing now, and a shard's key and origin never change.
 ///
 /// The log's `key` goes back: it is only of shards that are created later. A shard that exists keeps its own.

@@ -1,27 +1,27 @@
-//! What is stored of a configuration: everything but the list of its frozen shards, of which the order keeps the only copy. A log that was
+//! The stored part of a configuration: everything but the list of its frozen shards, of which the order keeps the only copy. A log that was
 //! rotated thousands of times would otherwise write that list again with every change.
 //!
-//! Frozen shards come first and never change place, so their number says which they are. What is named by its digest stays the whole
-//! document, [`LogConfig::canonical`]: its bytes are put together again, as whoever stored them wrote them, not as this version
-//! would. A document without frozen shards is stored as it is.
+//! Frozen shards come first and never change place, so their number says which they are. The digest is that of the whole document,
+//! [`LogConfig::canonical`]: its bytes are put together again as the version that stored them wrote them, not as this version would. A
+//! document without frozen shards is stored as it is.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::model::{LogConfig, ShardConfig, ShardState};
 
-/// What comes before the list.
+/// The bytes before the list.
 const LIST: &[u8] = b"\"shards\":[";
 
 /// The first line of a document that is stored without its frozen shards. The rest follows it.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Head {
-    /// So many are left out.
+    /// How many shards are left out.
     frozen: usize,
-    /// Where they were, in bytes of the rest.
+    /// Their position in the rest, bytes.
     at: usize,
-    /// What was before and behind the name of each.
+    /// The text before and behind the name of each.
     before: String,
     behind: String,
 }
@@ -110,8 +110,8 @@ impl LogConfig {
     }
 }
 
-/// The bytes of the whole document, from [`LogConfig::stored`]; `opened` are the names of the log's shards, oldest first. Nothing of
-/// them is checked: their digest tells.
+/// The bytes of the whole document, from [`LogConfig::stored`]; `opened` are the names of the log's shards, oldest first. The bytes are not
+/// checked here; their digest shows whether they are right.
 ///
 /// # Errors
 /// What is wrong with the bytes, or there are too few shards.
@@ -156,7 +156,7 @@ pub fn whole<'a>(
     Ok(bytes)
 }
 
-/// What is stored, as a document: its settings, and those of its shards that are not left out.
+/// The stored part as a document: its settings, and the shards that are not left out.
 ///
 /// # Errors
 /// What is wrong with the bytes.
@@ -207,7 +207,7 @@ mod tests {
         }
     }
 
-    /// As it was, byte for byte: a log's first documents, and those that an earlier version stored.
+    /// Stored unchanged, byte for byte: a log's first documents, and those that an earlier version stored.
     #[test]
     fn a_document_without_frozen_shards_is_stored_as_ever() {
         assert_eq!(log(0, true).stored(), log(0, true).canonical());

@@ -1,4 +1,4 @@
-//! What moved: a base, what I made of it, and what became of it meanwhile. Where a plan is stale, this is the answer to "why".
+//! Three-way comparison: a base, the caller's version, and the version that runs meanwhile. It explains why a plan is stale.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::diff::{Difference, diff};
 use crate::model::LogConfig;
 
-/// Something that I changed, that moved, or both.
+/// A difference that the caller made, that appeared meanwhile, or both.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Moved {

@@ -1,5 +1,4 @@
-//! What must hold of a document by itself, whatever runs. What must hold between it and the running one is in
-//! [`crate::change`].
+//! The rules for a document by itself. The rules between it and the running one are in [`crate::change`].
 
 use std::collections::HashMap;
 
@@ -18,7 +17,8 @@ pub const MAX_ORIGIN: usize = 200;
 pub const MAX_PLANNED: usize = 256;
 
 impl LogConfig {
-    /// What is wrong with planning another `new` shards beside those that wait. One that plans none is let pass: it only opens some.
+    /// The finding about planning another `new` shards beside the waiting ones, if any. A change that plans none passes: it only opens
+    /// some.
     pub(crate) fn validate_planned(&self, new: usize) -> Option<Finding> {
         let planned = |shard: &&crate::model::ShardConfig| shard.state == ShardState::Planned;
         let count = self.shards.iter().filter(planned).count();
@@ -221,7 +221,7 @@ impl LogConfig {
         }
     }
 
-    /// The form of what the server fills in; its value is compared with the running configuration's.
+    /// Checks the form of the fields that the server fills in; their values are compared with the running configuration's.
     fn validate_filled(&self, findings: &mut Vec<Finding>) {
         for (index, shard) in self.shards.iter().enumerate() {
             let bad = |value: &Option<String>, fits: fn(&str) -> bool| {

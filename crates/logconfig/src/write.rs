@@ -47,7 +47,7 @@ impl LogConfig {
         json(self, serde_json::to_string_pretty) + "\n"
     }
 
-    /// YAML with everything that is known, a schema line for editors, and each field explained where it first appears.
+    /// YAML with all fields, a schema line for editors, and each field explained where it first appears.
     #[must_use]
     pub fn to_yaml(&self) -> String {
         let mut yaml = Yaml {

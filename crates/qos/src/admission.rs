@@ -1,7 +1,7 @@
-//! Who may enter: the tenant's own limits, then whether the promise can be kept beside those given already, then memory.
+//! Decides which work is admitted: first the tenant's own limits, then whether the promise can be kept beside earlier ones, then memory.
 //!
-//! A refusal is an answer at once, with a time after which to try again that follows from the backlog. What must never happen:
-//! an accepted promise that is taken back; a tenant or tier that fills all the room there is.
+//! A refusal is an answer at once, with a time after which to try again that follows from the backlog. What must never happen: an accepted
+//! promise is taken back; one tenant or tier fills all the room.
 
 use std::fmt;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const LATE: u64 = 3_600_000_000;
 /// Part of the measured rate that is counted on.
 const SURE: f64 = 0.95;
 
-/// What a refusal is about, by the name that writers, status and metrics have for it.
+/// The reason for a refusal, by its name for writers, status and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalReason {
     /// The tenant's limit of entries per second.
@@ -31,7 +31,7 @@ pub enum RefusalReason {
     Promises,
     /// The tenant has its share of what can be promised.
     TenantShare,
-    /// What waits of the tenant in this tier fills its part of the queue.
+    /// The tenant's waiting work in this tier fills its part of the queue.
     Queue,
 }
 
@@ -71,7 +71,7 @@ impl fmt::Display for RefusalReason {
 /// Why work may not enter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// What the refusal is about.
+    /// The reason for the refusal.
     pub reason: RefusalReason,
     /// When to try again.
     pub retry_after: Duration,
@@ -84,13 +84,13 @@ pub struct Refused {
 pub struct Ask {
     /// The tenant that asks.
     pub tenant: TenantId,
-    /// What its advice comes to.
+    /// The grant for its advice.
     pub grant: Grant,
     /// How many entries it has.
     pub entries: u64,
     /// Bytes of those entries together.
     pub bytes: u64,
-    /// What waits of the same tenant in the same tier.
+    /// The waiting work of the same tenant in the same tier.
     pub own: Backlog,
     /// Bytes of the queue that are free.
     pub free: u64,
@@ -142,7 +142,7 @@ fn wait(micros: u64) -> Duration {
 }
 
 impl Admission {
-    /// Nothing accepted, nothing measured.
+    /// Starts with nothing accepted and nothing measured.
     pub fn new(now: u64, latency: u64) -> Self {
         Self {
             buckets: Vec::new(),
@@ -152,7 +152,7 @@ impl Admission {
         }
     }
 
-    /// Lets work in, or says why not. What is let in must be [released](Self::release) when the scheduler gives it out.
+    /// Admits work, or returns the reason why not. Admitted work must be [released](Self::release) when the scheduler hands it out.
     pub fn admit(
         &mut self,
         now: u64,
@@ -281,7 +281,8 @@ impl Admission {
         self.demand.pressing(now, &self.promised())
     }
 
-    /// What can be promised of what is measured: not the floors, which go to whoever waits, nor the error of the measure.
+    /// The part of the measured rate that can be promised: without the floors, which go to waiting tiers, and without the error of
+    /// measurement.
     fn promised(&self) -> Service {
         let service = self.rate.service();
         Service {
@@ -290,7 +291,7 @@ impl Admission {
         }
     }
 
-    /// The estimator, which is to be told what was published.
+    /// The estimator, which must be told what was published.
     pub fn rate(&mut self) -> &mut Rate {
         &mut self.rate
     }

@@ -1,4 +1,4 @@
-//! What the scheduler is given: a payload and what is known of it. All times are microseconds on one monotonic clock.
+//! The jobs of the scheduler: a payload and its properties. All times are microseconds on one monotonic clock.
 
 use super::{TenantId, TierId};
 
@@ -25,18 +25,18 @@ pub struct Job<P> {
 }
 
 impl<P> Job<P> {
-    /// What it takes of the log, in the unit of all shares and rates.
+    /// Its cost for the log, in the unit of all shares and rates.
     pub fn cost(&self) -> u64 {
         cost(self.entries, self.bytes)
     }
 }
 
-/// What so many entries of so many bytes altogether take of the log.
+/// The cost for the log of this many entries with this many bytes altogether.
 pub fn cost(entries: u64, bytes: u64) -> u64 {
     bytes + entries * ENTRY_COST
 }
 
-/// How far one release may go. `next` takes from it what it gives out.
+/// How much one release may take. `next` subtracts the work that it hands out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Cost that may be released altogether.
@@ -61,9 +61,9 @@ impl Limits {
     }
 }
 
-/// What decides which work goes next. The engine's is [`super::Scheduler`]; the simulation takes any.
+/// Decides which work goes next. The engine uses [`super::Scheduler`]; the simulation accepts any.
 pub trait Schedule<P> {
-    /// Takes work, to be given out by `next`.
+    /// Takes work that `next` hands out later.
     fn push(&mut self, now: u64, job: Job<P>);
 
     /// Gives the next work out, if the limits allow any. One job may pass a limit that is not zero.

@@ -1,13 +1,13 @@
 //! Quality of service: writers give advice, the server decides, and turns what it accepts into deadlines.
 //!
 //! - [`policy`] the configuration as tables, and the one rule that turns advice into a grant;
-//! - [`admission`] who may enter: limits, the test of the promises ([`demand`]) against the measured [`rate`], memory;
+//! - [`admission`] which work is admitted: limits, the test of the promises ([`demand`]) against the measured [`rate`], memory;
 //! - [`scheduler`] which [`job`] goes next; [`pace`] how much of it, and when;
 //! - [`simulate`] what would have become of the [`simulate::Arrival`]s of a log under another configuration.
 //!
 //! All of it is pure: time is an argument, microseconds of a monotonic clock, so that a clock that jumps changes nothing.
 //!
-//! What must never happen: a promise that was given and is silently dropped, a tier that nobody accounts for.
+//! What must never happen: a promise is silently dropped, or the work of a tier is not accounted for.
 //!
 //! A write on its way, under the tiers that a new log has:
 //!
@@ -59,7 +59,7 @@ pub use policy::{Denied, Grant, Names, Policy, TenantRule, TierRule};
 pub use scheduler::{Backlog, Scheduler};
 pub use tally::{ClassView, Counts, QosView};
 
-/// What a writer asks for. All of it is advice: the tenant's policy clamps it, and the [`Ticket`] says what was granted.
+/// A writer's requests. All of it is advice: the tenant's policy clamps it, and the [`Ticket`] says what was granted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Advice {
     /// `Priority: u=N` (RFC 9218), 0 (most urgent) to 7.
@@ -92,7 +92,7 @@ impl TierId {
     }
 }
 
-/// What a writer got.
+/// The quality of service that a writer was granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Granted {
     /// Name of the tier.
@@ -104,7 +104,7 @@ pub struct Granted {
 /// An accepted write: what was granted, and the answer that comes once it is ordered and durable.
 #[derive(Debug)]
 pub struct Ticket<F> {
-    /// What the writer got.
+    /// The quality of service that the writer was granted.
     pub granted: Granted,
     /// Resolves to the place of the entry, or of a chunk's first entry.
     pub answer: F,

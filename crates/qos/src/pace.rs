@@ -1,12 +1,12 @@
 //! How much goes into one commit, and when the order has to wait for the publication.
 //!
-//! Everyone in a commit waits for all of it, and whoever comes meanwhile waits for it too. So elastic work gets a budget per
-//! commit, which shrinks when a tier with a latency target waits too long and grows while it doesn't; when no such tier writes,
-//! it grows to everything.
+//! Every writer in a commit waits for all of it, and so does every writer that comes meanwhile. So elastic work gets a budget per commit,
+//! which shrinks when a tier with a latency target waits too long and grows while it doesn't; when no such tier writes, it grows to
+//! everything.
 //!
-//! And it flows: released all at once after a checkpoint it would fill the window, and whoever comes next, in an elastic tier too, would
-//! wait for the next checkpoint behind it. Alone it flows as fast as the log can; beside others at a rate that falls when publications take
-//! longer than their interval and rises otherwise: what is hashed, written and synced for the backlog, everyone's checkpoint waits for.
+//! And it flows: released all at once after a checkpoint, it would fill the window, and every later writer, even in an elastic tier, would
+//! wait for the next checkpoint. Alone it flows as fast as the log can; beside others at a rate that falls when publications take longer
+//! than their interval and rises otherwise: every checkpoint waits for the hashing, writing and syncing of the backlog.
 
 use std::collections::HashSet;
 
@@ -33,7 +33,7 @@ const COMMIT_BESIDE_FAST_US: u64 = 10_000;
 const INITIAL_RATE_SHARE: f64 = 0.35;
 /// The lowest rate of a backlog beside other work, as a share of the same.
 const MIN_RATE_SHARE: f64 = 0.25;
-/// What two slow publications in a row multiply the rate by. A single slow one says nothing: less work would not have avoided it.
+/// What two slow publications in a row multiply the rate by. A single slow one does not count: less work would not have avoided it.
 const RATE_DECREASE_FACTOR: f64 = 0.85;
 /// What each publication multiplies the rate by until the first decrease.
 const FIRST_INCREASE_FACTOR: f64 = 1.25;
@@ -161,7 +161,7 @@ impl Pace {
             return;
         };
         cruise.used = false;
-        // What it takes beside the wait for the next checkpoint.
+        // The time beside the wait for the next checkpoint.
         let took = latency.saturating_sub(interval);
         let slow = took > interval / 4;
         let again = std::mem::replace(&mut cruise.slow, slow);
@@ -209,27 +209,26 @@ impl Pace {
         // Work that arrives just after a commit began waits for that commit and for its own.
         let slow = took > target * 2 / 5 || fast.is_some_and(|(_, waited)| waited > target * 4 / 5);
         if !slow {
-            // Only what was used tells that more would do.
+            // Only a used budget shows that more would be possible.
             if elastic * 2 >= self.budget {
                 self.budget = (self.budget + BUDGET_STEP_COST).min(MAX_COMMIT_COST);
             }
         } else if elastic * 4 > MIN_BUDGET_COST {
-            // Less than that is not what took so long.
+            // A smaller part of the commit did not cause the delay.
             self.budget = (self.budget * 3 / 4).max(MIN_BUDGET_COST);
         }
     }
 
-    /// Cost that may still be released while `unpublished` is ordered and not published: twice what is published in the time
-    /// that it takes, so that the publication never starves and the backlog waits where it can be overtaken. Of that time no
-    /// more than the checkpoint interval counts: what waits behind the order makes publication slow, and would make room for
-    /// still more to wait.
+    /// Cost that may still be released while `unpublished` is ordered and not published: twice what is published in the time that it takes,
+    /// so that the publication never starves and the backlog waits where it can be overtaken. At most the checkpoint interval of that time
+    /// counts: a backlog behind the order makes publication slow, which would otherwise make room for more backlog.
     pub fn window(unpublished: u64, service: &Service, interval: u64) -> u64 {
         let flow = service.rate * service.latency.min(interval) as f64 / 1e6 * 2.0;
         MIN_WINDOW_COST.max(flow as u64).saturating_sub(unpublished)
     }
 
-    /// What elastic work may have of an open window. The rest stays free for work that is in a hurry: behind a shut gate it would
-    /// wait for the next checkpoint, however little it is.
+    /// The share of elastic work in an open window. The rest stays free for urgent work, which behind a shut gate would wait for the next
+    /// checkpoint, however small it is.
     pub fn share(open: u64) -> u64 {
         open.saturating_sub(MIN_WINDOW_COST / 4)
     }
@@ -263,7 +262,7 @@ impl Classes {
         (waits || !self.backlogs.is_empty()) && !self.others.is_subset(&self.backlogs)
     }
 
-    /// Those that have a backlog in it.
+    /// The classes that have a backlog in it.
     pub fn backlogs(self) -> HashSet<Class> {
         self.backlogs
     }

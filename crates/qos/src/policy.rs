@@ -94,7 +94,7 @@ fn expires_ms(text: &str) -> u64 {
     time.map_or(0, |t| u64::try_from(t.as_millisecond()).unwrap_or(0))
 }
 
-/// What advice comes to.
+/// The result of advice under a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {
     /// The tier that the work waits in.
@@ -252,7 +252,7 @@ impl Policy {
         Ok(rule.tenant)
     }
 
-    /// The tenant of what the server itself writes: the anonymous one, else the first.
+    /// The tenant of the server's own writes: the anonymous one, or otherwise the first.
     pub fn own(&self) -> TenantId {
         self.own
     }

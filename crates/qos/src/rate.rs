@@ -25,15 +25,15 @@ pub struct Publication {
 #[derive(Clone, Debug)]
 pub struct Rate {
     service: Service,
-    /// Since when, and what was published since.
+    /// The start of the measurement, and the cost published since.
     since: u64,
     published: u64,
-    /// Nothing waited at some time since then, so that more could have been done.
+    /// Whether nothing waited at some time since then, so that more could have been done.
     idle: bool,
 }
 
 impl Rate {
-    /// Nothing measured yet; `latency` is what publication takes at least.
+    /// Starts with nothing measured; `latency` is the shortest publication.
     pub fn new(now: u64, latency: u64) -> Self {
         Self {
             service: Service {
@@ -78,7 +78,7 @@ impl Rate {
         let seen = self.published as f64 * 1e6 / span as f64;
         let rate = &mut self.service.rate;
         if self.idle {
-            // It could have been more: a lower bound.
+            // More would have been possible, so this is a lower bound.
             *rate = rate.max(seen);
         } else {
             *rate += (seen - *rate) * 0.5;

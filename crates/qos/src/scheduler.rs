@@ -15,7 +15,7 @@
 //! Inside a (tenant, tier), work of about the same merge delay is a *lane*, a queue whose deadlines ascend by themselves. So
 //! there is no heap of entries: giving out one entry costs O(tiers that wait + log(tenants that wait) + lanes).
 //!
-//! What must never happen: work that is lost, given out twice, or never given out.
+//! What must never happen: work is lost, handed out twice, or never handed out.
 
 mod class;
 
@@ -95,7 +95,7 @@ impl<P> Scheduler<P> {
         scheduler
     }
 
-    /// Takes the rules of another generation. What waits stays, in the tier it is in.
+    /// Takes the rules of another generation. Waiting work stays in its tier.
     pub fn configure(&mut self, policy: &Policy) {
         for (at, rule) in policy.tiers().iter().enumerate() {
             if at == self.tiers.len() {
@@ -127,7 +127,7 @@ impl<P> Scheduler<P> {
             .collect();
     }
 
-    /// What waits of one tenant in one tier.
+    /// The waiting work of one tenant in one tier.
     pub fn backlog(&self, tier: TierId, tenant: TenantId) -> Backlog {
         let class = self
             .tiers
@@ -138,7 +138,7 @@ impl<P> Scheduler<P> {
             .map_or(Backlog::default(), |c| c.backlog)
     }
 
-    /// Everything that waits, and since when the oldest of it, by tier and tenant.
+    /// All waiting work by tier and tenant, and since when the oldest of it waits.
     pub fn backlogs(&self) -> impl Iterator<Item = (TierId, TenantId, Backlog, u64)> + '_ {
         self.waiting.iter().flat_map(|tier| {
             let classes = self.tiers[usize::from(*tier)].classes.iter();

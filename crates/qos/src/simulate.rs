@@ -13,7 +13,7 @@ use super::scheduler::micros;
 use super::{Admission, Ask, Backlog, Grant, Job, Limits, Names, Policy, Schedule, Scheduler};
 use super::{TenantId, TierId};
 
-/// What came of one tenant in one tier in one second.
+/// The arrivals of one tenant in one tier in one second.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arrival {
     /// Seconds since the Unix epoch.
@@ -44,11 +44,11 @@ pub struct Machine<R> {
     pub interval: Duration,
     /// Bytes that may wait.
     pub memory: u64,
-    /// Whether promises are tested before they are given; without it everything is let in that fits into the memory.
+    /// Whether promises are tested before they are given; without it, everything that fits into the memory is admitted.
     pub admission: bool,
 }
 
-/// What became of one tier's entries.
+/// The outcome for one tier's entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TierOutcome {
     /// The tier's name in the configuration.
@@ -65,7 +65,7 @@ pub struct TierOutcome {
     pub missed: u64,
 }
 
-/// What became of all.
+/// The outcome for all tiers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Simulation {
     /// From the first to the last arrival.
@@ -215,7 +215,7 @@ struct Run<'a, R, S> {
     scheduler: S,
     admission: Admission,
     seen: Vec<Seen>,
-    /// What waits by tier and tenant: other schedulers do not know it.
+    /// The waiting work by tier and tenant, which other schedulers do not know.
     own: Vec<Vec<Backlog>>,
     queued: u64,
     /// Released, not published: when, and what.
@@ -236,7 +236,7 @@ impl<R: Fn(u64) -> f64, S: Schedule<Piece>> Run<'_, R, S> {
         &mut tenants[tenant.index()]
     }
 
-    /// The part of a second's arrivals that comes in one of its steps.
+    /// Adds the part of a second's arrivals that comes in one of its steps.
     fn arrive(&mut self, now: u64, arrival: &Arrival, at: u64, steps: u64) {
         let part = |n: u64| n * (at + 1) / steps - n * at / steps;
         let mut entries = part(arrival.entries);
@@ -317,7 +317,7 @@ impl<R: Fn(u64) -> f64, S: Schedule<Piece>> Run<'_, R, S> {
         self.scheduler.push(now, job);
     }
 
-    /// One step's worth of service.
+    /// Serves the work of one step.
     fn serve(&mut self, now: u64, step: u64) {
         self.credit += (self.machine.rate)(now) * step as f64 / 1e6;
         let urgent_until = self.admission.pressing(now);

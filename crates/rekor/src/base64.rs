@@ -1,4 +1,4 @@
-//! Base64 in the spellings that Sigstore's clients send; what the log writes itself is always the standard one.
+//! Base64 in the spellings that Sigstore's clients send; the log itself always writes the standard one.
 
 use std::borrow::Cow;
 
@@ -23,7 +23,7 @@ pub(crate) fn encode(bytes: &[u8], out: &mut String) {
     STANDARD.encode_string(bytes, out);
 }
 
-/// What protojson accepts for bytes: both alphabets, with or without padding.
+/// Decodes as protojson does for bytes: both alphabets, with or without padding.
 pub(crate) fn decode_any(text: &str) -> Option<Vec<u8>> {
     let url_safe = text.bytes().any(|c| c == b'-' || c == b'_');
     decode(
@@ -36,12 +36,12 @@ pub(crate) fn decode_any(text: &str) -> Option<Vec<u8>> {
     )
 }
 
-/// What Go's `base64.StdEncoding` reads: the standard alphabet with padding.
+/// Decodes as Go's `base64.StdEncoding` does: the standard alphabet with padding.
 pub(crate) fn decode_standard(text: &str) -> Option<Vec<u8>> {
     decode(&STANDARD, text)
 }
 
-/// What DSSE allows for payloads and signatures: either alphabet, with padding.
+/// Decodes as DSSE allows for payloads and signatures: either alphabet, with padding.
 pub(crate) fn decode_either(text: &str) -> Option<Vec<u8>> {
     decode_standard(text).or_else(|| decode(&URL_SAFE, text))
 }

@@ -1,4 +1,4 @@
-//! Where an entry is in its tree, as both APIs answer it.
+//! The place of an entry in its tree, as both APIs answer it.
 
 use tlog::Hash;
 

@@ -57,13 +57,13 @@ pub enum KeyError {
     Unsupported,
 }
 
-/// What kind of key it is.
+/// The kind and size of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KeyKind {
     P256,
     P384,
     P521,
-    /// RSA with a modulus of so many bits.
+    /// RSA with a modulus of this many bits.
     Rsa(usize),
     Ed25519,
 }

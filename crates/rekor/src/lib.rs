@@ -1,4 +1,4 @@
-//! What a log needs to speak Rekor's APIs: requests, the checks that they must pass, leaves, answers.
+//! The parts that a log needs to speak Rekor's APIs: requests, the checks that they must pass, leaves, answers.
 //!
 //! Everything here is a function from values to values: no I/O, no clock, no randomness. A front reads a request, checks
 //! it, logs the leaf, waits for a checkpoint that covers it, and writes the answer. What must never happen: a leaf that a

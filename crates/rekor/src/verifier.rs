@@ -1,4 +1,4 @@
-//! What an entry of version 1 is verified with: a public key, a certificate or a chain of certificates, as PEM.
+//! The verifier of an entry of version 1: a public key, a certificate or a chain of certificates, as PEM.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -44,7 +44,7 @@ pub enum VerifierError {
 /// A key or certificates, each of which can be read.
 #[derive(Debug)]
 pub(crate) struct Verifier {
-    /// Rekor's spelling of what was sent.
+    /// The verifier as it was sent, in Rekor's spelling.
     pub(crate) pem: String,
     label: &'static str,
     /// One key, or certificates from the leaf upwards; never empty.

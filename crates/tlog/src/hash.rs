@@ -153,7 +153,7 @@ pub fn subtree_root(nodes: &[Hash]) -> Option<Hash> {
 /// none.
 pub fn edge_root<'a>(levels: impl IntoIterator<Item = &'a [Hash]>) -> Hash {
     let root = levels.into_iter().fold(None, |right, level| {
-        // What is right of a level's complete subtrees hangs below one more node of that level.
+        // The leaves to the right of a level's complete subtrees are below one more node of that level.
         let nodes: Vec<Hash> = level.iter().copied().chain(right).collect();
         subtree_root(&nodes)
     });

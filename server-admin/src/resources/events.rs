@@ -100,7 +100,7 @@ pub(crate) fn follow(
 struct Following {
     host: Arc<dyn Host>,
     operation: Operation,
-    /// Given back when the caller is gone or there are no more events.
+    /// Returned when the caller is gone or there are no more events.
     _place: OwnedSemaphorePermit,
     pause: Duration,
     next: Next,

@@ -60,7 +60,7 @@ pub(crate) fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Refusal> {
         .map_err(|rejection| Refusal::new(codes::BAD_REQUEST, rejection.body_text()))
 }
 
-/// What is said about a write, beside the change itself.
+/// Remarks about a write, beside the change itself.
 #[derive(Debug, Default)]
 pub(crate) struct Note {
     pub(crate) idempotency_key: Option<String>,
@@ -80,7 +80,7 @@ pub(crate) fn reason(text: Option<String>) -> Result<Option<String>, Refusal> {
     Err(Refusal::new(codes::BAD_REQUEST, detail))
 }
 
-/// What surrounds the body of a write, which is read later: its query, its preconditions and its idempotency key.
+/// The parts of a write around its body, which is read later: its query, its preconditions and its idempotency key.
 struct Envelope<Q> {
     query: Q,
     base: Option<Base>,

@@ -64,7 +64,7 @@ pub(crate) async fn confirm(
 /// An operation on a log that the caller may do this to.
 async fn find(app: &App, who: &Principal, route: Name, id: &str) -> Result<Operation, Refusal> {
     let missing = || Refusal::new(codes::NOT_FOUND, format!("no operation {id}"));
-    // Nothing else is an id, and a host need not be asked for it.
+    // Nothing else is an id, so the host need not be asked.
     if id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(missing());
     }

@@ -1,4 +1,4 @@
-//! What differs between two settings of quality of service, in an operator's words: `tier interactive weight: 8 -> 4`.
+//! The differences between two settings of quality of service, in an operator's words: `tier interactive weight: 8 -> 4`.
 
 use super::{QosConfig, TenantConfig, TierConfig, WriterToken};
 use crate::list::{Compare, Field, Named, compare_lists};
@@ -87,7 +87,7 @@ impl Named for WriterToken {
         ]
     }
 
-    /// Enough of the hash to tell two tokens of one name apart.
+    /// Enough of the hash to distinguish two tokens of one name.
     fn whole(&self) -> String {
         let start: String = self.sha256.chars().take(8).collect();
         format!(

@@ -1,4 +1,4 @@
-//! What must hold of the settings of quality of service by themselves and with the checkpoint interval.
+//! The rules for the settings of quality of service, by themselves and with the checkpoint interval.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,4 +1,4 @@
-//! The work of one tenant in one tier: lanes by merge delay, in each of which deadlines ascend, and what is late.
+//! The work of one tenant in one tier: lanes by merge delay, in each of which deadlines ascend, and late work.
 
 use std::collections::VecDeque;
 
@@ -22,7 +22,7 @@ struct Lane<P> {
 #[derive(Debug)]
 pub(super) struct Class<P> {
     lanes: Vec<Lane<P>>,
-    /// What is late, oldest first. It presses no more.
+    /// Late work, oldest first. It no longer raises the urgency.
     late: VecDeque<Job<P>>,
     pub(super) weight: u64,
     /// Virtual time among the tenants of the tier.
@@ -57,7 +57,7 @@ pub(super) fn rounded(delay: u64) -> u64 {
 }
 
 impl<P> Class<P> {
-    /// Takes a job. Answers the row of its lane when the scheduler has none.
+    /// Takes a job. Returns the row of its lane if the scheduler has none.
     pub(super) fn push(
         &mut self,
         now: u64,
@@ -91,7 +91,7 @@ impl<P> Class<P> {
                 &mut self.lanes[at]
             }
         };
-        // A clock that went back would break the lane's order; it is kept here whatever the clock does.
+        // A clock that went back would break the lane's order, so the order is kept here.
         let due = lane.jobs.back().map_or(due, |(last, _)| due.max(*last));
         lane.jobs.push_back((due, job));
         if lane.listed || key == NO_PROMISE {
@@ -101,7 +101,7 @@ impl<P> Class<P> {
         Some((due, key))
     }
 
-    /// When the first promise of a lane is due; what is late leaves the lane. `None`, and the lane unlisted, when it has none.
+    /// When the first promise of a lane is due; late work leaves the lane. `None`, and the lane unlisted, when it has none.
     pub(super) fn first_due(&mut self, key: LaneKey, now: u64) -> Option<u64> {
         let lane = self.lanes.iter_mut().find(|l| l.delay == key)?;
         while let Some((due, job)) = lane.jobs.front() {
@@ -123,7 +123,7 @@ impl<P> Class<P> {
         dues.min().map(|(_, at)| at)
     }
 
-    /// Takes the first job of a lane, or of the class: what is late, then by deadline.
+    /// Takes the first job of a lane, or of the class: late work first, then by deadline.
     pub(super) fn pop(&mut self, lane: Option<LaneKey>) -> Option<Job<P>> {
         let job = match lane {
             Some(key) => {

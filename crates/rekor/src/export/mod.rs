@@ -1,9 +1,9 @@
 //! The files that tell Sigstore's clients of a log: TrustedRoot, SigningConfig, ClientTrustConfig, and the monitor's
 //! configuration.
 //!
-//! Equal input makes equal bytes, so that a file under version control changes only when the log does. What must never
-//! happen: a file that makes a client refuse entries which the log has signed. So a key is valid without an end and from
-//! before its first signature, ids are whole, and no service starts in the future.
+//! Equal input makes equal bytes, so that a file under version control changes only when the log does. What must never happen: a file makes
+//! a client refuse entries that the log has signed. So a key is valid without an end and from before its first signature, ids are whole,
+//! and no service starts in the future.
 
 mod monitor;
 mod signing_config;
@@ -62,14 +62,14 @@ pub enum ExportError {
     /// The file to merge with is not of its kind.
     #[error("the file to merge with is not a {kind}: {reason}")]
     Merge {
-        /// What the file should be.
+        /// The expected kind of the file.
         kind: &'static str,
         /// Why it is not.
         reason: String,
     },
 }
 
-/// What some client dislikes about a file that is right otherwise.
+/// A part of an otherwise correct file that some client rejects.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
     /// The trusted root has no certificate authority.
@@ -91,7 +91,7 @@ pub enum Warning {
     },
 }
 
-/// A shard, as it is told to clients.
+/// A shard, as the files describe it to clients.
 #[derive(Clone, Copy, Debug)]
 pub struct Shard<'a> {
     /// Its key; the key's name is the shard's origin, a bare host name.

@@ -1,4 +1,5 @@
-//! The monitor's configuration (`dev.sigstore.monitor.v1`): where each shard is read, which one write URL does not tell.
+//! The monitor's configuration (`dev.sigstore.monitor.v1`): the address at which each shard is read, which does not follow from the write
+//! URL.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,8 +20,8 @@ struct RekorLog {
     major_api_version: u8,
 }
 
-/// The configuration for all shards, given oldest first, that speak one version of the API. Of a file to merge with, the
-/// other logs stay, and come first.
+/// The configuration for all shards, given oldest first, that speak one version of the API. The other logs of a file to merge with stay,
+/// and come first.
 ///
 /// # Errors
 /// [`ExportError`] says what of the shards or of the file is wrong.

@@ -9,7 +9,7 @@ use super::{ExportError, Warning, media_type, pretty, read, start};
 const KIND: &str = "SigningConfig";
 const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.signingconfig.v0.2+json";
 
-/// Where entries of one version of the API are sent.
+/// The URL to which entries of one version of the API are sent.
 #[derive(Clone, Copy, Debug)]
 pub struct WriteUrl<'a> {
     /// The version: 1 or 2.
@@ -56,8 +56,8 @@ fn any<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Selector, D:
 }
 
 impl SigningConfig {
-    /// The SigningConfig of a log's write URLs, one for each version of the API, highest first. Of a file to merge with,
-    /// everything stays but the transparency logs of these versions. `now` is in milliseconds since the Unix epoch.
+    /// The SigningConfig of a log's write URLs, one for each version of the API, highest first. Everything in a file to merge with stays,
+    /// except the transparency logs of these versions. `now` is in milliseconds since the Unix epoch.
     ///
     /// # Errors
     /// [`ExportError`] says what of the URLs or of the file is wrong.
@@ -137,7 +137,7 @@ impl SigningConfig {
         pretty(self)
     }
 
-    /// What some client dislikes: parts that the log does not make itself.
+    /// Warnings about parts that some client rejects and that the log does not make itself.
     pub fn warnings(&self) -> Vec<Warning> {
         if self.ca_urls.is_empty() {
             return vec![Warning::NoAuthorityUrl];

@@ -30,8 +30,8 @@ pub struct TrustedRoot {
 }
 
 impl TrustedRoot {
-    /// The TrustedRoot of a log's shards, given oldest first. Of a file to merge with, everything stays but the entries of
-    /// these shards, which are known by their ids or their keys; other logs come first.
+    /// The TrustedRoot of a log's shards, given oldest first. Everything in a file to merge with stays, except the entries of these shards,
+    /// which are recognised by their ids or keys; other logs come first.
     ///
     /// # Errors
     /// [`ExportError`] says what of the shards or of the file is wrong.
@@ -77,7 +77,7 @@ impl TrustedRoot {
         pretty(self)
     }
 
-    /// What some client dislikes: parts that the log does not make itself.
+    /// Warnings about parts that some client rejects and that the log does not make itself.
     pub fn warnings(&self) -> Vec<Warning> {
         let mut warnings = Vec::new();
         if self.certificate_authorities.is_empty() {

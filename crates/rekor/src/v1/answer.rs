@@ -30,7 +30,7 @@ impl LogEntry<'_> {
         }
     }
 
-    /// What the shard's key signs as the signed entry timestamp: canonical JSON (RFC 8785).
+    /// The text that the shard's key signs as the signed entry timestamp: canonical JSON (RFC 8785).
     pub fn set_payload(&self) -> String {
         json::object(256 + self.leaf.len() * 4 / 3, |payload| {
             self.members(payload)

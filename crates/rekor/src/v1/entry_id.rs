@@ -45,12 +45,12 @@ impl fmt::Display for EntryId {
     }
 }
 
-/// What clients send as a UUID: with the tree or without.
+/// A UUID as clients send it: with the tree or without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Uuid {
     /// An entry of one tree.
     Entry(EntryId),
-    /// An entry of any tree: look into the active one first.
+    /// An entry of any tree: search the active one first.
     Leaf(Hash),
 }
 

@@ -1,4 +1,4 @@
-//! DSSE envelopes (the protocol, version 1.0.2): what is signed, and by which of several verifiers.
+//! DSSE envelopes (the protocol, version 1.0.2): the signed bytes, and which of several verifiers made each signature.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ pub(super) const MAX_SIGNATURES: usize = 16;
 /// The most verifiers of an envelope.
 pub(super) const MAX_VERIFIERS: usize = 16;
 
-/// What an envelope's signatures are over.
+/// The bytes that an envelope's signatures cover.
 pub(super) struct Payload<'a> {
     pub(super) kind: &'a str,
     pub(super) bytes: &'a [u8],

@@ -1,4 +1,4 @@
-//! What a client of version 1 is told.
+//! The errors for clients of version 1.
 
 use super::EntryId;
 use crate::json;
@@ -15,7 +15,7 @@ pub enum Error {
     /// The log does not accept this kind of entry, or this version of it.
     #[error("unsupported kind {0}")]
     Kind(String),
-    /// What the entry says is not true, or something is missing.
+    /// A statement of the entry is false, or a part is missing.
     #[error("the entry is invalid: {0}")]
     Invalid(#[from] Reason),
     /// A search for something that no entry can have.
@@ -43,12 +43,12 @@ pub enum Error {
     /// Larger than the log accepts.
     #[error("the {what} has more than {limit} bytes")]
     TooLarge {
-        /// What is too large: the request or the entry.
+        /// The part that is too large: the request or the entry.
         what: &'static str,
         /// The most bytes that it may have.
         limit: usize,
     },
-    /// The shard has the entry; only where the log is told to refuse it.
+    /// The shard already has the entry; only if the log is set to refuse repeats.
     #[error("the entry is in the log already, as {0}")]
     Exists(EntryId),
     /// No such entry. The answer has no body.
@@ -62,7 +62,7 @@ pub enum Error {
     Frozen,
 }
 
-/// What is wrong with an entry.
+/// The faults of an entry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
     /// A member that the kind of entry needs is absent, null or empty.
@@ -85,7 +85,7 @@ pub enum Reason {
     /// More signatures or verifiers than the log checks.
     #[error("more than {limit} {what}")]
     TooMany {
-        /// What there is too much of.
+        /// The kind of part of which there are too many.
         what: &'static str,
         /// How many there may be.
         limit: usize,
@@ -136,7 +136,7 @@ impl Error {
         }
     }
 
-    /// What the client is told.
+    /// The message for the client.
     pub fn message(&self) -> String {
         match self {
             Self::Malformed(reason) => format!("parsing the body failed, because {reason}"),

@@ -70,8 +70,8 @@ impl Keys {
     }
 }
 
-/// The keys of an entry that is in the log, from its leaf: all but those of a statement's subjects. `None` for what is no
-/// entry of version 1.
+/// The keys of an entry that is in the log, from its leaf: all but those of a statement's subjects. `None` if it is not an entry of version
+/// 1.
 pub fn search_keys(leaf: &[u8]) -> Option<Vec<String>> {
     let entry: Value = serde_json::from_slice(leaf).ok()?;
     let spec = &entry["spec"];

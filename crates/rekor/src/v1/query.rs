@@ -1,4 +1,4 @@
-//! What clients ask for: entries by index, name or content, and names by search keys.
+//! The queries of clients: entries by index, name or content, and names by search keys.
 
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -12,7 +12,7 @@ use crate::verifier::Verifier;
 pub const MAX_RETRIEVED: usize = 10;
 const ONE_TOO_MANY: usize = MAX_RETRIEVED + 1;
 
-/// `POST /api/v1/log/entries/retrieve`: what is not found is left out of the answer.
+/// `POST /api/v1/log/entries/retrieve`: entries that are not found are left out of the answer.
 #[derive(Debug)]
 pub struct Retrieve {
     /// Names of entries, with or without their tree.
@@ -23,7 +23,7 @@ pub struct Retrieve {
     pub entries: Vec<Entry>,
 }
 
-/// rekor-cli sends null for what it does not ask for.
+/// rekor-cli sends null for members that it does not use.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RetrieveBody<'a> {
@@ -164,7 +164,7 @@ impl Query {
     }
 }
 
-/// A hash with the name of its function, which its length tells where it is not given.
+/// A hash with the name of its function, which follows from its length if it is not given.
 fn prefixed(hash: &str) -> Option<String> {
     let (name, digits) = match hash.split_once(':') {
         Some((name, digits)) => (Some(name), digits),

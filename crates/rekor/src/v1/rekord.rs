@@ -67,7 +67,7 @@ impl Spec {
 }
 
 impl Data {
-    /// The artifact's SHA-256: of the content where it was sent, and then as the entry says, if it does.
+    /// The artifact's SHA-256: computed from the content if it was sent, and equal to the entry's own value if there is one.
     fn digest(&self) -> Result<(String, Vec<u8>), Reason> {
         let given = match &self.hash {
             None => None,

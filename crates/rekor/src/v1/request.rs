@@ -1,4 +1,4 @@
-//! A proposed entry of any kind, and what becomes of it.
+//! A proposed entry of any kind, and its checks.
 
 use std::borrow::Cow;
 
@@ -113,7 +113,7 @@ impl Entry {
         self.leaf
     }
 
-    /// What the entry is found by: hashes and names, in lower case, sorted, none twice.
+    /// The keys by which the entry is found: hashes and names, in lower case, sorted, without duplicates.
     pub fn search_keys(&self) -> &[String] {
         &self.keys
     }

@@ -1,4 +1,4 @@
-//! What a client of version 2 is told: gRPC codes in JSON, with upstream's words.
+//! The errors for clients of version 2: gRPC codes in JSON, with upstream's words.
 
 use crate::json;
 use crate::key::KeyError;
@@ -19,12 +19,12 @@ pub enum Error {
     /// Larger than the log accepts.
     #[error("the {what} has more than {limit} bytes")]
     TooLarge {
-        /// What is too large: the request or the entry.
+        /// The part that is too large: the request or the entry.
         what: &'static str,
         /// The most bytes that it may have.
         limit: usize,
     },
-    /// The shard has the entry; only where the log is told to refuse it.
+    /// The shard already has the entry; only if the log is set to refuse repeats.
     #[error("the entry is in the log already, at index {0}")]
     Exists(u64),
     /// The entry cannot be logged now.
@@ -35,7 +35,7 @@ pub enum Error {
     Frozen,
 }
 
-/// What is wrong with a hashedrekord.
+/// The faults of a hashedrekord.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
     /// No signature, or one without content.
@@ -105,8 +105,8 @@ impl Error {
         }
     }
 
-    /// What the client is told. Upstream does not say what is wrong with a hashedrekord; a log's operator finds it in
-    /// this error's `Display`.
+    /// The message for the client. Upstream does not say what is wrong with a hashedrekord; a log's operator finds it in this error's
+    /// `Display`.
     pub fn message(&self) -> String {
         match self {
             Self::Malformed(reason) => format!("proto: {reason}"),

@@ -11,7 +11,7 @@ use crate::{base64, json};
 
 /// The largest body of a request, in bytes.
 pub const MAX_BODY: usize = 4 << 20;
-/// What a leaf has beside its base64, and room for the longest names.
+/// Bytes of a leaf beside its base64, and room for the longest names.
 const LEAF_FRAME: usize = 320;
 
 /// A request whose JSON is right; nothing in it has been checked yet.
@@ -122,7 +122,7 @@ impl Request {
         if bytes.is_empty() {
             return Err(missing.into());
         }
-        // What cannot be logged is not worth a look at its signature.
+        // The signature of an entry that cannot be logged is not checked.
         let size = LEAF_FRAME
             + [&digest, &content, bytes]
                 .map(|part| part.len().div_ceil(3) * 4)
