@@ -17,7 +17,7 @@ use crate::objects::LogObjects;
 use crate::position;
 use crate::publish::sign_guard::classify;
 use crate::publish::sign_guard::judge::Found;
-use crate::shard::{Published, Shard, Shards, SignError, Signed};
+use crate::shard::{Published, Shard, Shards, SignError};
 use order::batch;
 use order::state::State;
 use store::StoreError;
@@ -365,30 +365,12 @@ impl Log {
         Ok(Some(self.guard.sign_empty(&shard).await?.checkpoint))
     }
 
-    /// The note for Rekor's first API over the position of [`Log::checkpoint`]. `None`: there is no such shard, or no ECDSA key.
-    pub async fn rekor_note(&self, shard: &str) -> Result<Option<String>, ReadError> {
-        // This waits for the same checkpoint as readers.
-        if self.checkpoint(shard).await?.is_none() {
-            return Ok(None);
-        }
-        let known = self.shards.get(&self.ledger.state(), shard);
-        let Some(shard) = known.filter(|shard| shard.identity.ecdsa.is_some()) else {
-            return Ok(None);
-        };
-        let Some(signed) = self.publication.signed(&shard).await? else {
-            self.alive()?;
-            return Ok(self.guard.sign_empty(&shard).await?.rekor);
-        };
-        if signed.rekor.is_some() {
-            return Ok(signed.rekor.clone());
-        }
-        // Another process signed that position, or this one before it was restarted.
-        let notes = self.guard.sign_checkpoint(&shard, &signed.at).await?;
-        shard.advance(Signed {
-            rekor: notes.rekor.clone(),
-            ..(*signed).clone()
-        });
-        Ok(notes.rekor)
+    /// The note for Rekor's first API that was signed together with the newest checkpoint of a shard with an ECDSA key. `None`: no such
+    /// shard, no such key, nothing published yet, or another process signed the checkpoint, as did this one before a restart. An active
+    /// shard gets one with its next publication, `idleRepublish` later at most, in the process that publishes. A reader never signs.
+    pub fn rekor_note(&self, shard: &str) -> Option<String> {
+        let shard = self.shards.get(&self.ledger.state(), shard)?;
+        shard.signed()?.rekor.clone()
     }
 
     /// The checkpoint for readers of a halted log: a signature stays true.
