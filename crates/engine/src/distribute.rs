@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use logconfig::FrontendConfig;
-use tlog::TilePath;
+use tlog::{Note, TilePath};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -19,8 +19,9 @@ use crate::position;
 use crate::position::Pushed;
 use crate::program::{Done, Program};
 use crate::publish::publication::Publication;
-use crate::publish::sign_guard::classify;
 use crate::publish::sign_guard::judge::{Found, Whence};
+use crate::publish::sign_guard::{Looked, classify};
+use crate::shard::signers::Verifiers;
 use crate::shard::{Shard, Signed};
 use mirror::Tiles;
 use order::litter::completed;
@@ -106,6 +107,20 @@ struct Has {
     note: Option<Arc<Signed>>,
     /// Whether it is there whole, with its seal.
     sealed: bool,
+}
+
+/// Whether a frontend's checkpoint needs no other: it has the text of the one that is signed here, with the signature of every key of the
+/// shard and no fewer cosignatures. Its bytes may differ: each server that signs a position with an ECDSA key signs it differently, and
+/// servers that put such checkpoints over each other's would never end.
+fn as_good(there: &[u8], signed: &Signed, keys: &Verifiers) -> bool {
+    if there == signed.note.as_bytes() {
+        return true;
+    }
+    let (_, Some(Looked { note, .. })) = classify(there, keys) else {
+        return false;
+    };
+    let both = (Note::parse(&note), Note::parse(&signed.note));
+    matches!(both, (Ok(there), Ok(here)) if there.text == here.text && there.signatures.len() >= here.signatures.len())
 }
 
 impl Pusher {
@@ -212,7 +227,7 @@ impl Pusher {
         self.shared.objects.path(&shard.name, rest)
     }
 
-    /// Whether a frontend has the checkpoint that this process put there; another process may have put a newer one.
+    /// Whether a frontend has the checkpoint that this process put there, or one as good; another process may have put a newer one.
     async fn still_there(
         &self,
         place: &dyn Objects,
@@ -223,7 +238,7 @@ impl Pusher {
             return Ok(false);
         };
         match place.get(&self.path(shard, "checkpoint")).await? {
-            Some(there) => Ok(there == signed.note.as_bytes()),
+            Some(there) => Ok(as_good(&there, signed, &shard.verifiers()?)),
             // Its checkpoint may cover tiles that were lost.
             None => Err(StoreError::Io("it lost what it had".into())),
         }
@@ -238,10 +253,11 @@ impl Pusher {
         signed: &Arc<Signed>,
     ) -> Result<Option<Has>, StoreError> {
         let there = place.get(&self.path(shard, "checkpoint")).await?;
-        if there.as_deref() == Some(signed.note.as_bytes()) {
-            let (store, keys) = (&*self.shared.ledger.store, &self.shared.ledger.keys);
+        let keys = shard.verifiers()?;
+        if there.as_ref().is_some_and(|t| as_good(t, signed, &keys)) {
+            let ledger = &self.shared.ledger;
             let name = self.frontend.name.as_str();
-            let row = position::pushed(store, keys, name, &shard.name).await?;
+            let row = position::pushed(&*ledger.store, &ledger.keys, name, &shard.name).await?;
             let told = row.is_some_and(|row| row.size >= signed.at.size);
             return Ok(Some(Has {
                 size: signed.at.size,
@@ -252,7 +268,7 @@ impl Pusher {
         let Some(there) = there else {
             return Ok(Some(Has::default()));
         };
-        let (found, _) = classify(&there, &shard.verifiers()?);
+        let (found, _) = classify(&there, &keys);
         let size = match &found {
             Found::Signed { size, .. } => *size,
             // A damaged object is put again. Another log's objects are left alone.

@@ -456,6 +456,53 @@ async fn a_frontend_is_never_left_with_an_older_checkpoint() {
     assert_eq!(pushed(&cdn), 30);
 }
 
+/// ECDSA signatures of one checkpoint differ: two servers that distribute leave each other's alone, also after a restart.
+#[tokio::test(start_paused = true)]
+async fn a_checkpoint_of_another_server_stays_at_a_frontend() {
+    let (rig, cdn, none) = (Rig::new(), Arc::new(MemoryObjects::new()), Faults::new());
+    let serve = || rig.process(&none, &none, shelf(&cdn, &none, Programs::ALL));
+    let (engine, log) = serve().await;
+    with_frontend(&log).await;
+    let mut next = Box::new(log.config());
+    next.key.algorithm = logconfig::Algorithm::EcdsaP256;
+    let (name, base, force) = (Some("b".parse().unwrap()), None, false);
+    let configure = Request::Configure { base: None, next };
+    log.change(configure, caller()).await.unwrap();
+    let rotate = Request::Rotate { name, base, force };
+    log.change(rotate, caller()).await.unwrap();
+    write(&log, 0..5).await;
+    let path = "dev/b/checkpoint";
+    let there = || cdn.objects().get(path).cloned();
+    until("five are there", || {
+        there().is_some() && at(&cdn.objects(), path).size == 5
+    })
+    .await;
+    let own = there().unwrap();
+    let shard = log.shards.get(&log.ledger.state(), "b").unwrap();
+    let position = shard.at().unwrap();
+    let signed = log.guard.sign_checkpoint(&shard, &position).await;
+    let other = Bytes::from(signed.unwrap().checkpoint);
+    assert_ne!(other, own);
+    let put = async |note: &Bytes| {
+        cdn.put(vec![(path.to_owned(), note.clone())])
+            .await
+            .unwrap();
+    };
+    put(&other).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(there(), Some(other.clone()));
+    engine.shutdown().await;
+    let (engine, _log) = serve().await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(there(), Some(other.clone()));
+    // One that a key has not signed is put again.
+    let text = std::str::from_utf8(&other).unwrap();
+    let ecdsa = format!("\n{}\n", text.lines().nth(4).unwrap());
+    put(&Bytes::from(text.replacen(&ecdsa, "\n", 1))).await;
+    until("it is whole again", || there().as_ref() == Some(&own)).await;
+    engine.shutdown().await;
+}
+
 /// Both stores are set back: a frontend still has what readers have seen.
 #[tokio::test(start_paused = true)]
 async fn a_frontend_remembers_what_both_stores_have_lost() {
