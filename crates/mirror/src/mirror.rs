@@ -60,13 +60,14 @@ impl Mirror {
         all
     }
 
-    /// The key of the log that an origin belongs to: ORIGIN/SHARD, or SHARD.ORIGIN, where the shard is one label. No origin is of two
-    /// logs.
+    /// The key of the log that an origin belongs to: ORIGIN/SHARD, or, where ORIGIN is a bare host name, SHARD.ORIGIN with a shard of one
+    /// label. No origin is of two logs.
     pub(crate) fn key(&self, origin: &str) -> Option<&VerifierKey> {
         self.logs.iter().find(|key| {
-            let path = origin.strip_prefix(key.name());
+            let name = key.name();
+            let path = origin.strip_prefix(name);
             let path = path.and_then(|rest| rest.strip_prefix('/'));
-            let host = origin.strip_suffix(key.name());
+            let host = origin.strip_suffix(name).filter(|_| !name.contains('/'));
             let host = host.and_then(|rest| rest.strip_suffix('.'));
             let label = |rest: &&str| !rest.contains(['.', '/']);
             let shard = path.or(host.filter(label));

@@ -187,9 +187,13 @@ async fn feed(
 }
 
 async fn open(dir: &Path) -> Result<Arc<Mirror>, StoreError> {
+    open_for(dir, LOG).await
+}
+
+async fn open_for(dir: &Path, log: &str) -> Result<Arc<Mirror>, StoreError> {
     let mirror = Mirror::open(MirrorOptions {
         dir: dir.to_owned(),
-        logs: vec![Signer::from_seed(LOG, &[1; 32]).unwrap().verifier().clone()],
+        logs: vec![Signer::from_seed(log, &[1; 32]).unwrap().verifier().clone()],
         cosigner: Cosigner::from_seed("mirror", &[2; 32]).unwrap(),
         rows: Arc::new(Sqlite::open(&dir.join("rows.db")).unwrap()),
         objects: Arc::new(Directory::open(&dir.join("objects")).unwrap()),
@@ -244,6 +248,29 @@ async fn entries_are_copied_cosigned_and_served() {
         TilePath::entries(258, 1),
     ] {
         assert_eq!(mirror.tile(&hash, path).await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn an_origin_is_of_the_log_whose_shard_it_names() {
+    for (log, origin, own) in [
+        (LOG, "example.org/log/1", true),
+        (LOG, "example.org/log", false),
+        (LOG, "example.org/log/", false),
+        (LOG, "example.org/other/1", false),
+        // A host begins with a shard only where the log's name is a host.
+        (LOG, "1.example.org/log", false),
+        ("example.org", "example.org/1", true),
+        ("example.org", "1.example.org", true),
+        ("example.org", "example.org", false),
+        ("example.org", ".example.org", false),
+        ("example.org", "1example.org", false),
+        ("example.org", "1.2.example.org", false),
+        ("example.org", "1/2.example.org", false),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let mirror = open_for(dir.path(), log).await.unwrap();
+        assert_eq!(mirror.key(origin).is_some(), own, "{log}: {origin}");
     }
 }
 
