@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use engine::{Engine, Log, Request};
+use engine::{ChangeError, Engine, Log, Request};
 use logconfig::{Algorithm, LogConfig, OriginForm};
 use tlog::{Checkpoint, Note, Seal, VerifierKey};
 
@@ -94,6 +94,18 @@ async fn a_log_of_hosts_with_shards_of_both_kinds() {
     let engine = world.primary("primary").await;
     let log = create(&engine, &witness).await;
     let key = log.replication_key().await.unwrap();
+    // The operator of a secondary is told the origin that it has to know.
+    let (name, base, force) = (Some("b".parse().unwrap()), None, false);
+    let Err(ChangeError::Invalid(findings)) =
+        log.preview(Request::Rotate { name, base, force }).await
+    else {
+        panic!("a secondary that is not there knows no shard")
+    };
+    let found = findings
+        .iter()
+        .find(|f| f.code == "secondary-does-not-know");
+    let hint = found.and_then(|found| found.hint.as_deref()).unwrap();
+    assert!(hint.contains(&format!(" b.{ORIGIN} ")), "{hint}");
     let x = world.secondary("x", "x", &key).await;
     append(&log, 300).await;
     published(&log, 300).await;
@@ -126,7 +138,7 @@ async fn a_log_of_hosts_with_shards_of_both_kinds() {
     );
     assert!(matches!(
         log.change_unaudited(Request::PlanShard { name: Some("d.e".parse().unwrap()), base: None }, caller()).await,
-        Err(engine::ChangeError::Invalid(findings)) if findings[0].code == "not-a-label"
+        Err(ChangeError::Invalid(findings)) if findings[0].code == "not-a-label"
     ));
     let planned = Request::PlanShard {
         name: Some("d".parse().unwrap()),

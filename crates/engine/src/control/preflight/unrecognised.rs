@@ -134,7 +134,7 @@ impl Log {
         if merge.backup_quorum == 0 || !self.running.merge.programs.has(Program::Replicate) {
             return Ok(Unrecognised::default());
         }
-        let origin = format!("{}/{shard}", next.origin);
+        let origin = next.shard_origin(shard.as_str());
         let asked = probe::secondaries(&self.guard, &origin, &merge.secondaries).await;
         let answers = asked.map_err(unasked)?;
         let known = answers.iter().filter(|why| why.is_none()).count();
