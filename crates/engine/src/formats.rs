@@ -30,12 +30,12 @@ impl Formats {
 
     /// Why a live server would not understand a configuration; `already`: one like it runs, so the others have read it.
     pub(crate) fn refuses(&self, next: &LogConfig, already: bool) -> Option<String> {
-        if already || !next.has_hosts_or_ecdsa() {
+        if already || !next.is_unreadable_before_two_keys() {
             return None;
         }
         let server = self.lacking(TWO_KEYS)?;
         Some(format!(
-            "server {server} on these stores runs an older version, which does not understand `originForm: host` and keys of ecdsa-p256; upgrade it first"
+            "server {server} on these stores runs an older version, which does not understand `originForm: host`, keys of ecdsa-p256 and `rekor`; upgrade it first"
         ))
     }
 
@@ -96,9 +96,11 @@ mod tests {
             matches!(&promised, Err(AppendError::Overloaded { reason, .. }) if reason.contains("upgrade")),
             "{promised:?}"
         );
-        // A log with shards of two keys would halt it.
+        // A log with shards of two keys would halt it, and so would a section that it does not know.
         let mut next = log.config();
         next.key.algorithm = logconfig::Algorithm::EcdsaP256;
+        let mut front = log.config();
+        front.rekor.hold = logconfig::Span::from_secs(10);
         let configure = async |next: &logconfig::LogConfig| {
             let next = Box::new(next.clone());
             let request = crate::Request::Configure { next, base: None };
@@ -109,11 +111,13 @@ mod tests {
             };
             log.change_unaudited(request, caller).await
         };
-        let refused = configure(&next).await;
-        assert!(
-            matches!(&refused, Err(crate::ChangeError::Conflict(why)) if why.contains("old:7") && why.contains("upgrade")),
-            "{refused:?}"
-        );
+        for next in [&next, &front] {
+            let refused = configure(next).await;
+            assert!(
+                matches!(&refused, Err(crate::ChangeError::Conflict(why)) if why.contains("old:7") && why.contains("upgrade")),
+                "{refused:?}"
+            );
+        }
         // Work that every version understands is accepted.
         log.append(Bytes::from_static(b"z")).await.unwrap();
         let gone = Transaction {
@@ -123,7 +127,7 @@ mod tests {
         assert!(matches!(rig.rows.transact(gone).await, Outcome::Committed));
         tokio::time::sleep(Duration::from_secs(3)).await;
         place().await.unwrap();
-        configure(&next).await.unwrap();
+        configure(&front).await.unwrap();
         engine.shutdown().await;
     }
 }

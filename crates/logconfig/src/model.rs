@@ -375,6 +375,12 @@ impl LogConfig {
             || self.shards.iter().any(|shard| ecdsa(shard.key))
     }
 
+    /// Whether servers of a version before keys of ECDSA cannot read the document.
+    #[must_use]
+    pub fn is_unreadable_before_two_keys(&self) -> bool {
+        self.has_hosts_or_ecdsa() || !self.rekor.is_default()
+    }
+
     /// The shard that takes writes.
     #[must_use]
     pub fn active(&self) -> Option<&ShardConfig> {

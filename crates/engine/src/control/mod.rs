@@ -551,7 +551,7 @@ impl Log {
                 return Err(ChangeError::Invalid(too_large));
             }
             let known = state.shards.iter().any(|s| s.identity.ecdsa.is_some());
-            let already = known || self.running.config().has_hosts_or_ecdsa();
+            let already = known || self.running.config().is_unreadable_before_two_keys();
             if let Some(why) = self.ingest.formats.refuses(&next, already) {
                 return Err(ChangeError::Conflict(why));
             }

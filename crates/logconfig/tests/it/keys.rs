@@ -44,7 +44,10 @@ fn a_shard_that_is_created_has_the_key_of_the_log() {
     assert_eq!(algorithms(&parse(&text).unwrap()), [Ed25519, EcdsaP256]);
     assert!(config.has_hosts_or_ecdsa() && running().has_hosts_or_ecdsa());
     let plain = parse("log: argon\n").unwrap();
-    assert!(!plain.with_first_shard(0).unwrap().has_hosts_or_ecdsa());
+    let mut plain = plain.with_first_shard(0).unwrap();
+    assert!(!plain.has_hosts_or_ecdsa() && !plain.is_unreadable_before_two_keys());
+    plain.rekor.hold = logconfig::Span::from_secs(10);
+    assert!(plain.is_unreadable_before_two_keys());
 }
 
 /// What an older program stored must keep its digest, and thus its bytes.
