@@ -305,12 +305,15 @@ impl Engine {
             .collect()
     }
 
-    /// The log whose shards have the origins SHARD.ORIGIN.
+    /// The log whose shards have the origins SHARD.ORIGIN. Anybody can ask for any host, so this copies nothing before it has found it.
     pub fn log_of_hosts(&self, origin: &str) -> Option<Arc<Log>> {
-        self.logs().into_iter().find(|log| {
-            let config = log.running.config();
-            config.origin_form == OriginForm::Host && config.origin == origin
-        })
+        let logs = self.logs.read().unwrap_or_else(PoisonError::into_inner);
+        let found = logs.values().map(|opened| &opened.log).find(|log| {
+            let now = log.running.now.load();
+            let config = &now.document;
+            config.origin_form == OriginForm::Host && config.origin == origin && log.is_created()
+        });
+        found.map(Arc::clone)
     }
 
     /// The system log; `None` only while the engine opens.

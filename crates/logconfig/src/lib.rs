@@ -71,7 +71,9 @@ pub use model::{
     Algorithm, ApiVersion, KeySpec, Kind, LogConfig, OriginForm, RotateConfig, ShardConfig,
     ShardState,
 };
-pub use name::{LogName, MAX_NAME, NameError, NodeName, SYSTEM, ShardName, TenantName, TierName};
+pub use name::{
+    LogName, MAX_NAME, NameError, NodeName, SYSTEM, ShardName, TenantName, TierName, is_label,
+};
 pub use next::{next_name, with_planned, with_rotation};
 pub use parse::{locate, parse, parse_change};
 pub use plan::{MAX_PLAN_BYTES, Plan, PlanDocument};

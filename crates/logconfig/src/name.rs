@@ -79,7 +79,8 @@ impl NameError {
 }
 
 /// Whether it is one label of a host name (RFC 1123), in lower case.
-pub(crate) fn is_label(text: &str) -> bool {
+#[must_use]
+pub fn is_label(text: &str) -> bool {
     let letter = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-');
     (1..=63).contains(&text.len())
         && text.bytes().all(letter)

@@ -6,6 +6,7 @@
 use hyper::header::HOST;
 use hyper::http::uri::PathAndQuery;
 use hyper::{HeaderMap, Uri};
+use logconfig::is_label;
 
 use crate::gate::Gate;
 
@@ -19,21 +20,27 @@ fn read(path: &str) -> Option<&str> {
     below.then_some(path)
 }
 
-/// The host that a request is for, without its port.
+/// The host that a request is for, in lower case, without its port and without the dot of the root.
 fn host(uri: &Uri, headers: &HeaderMap) -> Option<String> {
     let named = || headers.get(HOST)?.to_str().ok();
     let authority = uri.authority().map(|a| a.as_str()).or_else(named)?;
     let host = authority
         .rsplit_once(':')
         .map_or(authority, |(host, _)| host);
+    let host = host.strip_suffix('.').unwrap_or(host);
     Some(host.to_ascii_lowercase())
+}
+
+/// The shard and the origin that a host names. The shard becomes part of a path, so it is one label.
+fn named(host: &str) -> Option<(&str, &str)> {
+    host.split_once('.').filter(|(shard, _)| is_label(shard))
 }
 
 /// The router's path for the request, if its host is the origin of a shard.
 pub(super) fn target(gate: &Gate, uri: &Uri, headers: &HeaderMap) -> Option<Uri> {
     let path = read(uri.path())?;
     let host = host(uri, headers)?;
-    let (shard, origin) = host.split_once('.')?;
+    let (shard, origin) = named(&host)?;
     let log = gate.engine()?.log_of_hosts(origin)?;
     let path = format!("/{}/{shard}{path}", log.name());
     Some(Uri::from(PathAndQuery::try_from(path).ok()?))
@@ -126,6 +133,18 @@ mod tests {
     }
 
     #[test]
+    fn a_shard_of_a_host_is_one_label() {
+        let origin = "log.example.org";
+        for shard in ["a", "2026-b"] {
+            let host = format!("{shard}.{origin}");
+            assert_eq!(named(&host), Some((shard, origin)));
+        }
+        for shard in ["", "-a", "a/b", "a%2fb", "..", "a?", "a#", "a_b", "ä"] {
+            assert_eq!(named(&format!("{shard}.{origin}")), None, "{shard}");
+        }
+    }
+
+    #[test]
     fn a_host_has_no_port_and_no_case() {
         let headers = |text: &str| {
             let mut headers = HeaderMap::new();
@@ -142,6 +161,9 @@ mod tests {
             of("http://b.example.org:1/x", "a").as_deref(),
             Some("b.example.org")
         );
+        for text in ["a.example.org.", "a.example.org.:80"] {
+            assert_eq!(of("/x", text).as_deref(), Some("a.example.org"), "{text}");
+        }
         assert_eq!(host(&"/x".parse().unwrap(), &HeaderMap::new()), None);
     }
 }
