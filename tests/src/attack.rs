@@ -1,4 +1,4 @@
-//! Somebody who means the admin endpoint no good, for tests and benchmarks that watch what the rest of the server makes of it.
+//! An attacker on the admin endpoint, for tests and benchmarks of its effect on the rest of the server.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -21,7 +21,7 @@ const SPARE: u64 = 500;
 /// How long an attacker waits for an answer that he does not expect.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(50);
 
-/// What each attacker but the idle one sends, again and again, on a new connection each time.
+/// The requests that each attacker but the idle one sends, again and again, on a new connection each time.
 const REQUESTS: [&str; 8] = [
     // Slow heads: the rest never comes.
     "GET /admin/v1/whoami HTTP/1.1\r\nHost: x\r\nX-Slow: ",

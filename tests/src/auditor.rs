@@ -218,7 +218,7 @@ impl Auditor {
         replication: &str,
         cosigner: &str,
     ) -> Result<Option<u64>> {
-        // What its readers get, which lags by a moment behind what it holds.
+        // The checkpoint for its readers, which may lag by a moment behind its copy.
         let served = source.get(&format!("{}/checkpoint", shard.name))?;
         let newest = format!("{}/cosigned-checkpoint", shard.name);
         let Some(note) = source.get(&newest)? else {
@@ -272,7 +272,7 @@ impl Auditor {
         each: &mut impl FnMut(&Found<'_>) -> Result<()>,
         key: String,
     ) -> Result<()> {
-        // What others have signed of the same shard: the log itself, its copies.
+        // Checkpoints of the same shard from others: the log itself, its copies.
         let others: Vec<Head> = self
             .seen
             .iter()

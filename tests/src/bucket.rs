@@ -17,14 +17,14 @@ use crate::http::Http;
 /// Names the folder with `moto_server`.
 pub const MOTO: &str = "TESTS_MOTO";
 
-/// What a process needs to be let in, as words for `env`.
+/// The credentials that a process needs, as words for `env`.
 pub const CREDENTIALS: [&str; 3] = [
     "env",
     "AWS_ACCESS_KEY_ID=tests",
     "AWS_SECRET_ACCESS_KEY=tests-secret",
 ];
 
-/// Signed by nobody: the server looks whether a request is signed, not by whom. What is not signed is refused.
+/// A false signature: the server checks only that a request is signed. Unsigned requests are refused.
 const SIGNED: [(&str, &str); 1] = [(
     "Authorization",
     "AWS4-HMAC-SHA256 Credential=tests/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0",
@@ -118,7 +118,7 @@ impl Drop for S3 {
     }
 }
 
-/// A bucket as one who may reads it.
+/// A bucket, read with permission.
 #[derive(Debug)]
 pub struct Bucket {
     http: Http,

@@ -4,7 +4,7 @@
 //! [`trouble`] says what is done to the servers, in which order; [`writers`] write and note what they are told; [`history`]
 //! compares: every acknowledged entry is in the log once, at its index, a refused one never. `trouble` and `history` are pure.
 //!
-//! What must never happen: an answer that is called a refusal without being one. Whatever ends without a clear word is unknown.
+//! What must never happen: an answer is called a refusal without being one. A write that ends without a clear answer is unknown.
 
 mod history;
 mod trouble;
@@ -52,13 +52,13 @@ pub struct Plan {
     pub servers: usize,
     /// How long the servers are put under load.
     pub duration: Duration,
-    /// What each operation of the servers' stores takes at least.
+    /// The shortest time of each operation of the servers' stores.
     pub store_delay: Duration,
     /// Repeats the order of the faults.
     pub seed: u64,
 }
 
-/// What was done, and what the comparison found.
+/// The actions of a run, and the findings of the comparison.
 #[derive(Debug)]
 pub struct Report {
     /// How often each fault was injected.

@@ -1,5 +1,5 @@
-//! What the end-to-end tests, the demo and the benchmarks stand on: the real binaries as processes ([`process`]), a load
-//! generator that remembers every answer ([`load`]), and an auditor that shares no code with the product ([`auditor`]).
+//! The base of the end-to-end tests, the demo and the benchmarks: the real binaries as processes ([`process`]), a load generator that
+//! remembers every answer ([`load`]), and an auditor that shares no code with the product ([`auditor`]).
 //!
 //! Two things must never happen here: a check that passes because it looked at nothing, and a wait that ends because time
 //! passed instead of because its condition holds.

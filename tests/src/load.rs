@@ -70,7 +70,7 @@ pub fn synthetic(run: &str, connection: u32, sequence: u32, out: &mut Vec<u8>) {
     );
 }
 
-/// What became of one write.
+/// The outcome of one write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Acknowledged at this global index.
@@ -83,7 +83,7 @@ pub enum Outcome {
 
 #[derive(Clone, Copy, Debug)]
 pub struct Write {
-    /// What became of it.
+    /// The outcome of this write.
     pub outcome: Outcome,
     /// When it was answered, microseconds since the start of the run.
     pub end_us: u32,
@@ -91,7 +91,7 @@ pub struct Write {
     pub took_us: u32,
 }
 
-/// What became of a run.
+/// The outcome of a run.
 pub struct Report {
     /// For each connection its writes, in order of their sequence number.
     pub writes: Vec<Vec<Write>>,

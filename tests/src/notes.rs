@@ -101,7 +101,7 @@ pub fn cosigned(note: &[u8], vkey: &str) -> Result<Option<u64>> {
     Ok(found)
 }
 
-/// What a seal says: the final tree of a shard and the shard that follows it.
+/// The content of a seal: the final tree of a shard and the shard that follows it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Seal {
     /// Final size and root.

@@ -86,7 +86,7 @@ pub struct Logd {
     /// The ready line's words after `admin `: `https://127.0.0.1:PORT`.
     pub admin: String,
     pub directory: PathBuf,
-    /// What it said of halted logs before it was ready.
+    /// Its messages about halted logs before it was ready.
     pub halted: Vec<String>,
     errors: tempfile::NamedTempFile,
 }
@@ -304,7 +304,7 @@ impl Logd {
         Ok(self.child.try_wait()?)
     }
 
-    /// What it wrote to stderr so far.
+    /// Its standard error so far.
     pub fn errors(&self) -> String {
         std::fs::read_to_string(self.errors.path()).unwrap_or_default()
     }
@@ -375,7 +375,7 @@ fn address(url: &str) -> Result<SocketAddr> {
 #[derive(Debug)]
 pub struct Worker {
     child: Child,
-    /// What its ready line says after `logd ready: `.
+    /// The ready line, without `logd ready: `.
     pub ready: String,
 }
 
@@ -403,7 +403,7 @@ impl Worker {
         let ready = line.strip_prefix("logd ready: ").map(str::trim_end);
         match (read, ready) {
             (Ok(_), Some(ready)) => {
-                // What it says at its end must find somebody who reads.
+                // Its last messages need a reader.
                 std::thread::spawn(move || {
                     lines.lines().map_while(std::result::Result::ok).count()
                 });
@@ -457,14 +457,14 @@ impl Drop for Worker {
     }
 }
 
-/// What a command answered.
+/// The result of a command.
 #[derive(Clone, Debug)]
 pub struct Ran {
     /// The exit code; -1 when a signal ended it.
     pub code: i32,
-    /// What it wrote to stdout.
+    /// The command's standard output.
     pub stdout: String,
-    /// What it wrote to stderr.
+    /// The command's standard error.
     pub stderr: String,
 }
 
@@ -550,7 +550,7 @@ fn client(
     command
         .args(arguments)
         .env("LOGCTL_CONFIG", directory.join("logctl.toml"))
-        // What it pins of a server's audit trail belongs to that server, and to no other test's.
+        // Its pins of an audit trail belong to this test's server only.
         .env("XDG_STATE_HOME", directory.join("state"));
     command
         .env("NO_COLOR", "1")

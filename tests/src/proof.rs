@@ -8,7 +8,7 @@ use crate::auditor::Shard;
 use crate::http::Http;
 use crate::notes::{self, Head};
 
-/// What the server says about an entry.
+/// The server's answer about an entry.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Proof {

@@ -7,7 +7,7 @@ use serde::Serialize;
 /// Examples of what is wrong that are kept.
 const EXAMPLES: usize = 20;
 
-/// What a writer was told of its entry.
+/// The answer that a writer got for its entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Told {
@@ -23,7 +23,7 @@ pub(crate) enum Told {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Write {
     pub(crate) writer: u32,
-    /// Of this writer's, from 0.
+    /// The entry's number among this writer's, from 0.
     pub(crate) number: u64,
     pub(crate) server: usize,
     /// When, milliseconds since the run began.
@@ -37,7 +37,7 @@ pub(crate) fn entry(run: u64, writer: u32, number: u64) -> String {
     format!("commits {run:016x}: writer {writer}, entry {number}")
 }
 
-/// What the comparison found. All but the first five should be 0.
+/// The counts of the comparison. All but the first five should be 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checked {
     /// Entries in the log.

@@ -31,7 +31,7 @@ impl Trouble {
         Self::SleepThroughFreeze,
     ];
 
-    /// What was done, for a report.
+    /// The name of this trouble, for a report.
     pub(crate) fn text(self) -> &'static str {
         match self {
             Self::Pause => "paused",
@@ -63,7 +63,7 @@ impl Troubles {
         }
     }
 
-    /// What is next, and to which server.
+    /// The next trouble, and its server.
     pub(crate) fn next(&mut self) -> (Trouble, usize) {
         if self.round.is_empty() {
             let alone = self.servers < 2;

@@ -18,7 +18,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// Pause after anything but an acknowledgement.
 const BACKOFF: Duration = Duration::from_millis(20);
 
-/// What all writers share.
+/// The state that all writers share.
 pub(crate) struct Desk {
     /// Tells this run's entries from any other's.
     pub(crate) run: u64,
@@ -29,7 +29,7 @@ pub(crate) struct Desk {
     pub(crate) over: AtomicBool,
 }
 
-/// Of an answer's body, what is needed: an index, or a refusal's code.
+/// The needed part of an answer's body: an index, or a refusal's code.
 #[derive(Default, Deserialize)]
 struct Said {
     index: Option<u64>,
@@ -86,7 +86,7 @@ impl Desk {
     }
 }
 
-/// What an answer says. A refusal counts as one only where the server says that nothing was written.
+/// Reads an answer. A refusal counts as one only if the server says that nothing was written.
 fn told(answer: Result<Answer>) -> Told {
     let answer = match answer {
         Ok(answer) => answer,

@@ -1,4 +1,4 @@
-//! What writers ask for, and what they get: advice in the head, tokens, limits, and a change of the tiers while work waits.
+//! Writers' requests and their effects: advice in the head, tokens, limits, and a change of the tiers while work waits.
 
 use std::path::Path;
 

@@ -191,7 +191,7 @@ fn fsck_where_nothing_can_be_written() -> Done {
     Command::new("umount").arg("-l").arg(&mount).status()?;
     checked?;
 
-    // A user who may only read, beside a running server and without one.
+    // A user that may only read, beside a running server and without one.
     let nobody = |arguments: &[&str]| {
         let logd = tests::process::binary("logd")?;
         let user = [
@@ -269,7 +269,7 @@ fn a_limit_on_the_size_of_files_is_a_full_disk() -> Done {
         );
         Ok((answer.status == 507).then_some(()))
     })?;
-    // What is signed is served, and another write is refused, not lost.
+    // Signed objects are served, and another write is refused, not lost.
     let shard = logd.shards()?[0].name.clone();
     logd.http()
         .get(&format!("/dev/{shard}/checkpoint"), &[])?

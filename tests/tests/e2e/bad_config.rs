@@ -121,7 +121,7 @@ fn each_mistake_has_a_finding_of_its_own() -> Done {
         "{conflict}"
     );
 
-    // What was refused has left no trace.
+    // The refused changes have left no trace.
     let after = next(at)?;
     ensure!(
         after["generation"].as_u64() == generation.as_u64().map(|g| g + 1),

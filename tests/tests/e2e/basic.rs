@@ -273,7 +273,7 @@ fn settings_in_a_file_serve_the_same_log() -> Done {
     let logd = Logd::start(folder.path())?;
     logd.add(b"one")?;
     ensure!(logd.terminate()?.success(), "stops");
-    // What `logd dev` wrote down about itself is enough to serve the log without it.
+    // The files of `logd dev` are enough to serve the log without it.
     let how = Start {
         settings: Some(folder.path().join("logd.toml")),
         ..Start::default()

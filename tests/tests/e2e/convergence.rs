@@ -1,5 +1,5 @@
-//! Three servers on one folder: a change is everywhere at once, and one that does not follow is named. What nobody confirms goes
-//! back even if the server is killed; a full shard is rotated out once.
+//! Three servers on one folder: a change is everywhere at once, and one that does not follow is named. An unconfirmed change is reversed
+//! even if the server is killed; a full shard is rotated out once.
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
@@ -239,7 +239,7 @@ fn two_servers_rotate_a_full_shard_once_while_writers_write() -> Done {
         reports.push(report);
     }
     let total: u64 = reports.iter().map(tests::load::Report::acknowledged).sum();
-    // What the other one has ordered, it learns by itself.
+    // It learns by itself what the other one has ordered.
     wait::until("the first knows all of it", || {
         Ok((first.settled()? >= total).then_some(()))
     })?;

@@ -1,4 +1,4 @@
-//! What tests of secondaries and witnesses share.
+//! Helpers for the tests of secondaries and witnesses.
 
 use std::path::Path;
 

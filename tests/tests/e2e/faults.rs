@@ -1,5 +1,5 @@
-//! Failures of file operations, one at a time, injected by `strace` into the running server: no wrong state, and
-//! recovery on restart. What failed is anywhere: at start, in a commit, in a tile, in a checkpoint, in a rotation.
+//! Failures of file operations, one at a time, injected by `strace` into the running server: no wrong state, and recovery on restart. The
+//! failure is anywhere: at start, in a commit, in a tile, in a checkpoint, in a rotation.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use tests::{skip, wait};
 
 use crate::{Done, folder};
 
-/// What fails: the system calls, and the errors that a disk gives.
+/// The system calls that fail, and the errors that a disk gives.
 const FILE: [&str; 7] = [
     "fsync,fdatasync,syncfs",
     "pwrite64",
@@ -55,7 +55,7 @@ fn every_combination_comes_up() {
     assert_eq!(seen.len() as u64, all);
 }
 
-/// One run with one failure; whether it was hit. The report of what the writers heard goes to the ledger.
+/// One run with one failure; whether it was hit. The writers' answers are reported to the ledger.
 fn run(
     at: &Path,
     name: &str,
@@ -145,7 +145,7 @@ fn campaign(from: u64, step: u64) -> Done {
         .with_context(context)?;
         runs += 1;
         hit += u32::from(injected);
-        // Whatever happened: it starts again, and everything that was promised is there.
+        // In every case it starts again, and all promised entries are there.
         if folder.path().join("logctl.toml").exists() {
             tests::verify::clean(folder.path()).with_context(context)?;
         }

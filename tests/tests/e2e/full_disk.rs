@@ -50,7 +50,7 @@ fn writes_stop_reads_go_on_and_it_recovers() -> Done {
     let data = small.path.join("data");
     let logd = Logd::start(&data)?;
     logd.add(b"before")?;
-    // What stays free is too little for long.
+    // The remaining free space does not last long.
     rustix::fs::fallocate(&space, rustix::fs::FallocateFlags::empty(), 0, 100 << 20)?;
     let entries: tests::load::Entries =
         std::sync::Arc::new(|connection, sequence, out: &mut Vec<u8>| {

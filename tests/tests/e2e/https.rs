@@ -1,4 +1,4 @@
-//! Secondaries over HTTPS, with an authority of the operator's own: who has no certificate of it is not talked to.
+//! Secondaries over HTTPS, with the operator's own authority: a secondary without its certificate gets no requests.
 
 use anyhow::{Context as _, ensure};
 use serde_json::json;
@@ -53,7 +53,7 @@ fn a_secondary_with_a_wrong_certificate_is_not_talked_to() -> Done {
             Ok(said.then_some(()))
         })
     };
-    // Of another authority; then for another host.
+    // A certificate of another authority; then one for another host.
     other.server(&ams, "127.0.0.1")?;
     let one = start()?;
     use_it(&one)?;

@@ -20,7 +20,7 @@ use tests::process::{Logd, Ran, Start, logctl_with};
 use crate::{Done, folder};
 
 const AUDIENCE: &str = "https://log.example.org";
-/// What the job shows to its runner for an identity token.
+/// The credential that the job shows to its runner for an identity token.
 const REQUEST: &str = "r3quest-t0ken";
 
 /// The issuer, and the endpoint of the runner that asks it.
@@ -55,7 +55,7 @@ impl Issuer {
         std::thread::spawn(move || {
             for stream in site.incoming().flatten() {
                 if let Ok(connection) = rustls::ServerConnection::new(tls.clone()) {
-                    // A client that goes away in the middle is no failure here.
+                    // A client that disconnects in the middle is not a failure here.
                     let _ = served.answer(rustls::StreamOwned::new(connection, stream));
                 }
             }
@@ -195,7 +195,7 @@ fn a_nightly_job_rotates_with_its_identity() -> Done {
         .expect_code(0)?
         .json()?;
     ensure!(rotated["operation"]["actor"] == "oidc:nightly", "{rotated}");
-    // What it may not, it is told beforehand, and afterwards.
+    // Missing permissions are named before a request, and after it.
     job(at, "shard rotate --explain-auth", &actions)?.expect_code(0)?;
     job(at, "shard freeze --explain-auth", &actions)?.expect_code(4)?;
     job(at, "shard freeze --yes", &actions)?.expect_code(4)?;

@@ -110,7 +110,7 @@ fn import(at: &Path, url: &str, path: &Path, id: &str) -> Result<Child> {
     command.spawn().context("start logctl")
 }
 
-/// What it printed, when it ended with this code.
+/// Its output, once it has ended with this code.
 fn ended(child: Child, code: i32) -> Result<serde_json::Value> {
     let output = child.wait_with_output()?;
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -274,7 +274,7 @@ fn an_interrupted_import_says_how_to_go_on_and_does() -> Done {
     kill_process(pid, Signal::INT)?;
     let output = child.wait_with_output()?;
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    // What it counts is what was accepted, not what was sent.
+    // It counts accepted entries, not sent ones.
     let ordered = logd.watermarks()?.ordered;
     let counted = errors.split(" entries accepted, ");
     for before in counted.clone().take(counted.count().saturating_sub(1)) {

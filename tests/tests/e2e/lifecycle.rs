@@ -1,4 +1,4 @@
-//! What the operating system and the service manager ask of a server, and what a server does when they do not listen.
+//! The requests of the operating system and the service manager, and a server whose manager does not listen.
 
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -59,7 +59,7 @@ fn the_advice_for_a_server_that_does_not_answer_harms_no_production_folder() -> 
         told.stderr.contains("logd serve --config") && !told.stderr.contains("logd dev"),
         "{told:?}"
     );
-    // Whoever tries the other command anyway is refused.
+    // The other command is still refused.
     let dir = at.to_str().context("UTF-8")?;
     let refused = logd(&[
         "dev",
@@ -114,7 +114,7 @@ fn hangup_reads_again_and_terminate_drains() -> Done {
     ensure!(server.add(b"three")? == 2, "what comes meanwhile is served");
     run(at, "shard list", 0)?;
     ensure!(server.ended()?.is_none(), "the drain time has not passed");
-    // Whoever asks again does not wait for it.
+    // A second request does not wait for it.
     ensure!(server.terminate()?.success());
     ensure!(production(at, &[], &[])?.add(b"four")? == 3);
     Ok(())
@@ -159,7 +159,7 @@ fn a_log_that_cannot_be_written_costs_nothing_else() -> Done {
     Ok(())
 }
 
-/// Whatever the system sends while writers write, and while the log's reader goes away: nothing that was acknowledged is lost.
+/// Signals while writers write, and while the reader of the log lines disappears: no acknowledged entry is lost.
 #[test]
 fn signals_in_the_middle_of_everything_lose_nothing() -> Done {
     let folder = folder()?;

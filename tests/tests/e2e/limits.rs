@@ -49,7 +49,7 @@ fn head(path: &str) -> Vec<u8> {
 /// One connection whose client keeps to the flow control, and otherwise sends all that it may.
 struct Client {
     stream: TcpStream,
-    /// What the connection takes, and each stream at its beginning.
+    /// The window of the connection, and of each stream at its beginning.
     window: i64,
     initial: i64,
     /// Streams that the server gave up on.

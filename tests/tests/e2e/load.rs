@@ -109,7 +109,7 @@ fn a_server_that_stands_still_is_late_for_every_write_that_was_due() -> Done {
     let output = child.wait_with_output()?;
     let report: Value = serde_json::from_slice(&output.stdout)?;
     let ordered = &report["streams"][0]["ordered"];
-    // A quarter of the writes was due in the stall; who counts from when a write was sent sees a few slow ones.
+    // A quarter of the writes was due in the stall; a measurement from the time of sending sees only a few slow ones.
     ensure!(number(&ordered["p90Ms"]) > 300.0, "{ordered}");
     ensure!(number(&ordered["maxMs"]) > 900.0, "{ordered}");
     ensure!(report["streams"][0]["acknowledged"] == 400, "{report}");

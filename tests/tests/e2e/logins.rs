@@ -1,4 +1,4 @@
-//! Who gets in, with two servers on one folder: what one of them learns or forgets about a caller, the other knows.
+//! Logins with two servers on one folder: each of them knows what the other learns or forgets about a caller.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener};
@@ -122,7 +122,7 @@ impl Server {
         Ok(answer.json()?["actor"].clone())
     }
 
-    /// Asks over the socket, as the user who may do everything.
+    /// Sends a request over the socket, as the user that may do everything.
     fn own(&mut self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
         let path = format!("/admin/v1/{path}");
         let body = body.map(Value::to_string);

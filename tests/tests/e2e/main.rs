@@ -54,7 +54,7 @@ use tests::ledger::Ledger;
 use tests::load::Report;
 use tests::process::{Logd, Ran, logctl};
 
-/// What a test answers.
+/// The result of a test.
 type Done = Result<()>;
 
 /// A folder for one log.
@@ -70,7 +70,7 @@ fn run(at: &Path, line: &str, code: i32) -> Result<Ran> {
         .with_context(|| line.to_owned())
 }
 
-/// What `logctl` answers as JSON when all is well.
+/// The JSON result of a `logctl` command that succeeds.
 fn does(at: &Path, line: &str) -> Result<Value> {
     run(at, &format!("{line} -o json"), 0)?.json()
 }

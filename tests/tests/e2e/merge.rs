@@ -89,8 +89,8 @@ fn files(root: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
     Ok(all)
 }
 
-/// What readers get: the log's objects, and the frontend. Of a partial tile only the widest: how many cuts there were is a
-/// question of time.
+/// The objects for readers: the log's own, and the frontend's. Only the widest form of a partial tile counts: the number of cuts depends on
+/// timing.
 fn served(at: &Path) -> Result<[BTreeMap<PathBuf, Vec<u8>>; 2]> {
     let widest = |root: PathBuf| -> Result<BTreeMap<PathBuf, Vec<u8>>> {
         let mut all = files(&root)?;
@@ -216,7 +216,7 @@ pub(crate) fn head(note: &str) -> Result<(String, u64)> {
     Ok((origin, lines.next().context("a size")?.parse()?))
 }
 
-/// A reader of a frontend: whatever its checkpoint promises is there, and it never goes back.
+/// A reader of a frontend: everything that its checkpoint promises is there, and it never goes back.
 fn reads(cdn: &Path, seen: &mut BTreeMap<String, u64>) -> Result<()> {
     let Ok(shards) = std::fs::read_dir(cdn) else {
         return Ok(());
@@ -228,7 +228,7 @@ fn reads(cdn: &Path, seen: &mut BTreeMap<String, u64>) -> Result<()> {
         };
         let (origin, size) = head(&note)?;
         for (exact, full) in promised(size) {
-            // A partial tile goes when the full one is there.
+            // A partial tile is deleted when the full one is there.
             let there = shard.join(&exact).is_file() || shard.join(&full).is_file();
             ensure!(there, "{origin}: size {size} is signed, {exact} is missing");
         }

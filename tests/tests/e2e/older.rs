@@ -130,7 +130,7 @@ fn refuses(at: &Path, words: &[&str]) -> Done {
     Ok(())
 }
 
-/// What was signed is served as it is, where it is this log's.
+/// Signed objects are served unchanged, if they are this log's.
 fn reads_go_on(logd: &Logd, at: &Path, words: &[&str]) -> Done {
     if !words.contains(&OLDER) {
         return Ok(());
@@ -169,7 +169,7 @@ fn an_older_copy_of_the_database() -> Done {
     Ok(())
 }
 
-/// What `logd backup` made is whole, and no older for that: entries that came after it are missing in it.
+/// A copy by `logd backup` is whole, but can still be older: later entries are missing in it.
 #[test]
 fn a_copy_of_logd_backup_that_is_older_than_the_objects() -> Done {
     let folder = folder()?;

@@ -80,7 +80,7 @@ impl Host {
         Ok(Some(host))
     }
 
-    /// What runs a program there.
+    /// The words that run a program there.
     fn wrapper(&self) -> Vec<String> {
         ["ip", "netns", "exec", &self.name]
             .map(str::to_owned)
@@ -206,7 +206,7 @@ fn partitions_between_writers_and_the_primary() -> Done {
         let load = Load::start(plan);
         load.reach(100)?;
         host.cut(silently)?;
-        // What arrived is published; operators still reach it.
+        // Entries that arrived are published; operators still reach it.
         wait::until("all that arrived is published", || {
             let status = does(at, "merge status")?;
             let marks = &status["watermarks"];

@@ -159,7 +159,7 @@ fn a_receipt_is_checked_offline_and_against_the_log() -> Done {
     Ok(())
 }
 
-/// What a freeze finds promised is merged first; the log then is as final as its checkpoint says.
+/// A freeze merges promised work first; then the log is as final as its checkpoint says.
 #[test]
 fn a_freeze_merges_what_is_promised() -> Done {
     let folder = folder()?;

@@ -17,7 +17,7 @@ fn tier(at: &Path, name: &str) -> Result<Value> {
     found.cloned().with_context(|| format!("no {name}: {list}"))
 }
 
-/// What a write with this token comes to.
+/// The status of a write with this token.
 fn write(logd: &Logd, token: &str) -> Result<u16> {
     let bearer = format!("Bearer {token}");
     let headers = [("authorization", bearer.as_str())];
@@ -52,7 +52,7 @@ fn a_tier_is_changed_and_rolled_back_while_writers_write() -> Done {
     let again = does(at, "qos set tier interactive --weight 4 --yes")?;
     ensure!(again["unchanged"] == true, "{again}");
 
-    // A tier that comes, takes writes, and goes while it may hold some.
+    // A tier is added, takes writes, and is removed while it may hold some.
     does(
         at,
         "qos set tier nightly --max-merge-delay 12h --for default --yes",
@@ -61,7 +61,7 @@ fn a_tier_is_changed_and_rolled_back_while_writers_write() -> Done {
     does(at, "qos set tier nightly --remove --yes")?;
     load.reach(load.acknowledged() + 200)?;
 
-    // What can't be promised is refused with all that is wrong, and nothing changes.
+    // Impossible promises are refused with all findings, and nothing changes.
     let refused = run(
         at,
         "qos set tier interactive --floor 90% --max-merge-delay 1ms --yes -o json",

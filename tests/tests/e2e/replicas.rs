@@ -31,7 +31,7 @@ fn two_servers_write_one_log() -> Done {
         reports.push(report);
     }
     let total: u64 = reports.iter().map(tests::load::Report::acknowledged).sum();
-    // What the other one has ordered, each learns by itself.
+    // Each learns by itself what the other one has ordered.
     for logd in [&first, &second] {
         wait::until("both know all of it", || {
             Ok((logd.settled()? >= total).then_some(()))

@@ -1,4 +1,4 @@
-//! What a CI job does with logs and tokens: no terminal, JSON, every step safe to run again.
+//! The work of a CI job with logs and tokens: no terminal, JSON, every step safe to run again.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

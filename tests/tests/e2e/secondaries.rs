@@ -52,7 +52,7 @@ fn copies_are_verified_cosigned_and_audited() -> Done {
     }
     for one in [&ams, &fra] {
         ensure!(audit_copies(&logd, &mut auditor, one, &key)? == 751);
-        // Whoever knows the shards' keys alone can read from a secondary, the newest entries a moment later.
+        // A reader that knows only the shards' keys can read from a secondary, the newest entries a moment later.
         wait::until("readers can verify all of it", || {
             let mut size = 0;
             for shard in logd.shards()?.iter().filter(|s| s.state != "planned") {

@@ -44,7 +44,7 @@ fn nodes(at: &Path, names: &[&str], quorum: u32) -> Done {
     })
 }
 
-/// What the status says of a node.
+/// The status of a node.
 fn node(at: &Path, name: &str) -> Result<Value> {
     let status = does(at, "merge status")?;
     let nodes = status["nodes"].as_array().context("nodes are listed")?;
@@ -334,7 +334,7 @@ fn a_folder_that_is_away_read_only_replaced_or_damaged_costs_its_share() -> Done
         ensure!(refused.status == 503, "{}", refused.text());
         let why = refused.text();
         ensure!(why.contains("1 of the 2 storage nodes"), "{why}");
-        // What is small is not on them.
+        // Small batches are not on them.
         logd.add(b"small")?;
         mounted.writable(true)?;
     }
@@ -422,7 +422,7 @@ fn a_folder_that_is_away_read_only_replaced_or_damaged_costs_its_share() -> Done
     tests::verify::clean(at)
 }
 
-/// A reader of a bucket: whatever its checkpoint promises is there, and it never goes back.
+/// A reader of a bucket: everything that its checkpoint promises is there, and it never goes back.
 fn reads(bucket: &mut Bucket, shards: &[Shard], seen: &AtomicU64) -> Result<u64> {
     let mut source = InBucket {
         bucket,
@@ -476,7 +476,7 @@ fn a_frontend_in_a_bucket_keeps_its_promise() -> Done {
             document["merge"]["frontends"] = json!([{"name": "cdn", "url": url}]);
         })
     };
-    // What logd.toml does not allow is refused, and not written.
+    // A place that logd.toml does not allow is refused, and not written.
     let refused = frontend("s3://cdn/elsewhere")
         .err()
         .context("it was taken")?;

@@ -1,4 +1,4 @@
-//! The audit trail seen by those who keep what they saw: a restored backup, another past and another server are noticed and named.
+//! The audit trail as seen by users that keep pins: a restored backup, another past and another server are noticed and named.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -73,7 +73,7 @@ fn every_change_is_proven_and_the_whole_trail_verifies() -> Done {
         let index = ran["operation"]["auditIndex"]
             .as_u64()
             .context("an index")?;
-        // What the proof is about is what the list shows.
+        // The proof is about the entry that the list shows.
         let list = operator.does(&format!("audit list --before {} --limit 1", index + 1))?;
         let entry = &list["entries"][0];
         ensure!(entry["operation"] == ran["operation"]["id"], "{list}");

@@ -44,7 +44,7 @@ async fn time_of(log: &Log, index: u64) -> u64 {
     log.status().published_at_ms.unwrap()
 }
 
-/// Of a running server: it orders nothing, decides nothing, releases nothing and promises nothing; it says why, and continues.
+/// A running server then orders nothing, decides nothing, releases nothing and promises nothing; it says why, and continues.
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_jumps_stops_a_server_until_it_is_right_and_leaves_nothing_behind() {
     let rig = Rig::new();
@@ -149,8 +149,8 @@ async fn a_clock_that_is_not_the_stores_takes_no_writes() {
     }
 }
 
-/// A server that started on a bad clock, with a store whose clock is as bad, cannot know it. Its slots have times years ahead; those who
-/// come after it write and promise by the time that it is.
+/// A server that started on a bad clock, with a store whose clock is as bad, cannot know it. Its slots have times years ahead; servers that
+/// come after it write and promise by the real time.
 #[tokio::test(start_paused = true)]
 async fn times_far_ahead_in_a_store_are_no_harm() {
     let rig = Rig::new();
@@ -231,7 +231,7 @@ async fn nothing_is_over_by_a_wrong_clock() {
     engine.shutdown().await;
 }
 
-/// What came long ago is swept, but not by a clock that is wrong: to it everything is long ago.
+/// Old arrivals are swept, but not with a wrong clock, for which everything is old.
 #[tokio::test(start_paused = true)]
 async fn no_arrival_is_old_by_a_wrong_clock() {
     let rig = Rig::new();

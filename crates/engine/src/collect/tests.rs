@@ -50,7 +50,7 @@ fn once(entries: u64) -> BTreeMap<String, u64> {
 }
 
 /// A server that only orders, and each program alone, one after the other, while the clock advances by hours and is set to other years:
-/// nothing that is not published is let go.
+/// nothing unpublished is deleted.
 #[tokio::test(start_paused = true)]
 async fn programs_that_run_alone_hours_apart_lose_nothing() {
     const HOURS: i64 = 5 * 3_600_000;
@@ -112,8 +112,8 @@ async fn programs_that_run_alone_hours_apart_lose_nothing() {
     engine.shutdown().await;
 }
 
-/// A publication takes along the batches of the slots that its author has read; what it leaves, because it has not or because a
-/// copy lands late, goes with its slot.
+/// A publication deletes the batches of the slots that its author has read; the batches that it leaves, because the slot was not read or a
+/// copy lands late, are deleted with their slot.
 #[tokio::test(start_paused = true)]
 async fn what_a_publication_left_goes_with_its_slot() {
     let rig = Rig::new();
@@ -156,7 +156,7 @@ async fn what_a_publication_left_goes_with_its_slot() {
     assert!(left.iter().all(|(key, _)| !rows.contains_key(key)));
 }
 
-/// An announcement whose author died goes below the floor, and its bytes with it; rows and objects that nothing points at are noted.
+/// An announcement whose author died is deleted below the floor, with its bytes; rows and objects that nothing points at are noted.
 #[tokio::test(start_paused = true)]
 async fn what_a_dead_author_left_is_swept() {
     let rig = Rig::new();

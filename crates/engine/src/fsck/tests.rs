@@ -143,7 +143,7 @@ async fn promises_and_places_are_followed() {
         report.findings[0].what.contains("is not what slot"),
         "{report:?}"
     );
-    // Whatever another upload says of that slot is not so.
+    // A row of another upload about that slot is false.
     let mut foreign = rows.clone();
     foreign.insert(placed.replace("0303", "0404"), rows[&placed].clone());
     let report = check(&foreign, &objects).await;
@@ -207,7 +207,7 @@ async fn sample() -> (BTreeMap<String, Bytes>, BTreeMap<String, Bytes>) {
     part(&log).await;
     published(&log).await;
     stores.faults.plan(|_, operation| match operation {
-        // What is promised stays in the queue.
+        // Promised work stays in the queue.
         Operation::Transact(t) if t.deletes.iter().any(|key| key.contains("/queue/")) => {
             Some(Fault::Lose)
         }
@@ -237,13 +237,13 @@ async fn every_flipped_byte_is_found_and_named() {
             .split('/')
             .nth(if key.starts_with("log/") { 2 } else { 0 })
             .unwrap();
-        // What a server says of itself is nobody's data. A sealed key cannot be opened here: only its version byte can be judged.
+        // A server's rows about itself are not data of a log. A sealed key cannot be opened here: only its version byte can be judged.
         let at = match kind {
             "replica" | "runs" => continue,
             "key" | "integrated" => 0,
             _ => n * 7919 % bytes.len(),
         };
-        // Of a batch that is published already nothing is needed.
+        // Nothing of a published batch is needed.
         if kind == "batch" && dev.litter.batches > 0 {
             continue;
         }
@@ -414,7 +414,7 @@ async fn a_crash_is_no_damage() {
         stores.faults.plan(move |number, operation| {
             (number >= stop && operation.writes()).then_some(Fault::Lose)
         });
-        // What becomes of these is not the question here.
+        // The outcome of these does not matter here.
         let all = (0..40).map(|n| log.append(Bytes::from(format!("entry {n}"))));
         let writes = async {
             futures_util::future::join_all(all).await;

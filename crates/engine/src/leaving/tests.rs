@@ -1,4 +1,4 @@
-//! A node goes when nothing that lies there can be ordered any more, however long a server that wrote there was stopped.
+//! A node is released when no batch on it can be ordered any more, however long a server that wrote there was paused.
 
 use bytes::Bytes;
 use logconfig::{FrontendConfig, StorageNode};
@@ -167,7 +167,8 @@ enum Left {
     Rotated,
 }
 
-/// A batch is announced, then its author dies, and nobody writes: it is ordered, or forgotten if it can't be; then the node goes.
+/// A batch is announced, then its author dies, and nobody writes: it is ordered, or dropped if that is not possible; then the node is
+/// released.
 #[tokio::test(start_paused = true)]
 async fn what_an_author_left_in_the_bag_keeps_no_node() {
     for left in [Left::Live, Left::Frozen, Left::Rotated] {
@@ -230,7 +231,7 @@ async fn what_an_author_left_in_the_bag_keeps_no_node() {
     }
 }
 
-/// Promised work goes from the queue to the bag and back at once, by a release that was held up: no look through both misses it.
+/// Promised work goes from the queue to the bag and back at once, by a delayed release: no scan of both misses it.
 #[tokio::test(start_paused = true)]
 async fn a_promise_that_moves_while_it_is_looked_for_is_not_missed() {
     for before in [false, true] {

@@ -326,8 +326,8 @@ async fn more_than_a_slot_holds_goes_into_several() {
     assert_eq!((slots.len(), view.state.size), (4, count as u64));
 }
 
-/// A slot takes what its record has room for; what does not fit goes into the next, in its order. Two servers, each with hundreds of
-/// batches for one shard with a long name, all announced at the same time.
+/// A slot takes what fits into its record; the rest goes into the next one, in order. Two servers, each with hundreds of batches for one
+/// shard with a long name, all announced at the same time.
 #[tokio::test(start_paused = true)]
 async fn a_slot_is_never_larger_than_a_value_of_the_store() {
     let memory = Arc::new(MemoryCoordination::new());
@@ -546,7 +546,7 @@ async fn a_proposal_holds_no_more_of_the_bag_than_a_slot_takes() {
     assert_eq!(slots[1].control, whole.control);
 }
 
-/// Who loses a proposal announces: it is told how long that took, and what was refused is counted by reason.
+/// A committer that loses a proposal announces: it learns how long that took, and refusals are counted by reason.
 #[tokio::test(start_paused = true)]
 async fn a_loser_is_counted() {
     let memory = Arc::new(MemoryCoordination::new());

@@ -144,7 +144,7 @@ async fn a_node_that_comes_back_gets_what_it_missed() {
         (0, 1, &None)
     );
     bench.reaches(3).await;
-    // What it was to delete meanwhile goes too.
+    // Files that it was to delete meanwhile are deleted, too.
     bench.faults[2].every_write(Fault::Lose);
     bench.nodes.delete(vec![PATH.to_owned()]).await.unwrap();
     bench.reaches(1).await;
@@ -166,7 +166,7 @@ async fn a_new_node_is_brought_up_to_date() {
     bench.reaches(3).await;
 }
 
-/// What was deleted while a node was away does not come back from it, however little is remembered of that.
+/// A batch that was deleted while a node was away does not come back from it, even if the deletion is not remembered.
 #[tokio::test]
 async fn what_was_deleted_does_not_come_back() {
     let bench = bench(1);
@@ -227,7 +227,7 @@ async fn the_first_good_answer_is_taken() {
     assert!(bench.nodes.states()["local"].missed > 0);
 }
 
-/// Of two damaged nodes neither gets the other one's bytes.
+/// Neither of two damaged nodes gets the other one's bytes.
 #[tokio::test]
 async fn what_is_damaged_is_never_copied() {
     let bench = bench(2);
@@ -282,7 +282,7 @@ async fn a_node_that_no_settings_name_counts_as_away() {
     assert!(bench.put().await.is_err());
 }
 
-/// What is needed is asked for only where something may be missed, and however many shards there are, of one or two.
+/// The needed batches are read only if something may be missed, and for one or two shards, however many there are.
 #[tokio::test(start_paused = true)]
 async fn what_is_needed_is_looked_up_only_where_it_is_missed_and_not_in_every_shard() {
     let bench = bench(1);

@@ -19,7 +19,7 @@ use order::keys::{CLOCK, Keys};
 use store::fault::{Fault, Faults, FaultyCoordination, FaultyObjects, Operation};
 use store::{Coordination, MemoryCoordination, MemoryObjects, Transaction};
 
-/// What is in a store in memory.
+/// The rows of a store in memory.
 pub(crate) type Rows = BTreeMap<String, Bytes>;
 
 /// Servers on one pair of stores.
@@ -507,7 +507,7 @@ async fn a_freeze_does_not_wait_for_ever() {
     engine.shutdown().await;
 }
 
-/// An announcement that died goes back to the queue, and a row of ordered work goes for good, whoever left them.
+/// An announcement that died goes back to the queue, and a row of ordered work is deleted, whichever server left it.
 #[tokio::test(start_paused = true)]
 async fn dead_announcements_go_back_and_litter_goes() {
     let rig = Rig::new();
@@ -588,7 +588,7 @@ async fn a_promise_waits_longer_than_the_slots_are_kept() {
     let (engine, log) = rig.server(&faults).await;
     placed(&log, one.id).await;
     assert_eq!(census(&log).await.get("one"), Some(&1));
-    // The row of its place goes after its time, not before; and only once the slot is collected.
+    // The row of its place is deleted after its time, not before, and only once the slot is collected.
     let all = keys.all_placed();
     let sweep = || crate::promise::releaser::sweep_places(&log.ledger, &all);
     // Time is what the store has lived through, and no clock.

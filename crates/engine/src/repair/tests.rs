@@ -1,4 +1,4 @@
-//! Damaged objects on stores in memory: who is refused, who is told, and what is written back.
+//! Damaged objects on stores in memory: which reads are refused, who is told, and what is written back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -219,7 +219,7 @@ async fn another_logs_note_is_listed_and_stays() {
     engine.shutdown().await;
 }
 
-/// A flipped bit in the name of the key makes a note look like another log's. What it says is ours, so it is repaired.
+/// A flipped bit in the name of the key makes a note look like another log's. Its text is ours, so it is repaired.
 #[tokio::test(start_paused = true)]
 async fn a_checkpoint_with_a_damaged_key_id_is_repaired() {
     let rig = Rig::new();

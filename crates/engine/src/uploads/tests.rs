@@ -134,7 +134,7 @@ async fn a_part_that_comes_twice_leaves_no_object() {
     let (late, early) = tokio::join!(late, early);
     assert_eq!((late.index, early.index), (0, 0));
     log.wait_published(1).await.unwrap();
-    // What is let go goes behind.
+    // Files are deleted in the background.
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     assert_eq!(objects(), 0);
     for engine in [first, second] {

@@ -1,4 +1,4 @@
-//! Everything that belongs to a log comes and goes while writers write.
+//! Everything that belongs to a log is added and removed while writers write.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -243,7 +243,7 @@ async fn course(seed: u64) {
     };
     tokio::time::timeout(LONG, counted).await.unwrap();
     engine.shutdown().await;
-    // What the secondaries have is what was acknowledged.
+    // The secondaries have exactly the acknowledged entries.
     drop((log, engine));
     std::fs::remove_dir_all(world.path("primary")).unwrap();
     let restored = world

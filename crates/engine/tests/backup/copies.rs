@@ -1,4 +1,4 @@
-//! What is published when, and what a secondary that is slow, dead, lost or of another history costs.
+//! When entries are published, and the cost of a secondary that is slow, dead, lost or of another history.
 
 use order::Generation;
 use std::path::Path;
@@ -43,7 +43,7 @@ async fn nothing_is_published_before_the_quorum_has_it() {
         (at.size, names),
         (300, vec!["x".to_owned(), "yy".to_owned()])
     );
-    // What the secondaries serve is what the primary serves.
+    // The secondaries serve the same as the primary.
     let hash = origin_hash(&format!("{ORIGIN}/a"));
     for tile in tlog::partial_tiles(300) {
         let here = std::fs::read(folder(&world, "a").join(tile.to_string())).unwrap();
@@ -59,7 +59,7 @@ async fn nothing_is_published_before_the_quorum_has_it() {
         (opened.log.as_str(), opened.state.generation.get()),
         ("dev", 1)
     );
-    // A change goes there too, without any entry.
+    // A change is copied, too, without any entry.
     configure(&log, |config| {
         config.merge.checkpoint_interval = logconfig::Span::from_millis(11);
     })
@@ -188,7 +188,8 @@ async fn a_lost_disk_does_not_count_until_it_has_verified_again() {
     engine.shutdown().await;
 }
 
-/// What a wiped secondary had verified counts for nothing as soon as its new storage answers, not only when that has verified something.
+/// The verified positions of a wiped secondary count for nothing as soon as its new storage answers, even before that has verified
+/// anything.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wiped_secondary_stops_counting_at_its_first_answer() {
     let world = World::new();
@@ -232,7 +233,7 @@ async fn a_wiped_secondary_stops_counting_at_its_first_answer() {
     engine.shutdown().await;
 }
 
-/// Whoever has something of a shard is believed to have all of the older ones: so a new storage gets them first, whenever it is met.
+/// A storage that has entries of a shard is believed to have all older shards, so a new storage always gets them first.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_storage_gets_the_older_shards_first() {
     let world = World::new();
@@ -377,7 +378,7 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// A shard that fewer than a quorum would copy could not be published: it is not opened, unless somebody insists.
+/// A shard that fewer than a quorum would copy could not be published: it is not opened, unless the operator insists.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shard_that_secondaries_would_not_copy_is_not_opened() {
     let world = World::new();
@@ -386,7 +387,7 @@ async fn a_shard_that_secondaries_would_not_copy_is_not_opened() {
     let key = log.replication_key().await.unwrap();
     let x = world.secondary("x", "x", &key).await;
     world.secondary("yy", "yy", &key).await;
-    // Of another log.
+    // The key of another log.
     let stranger = tlog::Signer::from_seed("example.org/other", &[9; 32]).unwrap();
     let other = world.secondary("zzz", "zzz", stranger.verifier()).await;
     append(&log, 3).await;
@@ -442,7 +443,7 @@ async fn a_shard_that_secondaries_would_not_copy_is_not_opened() {
     engine.shutdown().await;
 }
 
-/// Whoever knows the shard's key can read from a secondary alone.
+/// A reader that knows the shard's key can read from a secondary alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn readers_of_the_log_can_verify_what_a_secondary_serves() {
     let world = World::new();

@@ -53,7 +53,7 @@ fn keys(log: &Log, shard: &str) -> Vec<VerifierKey> {
     keys.map(|vkey| vkey.parse().unwrap()).collect()
 }
 
-/// What readers get of a shard: its checkpoint is signed by all its keys, witness and secondary.
+/// Reads a shard as readers do: its checkpoint is signed by all its keys, witness and secondary.
 async fn read(log: &Log, shard: &str) -> (String, Checkpoint) {
     let keys = keys(log, shard);
     let note = log.checkpoint(shard).await.unwrap().unwrap();

@@ -42,9 +42,9 @@ pub(crate) struct Network {
     pub(crate) mirrors: Mutex<BTreeMap<String, Arc<Mirror>>>,
     pub(crate) witnesses: Mutex<BTreeMap<String, Witness>>,
     pub(crate) ways: Mutex<BTreeMap<String, Way>>,
-    /// Mirrors of somebody else: they keep no manifest, and do not say which storage they have.
+    /// Mirrors of other operators: they keep no manifest, and do not say which storage they have.
     pub(crate) foreign: Mutex<BTreeSet<String>>,
-    /// What a machine answers to readers of a path instead of what it has; nothing: something in between says 404.
+    /// The false answer of a machine to readers of a path; `None`: a proxy answers 404.
     spoilt: Mutex<BTreeMap<String, (String, Option<Bytes>)>>,
 }
 
@@ -59,13 +59,13 @@ impl Network {
         self.ways.lock().unwrap().insert(host.to_owned(), way);
     }
 
-    /// Answers something else to those who read what ends like this.
+    /// Gives a false answer to readers of paths with this end.
     pub(crate) fn spoil(&self, host: &str, end: &str, bytes: Bytes) {
         let mut spoilt = self.spoilt.lock().unwrap();
         spoilt.insert(host.to_owned(), (end.to_owned(), Some(bytes)));
     }
 
-    /// A proxy in between answers those who read what ends like this, and finds nothing.
+    /// A proxy answers readers of paths with this end, and finds nothing.
     pub(crate) fn hide(&self, host: &str, end: &str) {
         let mut spoilt = self.spoilt.lock().unwrap();
         spoilt.insert(host.to_owned(), (end.to_owned(), None));
@@ -75,7 +75,7 @@ impl Network {
         self.spoilt.lock().unwrap().remove(host);
     }
 
-    /// What readers of a mirror get.
+    /// The answer that readers of a mirror get.
     async fn page(&self, host: &str, path: &str) -> PeerAnswer {
         let spoilt = self.spoilt.lock().unwrap().get(host).cloned();
         if let Some((_, body)) = spoilt.filter(|(end, _)| path.ends_with(end)) {

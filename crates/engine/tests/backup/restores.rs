@@ -62,7 +62,7 @@ async fn a_lost_primary_is_rebuilt_and_goes_on() {
     let second = before.shards[1].name.clone();
     let old = std::fs::read_to_string(folder(&world, &second).join("checkpoint")).unwrap();
     let seal = std::fs::read(folder(&world, "a").join("seal")).unwrap();
-    // What comes last is announced to one secondary, and copied by none.
+    // The last entries are announced to one secondary, and copied by none.
     world.network.set("yy.example.org", Way::Dead);
     world.network.set("x.example.org", Way::Announced);
     log.append(Bytes::from_static(b"lost")).await.unwrap();
@@ -124,7 +124,7 @@ async fn a_lost_primary_is_rebuilt_and_goes_on() {
             (&new.origin, &new.vkey, new.start_index)
         );
     }
-    // What readers hold is a prefix of what they get; here it is the same.
+    // The readers' checkpoint is a prefix of the restored log; here both are the same.
     let at = |text: &str| Checkpoint::parse(Note::parse(text).unwrap().text).unwrap();
     let path = world
         .path("restored/objects/dev")
@@ -410,7 +410,7 @@ async fn of_two_that_are_restored_at_once_only_one_publishes() {
         let (over, goes_on) = match (order, early) {
             // The one that went on is not cut off by one that knows less.
             (2.., _) => (&other, &log),
-            // Of two that know the same, the one that was restored later.
+            // If two know the same, the one that was restored later counts.
             (_, "one") => (&log, &other),
             _ => (&other, &log),
         };
@@ -507,7 +507,7 @@ async fn an_idle_copy_hears_that_the_log_was_restored() {
     engine.shutdown().await;
 }
 
-/// What it acknowledges before it is announced, another copy that is restored at the same time would not have.
+/// Another copy that is restored at the same time would lack entries that this one acknowledges before it is announced.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restored_log_takes_no_writes_before_its_secondaries_have_taken_it() {
     let world = World::new();
@@ -645,7 +645,7 @@ async fn an_interrupted_restore_can_be_made_again() {
             assert!(matches!(restored, Err(engine::RestoreError::Exists(_))));
         }
     }
-    // What must be there before the log is: where it can't be made, there is no log, nor another one of its name.
+    // Everything that must exist before the log: if it cannot be made, there is no log, nor another one of its name.
     let restore = world.restore("last", &["x"], false);
     let failed = restore.run_and_then(|name| Err(format!("no {name}"))).await;
     assert!(
@@ -876,7 +876,7 @@ async fn a_forced_restore_does_not_wait_for_those_that_cannot_take_it() {
     assert!(report.is_empty(), "{report:?}");
 }
 
-/// A manifest is public: one that somebody read earlier, and puts back, tells nothing old to anybody.
+/// A manifest is public: one that an attacker read earlier and puts back does not bring old state back.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_manifest_that_is_put_back_lowers_nothing() {
     let world = World::new();
@@ -892,7 +892,7 @@ async fn an_old_manifest_that_is_put_back_lowers_nothing() {
         let signed = mirror::SignedManifest::parse(bytes).unwrap();
         (signed.age(), engine::Manifest::open(&signed, &kek).unwrap())
     };
-    // What changes without a slot: another storage takes the place of the one before.
+    // A change without a slot: another storage replaces the one before.
     let mut seen = Vec::new();
     seen.extend(x.manifest(&hash).await.unwrap());
     drop(x);
@@ -932,7 +932,7 @@ async fn an_old_manifest_that_is_put_back_lowers_nothing() {
     engine.shutdown().await;
 }
 
-/// What a secondary has more, another copy may have published: it is not thrown away on the word of this one.
+/// Another copy may have published the entries that a secondary has beyond this one, so they are not dropped.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secondary_that_has_more_is_to_be_kept() {
     let world = World::new();
@@ -1274,7 +1274,7 @@ async fn an_older_copy_of_a_storage_is_filled_whichever_server_meets_it() {
         ..MergeOptions::default()
     };
     let other = world.primary_with("primary", merge).await;
-    // What it copies alone it copies after it has looked at all shards.
+    // It copies entries that only one secondary has after it has checked all shards.
     world.network.set(X, Way::Dead);
     append(&log, 1).await;
     published(&log, 121).await;

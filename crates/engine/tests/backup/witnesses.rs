@@ -100,7 +100,7 @@ async fn witnesses_decide_what_readers_get() {
     engine.shutdown().await;
 }
 
-/// A shard that too few witnesses know could not be published: it is not opened, unless somebody insists.
+/// A shard that too few witnesses know could not be published: it is not opened, unless the operator insists.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shard_that_witnesses_do_not_know_is_not_opened() {
     let world = World::new();
@@ -208,7 +208,7 @@ async fn a_shard_that_witnesses_do_not_know_is_not_opened() {
     engine.shutdown().await;
 }
 
-/// A machine is set back as a whole, its objects too: then nobody but those who cosigned knows.
+/// A machine is set back as a whole, with its objects: then only the cosigners know.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_witness_remembers_what_both_stores_have_lost() {
     let world = World::new();
@@ -330,7 +330,7 @@ async fn a_lost_checkpoint_that_nobody_cosigns_any_more_stops_nothing() {
     let line = world.witness("w");
     let engine = world.primary("primary").await;
     let log = create(&engine, &[], 0).await;
-    // So many that a start does not look at the first of them.
+    // So many shards that a start skips the first ones.
     for _ in 0..18 {
         append(&log, 1).await;
         let rotate = Request::Rotate {

@@ -78,7 +78,7 @@ impl World {
     ) -> Arc<Mirror> {
         let dir = self.path(storage);
         std::fs::create_dir_all(&dir).unwrap();
-        // The old process goes first.
+        // The old process is stopped first.
         self.network
             .mirrors
             .lock()
@@ -184,7 +184,7 @@ pub(crate) fn folder(world: &World, shard: &str) -> PathBuf {
     world.path("primary").join("objects/dev").join(shard)
 }
 
-/// The checkpoint that readers get, with the names of those who cosigned it.
+/// The checkpoint that readers get, with the names of its cosigners.
 pub(crate) fn checkpoint(folder: &Path, names: &[&str]) -> (Checkpoint, Vec<String>) {
     let note = std::fs::read_to_string(folder.join("checkpoint")).unwrap();
     let parsed = Note::parse(&note).unwrap();

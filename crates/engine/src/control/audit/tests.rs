@@ -230,7 +230,7 @@ async fn a_panic_does_not_end_the_settling() {
     engine.shutdown().await;
 }
 
-/// A server is stopped until another one has settled its intents. What it says then stands only where it is news.
+/// A server is stopped until another one has settled its intents. Its later outcomes count only if they are new.
 #[tokio::test(start_paused = true)]
 async fn an_intent_has_one_outcome_whoever_writes_it() {
     let (engine, log) = Rig::new().server(&Faults::new()).await;

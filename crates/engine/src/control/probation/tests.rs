@@ -11,7 +11,7 @@ fn token(number: u8) -> Token {
     Token::from_bytes([number; 16])
 }
 
-/// The author of a change puts its row again on a later base, while somebody is about to forget the row of the earlier one.
+/// The author of a change puts its row again on a later base, while another process is about to delete the row of the earlier one.
 #[tokio::test(start_paused = true)]
 async fn a_row_that_was_put_again_is_not_forgotten() {
     let (rig, faults) = (Rig::new(), Faults::new());
@@ -41,7 +41,7 @@ async fn a_row_that_was_put_again_is_not_forgotten() {
     engine.shutdown().await;
 }
 
-/// What was confirmed stays confirmed, whatever lands later.
+/// A confirmed change stays confirmed, whatever lands later.
 #[tokio::test(start_paused = true)]
 async fn a_late_copy_does_not_put_a_confirmed_change_on_probation() {
     let (rig, faults) = (Rig::new(), Faults::new());

@@ -84,7 +84,7 @@ async fn two(rig: &Rig) -> (Arc<Engine>, Arc<Engine>) {
     (publisher, rest)
 }
 
-/// Where `publish` is a process of its own, nobody who reads or looks at objects is in it.
+/// If `publish` is a separate process, it does not serve readers or check objects.
 #[tokio::test(start_paused = true)]
 async fn what_is_lost_while_sth_runs_elsewhere_comes_back() {
     let rig = Rig::new();
@@ -135,7 +135,7 @@ async fn a_smaller_checkpoint_of_another_history_stays() {
     rotate(&log).await;
     write(&log).await;
     engine.shutdown().await;
-    // It is found by a start, by a look at what is damaged, and by the one who signs again.
+    // It is found by a start, by a check of damaged objects, and by the task that signs again.
     for found_by in ["start", "look", "signer"] {
         let rig = rig.on(rig.rows.rows(), rig.objects.objects());
         let put = async || {
@@ -146,7 +146,7 @@ async fn a_smaller_checkpoint_of_another_history_stays() {
             put().await;
         }
         let engine = match found_by {
-            // Without writes there is no other who looks.
+            // Without writes no other task checks.
             "signer" => rig.alone(&[Program::Publish], false, &rig.time).await,
             _ => rig.server(&Faults::new()).await.0,
         };

@@ -36,7 +36,7 @@ async fn write(log: &Log, entries: std::ops::Range<u32>) {
     }
 }
 
-/// What both stores held at a moment of rest.
+/// The content of both stores at a moment of rest.
 type Moment = (Rows, Rows);
 
 fn moment(rig: &Rig) -> Moment {
@@ -679,7 +679,7 @@ impl PeerClient for Secondary {
     fn send(&self, request: PeerRequest) -> BoxFuture<'_, Result<PeerAnswer, PeerError>> {
         let pages = self.0.lock().unwrap();
         let page = pages.iter().find(|(path, _)| request.url.contains(path));
-        // Of what is posted only a witness understands anything: it has another size.
+        // Only a witness understands posted requests: it has another size.
         let asked = request.body.is_some();
         let page = page.filter(|(path, _)| asked == (path == WITNESS));
         let body = page.map(|(_, body)| body.clone());
@@ -742,7 +742,7 @@ async fn ahead(rig: &Rig) -> Arc<Secondary> {
     secondary
 }
 
-/// What is missing here to understand an answer is not an answer: it is asked for again, and nothing is signed before.
+/// An answer that cannot be verified because of something missing here does not count: it is asked for again, and nothing is signed before.
 #[tokio::test(start_paused = true)]
 async fn a_replication_key_that_cannot_be_read_is_not_a_secondary_that_is_silent() {
     let (rig, rows) = (Rig::new(), Faults::new());
@@ -764,7 +764,7 @@ async fn a_replication_key_that_cannot_be_read_is_not_a_secondary_that_is_silent
     engine.shutdown().await;
 }
 
-/// What a secondary has copied counts, though its manifest does not come in time: it takes long, or hangs.
+/// The copies of a secondary count even if its manifest does not come in time, because it is slow or hangs.
 #[tokio::test(start_paused = true)]
 async fn a_slow_manifest_hides_no_copy() {
     for slow in [

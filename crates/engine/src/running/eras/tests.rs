@@ -210,8 +210,8 @@ fn membership(count: usize, quorum: usize) -> Membership {
     }
 }
 
-/// Whatever a restore asks without force, one of those that count was told of the next membership; and it never takes more of
-/// them than there are.
+/// Every restore without force asks at least one counting secondary that was told of the next membership, and never needs more of them than
+/// there are.
 #[test]
 fn a_restore_meets_one_that_was_told_whoever_keeps_no_manifest() {
     for count in 1..6 {

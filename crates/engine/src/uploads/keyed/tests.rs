@@ -39,7 +39,7 @@ async fn a_write_that_is_sent_again_has_the_place_that_it_has() {
         "another key, another entry"
     );
     assert_ne!(WriteKey::new("a", "k"), WriteKey::new("b", "k"));
-    // What is there is there, whatever the log takes now.
+    // Accepted entries stay accepted, whether or not the log accepts writes now.
     log.change(Request::Freeze { now: true }, caller())
         .await
         .unwrap();
@@ -353,7 +353,7 @@ async fn of_two_creations_at_once_one_is_made() {
                 (Some(_), ChangeError::KeyReused { .. }) => {}
                 other => panic!("{other:?}"),
             }
-            // What was not taken is free: for one log.
+            // An origin that was not taken is free, for one log.
             let free = match first.log(&log).unwrap().config().origin == one {
                 true => two,
                 false => one,
