@@ -2,8 +2,8 @@
 
 use anyhow::{Context as _, Result};
 
-/// CPU time used so far by the threads whose names begin with `name` (all, when it is empty), user and system, microseconds.
-/// What a thread used that has ended is not in it.
+/// CPU time used so far by the threads whose names begin with `name` (all, when it is empty), user and system, microseconds. The usage of
+/// threads that have ended is not included.
 pub(crate) fn cpu_us(pid: u32, name: &str) -> Result<u64> {
     let mut sum = 0;
     for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {

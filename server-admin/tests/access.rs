@@ -1,4 +1,4 @@
-//! Who gets in, and to what.
+//! Logins, and the permissions of each caller.
 
 mod common;
 

@@ -134,7 +134,7 @@ async fn slow_bodies_end_and_nobody_waits_longer() {
     for (mut stream, token) in slow {
         let mut answer = String::new();
         let _ = stream.read_to_string(&mut answer).await;
-        // Who had not got to speak when the places were taken was sent away.
+        // Connections that had not sent anything when the places were taken were closed.
         match (token, answer.get(9..12)) {
             ("no-token", Some("401" | "429")) | (_, None) => {}
             (_, Some("408")) => timed_out += 1,
@@ -167,7 +167,7 @@ async fn bodies_and_long_answers_end_at_their_budget_over_all_connections() {
     assert_eq!(status().await, "200");
     let (most, _) = request.as_bytes().split_at(request.len() - 1);
     let mut slow = Vec::new();
-    // Of those that come at the same time the last is refused; one that has come holds what it sent.
+    // The last of several simultaneous requests is refused; one that has arrived holds what it sent.
     while status().await != "503" {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(most).await.unwrap();

@@ -1,4 +1,4 @@
-//! What a well-formed request is, and what each other one is told.
+//! Well-formed requests, and the answer to each other one.
 
 mod common;
 

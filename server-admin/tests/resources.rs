@@ -465,7 +465,7 @@ async fn streams_are_bounded_in_number_and_time() {
     assert!(third.headers().contains_key("retry-after"));
     let plain = bare("GET", &format!("/operations/{}", operation.id));
     assert_eq!(endpoint.ask(plain).await.status, StatusCode::OK);
-    // Who hangs up gives his place back.
+    // A caller that hangs up gives its place back.
     drop(second);
     let again = follow(&endpoint, &operation).await;
     assert_eq!(again.status(), StatusCode::OK);

@@ -87,7 +87,7 @@ fn the_toy_has_a_page_of_its_own_and_is_administered() {
     let status: LogStatus = toy.json("GET", "logs/toy");
     assert_eq!(status.condition, LogCondition::Frozen);
 
-    // What a toy can't do it says, and so do the parts of the endpoint that it gave no host for.
+    // A toy reports what it cannot do, and so do the parts of the endpoint without a host.
     for (method, path) in [
         ("POST", "logs/toy/rotations"),
         ("GET", "audit"),

@@ -1,4 +1,4 @@
-//! What everybody else does: one head, read, then swapped if nobody else swapped it meanwhile.
+//! The protocol of other systems: one head, which is read, then swapped if it did not change meanwhile.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};

@@ -510,7 +510,7 @@ mod tests {
         assert!(log.append(Bytes::from_static(b"y")).await.is_err());
         let why = log.status().reason.unwrap();
         assert!(why.contains("[kek]"), "{why}");
-        // Whoever asks for it: nothing is sealed with the other key.
+        // Nothing is sealed with the other key, whichever task asks for it.
         let key = log.ledger.keys.replication();
         assert!(log.guard.keyring.replication().await.is_err());
         assert_eq!(wrong.with(&key), 0);

@@ -536,7 +536,7 @@ async fn a_restored_log_frees_what_was_never_copied() {
         mirror.put_manifest(&further, None).await,
         Err(Refusal::Superseded(PeerLife { id: 77, .. }))
     ));
-    // What was cosigned binds the restored log as any other. It is restored from a manifest that is older than the one here.
+    // Cosigned entries bind the restored log as any other. It is restored from a manifest that is older than the one here.
     let mut forked = primary.restored(740).await;
     forked.life = 78;
     mirror
@@ -823,7 +823,7 @@ async fn of_two_lives_only_the_later_one_is_heard_and_never_with_less_than_is_co
     first.pending(&mirror, 700, 800).await.unwrap();
     // Restored with less: it does not know what is cosigned here. The other one continues.
     first.began = 699;
-    // Whoever sends it says more, unsigned.
+    // The sender adds more, unsigned.
     let less = first.manifest(9, 5);
     let less = mirror.put_manifest(&less, Some(9_999)).await;
     assert!(

@@ -46,7 +46,7 @@ fn a_batch_for_one_shard_goes_into_no_other() {
     old.format = 1;
     let error = view.state.apply(&old, Hash([0; 32])).unwrap_err();
     assert!(error.why.contains("does not know"), "{error}");
-    // What may not go in takes no place from what may.
+    // Work that may not go in takes no place from work that may.
     let many: Vec<Announcement> = (0..MAX_BATCHES)
         .map(|_| for_shard("b").work)
         .chain([batch(&tokens, "any").work])

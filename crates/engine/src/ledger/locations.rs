@@ -1,4 +1,4 @@
-//! Where promised work and the parts of uploads are: the rows that the slots' own transactions wrote.
+//! The locations of promised work and of the parts of uploads: rows that the slots' own transactions wrote.
 
 use order::WINDOW;
 use order::answer::Proposal;
@@ -25,7 +25,7 @@ pub struct UploadRange {
     pub entries: u64,
 }
 
-/// What was accepted of an upload.
+/// The accepted part of an upload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UploadProgress {
     /// Entries from its beginning; the next part has this offset.
@@ -83,7 +83,7 @@ impl Ledger {
         Ok(end.flatten())
     }
 
-    /// What was accepted of an upload, and each part of it in order; at its `end` the row that says so.
+    /// The accepted part of an upload, and each of its parts in order; at its `end` the row that says so.
     pub(crate) async fn parts(
         &self,
         id: UploadId,

@@ -154,7 +154,7 @@ impl Publisher {
             }
             let given_up = |at: Instant| !failing || at.elapsed() >= LAST_WAIT;
             if closed.is_some_and(given_up) {
-                // What is ordered is durable; the next start publishes it.
+                // Ordered entries are durable; the next start publishes them.
                 return done;
             }
             let idle = shared.running.config().merge.idle_republish.duration();

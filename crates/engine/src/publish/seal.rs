@@ -22,7 +22,7 @@ pub(crate) struct Finished {
     pub(crate) at: Published,
 }
 
-/// What the seal of a shard that ended at `at` says.
+/// The content of the seal of a shard that ended at `at`.
 pub(crate) fn seal_of(shard: &Shard, at: &Published, successor: &Shard) -> Result<Seal, SignError> {
     Ok(Seal {
         origin: shard.identity.origin.clone(),
@@ -143,7 +143,7 @@ mod tests {
     use crate::promise::tests::{Rig, caller};
     use store::fault::Faults;
 
-    /// Whoever took a shard over whole while its publisher was held up: it is looked at until it is sealed.
+    /// If another process took a shard over whole while its publisher was held up, the shard is checked until it is sealed.
     #[tokio::test(start_paused = true)]
     async fn shards_that_are_whole_already_are_sealed() {
         let rig = Rig::new();

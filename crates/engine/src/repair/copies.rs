@@ -1,4 +1,4 @@
-//! Where another copy of a published object may be: frontends and secondaries. The caller checks each copy.
+//! The places of other copies of a published object: frontends and secondaries. The caller checks each copy.
 
 use std::sync::Arc;
 use std::time::Duration;

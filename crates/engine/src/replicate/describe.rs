@@ -57,7 +57,7 @@ impl Sent {
 }
 
 impl Copier {
-    /// What a restore needs beside the entries; sent before the first entry of what it describes.
+    /// Sends what a restore needs beside the entries, before the first entry that it describes.
     pub(crate) async fn send_manifest(&mut self, state: &State) -> Result<(), CopyError> {
         let guard = Arc::clone(&self.guard);
         guard.running.update_eras().await?;

@@ -1,4 +1,4 @@
-//! What is in a manifest: the state of the order, the configuration and the sealed keys. A restore needs it beside the entries.
+//! The content of a manifest: the state of the order, the configuration and the sealed keys. A restore needs it beside the entries.
 //!
 //! A secondary keeps it without being able to read it: the content is sealed with the key-encryption key, the envelope around it
 //! ([`SignedManifest`]) is signed with the log's replication key.

@@ -1,4 +1,4 @@
-//! What the secondaries have: the manifest to use, and the checkpoints that each has cosigned.
+//! Asks the secondaries for the manifest to use, and for the checkpoints that each has cosigned.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -20,10 +20,10 @@ use mirror::{PeerAnswer, PeerError, PeerRequest};
 /// Time for one request.
 const SOURCE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What orders a manifest among others: the life of its log, its slots, its edition.
+/// The age of a manifest, which orders it among others: the life of its log, its slots, its edition.
 type Age = (u64, u64, u64);
 
-/// What one secondary has.
+/// The holdings of one secondary.
 pub(crate) struct Source {
     pub(crate) url: String,
     /// Its key: that of the configured secondary at that URL, or the one that it cosigned with.
@@ -219,7 +219,8 @@ impl Restore {
         Signer::from_seed(&self.origin, &seed).map_err(|e| e.to_string())
     }
 
-    /// What each secondary has cosigned. A secondary that gives no checkpoint, or a wrong one, does not count for that shard.
+    /// The checkpoints that each secondary has cosigned. A secondary that gives no checkpoint, or a wrong one, does not count for that
+    /// shard.
     pub(crate) async fn sources(
         &self,
         believed: &Believed,

@@ -54,7 +54,7 @@ struct World {
     len: u64,
     /// Slots published whole, in truth.
     published: u64,
-    /// What the one who sweeps knows, each no more than the truth.
+    /// The knowledge of the sweeper, no part of which exceeds the truth.
     known: (u64, u64),
 }
 
@@ -92,7 +92,7 @@ impl World {
             .collect()
     }
 
-    /// What the one who sweeps judges by, at the highest floor that it may raise.
+    /// The evidence of the sweeper, at the highest floor that it may raise.
     fn evidence(&self) -> Evidence {
         let (published, read) = self.known;
         let slots = self.slots(published, read.max(published));
@@ -141,7 +141,7 @@ proptest! {
         }
     }
 
-    /// What is certainly dead goes once the one who sweeps knows everything, and its bytes with the last row that points at them.
+    /// Dead work is deleted once the sweeper knows everything, and its bytes with the last row that points at them.
     #[test]
     fn what_is_dead_goes(world in world()) {
         let all = World { known: (world.published, world.len), ..world };

@@ -289,7 +289,7 @@ async fn a_clean_stop_leaves_one_whole_file() {
     whole(3).await;
 }
 
-/// Whoever only looks leaves no trace, and sees what a server writes meanwhile.
+/// A reader leaves no trace, and sees what a server writes meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn looking_makes_nothing() {
     let folder = tempfile::tempdir().unwrap();

@@ -299,7 +299,7 @@ fn heard(
     Ok(all)
 }
 
-/// What a frontend has: checkpoints under the shards' own keys.
+/// Asks a frontend for its checkpoints, which the shards' own keys sign.
 async fn frontend(
     running: &Running,
     frontend: FrontendConfig,
@@ -323,7 +323,7 @@ async fn frontend(
                 return Ok(None);
             };
             let keys = shard.verifiers().map_err(|e| e.to_string())?;
-            // What it has of somebody else, or damaged, is for whoever pushes there.
+            // Another log's objects, or damaged ones, are left to the task that pushes there.
             Ok(match classify(&bytes, &keys) {
                 (found @ Found::Signed { .. }, _) => Some(Said::Shard(Arc::clone(shard), found)),
                 _ => None,
@@ -351,7 +351,7 @@ async fn get(guard: &SignGuard, url: String, most: usize) -> Result<Option<PeerA
     }
 }
 
-/// What a secondary has: cosigned checkpoints, and the manifest that it was given last.
+/// Asks a secondary for its cosigned checkpoints and its last manifest.
 async fn secondary(
     guard: &SignGuard,
     secondary: &SecondaryConfig,
@@ -433,7 +433,7 @@ fn copied(
     })
 }
 
-/// What a secondary's manifest says of the order.
+/// The order according to a secondary's manifest.
 async fn manifest(
     guard: &SignGuard,
     url: &str,

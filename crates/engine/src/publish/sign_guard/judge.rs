@@ -10,7 +10,7 @@ use tlog::{Hash, empty_root};
 
 use crate::life::began_ms;
 
-/// Where something was found.
+/// The place of a finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Whence {
     /// The object store, under this path.
@@ -37,7 +37,7 @@ impl fmt::Display for Whence {
     }
 }
 
-/// What was found of a shard.
+/// A finding about a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
     /// A checkpoint that verifies under the shard's own key.
@@ -87,7 +87,7 @@ impl Found {
     }
 }
 
-/// What the coordination store knows of the shard, read after the finding was.
+/// The coordination store's rows of the shard, read after the finding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Known {
     pub ordered: u64,
@@ -161,17 +161,17 @@ pub(crate) enum Conflict {
     Damaged(String),
 }
 
-/// What to do about a coordination store that went back.
+/// The remedy for a coordination store that went back.
 pub(crate) const OLDER: &str = "stop every server of the log, then put the newest copy of the coordination store back, or restore the log from its secondaries into new folders (`logd restore`); docs/operations.md, \"The coordination store went back\"";
-/// What to do with a lost primary that came back.
+/// The remedy for a lost primary that came back.
 const SUPERSEDED: &str = "stop this server for good, and send its writers and readers to the restored log; docs/operations.md, \"Restore a lost primary\"";
-/// What to do about objects that went back.
+/// The remedy for objects that went back.
 pub(crate) const BEHIND: &str = "put the newest copy of the objects back, or this file from a frontend or a mirror (`logd fsck` names all that are missing); docs/operations.md, \"The objects went back\"";
-/// What to do about two histories.
+/// The remedy for two histories.
 const DIFFERS: &str = "stop every server of the log and keep its stores as they are; run `logd fsck`, and see docs/operations.md, \"The coordination store went back\"";
-/// What to do about another log's objects.
+/// The remedy for another log's objects.
 const FOREIGN: &str = "give the server the object store of this log, or this object store its own coordination store; docs/operations.md, \"The coordination store went back\"";
-/// What to do about a damaged checkpoint.
+/// The remedy for a damaged checkpoint.
 const DAMAGED: &str = "run `logd fsck`; restore this file from a backup or a mirror, or, where everything else is clean, remove it and restart the server, which signs again";
 
 impl Conflict {
@@ -186,7 +186,7 @@ impl Conflict {
         }
     }
 
-    /// What was found, without the remedy.
+    /// The finding in words, without the remedy.
     pub(crate) fn cause(&self) -> &str {
         match self {
             Self::Older(why)
@@ -282,7 +282,7 @@ pub(crate) fn judge(shard: &str, whence: &Whence, found: &Found, known: &Known) 
     }
 }
 
-/// What a secondary's manifest says of the order itself: the life of the log, and its slots.
+/// The order according to a secondary's manifest: the life of the log, and its slots.
 pub(crate) fn judge_order(whence: &Whence, found: (u64, u64), known: (u64, u64)) -> Verdict {
     let ((restored, slots), (here_restored, here)) = (found, known);
     if restored > here_restored {
@@ -378,7 +378,7 @@ mod tests {
             prop_assert!(expected);
         }
 
-        /// What could not be read is kept, however little it is.
+        /// A finding that could not be compared is kept, however small it is.
         #[test]
         fn nothing_copied_is_let_go_unread(now in moment(), size in 1u64..60) {
             let found = Found::Copied { size, root: root(1, 0, size), time: 1 };

@@ -1,4 +1,4 @@
-//! What the object store has of a shard: its checkpoint, and whether there is more than was ordered.
+//! Reads a shard's checkpoint in the object store, and whether there are more entries than were ordered.
 
 use tlog::{Checkpoint, Note, NoteError, TILE_WIDTH, TilePath};
 
@@ -32,8 +32,7 @@ impl Looked {
     }
 }
 
-/// What the bytes of a checkpoint object turn out to be. One that lacks a key's line is still signed, but not by every key that readers
-/// need.
+/// Classifies the bytes of a checkpoint object. One that lacks a key's line is still signed, but not by every key that readers need.
 pub(crate) fn classify(bytes: &[u8], keys: &Verifiers) -> (Found, Option<Looked>) {
     let damaged = |why: String| (Found::Damaged { why }, None);
     let Ok(note) = std::str::from_utf8(bytes) else {
@@ -117,7 +116,7 @@ impl SignGuard {
     /// over it. A second history stops the log.
     pub(crate) async fn may_replace(&self, shard: &Shard, at: &Published) -> Result<(), SignError> {
         self.look_at(shard, None, true).await?;
-        // What could not be compared there is compared here, or nothing is put.
+        // A finding that could not be compared there is compared here, or nothing is put.
         self.clear(shard, Some((at.size, at.root))).await.map(drop)
     }
 

@@ -64,7 +64,7 @@ struct Compared {
     index: Mutex<Index>,
 }
 
-/// Where each shard is in the list of shards. Made once for a list, so that finding a shard in a long list needs no search.
+/// The position of each shard in the list of shards. Made once for a list, so that finding a shard in a long list needs no search.
 #[derive(Default)]
 struct Index {
     list: Arc<Vec<state::Shard>>,
@@ -92,7 +92,7 @@ struct Seen {
     signers: Option<Arc<Signers>>,
     /// Whether its checkpoint object was compared.
     looked: bool,
-    /// What this process signed last.
+    /// The size and root that this process signed last.
     last: Option<(u64, Hash)>,
     /// Findings that are not compared yet, because they are ahead of this replica's trees or the trees could not be read. They are compared
     /// before anything of that size is signed.
