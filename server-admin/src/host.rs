@@ -109,6 +109,8 @@ pub struct Capabilities {
     pub probation: bool,
     /// Keys of `ecdsa-p256`, and origins that are host names: `key` and `originForm` in a document.
     pub ecdsa: bool,
+    /// A front for Sigstore's clients: `rekor` in a document.
+    pub rekor: bool,
 }
 
 impl Capabilities {
@@ -121,6 +123,7 @@ impl Capabilities {
             witnesses: true,
             probation: true,
             ecdsa: true,
+            rekor: true,
         }
     }
 
@@ -148,6 +151,7 @@ impl From<Capabilities> for wire::Capabilities {
             witnesses: can.witnesses,
             probation: can.probation,
             ecdsa: can.ecdsa,
+            rekor: can.rekor,
         }
     }
 }

@@ -87,7 +87,8 @@ pub struct Listeners {
 impl Listeners {
     /// Opens the listeners. Needs no runtime.
     ///
-    /// # Errors [`Error::Plaintext`] and [`Error::Unauthenticated`] for a TCP address that would not be safe; [`Error::NoClientCa`] for one
+    /// # Errors
+    /// [`Error::Plaintext`] and [`Error::Unauthenticated`] for a TCP address that would not be safe; [`Error::NoClientCa`] for one
     /// where client certificates could not be checked; [`Error::Listener`] for TLS files that can't be used, when another server answers on
     /// the socket; and the system's errors.
     pub fn bind(access: Arc<Access>, options: Options) -> Result<Self, Error> {

@@ -271,12 +271,13 @@ async fn capable(host: &dyn Host, log: &str, change: &Change) -> Result<(), Refu
         return Err(HostError::Unsupported(what).into());
     }
     let already = running.as_ref().is_some_and(|r| r.has_hosts_or_ecdsa());
-    let (qos, mut merge, witnesses) = match running {
-        Some(running) => (running.qos, running.merge, running.witnesses),
+    let (qos, mut merge, witnesses, rekor) = match running {
+        Some(running) => (running.qos, running.merge, running.witnesses, running.rekor),
         None => (
             logconfig::QosConfig::default(),
             logconfig::MergeConfig::default(),
             logconfig::WitnessConfig::default(),
+            logconfig::RekorConfig::default(),
         ),
     };
     merge.checkpoint_interval = document.merge.checkpoint_interval;
@@ -295,6 +296,11 @@ async fn capable(host: &dyn Host, log: &str, change: &Change) -> Result<(), Refu
             can.witnesses || document.witnesses == witnesses,
             "/witnesses",
             "witnesses",
+        ),
+        (
+            can.rekor || document.rekor == rekor,
+            "/rekor",
+            "front for Sigstore's clients",
         ),
         (
             can.ecdsa || already || !document.has_hosts_or_ecdsa(),

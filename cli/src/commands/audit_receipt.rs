@@ -104,7 +104,8 @@ pub(super) fn keys(list: &[u8]) -> HashMap<String, String> {
 
 /// Checks the proof that came with a change, and pins its checkpoint. `audited`: whether the server says that it keeps a trail.
 ///
-/// # Errors [`Error::Trail`] when the proof is wrong or the trail is another one. Everything else is only a warning.
+/// # Errors
+/// [`Error::Trail`] when the proof is wrong or the trail is another one. Everything else is only a warning.
 pub(super) async fn receipt(
     session: &Session<'_>,
     server: &Server,

@@ -40,6 +40,7 @@ impl Present for Caller {
             (can.witnesses, "witnesses"),
             (can.probation, "changes on probation"),
             (can.ecdsa, "keys of ecdsa-p256 and host names as origins"),
+            (can.rekor, "a front for Sigstore's clients"),
         ]
         .into_iter()
         .filter_map(|(can, what)| (!can).then_some(what))

@@ -1,8 +1,8 @@
 //! Time and random bytes, as values that are passed in: so the same program runs on the system's, on clocks that a test sets, and
 //! with bytes that repeat.
 //!
-//! What must never happen: code below `server/` asks the system directly. `crates/clippy.toml` forbids the calls; the system is asked in
-//! this crate only, through [`Ambient::system`], which a binary calls once.
+//! What must never happen: code below `server/` asks the system directly. `crates/clippy.toml` forbids the calls; the system is asked
+//! here, through [`Ambient::system`], which a binary calls once. Exceptions are the drivers of the stores and the nonce of an ECDSA signature.
 
 #![expect(
     clippy::disallowed_methods,

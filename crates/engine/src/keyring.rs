@@ -107,7 +107,8 @@ impl KeyRing {
 
     /// Whether the key-encryption key is the one that the active shard's key was sealed with. Nothing is sealed with another one.
     ///
-    /// # Errors [`SignError::Sealed`] if it is another one.
+    /// # Errors
+    /// [`SignError::Sealed`] if it is another one.
     pub(crate) async fn has_own_kek(&self) -> Result<(), SignError> {
         let (state, keys) = (self.ledger.state(), &self.ledger.keys);
         let active = state.active();

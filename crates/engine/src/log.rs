@@ -198,7 +198,8 @@ impl Log {
 
     /// Records that a batch under a key ends after this many entries, all of which are ordered.
     ///
-    /// # Errors [`AppendError::KeyReused`] if another body continued, or ended earlier; [`AppendError::Unknown`] when that can't be
+    /// # Errors
+    /// [`AppendError::KeyReused`] if another body continued, or ended earlier; [`AppendError::Unknown`] when that can't be
     /// learned.
     pub async fn end_keyed_batch(&self, key: WriteKey, entries: u64) -> Result<(), AppendError> {
         self.uploads.end_keyed_batch(key, entries).await

@@ -52,7 +52,7 @@ impl Key {
         let signer = self.signer();
         let shard = Shard {
             key: signer.verifier(),
-            planned_at: PLANNED * 1000,
+            valid_from: PLANNED * 1000,
         };
         trust_root::TrustedRoot::from_json(&TrustedRoot::new(&[shard], None).unwrap().to_json())
             .unwrap()

@@ -105,6 +105,8 @@ pub struct Capabilities {
     pub probation: bool,
     /// Shards with keys of `ecdsa-p256`, and origins that are host names: `key` and `originForm` in a document.
     pub ecdsa: bool,
+    /// A front for Sigstore's clients: `rekor` in a document.
+    pub rekor: bool,
 }
 
 impl Default for Capabilities {
@@ -115,6 +117,7 @@ impl Default for Capabilities {
             witnesses: true,
             probation: true,
             ecdsa: true,
+            rekor: true,
         }
     }
 }

@@ -114,7 +114,7 @@ impl Refusal {
         )
     }
 
-    /// 409: readers of the front stumble over entries of another form.
+    /// 409: the log has a front, whose readers understand no other entries.
     pub(super) fn fronted(log: &str) -> Self {
         Self::new(
             codes::FRONTED,

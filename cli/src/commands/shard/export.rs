@@ -94,7 +94,7 @@ pub(super) async fn run(session: &Session<'_>, args: ExportArgs) -> Result<Outco
             .iter()
             .map(|key| Shard {
                 key,
-                planned_at: since,
+                valid_from: since,
             })
             .collect(),
         operator: &running.origin,
@@ -132,7 +132,7 @@ struct Export<'a> {
 }
 
 impl Export<'_> {
-    /// The file, and what some client will dislike about it.
+    /// The file, and warnings about parts that some client rejects.
     fn write(&self, merge: Option<&str>) -> Result<(String, Vec<String>), Error> {
         let told = |warnings: Vec<_>| warnings.iter().map(ToString::to_string).collect();
         Ok(match self.args.format {
@@ -180,9 +180,9 @@ impl Export<'_> {
 fn refused(error: ExportError) -> Error {
     let hint = match &error {
         ExportError::Origin(_) => {
-            "Sigstore's clients take host names alone: make a log with `originForm: host`"
+            "Sigstore's clients accept only host names as origins: create a log with `originForm: host`"
         }
-        ExportError::Merge { .. } => "name a file of the form that --format says",
+        ExportError::Merge { .. } => "pass a file of the kind that --format names",
         _ => "see docs/sigstore.md for what clients accept",
     };
     Error::Usage {

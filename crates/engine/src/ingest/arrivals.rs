@@ -18,7 +18,7 @@ use store::{Outcome, StoreError, Transaction};
 
 /// How long arrivals are kept.
 const KEPT: Duration = Duration::from_secs(7 * 86_400);
-/// BatchWriters of one row, and bytes, at most: it must fit into the store's value limit, also where a thousand tenants have long names.
+/// Parts of one row, and bytes, at most: it must fit into the store's value limit, also where a thousand tenants have long names.
 const PARTS: usize = 1_000;
 const BYTES: usize = 60 << 10;
 /// Rows read or deleted at a time.

@@ -319,7 +319,7 @@ impl Batcher {
         self.taken.notify_waiters();
     }
 
-    /// Cost of one piece of elastic work that fits into a commit, and into a promise of a second beside others.
+    /// Cost of the largest piece of elastic work that fits into one commit, and into a promise of a second beside other work.
     pub(crate) fn piece(&self) -> u64 {
         let queue = self.queue();
         let quarter = queue.admission.service().rate / 4.0;

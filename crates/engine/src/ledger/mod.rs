@@ -364,7 +364,8 @@ impl Ledger {
 
     /// The linear work of a commit: batches over the store's value limit become objects, durable before they are announced.
     ///
-    /// # Errors [`CommitError::Store`]; then none of it is or will be ordered.
+    /// # Errors
+    /// [`CommitError::Store`]; then none of it is or will be ordered.
     pub(crate) async fn prepare(&self, mine: &mut [Proposal]) -> Result<(), CommitError> {
         let stored = Stored {
             slots: self.state().len,

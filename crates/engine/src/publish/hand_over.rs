@@ -14,7 +14,8 @@ const FAR: u64 = 64;
 impl Publication {
     /// Hands over the changes of the secondaries up to a generation, whether or not the old ones have taken them.
     ///
-    /// # Errors [`StoreError`]; always for a restored log that is not announced yet, and while the new secondaries do not hold everything
+    /// # Errors
+    /// [`StoreError`]; always for a restored log that is not announced yet, and while the new secondaries do not hold everything
     /// that is published.
     pub(crate) async fn hand_over_by_force(
         &self,

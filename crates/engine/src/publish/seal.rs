@@ -11,7 +11,7 @@ use super::{PublishError, Publisher};
 use crate::publish::publication::Publication;
 use crate::shard::{Published, Shard, SignError};
 
-/// Shards that are sealed before that is written down: so many a start looks at, and one transaction is enough for all of them.
+/// How many newly sealed shards are recorded at a time, in one transaction. A start checks about this many again.
 const SEALED: u64 = 16;
 
 /// A shard that is done.

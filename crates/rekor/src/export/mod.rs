@@ -96,8 +96,8 @@ pub enum Warning {
 pub struct Shard<'a> {
     /// Its key; the key's name is the shard's origin, a bare host name.
     pub key: &'a VerifierKey,
-    /// The time of the slot that planned the shard, in milliseconds since the Unix epoch.
-    pub planned_at: u64,
+    /// Since when its key is valid, no later than its first signature: milliseconds since the Unix epoch.
+    pub valid_from: u64,
 }
 
 impl Shard<'_> {

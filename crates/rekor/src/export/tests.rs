@@ -27,7 +27,7 @@ fn ed25519(host: &str, seed: u8) -> VerifierKey {
 fn shard(key: &VerifierKey) -> Shard<'_> {
     Shard {
         key,
-        planned_at: PLANNED,
+        valid_from: PLANNED,
     }
 }
 
@@ -221,7 +221,7 @@ fn shards_that_clients_would_reject_are_refused() {
     );
     let late = Shard {
         key: &one,
-        planned_at: u64::MAX,
+        valid_from: u64::MAX,
     };
     assert_eq!(
         TrustedRoot::new(&[late], None),
@@ -450,7 +450,7 @@ proptest! {
             let host = format!("s{n}.example.org");
             if n % 2 == 0 { ed25519(&host, n) } else { ecdsa(&host, n) }
         }).collect();
-        let shards: Vec<_> = keys.iter().zip(&times).map(|(key, time)| Shard { key, planned_at: *time }).collect();
+        let shards: Vec<_> = keys.iter().zip(&times).map(|(key, time)| Shard { key, valid_from: *time }).collect();
         let existing = existing_root().to_string();
         let root = TrustedRoot::new(&shards, merge.then_some(existing.as_str())).unwrap();
         let text = root.to_json();
@@ -462,7 +462,7 @@ proptest! {
         for (entry, shard) in ours.iter().zip(&shards) {
             members(entry, &mut |name| assert!(KNOWN.contains(&name), "{name}"));
             let start: Timestamp = entry["publicKey"]["validFor"]["start"].as_str().unwrap().parse().unwrap();
-            let early = shard.planned_at - u64::try_from(start.as_millisecond()).unwrap();
+            let early = shard.valid_from - u64::try_from(start.as_millisecond()).unwrap();
             prop_assert!(early < 1000);
             let id = crate::base64::decode_standard(entry["logId"]["keyId"].as_str().unwrap()).unwrap();
             prop_assert_eq!(&id[..4], &shard.key.id().to_be_bytes());

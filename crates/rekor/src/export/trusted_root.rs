@@ -137,7 +137,7 @@ fn tlog(shard: &Shard<'_>) -> Result<Value, ExportError> {
         "publicKey": {
             "keyDetails": details,
             "rawBytes": raw_bytes,
-            "validFor": {"start": start(shard.planned_at)?},
+            "validFor": {"start": start(shard.valid_from)?},
         },
     }))
 }

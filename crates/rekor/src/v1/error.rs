@@ -22,7 +22,7 @@ pub enum Error {
     #[error("the search is invalid: {0}")]
     Query(&'static str),
     /// A consistency proof from a size that is above the size that it leads to.
-    #[error("a proof from size {first} to size {last} is asked for")]
+    #[error("there is no proof from size {first} back to the smaller size {last}")]
     SizeOrder {
         /// The smaller size of the request.
         first: u64,

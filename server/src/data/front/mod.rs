@@ -4,8 +4,8 @@
 //! refused at once. An entry has an idempotency key of its own, made of its shard and its leaf, so a client that sends it again gets the
 //! existing entry.
 //!
-//! What must never happen: a 201 for an entry that no published checkpoint covers; an entry in the log whose signature was not
-//! verified; one that is twice in a shard because its sender lost the answer.
+//! What must never happen: a 201 for an entry that no published checkpoint covers; an entry that came through here and whose signature was
+//! not verified; one that is twice in a shard because its sender lost the answer.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -180,8 +180,28 @@ async fn published(log: &Log, index: u64) -> Result<Inclusion, ReadError> {
     }
 }
 
-/// Orders a leaf in the active shard, unless it is in it; returns its global index.
+/// Orders a leaf as soon as there is room for it; returns its global index. The caller bounds how long that may take.
 async fn ordered(
+    log: &Log,
+    leaf: Bytes,
+    tenant: TenantId,
+    rekor: RekorConfig,
+) -> Result<u64, Stopped> {
+    let for_now = [codes::OVERLOADED, codes::NO_ROOM, codes::LIMITED];
+    loop {
+        match submitted(log, leaf.clone(), tenant, rekor).await {
+            Err(Stopped::Refused(Refusal {
+                code,
+                retry_after: Some(after),
+                ..
+            })) if for_now.contains(&code) => tokio::time::sleep(after).await,
+            done => return done,
+        }
+    }
+}
+
+/// Submits a leaf to the active shard, unless the shard has it.
+async fn submitted(
     log: &Log,
     leaf: Bytes,
     tenant: TenantId,
@@ -223,7 +243,7 @@ async fn ordered(
 }
 
 /// Makes the opening statement the first entry of a shard that has none: Go's clients leave out an index of 0, which sigstore-python
-/// then refuses. Whoever is about to write the first entry does this before, on whichever server, and one statement stays.
+/// then refuses. Every server that is about to write a first entry submits the statement before it; only one is ordered.
 async fn opened(log: &Log, shard: &str, tenant: TenantId) -> Result<(), Stopped> {
     let opening = log.opening().await;
     let opening = opening.map_err(|error| refusal::read(log.name(), &error.into()))?;
@@ -263,9 +283,9 @@ async fn opened(log: &Log, shard: &str, tenant: TenantId) -> Result<(), Stopped>
 fn stopped(log: &Log, error: AppendError) -> Stopped {
     match error {
         // Clients try again after 503, and a frozen log stays frozen.
-        AppendError::Frozen { .. } | AppendError::Closing => v2::Error::Frozen.into(),
-        // A client that sends it again gets the existing entry, so an unknown outcome asks for a repeat.
-        AppendError::Unknown => v2::Error::Unavailable.into(),
+        AppendError::Frozen { .. } => v2::Error::Frozen.into(),
+        // A client that sends it again gets the existing entry, so an unknown outcome asks for a repeat. A log that closes may open again.
+        AppendError::Unknown | AppendError::Closing => v2::Error::Unavailable.into(),
         error => refusal::append(log.name(), error).into(),
     }
 }
@@ -274,7 +294,7 @@ fn stopped(log: &Log, error: AppendError) -> Stopped {
 fn unpublished(hold: Duration) -> Refusal {
     let seconds = hold.as_secs();
     let detail = format!(
-        "no published checkpoint covers the entry after {seconds} s; sent again, it has the same place, unless its shard was rotated out meanwhile"
+        "no published checkpoint covers the entry after {seconds} s; send the same request again: the entry is written once, unless its shard was rotated out meanwhile"
     );
     Refusal::new(codes::UNSIGNED, detail).later(Duration::from_secs(1))
 }

@@ -134,6 +134,26 @@ async fn an_entry_is_answered_with_its_proof_and_once_however_often_it_is_sent()
 }
 
 #[tokio::test]
+async fn a_write_over_the_limit_waits_for_its_turn() {
+    let server = fronted(open()).await;
+    let mut next = Box::new(server.engine.log("argon").unwrap().config());
+    for tier in &mut next.qos.tiers {
+        tier.burst = 1;
+    }
+    for tenant in &mut next.qos.tenants {
+        tenant.rate = Some("5/s".parse().unwrap());
+    }
+    change(&server, Request::Configure { next, base: None }).await;
+    let entries: Vec<_> = (0..4u8).map(|n| signed(&[n])).collect();
+    let sent = entries.iter().map(|entry| send(&server, entry));
+    let replies = futures_util::future::join_all(sent).await;
+    assert!(
+        replies.iter().all(|reply| reply.status == 201),
+        "{replies:?}"
+    );
+}
+
+#[tokio::test]
 async fn the_same_entry_is_new_in_the_next_shard() {
     let server = fronted(open()).await;
     let entry = signed(b"one");

@@ -91,7 +91,8 @@ impl Audited {
 
     /// Records an event that is not a change of a log, and returns the proof.
     ///
-    /// # Errors [`Unrecorded`]: the announced action must not be done.
+    /// # Errors
+    /// [`Unrecorded`]: the announced action must not be done.
     pub async fn event(
         &self,
         action: &str,

@@ -101,8 +101,8 @@ pub(crate) struct Known {
     pub whole: bool,
 }
 
-/// What tells of which life of a log a copy is. Lives and copies follow each other in an order that needs no clock: whoever restored may
-/// have had a wrong one.
+/// The evidence for which life of a log a copy belongs to. It uses the order of events, because the clock of the machine that restored may
+/// have been wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lives {
     /// The life of the log on this replica.
@@ -116,15 +116,15 @@ pub(crate) struct Lives {
 }
 
 impl Lives {
-    /// Whether a copy is of an earlier life. A restore may leave behind what it could not reach; whoever holds that has said so, and
-    /// raises its alarm.
+    /// Whether a copy is of an earlier life. A restore may miss secondaries that it cannot reach. A secondary that holds more has
+    /// said so, and raises its alarm.
     fn is_earlier(&self, size: u64, time: u64) -> bool {
         match (self.verified, self.heard, self.entries) {
             // A secondary cosigns one after the other.
             (Some(known), ..) if time >= known => false,
-            // It copies nothing of a life before it has taken its manifest,
+            // A secondary copies nothing of a life before it has taken that life's manifest,
             (_, Some(heard), _) if heard < self.id => true,
-            // and takes that only while it has no more than the life was restored with.
+            // and takes the manifest only while it holds no more than was restored.
             (_, Some(_), Some(entries)) => size <= entries,
             // Nothing else is left to go by: a mirror that keeps no manifest, and of which this life knows nothing.
             _ => time <= began_ms(self.id),

@@ -69,7 +69,7 @@ pub(crate) fn classify(bytes: &[u8], keys: &Verifiers) -> (Found, Option<Looked>
 }
 
 impl SignGuard {
-    /// The checkpoint object of a shard, compared with what is published; `None` where there is none that is worth anything.
+    /// The checkpoint object of a shard, compared with what is published; `None` if there is no usable checkpoint.
     pub(crate) async fn look(&self, shard: &Shard) -> Result<Option<Looked>, SignError> {
         self.look_at(shard, None, false).await
     }

@@ -241,7 +241,8 @@ pub struct Reused;
 impl Repeat {
     /// Takes the next entry of the repeat.
     ///
-    /// # Errors [`Reused`] at the end of a part that differs, and behind the end.
+    /// # Errors
+    /// [`Reused`] at the end of a part that differs, and behind the end.
     pub fn entry(&mut self, entry: &[u8]) -> Result<(), Reused> {
         let Some((entries, digest)) = self.parts.front() else {
             return (!self.ended).then_some(()).ok_or(Reused);
@@ -265,7 +266,8 @@ impl Repeat {
 
     /// Checks that the body ends where the accepted one does.
     ///
-    /// # Errors [`Reused`] when it is shorter than the accepted one.
+    /// # Errors
+    /// [`Reused`] when it is shorter than the accepted one.
     pub fn end(&self) -> Result<(), Reused> {
         self.parts.is_empty().then_some(()).ok_or(Reused)
     }
