@@ -471,3 +471,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_start_that_was_published_never_moves_forward() {
+    let key = ecdsa("2026a.log.example.org", 1);
+    let root = |valid_from: u64, merge: Option<&str>| {
+        let shard = Shard {
+            key: &key,
+            valid_from,
+        };
+        TrustedRoot::new(&[shard], merge).unwrap().to_json()
+    };
+    let before = root(PLANNED, None);
+    // As of a log that was restored a day later, and of one that knows better.
+    assert_eq!(root(PLANNED + 86_400_000, Some(&before)), before);
+    let earlier = root(PLANNED - 86_400_000, None);
+    assert_eq!(root(PLANNED - 86_400_000, Some(&before)), earlier);
+}

@@ -1,5 +1,6 @@
 //! TrustedRoot: whose signatures clients accept.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -60,12 +61,19 @@ impl TrustedRoot {
                     shard.key.name().to_owned(),
                 ));
             }
-            let (tlog, id, key) = (tlog(shard)?, shard.key.log_id().0, shard.public_key().0);
+            let (mut tlog, id, key) = (tlog(shard)?, shard.key.log_id().0, shard.public_key().0);
             root.tlogs.retain(|foreign| {
                 let is = |pointer, ours: &[u8]| {
                     bytes(foreign, pointer).is_some_and(|theirs| theirs == ours)
                 };
-                !is("/logId/keyId", &id) && !is("/publicKey/rawBytes", &key)
+                let ours = is("/logId/keyId", &id) || is("/publicKey/rawBytes", &key);
+                if ours
+                    && let Some(known) = started(foreign).filter(|at| started(&tlog) > Some(*at))
+                {
+                    // A log that was restored no longer knows when it was made.
+                    tlog["publicKey"]["validFor"]["start"] = known.to_string().into();
+                }
+                !ours
             });
             root.tlogs.push(tlog);
         }
@@ -124,6 +132,12 @@ impl TrustedRoot {
         }
         warnings
     }
+}
+
+/// Since when the key of an entry is valid.
+fn started(tlog: &Value) -> Option<Timestamp> {
+    let start = tlog.pointer("/publicKey/validFor/start")?;
+    start.as_str()?.parse().ok()
 }
 
 fn tlog(shard: &Shard<'_>) -> Result<Value, ExportError> {

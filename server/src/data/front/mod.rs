@@ -22,6 +22,8 @@ use plane_http::{Body, JSON, Phase, Unread, Watched, later, reply};
 use rekor::v2;
 use sha2::{Digest as _, Sha256};
 use tlog::VerifierKey;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::refusal::{self, Refusal};
 use super::{DataPlane, add, advice, find, stamp};
@@ -36,6 +38,11 @@ const ENTRIES: &str = "/api/v2/log/entries";
 const GLOBAL_INDEX: HeaderName = HeaderName::from_static("logd-global-index");
 /// The index of the entry in a conflict, as rekor-tiles names it.
 const LOG_INDEX: HeaderName = HeaderName::from_static("x-log-index");
+
+/// Places of this server for writes that wait for room.
+static WAITING: Semaphore = Semaphore::const_new(256);
+/// The shortest pause before such a write tries again.
+const ROOM_POLL: Duration = Duration::from_millis(200);
 
 /// How often a write follows its log to the next shard, when its own is rotated out before it is ordered.
 const ROTATIONS: usize = 8;
@@ -147,7 +154,8 @@ async fn write(
     let rekor = log.rekor();
     let hold = rekor.hold.duration();
     let published = async {
-        let index = ordered(log, leaf.clone(), tenant, rekor).await?;
+        let until = Instant::now() + hold;
+        let index = ordered(log, leaf.clone(), tenant, rekor, until).await?;
         let inclusion = published(log, index).await;
         let inclusion = inclusion.map_err(|error| refusal::read(log.name(), &error))?;
         Ok::<_, Stopped>((index, inclusion))
@@ -180,22 +188,30 @@ async fn published(log: &Log, index: u64) -> Result<Inclusion, ReadError> {
     }
 }
 
-/// Orders a leaf as soon as there is room for it; returns its global index. The caller bounds how long that may take.
+/// Orders a leaf as soon as there is room for it, before `until`; returns its global index. A refusal that lasts longer is answered
+/// as it is, and so is one when enough other writes wait: each of them holds a connection, and asks the store again and again.
 async fn ordered(
     log: &Log,
     leaf: Bytes,
     tenant: TenantId,
     rekor: RekorConfig,
+    until: Instant,
 ) -> Result<u64, Stopped> {
     let for_now = [codes::OVERLOADED, codes::NO_ROOM, codes::LIMITED];
+    let mut place = None;
     loop {
-        match submitted(log, leaf.clone(), tenant, rekor).await {
-            Err(Stopped::Refused(Refusal {
-                code,
-                retry_after: Some(after),
-                ..
-            })) if for_now.contains(&code) => tokio::time::sleep(after).await,
+        let refusal = match submitted(log, leaf.clone(), tenant, rekor).await {
+            Err(Stopped::Refused(refusal)) if for_now.contains(&refusal.code) => refusal,
             done => return done,
+        };
+        if place.is_none() {
+            place = WAITING.try_acquire().ok();
+        }
+        match refusal.retry_after.map(|after| after.max(ROOM_POLL)) {
+            Some(after) if place.is_some() && Instant::now() + after < until => {
+                tokio::time::sleep(after).await;
+            }
+            _ => return Err(refusal.into()),
         }
     }
 }
@@ -215,7 +231,7 @@ async fn submitted(
             &format!("rekor {} {hash}", shard.as_deref().unwrap_or_default()),
         );
         if let (FirstEntry::Statement, Some(shard)) = (rekor.first_entry, &shard) {
-            opened(log, shard, tenant).await?;
+            opened(log, shard).await?;
         }
         if rekor.duplicates == Duplicates::Conflict {
             let there = log.keyed_entry(key).await;
@@ -244,7 +260,10 @@ async fn submitted(
 
 /// Makes the opening statement the first entry of a shard that has none: Go's clients leave out an index of 0, which sigstore-python
 /// then refuses. Every server that is about to write a first entry submits the statement before it; only one is ordered.
-async fn opened(log: &Log, shard: &str, tenant: TenantId) -> Result<(), Stopped> {
+async fn opened(log: &Log, shard: &str) -> Result<(), Stopped> {
+    // Nothing is signed for a log that takes nothing.
+    let taken = log.takes(&Advice::default());
+    taken.map_err(|error| stopped(log, error))?;
     let opening = log.opening().await;
     let opening = opening.map_err(|error| refusal::read(log.name(), &error.into()))?;
     let Some(opening) = opening else {
@@ -261,6 +280,7 @@ async fn opened(log: &Log, shard: &str, tenant: TenantId) -> Result<(), Stopped>
         },
     }});
     let entry = v2::Request::parse(request.to_string().as_bytes())?.verify()?;
+    let tenant = log.policy().own();
     let key = WriteKey::new("", &format!("rekor {shard} opening"));
     let advice = Advice {
         shard: Some(shard.to_owned()),
