@@ -33,10 +33,10 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("wire", &["logconfig", "tlog"]),
     ("plane-http", &["tlog", "wire"]),
     ("server-admin", &["plane-http", "wire", "ambient", "tlog"]),
-    ("logctl", &["wire", "logconfig", "ambient", "tlog"]),
+    ("logctl", &["wire", "logconfig", "ambient", "rekor", "tlog"]),
     // The load generator is a client like any other; what it has in common with `logctl` is that crate's `kit`.
     ("logload", &["logctl", "logconfig", "tlog", "wire"]),
-    ("logd", &["engine", "server-admin"]),
+    ("logd", &["engine", "rekor", "server-admin"]),
     // The developer's crates are the roof: nothing of the product knows them.
     ("xtask", &["logctl", "logload", "wire", "logconfig"]),
 ];

@@ -121,8 +121,13 @@ fn any_running() -> impl Strategy<Value = LogConfig> {
 
 /// An edit that may or may not be allowed.
 fn edit(config: &mut LogConfig, what: u8, at: usize, to: u8) {
-    let count = config.shards.len().max(1);
     let state = [ShardState::Planned, ShardState::Active, ShardState::Frozen][to as usize % 3];
+    let left = || ShardConfig::new("left".parse().unwrap(), state);
+    // What three edits make of a document may have none.
+    if config.shards.is_empty() {
+        config.shards.push(left());
+    }
+    let count = config.shards.len();
     match what % 13 {
         0 => config.shards.swap(at % count, to as usize % count),
         1 => drop(config.shards.remove(at % count)),
@@ -142,9 +147,7 @@ fn edit(config: &mut LogConfig, what: u8, at: usize, to: u8) {
         _ => config.origin.push('x'),
     }
     if config.shards.is_empty() {
-        config
-            .shards
-            .push(ShardConfig::new("left".parse().unwrap(), state));
+        config.shards.push(left());
     }
 }
 
