@@ -45,6 +45,7 @@ const METHODS: [(&str, Kind, &[&str]); 8] = [
             "history",
             "inclusion",
             "is_deleted",
+            "is_unopened",
             "keyed_batch",
             "keyed_entry",
             "machine",

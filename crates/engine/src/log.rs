@@ -79,6 +79,14 @@ impl Log {
         self.running.now.load().document.rekor
     }
 
+    /// Whether the active shard has no entry yet, as far as this server knows.
+    pub fn is_unopened(&self) -> bool {
+        let state = self.ledger.state();
+        state
+            .active()
+            .is_some_and(|shard| shard.start() == Some(state.size))
+    }
+
     /// The opening statement of the active shard, to be its first entry; `None` once it has one, and for a key of Ed25519 alone.
     ///
     /// # Errors

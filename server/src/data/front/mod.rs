@@ -103,9 +103,7 @@ pub(super) async fn answer(
             let headers = response.headers_mut();
             headers.insert(GLOBAL_INDEX, HeaderValue::from(index));
             let busy = || Stopped::from(Refusal::busy_answers()).respond();
-            watched
-                .counted(response.map(Bytes::from), busy)
-                .map(Body::Whole)
+            watched.counted(response, busy).map(Body::Whole)
         }
         Err(stopped) => {
             unread.finish().await;
@@ -261,6 +259,9 @@ async fn submitted(
 /// Makes the opening statement the first entry of a shard that has none: Go's clients leave out an index of 0, which sigstore-python
 /// then refuses. Every server that is about to write a first entry submits the statement before it; only one is ordered.
 async fn opened(log: &Log, shard: &str) -> Result<(), Stopped> {
+    if !log.is_unopened() {
+        return Ok(());
+    }
     // Nothing is signed for a log that takes nothing.
     let taken = log.takes(&Advice::default());
     taken.map_err(|error| stopped(log, error))?;

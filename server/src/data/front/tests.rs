@@ -250,6 +250,12 @@ async fn a_frozen_log_says_so_with_a_status_that_nobody_retries() {
         Some("text/plain; charset=utf-8")
     );
     assert!(reply.text().contains("frozen"), "{reply:?}");
+    // What is there is there.
+    let again = send(&server, &entry).await;
+    assert_eq!(
+        (again.status, again.header("logd-global-index")),
+        (201, Some("0"))
+    );
 }
 
 #[tokio::test]
