@@ -1,4 +1,4 @@
-//! What the admin endpoint costs the data plane: CPU time per entry with a client at the endpoint and without one, alternating within one
+//! The cost of the admin endpoint for the data plane: CPU time per entry with a client at the endpoint and without one, alternating within one
 //! run.
 
 use std::path::Path;
@@ -114,7 +114,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// Somebody at the endpoint, until dropped.
+/// A client that keeps the endpoint busy until it is dropped.
 pub(crate) struct Busy {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,

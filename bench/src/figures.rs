@@ -52,7 +52,7 @@ pub(crate) struct Figure {
     what: String,
     value: f64,
     unit: &'static str,
-    /// What it should be; absent for values that only explain others.
+    /// The goal; absent for values that only explain others.
     #[serde(skip_serializing_if = "Option::is_none")]
     goal: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

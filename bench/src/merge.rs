@@ -13,23 +13,23 @@ use anyhow::{Context as _, Result, ensure};
 use bytes::{Bytes, BytesMut};
 use engine::Chunk;
 use engine::{
-    Audited, Caller, Engine, EngineOptions, Kek, Log, MergeOptions, PeerAnswer, PeerClient,
-    PeerError, PeerRequest, Places, Program, Programs,
+    Audited, Author, Engine, EngineOptions, Kek, Log, MergeOptions, Opening, PeerAnswer,
+    PeerClient, PeerError, PeerRequest, Places, Program, Programs,
 };
 use futures_util::future::{BoxFuture, join_all};
 use hdrhistogram::Histogram;
 use logconfig::{FrontendConfig, LogConfig, SecondaryConfig, StorageNode};
-use mirror::{Ended, Mirror, MirrorOptions, Refusal};
+use mirror::{Ended, Folder, Mirror, MirrorOptions, Refusal};
 use qos::Advice;
 use store::{Objects, Sqlite, StoreError};
 use tests::process::{Logd, Worker, logctl, logctl_with, logd};
 use tlog::mirror::{EntriesHead, INFO_TYPE};
-use tlog::{Cosigner, VerifierKey};
+use tlog::{Cosigner, GlobalIndex, VerifierKey};
 use tokio::sync::Semaphore;
 
 use crate::figures::{Figure, Options};
 
-/// What each object operation takes.
+/// The time that each object operation takes.
 const LATENCY: Duration = Duration::from_millis(20);
 /// Operations that a store does at a time; the script's stores do one, all together.
 const AT_ONCE: usize = 64;
@@ -117,11 +117,11 @@ impl Named {
 }
 
 impl Places for Named {
-    fn node(&self, name: &str) -> Result<Arc<dyn Objects>, String> {
-        self.find(name)
+    fn node(&self, name: &str) -> Opening<'_> {
+        Box::pin(std::future::ready(self.find(name)))
     }
-    fn frontend(&self, frontend: &FrontendConfig) -> Result<Arc<dyn Objects>, String> {
-        self.find(frontend.name.as_str())
+    fn frontend(&self, frontend: &FrontendConfig) -> Opening<'_> {
+        Box::pin(std::future::ready(self.find(frontend.name.as_str())))
     }
 }
 
@@ -264,7 +264,7 @@ impl World {
         let mirror = Mirror::open(MirrorOptions {
             rows: Arc::new(Sqlite::open(&dir.join("rows.db"))?),
             objects: Arc::new(Slow::new(&permits)),
-            dir,
+            disk: Arc::new(Folder::new(dir)),
             logs: vec![log.clone()],
             cosigner,
             min_free: 0,
@@ -286,7 +286,7 @@ impl World {
 
     /// Makes the log and configures it.
     async fn create(&self, engine: &Arc<Engine>) -> Result<Arc<Log>> {
-        let caller = || Caller {
+        let caller = || Author {
             actor: "bench".to_owned(),
             idempotency_key: None,
             reason: None,
@@ -353,8 +353,8 @@ async fn write(log: &Log) -> Result<()> {
 async fn everywhere(log: &Log) -> Result<bool> {
     let view = log.merge().await?;
     let mut peers = view.secondaries.iter().chain(&view.frontends);
-    let all = peers.all(|peer| peer.position == Some(ENTRIES));
-    Ok(all && view.positions == [ENTRIES; 3])
+    let all = peers.all(|peer| peer.position == Some(GlobalIndex::new(ENTRIES)));
+    Ok(all && view.positions == [tlog::GlobalIndex::new(ENTRIES); 3])
 }
 
 async fn in_parallel() -> Result<Duration> {

@@ -1,4 +1,4 @@
-//! What the kernel knows about a process.
+//! The kernel's figures about a process.
 
 use anyhow::{Context as _, Result};
 

@@ -29,6 +29,11 @@ pub(crate) fn measure(_: &Options) -> Result<Vec<Figure>> {
         "a write failed: {:?}",
         report.complaints
     );
+    ensure!(
+        disk.value_at_quantile(0.5) > 0,
+        "{} is in memory: set TMPDIR to a folder on a disk",
+        folder.path().display()
+    );
     let mut writer = Histogram::<u64>::new(3)?;
     for write in report.all() {
         writer.record(write.took_us.into())?;

@@ -12,7 +12,7 @@ use crate::proc::{cpu_us, peak_mib};
 
 const SCRIPT: &str = include_str!("../wrk.lua");
 
-/// What one run of `wrk` saw.
+/// The result of one run of `wrk`.
 struct Run {
     requests: f64,
     per_second: f64,

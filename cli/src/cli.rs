@@ -48,7 +48,7 @@ pub(crate) struct Cli {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
-    /// The command, as a person would say it: for progress and hints.
+    /// The command as it is typed, for progress and hints.
     #[arg(skip)]
     pub(crate) spelled: String,
 }
@@ -57,7 +57,7 @@ pub(crate) struct Cli {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// Where the server is.
+    /// The server's address and credentials.
     #[command(flatten)]
     pub(crate) overrides: Overrides,
     /// How long to wait for the server and for its replicas: 500ms, 60s, 5m
@@ -74,7 +74,7 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Show, rotate, freeze and verify the shards of a log
     Shard(ShardArgs),
-    /// Show what every log is doing
+    /// Show the state of every log
     #[command(after_help = "Example:
   logctl status -o json")]
     Status,
@@ -86,7 +86,7 @@ pub(crate) enum Command {
   logctl config diff next.yaml"
     )]
     Config(ConfigCommand),
-    /// List, change and try out tiers and tenants: what writers are promised, and who comes first
+    /// List, change and try out tiers and tenants: promises to writers, and the share of each
     #[command(
         subcommand,
         arg_required_else_help = true,
@@ -94,7 +94,7 @@ pub(crate) enum Command {
   logctl qos set tier interactive --weight 4"
     )]
     Qos(QosCommand),
-    /// How far the merge is: storage nodes, secondaries, frontends, witnesses
+    /// Show how far the merge is: storage nodes, secondaries, frontends, witnesses
     #[command(
         subcommand,
         arg_required_else_help = true,
@@ -126,7 +126,7 @@ pub(crate) enum Command {
   logctl token create ci --scope shard:rotate:argon --expires 30d --out ci.token"
     )]
     Token(TokenCommand),
-    /// List and verify the trail of what operators did
+    /// List and verify the audit trail: the record of each change
     #[command(
         subcommand,
         arg_required_else_help = true,
@@ -134,7 +134,7 @@ pub(crate) enum Command {
   logctl audit verify"
     )]
     Audit(AuditCommand),
-    /// Check what a log promised, and whether it kept that
+    /// Check a receipt, and whether the log kept its promise
     #[command(
         subcommand,
         arg_required_else_help = true,
@@ -142,14 +142,14 @@ pub(crate) enum Command {
   logctl receipt verify entry.receipt"
     )]
     Receipt(ReceiptCommand),
-    /// Check this side, the way to the server, and the server; each finding comes with its remedy
+    /// Check this machine, the connection and the server; each finding names its remedy
     #[command(after_help = "Example:
   logctl doctor")]
     Doctor,
     /// Write a file of entries into a log, as fast as the log takes them
     ///
     /// The entries become leaves in the order of the file, in ranges: other writers' entries may stand between them, and the
-    /// result says where they are. A broken connection or a server that restarts is waited for, and nothing is written
+    /// result says where they are. logctl waits while the connection is broken or the server restarts, and writes nothing
     /// twice. --resume continues an import that ended early, with the same file.
     #[command(after_help = IMPORT_EXAMPLES)]
     Import(ImportArgs),
@@ -162,11 +162,11 @@ pub(crate) enum Command {
   logctl import entries.txt"
     )]
     Load(LoadCommand),
-    /// Show what a log is doing, live: shards, watermarks, queues
+    /// Show the state of a log, live: shards, watermarks, queues
     #[command(after_help = "Example:
   logctl top --log argon")]
     Top(TopArgs),
-    /// Show who you are to the server, and what you may do
+    /// Show your name on the server, and your permissions
     #[command(after_help = "Example:
   logctl whoami")]
     Whoami,
@@ -176,7 +176,7 @@ pub(crate) enum Command {
     Version,
     /// Send one request to the admin endpoint, and print the answer
     Api(ApiArgs),
-    /// Name the servers to work on, choose one, show what is in effect
+    /// Manage contexts (named servers), and show the settings in effect
     #[command(
         subcommand,
         arg_required_else_help = true,
@@ -184,7 +184,7 @@ pub(crate) enum Command {
   logctl context set prod admin=https://log.example.org:7071 token_file=prod.token protected=true"
     )]
     Context(ContextCommand),
-    /// Print the completion script of a shell, which offers live names of shards, logs, operations and contexts
+    /// Print the completion script of a shell; it completes the names of shards, logs, operations and contexts
     #[command(after_help = "Examples:
   source <(logctl completions bash)             # in ~/.bashrc
   source <(logctl completions zsh)              # in ~/.zshrc
@@ -206,7 +206,7 @@ const IMPORT_EXAMPLES: &str = "Examples:
   zcat Packages.gz | logctl import - --priority 6 --log debian
   logctl import entries.bundle --format bundle --resume 9f86d081884c7d659a2feaa0c55ad015";
 
-/// What is left of `logctl load`; the load generator is a program of its own.
+/// `logctl load`, of which one command is left; the load generator is a program of its own.
 #[derive(Debug, Subcommand)]
 pub(crate) enum LoadCommand {
     /// The older name of `logctl import`
@@ -281,7 +281,7 @@ impl Command {
         matches!(self, Self::Top(_))
     }
 
-    /// The log that the command's own words name.
+    /// The log that the command's own arguments name.
     pub(crate) fn log_by_name(&self) -> Option<String> {
         match self {
             Self::Log(LogCommand::Freeze { name, .. } | LogCommand::Unfreeze { name, .. }) => {
@@ -295,7 +295,7 @@ impl Command {
     }
 }
 
-/// Only `config plan` makes a file, and gets its name here.
+/// `-o FILE` is for `config plan` only, which gets the file's name here.
 fn check_output(output: &Output, command: &mut Command) -> Result<(), clap::Error> {
     let Output::File(path) = output else {
         return Ok(());
@@ -328,7 +328,7 @@ fn check_output(output: &Output, command: &mut Command) -> Result<(), clap::Erro
     Err(error)
 }
 
-/// The form that a command line asks for which clap may have refused: even then, standard output holds one document.
+/// The form that a command line asks for, even one that clap refuses: standard output holds one document then, too.
 pub fn wanted_form(args: &[OsString]) -> Form {
     let mut form = None;
     let mut words = args.iter().skip(1).map(|arg| arg.to_string_lossy());

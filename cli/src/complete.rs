@@ -1,4 +1,4 @@
-//! Names that the shell offers while a command is typed: contexts from the file; logs, shards, tiers, tenants and operations from
+//! Completion of names while a command is typed: contexts from the file; logs, shards, tiers, tenants and operations from
 //! the server.
 //!
 //! What must never happen: a shell that hangs, a message in the middle of a line, or a login that costs something (a program started, an
@@ -22,7 +22,7 @@ use crate::settings::{self, Found, Login, Overrides};
 
 /// Set by the shell's script when it asks what could come next.
 const VARIABLE: &str = "LOGCTL_COMPLETE";
-/// For everything that is asked of a server; the rest of the 300 ms is for starting and printing.
+/// The time limit for all requests to a server; the rest of the 300 ms is for starting and printing.
 const COMPLETION_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Answers the shell, if this run is a completion request.
@@ -168,7 +168,7 @@ fn matching(current: &OsStr, names: Vec<String>) -> Vec<CompletionCandidate> {
         .collect()
 }
 
-/// Asks the server that the typed words mean; nothing when that does not work at once.
+/// Asks the server that the typed words name; nothing when that does not work at once.
 fn live(
     ask: impl AsyncFnOnce(Admin, Option<String>, Deadline) -> Result<Vec<String>, Error>,
 ) -> Vec<String> {

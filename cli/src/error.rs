@@ -14,12 +14,12 @@ use crate::pins::Seen;
 /// A situation that a command may end in.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The words do not make sense together, in a way that clap cannot see.
+    /// Arguments that do not fit together, in a way that clap cannot check.
     #[error("{message}")]
     Usage {
         /// The mistake in the command line or in a local file.
         message: String,
-        /// What the user can do next.
+        /// The next step for the user.
         hint: String,
     },
     /// A file or stream could not be read.
@@ -37,6 +37,26 @@ pub enum Error {
         what: String,
         /// The operating system's answer.
         source: io::Error,
+    },
+    /// A change was made, and nobody can read the answer.
+    #[error("{state}, but the answer cannot be written to standard output: {source}")]
+    AnswerLost {
+        /// The change that was made.
+        state: String,
+        /// The next step for the user.
+        hint: String,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+    /// A change was made, and a later step of the command failed.
+    #[error("{state}, but a later step failed: {source}")]
+    AfterChange {
+        /// The change that was made.
+        state: String,
+        /// The next step for the user.
+        hint: String,
+        /// The failure of the later step, whose own hint is about a command that changed nothing.
+        source: Box<Error>,
     },
     /// A file to be made already exists.
     #[error("{} exists already", path.display())]
@@ -76,15 +96,15 @@ pub enum Error {
     ContextFile {
         /// `FILE`, or `FILE:LINE:COLUMN` where known.
         place: String,
-        /// What is wrong at that place.
+        /// The fault at that place.
         message: String,
-        /// What the user can do next.
+        /// The next step for the user.
         hint: String,
     },
     /// No admin address by flag, environment or file.
     #[error("no admin endpoint: {tried}")]
     NoEndpoint {
-        /// Where it was looked for.
+        /// The places where it was looked for.
         tried: String,
         /// A context that the user could choose.
         choose: Option<String>,
@@ -112,9 +132,9 @@ pub enum Error {
     /// No token could be had, or the identity was refused.
     #[error("{message}")]
     Login {
-        /// What went wrong, without any secret.
+        /// The cause, without any secret.
         message: String,
-        /// What the user can do next.
+        /// The next step for the user.
         hint: String,
     },
     /// Certificate files or TLS settings.
@@ -122,7 +142,7 @@ pub enum Error {
     Tls {
         /// The file or address.
         what: String,
-        /// What the TLS library said, in words.
+        /// The error of the TLS library.
         message: String,
     },
     /// Nothing answers there; nothing was sent.
@@ -132,7 +152,7 @@ pub enum Error {
         address: String,
         /// The innermost reason of the failure.
         cause: String,
-        /// What the user can do next.
+        /// The next step for the user.
         hint: String,
     },
     /// Something answers there, but not an admin endpoint.
@@ -148,7 +168,7 @@ pub enum Error {
     OutcomeUnknown {
         /// The endpoint's address, as it was configured.
         address: String,
-        /// What happened to the connection.
+        /// The fault of the connection.
         cause: String,
         /// The operation, when the server named it.
         operation: Option<String>,
@@ -165,7 +185,7 @@ pub enum Error {
         /// Everything that is wrong with it.
         findings: Vec<Finding>,
     },
-    /// The server said no.
+    /// The server refused the request.
     #[error("{}", .0.detail)]
     Problem(Box<Problem>),
     /// A file whose entries can't be read to the end.
@@ -173,10 +193,10 @@ pub enum Error {
     BadEntries {
         /// The file, the place, and what is wrong there.
         message: String,
-        /// What the user can do next.
+        /// The next step for the user.
         hint: String,
     },
-    /// The log's public address said no to a writer.
+    /// The log's public address refused a write.
     #[error("{detail}")]
     WriteRefused {
         /// The status of the HTTP answer.
@@ -192,9 +212,9 @@ pub enum Error {
     #[error("{0}")]
     Stale(Box<Stale>),
     /// The change was made on probation, and nobody confirmed it.
-    #[error("rolled back: nobody confirmed operation {} in time, so the previous configuration runs again", operation.id)]
+    #[error("reverted: nobody confirmed operation {} in time, so the previous configuration runs again", operation.id)]
     RolledBack {
-        /// The change that was taken back.
+        /// The change that was reverted.
         operation: Box<Operation>,
     },
     /// An operation that was asked about was refused when it was asked for.
@@ -208,7 +228,7 @@ pub enum Error {
     Trail {
         /// Decides the stable word and the hint.
         fault: TrailFault,
-        /// What was found, in words for a person.
+        /// The fault, for a person.
         message: String,
         /// The pinned checkpoint, and the one that is served now.
         evidence: Option<Box<(Seen, Seen)>>,
@@ -216,7 +236,7 @@ pub enum Error {
     /// Nothing has this name.
     #[error("no {kind} `{name}`")]
     NotFound {
-        /// What was asked for: `shard`, `command`.
+        /// The kind of thing: `shard`, `command`.
         kind: &'static str,
         /// The name that was asked for.
         name: String,
@@ -224,7 +244,7 @@ pub enum Error {
         known: Vec<String>,
     },
     /// Decided, but some replica did not follow in time.
-    #[error("applied as generation {generation}, but {} not run it yet: {}", does(lagging.len()), labels(lagging))]
+    #[error("applied as generation {generation}, but {}", behind(lagging))]
     NotConverged {
         /// The change's id, where it is known.
         operation: Option<String>,
@@ -260,7 +280,7 @@ pub enum Error {
     Unsupported {
         /// The endpoint's address, as it was configured.
         address: String,
-        /// What was asked for.
+        /// The feature that was asked for.
         what: &'static str,
     },
     /// At least one log is halted.
@@ -282,17 +302,17 @@ pub enum Error {
         findings: usize,
     },
     /// A file that is not a receipt, or a receipt without a known signature.
-    #[error("{what} is not a receipt to believe: {why}")]
+    #[error("{what} is not a valid receipt: {why}")]
     ReceiptInvalid {
         /// The file that should be a receipt.
         what: String,
-        /// What is wrong with it.
+        /// The fault of the receipt.
         why: String,
     },
     /// The log did not keep what it promised.
     #[error("the promise is broken: {why}")]
     PromiseBroken {
-        /// What the log did instead.
+        /// How the log broke the promise.
         why: String,
     },
     /// The log may have kept the promise, so long ago that it no longer knows.
@@ -304,19 +324,19 @@ pub enum Error {
     /// The user pressed Ctrl-C meanwhile.
     #[error("interrupted; {state}")]
     Interrupted {
-        /// What is known of the change.
+        /// The state of the change, as far as it is known.
         state: String,
         /// The hint: how to continue.
         resume: String,
         /// The idempotency key of a request that was sent.
         key: Option<String>,
     },
-    /// A state that this program believed impossible.
+    /// A state that should be impossible.
     #[error("{0}")]
     Bug(String),
 }
 
-/// A plan whose base moved.
+/// A plan whose base is no longer the running configuration.
 #[derive(Debug)]
 pub struct Stale {
     pub subject: String,
@@ -324,7 +344,7 @@ pub struct Stale {
     pub base: String,
     /// The one that runs.
     pub current: String,
-    /// Who changed it last.
+    /// The actor that changed it last.
     pub changed_by: Option<String>,
     /// When it was changed, RFC 3339.
     pub changed_at: Option<String>,
@@ -380,12 +400,13 @@ impl Error {
 
 pub(crate) use logconfig::text::count;
 
-fn does(n: usize) -> String {
-    if n == 1 {
-        "1 replica does".into()
-    } else {
-        format!("{n} replicas do")
-    }
+fn behind(lagging: &[Replica]) -> String {
+    let does = match lagging.len() {
+        0 => return "it is unknown which replicas run it".to_owned(),
+        1 => "1 replica does".to_owned(),
+        n => format!("{n} replicas do"),
+    };
+    format!("{does} not run it yet: {}", labels(lagging))
 }
 
 fn labels(replicas: &[Replica]) -> String {
@@ -404,14 +425,14 @@ fn list(names: &[String]) -> String {
     }
 }
 
-/// Where a finding is, in the form that editors jump to.
-pub(crate) struct Place<'a> {
+/// The place of a finding, in the form that editors jump to.
+pub(crate) struct FindingPlace<'a> {
     /// The file that the place is in.
     pub subject: &'a str,
     pub(crate) finding: &'a Finding,
 }
 
-impl fmt::Display for Place<'_> {
+impl fmt::Display for FindingPlace<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.finding.line, self.finding.column) {
             (Some(line), Some(column)) => write!(f, "{}:{line}:{column}", self.subject),

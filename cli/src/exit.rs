@@ -1,4 +1,4 @@
-//! The one table from situation to what a script sees: exit code, stable word, hint.
+//! The one table from a situation to its exit code, stable word and hint.
 //!
 //! What must never happen: a situation has no next step, or one word has two exit codes.
 
@@ -10,22 +10,22 @@ use crate::error::{Error, TrailFault};
 pub(crate) const DONE: u8 = 0;
 /// A bug, here or in the server.
 pub(crate) const BUG: u8 = 1;
-/// Usage, including local files.
+/// Wrong usage, including local files.
 pub(crate) const USAGE: u8 = 2;
 /// Differences exist (`--exit-code` only).
 pub(crate) const DIFFERS: u8 = 3;
 /// Not authenticated or not allowed.
 pub(crate) const DENIED: u8 = 4;
-/// Conflict: the base moved, or the condition of the log does not allow the change.
+/// Conflict: the base has changed, or the condition of the log does not allow the change.
 pub(crate) const CONFLICT: u8 = 5;
 pub(crate) const REFUSED: u8 = 6;
-/// Time ran out, still running.
+/// Timed out; the change is still running.
 pub(crate) const TIMEOUT: u8 = 7;
-/// Outcome unknown, safe to run again.
+/// Outcome unknown or not printed; safe to run again.
 pub(crate) const UNKNOWN: u8 = 8;
 /// Applied, but a replica does not run it yet.
 pub(crate) const LAGGING: u8 = 9;
-/// The change ran, and was taken back.
+/// The change ran, and was reverted.
 pub(crate) const ROLLED_BACK: u8 = 10;
 pub(crate) const UNREACHABLE: u8 = 11;
 pub(crate) const UNVERIFIED: u8 = 12;
@@ -34,13 +34,13 @@ pub(crate) const HALTED: u8 = 13;
 /// Interrupted, or declined at the question.
 pub(crate) const INTERRUPTED: u8 = 130;
 
-/// What each code means, for the manual.
+/// The meaning of each code, for the manual.
 pub(crate) const MEANINGS: [(u8, &str); 15] = [
     (DONE, "Done, or nothing to do."),
     (BUG, "A bug, here or in the server."),
     (
         USAGE,
-        "Usage: the command line, a local file, or a question without a terminal to answer it.",
+        "Wrong usage: the command line, a local file, or a question without a terminal to answer it.",
     ),
     (
         DIFFERS,
@@ -49,18 +49,21 @@ pub(crate) const MEANINGS: [(u8, &str); 15] = [
     (DENIED, "Not authenticated or not allowed."),
     (
         CONFLICT,
-        "Conflict: the configuration moved since the file was made, or the condition of the log does not allow the change.",
+        "Conflict: the configuration has changed since the file was made, or the condition of the log does not allow the change.",
     ),
     (REFUSED, "Refused by validation, or not found."),
-    (TIMEOUT, "Time ran out, still running: logctl op wait ID."),
+    (
+        TIMEOUT,
+        "Timed out; the change is still running: logctl op wait ID.",
+    ),
     (
         UNKNOWN,
-        "The outcome is unknown; running the same command again within an hour continues the same request.",
+        "The outcome is unknown, or a change was made and a later step failed, such as printing the answer; running the same command again within an hour continues the same request.",
     ),
     (LAGGING, "Applied, but a replica does not run it yet."),
     (
         ROLLED_BACK,
-        "Rolled back: nobody confirmed the change in time.",
+        "Reverted: nobody confirmed the change in time.",
     ),
     (UNREACHABLE, "The server cannot be reached."),
     (
@@ -79,7 +82,7 @@ pub(crate) const MEANINGS: [(u8, &str); 15] = [
 pub(crate) struct Row {
     pub(crate) exit: u8,
     pub(crate) code: String,
-    /// What the user can do next.
+    /// The next step for the user.
     pub(crate) hint: String,
 }
 
@@ -106,6 +109,8 @@ pub(crate) fn row(error: &Error) -> Row {
             "cannot-write",
             "check the path, its permissions and the free space",
         ),
+        Error::AnswerLost { hint, .. } => Row::new(UNKNOWN, "answer-lost", hint),
+        Error::AfterChange { hint, .. } => Row::new(UNKNOWN, "after-change", hint),
         Error::Exists { force, .. } => Row::new(
             USAGE,
             "file-exists",
@@ -200,12 +205,15 @@ pub(crate) fn row(error: &Error) -> Row {
         Error::Stale(_) => Row::new(
             CONFLICT,
             codes::STALE,
-            "make the plan again from what runs now: `logctl config show > FILE`, your change in it, then `logctl config plan FILE -o plan.json`; nothing was changed",
+            "make the plan again from the running configuration: `logctl config show > FILE`, your change in it, then `logctl config plan FILE -o plan.json`; nothing was changed",
         ),
-        Error::RolledBack { .. } => Row::new(
+        Error::RolledBack { operation } => Row::new(
             ROLLED_BACK,
             "rolled-back",
-            "apply it again, and confirm it in time with `logctl op confirm ID`",
+            format!(
+                "find out why; `logctl config rollback {} --log {} --confirm-within 10m` tries the same settings again, and `logctl op confirm ID` keeps them",
+                operation.generation, operation.log
+            ),
         ),
         Error::NotMade { .. } => Row::new(
             REFUSED,
@@ -226,7 +234,8 @@ pub(crate) fn row(error: &Error) -> Row {
                     )
                 }
                 None => {
-                    "run the command again to wait on; `logctl status` shows the replicas".into()
+                    "run the command again to continue waiting; `logctl status` shows the replicas"
+                        .into()
                 }
             },
         ),
@@ -257,17 +266,17 @@ pub(crate) fn row(error: &Error) -> Row {
         Error::Unsupported { .. } => Row::new(
             REFUSED,
             codes::UNSUPPORTED,
-            "`logctl whoami` says what this server cannot do; nothing was changed",
+            "`logctl whoami` lists the capabilities of this server; nothing was changed",
         ),
         Error::Halted { .. } => Row::new(
             HALTED,
             codes::HALTED,
-            "do what the reason above says; `logctl doctor` looks at the rest, and `logd fsck`, which changes nothing, at the stores",
+            "follow the reason above; `logctl doctor` checks the rest, and `logd fsck`, which changes nothing, checks the stores",
         ),
         Error::Ailing { .. } => Row::new(
             HALTED,
             "critical-findings",
-            "each finding above says what to do; run `logctl doctor` again afterwards",
+            "each finding above has a remedy; run `logctl doctor` again afterwards",
         ),
         Error::VerificationFailed { .. } => Row::new(
             UNVERIFIED,
@@ -282,7 +291,7 @@ pub(crate) fn row(error: &Error) -> Row {
         Error::PromiseBroken { .. } => Row::new(
             UNVERIFIED,
             "promise-broken",
-            "keep the receipt: it shows what the log promised; ask the log's operator",
+            "keep the receipt: it proves the promise; ask the log's operator",
         ),
         Error::PromiseForgotten { .. } => Row::new(
             UNKNOWN,
@@ -319,7 +328,7 @@ fn trail_row(fault: TrailFault) -> Row {
     let (code, hint) = match fault {
         TrailFault::Rewritten => (
             "audit-rewritten",
-            "somebody with access to the server's stores changed the record of what operators did, or it runs on an old backup: keep this output, compare with what other operators have pinned; after a restore on purpose `logctl audit verify --repin` pins it again",
+            "somebody with access to the server's stores changed the audit trail, or the server runs on an old backup: keep this output, and compare it with the pins of other operators; after a restore on purpose `logctl audit verify --repin` pins it again",
         ),
         TrailFault::OtherKey => (
             "audit-key-changed",
@@ -341,7 +350,7 @@ fn problem_row(problem: &Problem) -> Row {
     let (exit, hint) = match problem.code.as_str() {
         codes::UNAUTHENTICATED => (
             DENIED,
-            "name the file with your token: LOGCTL_TOKEN_FILE, or `token_file` in the context; `logctl context show` says what was used",
+            "name the file with your token: LOGCTL_TOKEN_FILE, or `token_file` in the context; `logctl context show` shows the settings in effect",
         ),
         codes::FORBIDDEN => (DENIED, "ask the log's operator for the right to do this"),
         codes::BROWSER_REFUSED => (
@@ -350,11 +359,11 @@ fn problem_row(problem: &Problem) -> Row {
         ),
         codes::NOT_FOUND => (
             REFUSED,
-            "`logctl status`, `logctl shard list` and `logctl op list` show what there is",
+            "`logctl status`, `logctl shard list` and `logctl op list` list the existing ones",
         ),
         codes::STALE => (
             CONFLICT,
-            "look at what moved, write what runs now to a file (`logctl config show > FILE`) and make your change in it again; nothing was changed",
+            "look at the differences, write the running configuration to a file (`logctl config show > FILE`) and make your change in it again; nothing was changed",
         ),
         codes::CONFLICT => (
             CONFLICT,
@@ -370,7 +379,7 @@ fn problem_row(problem: &Problem) -> Row {
         ),
         codes::PRECONDITION_REQUIRED => (
             USAGE,
-            "say what the change was made from: --if-match TAG (`logctl api GET logs/NAME/config -o name` prints it); nothing was changed",
+            "name the base of the change: --if-match TAG (`logctl api GET logs/NAME/config -o name` prints it); nothing was changed",
         ),
         codes::BAD_REQUEST | codes::METHOD_NOT_ALLOWED | codes::UNSUPPORTED_MEDIA_TYPE => (
             USAGE,
@@ -404,10 +413,13 @@ fn problem_row(problem: &Problem) -> Row {
         ),
     };
     // The server's hint is better, unless it is about HTTP.
-    let about_http = matches!(
-        problem.code.as_str(),
-        codes::UNAUTHENTICATED | codes::STALE | codes::PRECONDITION_REQUIRED | codes::BAD_REQUEST
-    );
+    let about_http = problem.hint_is_about_http
+        || [
+            codes::STALE,
+            codes::PRECONDITION_REQUIRED,
+            codes::BAD_REQUEST,
+        ]
+        .contains(&problem.code.as_str());
     let specific = match problem.findings.as_slice() {
         [only] => only.hint.as_ref(),
         _ => None,
@@ -437,7 +449,7 @@ fn write_row(status: u16, code: &str, resume: &str) -> Row {
         429 | 503 | 507 => Row::new(
             HALTED,
             code,
-            format!("`logctl status` shows what the log is doing; {resume}"),
+            format!("`logctl status` shows the state of the log; {resume}"),
         ),
         500 => Row::new(UNKNOWN, code, resume),
         501 => Row::new(REFUSED, code, "this server does not have that"),
@@ -447,7 +459,7 @@ fn write_row(status: u16, code: &str, resume: &str) -> Row {
 }
 
 fn suggestion(kind: &str, name: &str, known: &[String]) -> String {
-    match crate::nearest(name, known.iter().map(String::as_str)) {
+    match logconfig::text::nearest(name, known.iter().map(String::as_str)) {
         Some(near) => format!("did you mean `{near}`?"),
         None if known.is_empty() => match kind {
             "planned shard" => {
@@ -456,6 +468,10 @@ fn suggestion(kind: &str, name: &str, known: &[String]) -> String {
             "operation that begins with" => {
                 "`logctl op list` lists them, the newest hundred".to_owned()
             }
+            "generation" => "`logctl config history` lists the generations".to_owned(),
+            "upload" => format!(
+                "the server keeps the position of an upload for at least 7 days: look for its entries in the log before you import them again; if none of it was ever accepted, `--upload {name}` begins it"
+            ),
             kind => format!("there is no {kind}"),
         },
         None => format!("there is: {}", known.join(", ")),

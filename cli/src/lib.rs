@@ -22,6 +22,7 @@ mod pins;
 mod private;
 mod render;
 mod report;
+mod scope;
 mod settings;
 mod top;
 mod ui;
@@ -67,6 +68,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         explain_auth,
     } = global;
     let ui = Ui::new(manner, &spelled);
+    ui.works_at(&overrides, command.log_by_name());
     let session = Session::new(&ui, &overrides, timeout).with(command.change());
     let ends_itself = command.ends_itself();
     let work = commands::run(&session, command, spelled, explain_auth);
@@ -110,16 +112,7 @@ pub fn drive(
     ui.finish(result)
 }
 
-/// The candidate that was probably meant.
-pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    candidates
-        .map(|candidate| (strsim::jaro(word, candidate), candidate))
-        .filter(|(similarity, _)| *similarity > 0.7)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, candidate)| candidate)
-}
-
-/// For a word that is a command, but not here: where to find it.
+/// The hint for a word that is a command, but not at this place.
 fn elsewhere(error: &clap::Error) -> Option<String> {
     if error.kind() != ErrorKind::InvalidSubcommand {
         return None;

@@ -1,4 +1,4 @@
-//! How to talk to the person or the script: what `-o`, `--color` and the options about questions say.
+//! Options for output and questions: `-o`, `--color`, `--yes`, `--confirm`, `--no-input`.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -9,10 +9,10 @@ use clap_complete::ArgValueCompleter;
 
 use crate::complete;
 
-/// How to talk to the person or the script.
+/// Options for output and questions.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Manner {
-    /// Answer yes to every question; a protected context wants --confirm
+    /// Answer yes to every question; a protected context needs --confirm
     #[arg(long, short = 'y', global = true)]
     pub yes: bool,
     /// Answer yes if NAME is the context in use; refuse otherwise
@@ -21,7 +21,7 @@ pub struct Manner {
     /// Never ask; fail where an answer would be needed
     #[arg(long, global = true)]
     pub no_input: bool,
-    /// Form of the result on standard output; for `config plan` also a file: plan.json
+    /// Form of the result on standard output; `config plan` also accepts a file: plan.json
     #[arg(long, short = 'o', global = true, value_name = "FORM", value_parser = OutputParser, default_value = "table")]
     pub output: Output,
     /// When to use colours
@@ -29,7 +29,7 @@ pub struct Manner {
     pub color: ColorWhen,
 }
 
-/// Where the result goes, as `-o` says.
+/// The destination of the result, as `-o` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// A form of the result on standard output.
@@ -52,9 +52,9 @@ pub enum Form {
     Table,
     /// One document, whatever the outcome
     Json,
-    /// One document a line: each element of a list, else the whole result
+    /// One document per line: each element of a list, else the whole result
     Jsonl,
-    /// One name a line: shards, logs, operations; nothing where nothing has one
+    /// One name per line: shards, logs, operations; nothing if the result has no names
     Name,
 }
 
@@ -71,7 +71,7 @@ pub enum ColorWhen {
 }
 
 impl Output {
-    /// The form; a plan that goes into a file leaves standard output to people.
+    /// The form; a plan goes into a file, and standard output is a table.
     pub(crate) fn form(&self) -> Form {
         match self {
             Self::Form(form) => *form,

@@ -19,9 +19,9 @@ const UNPROVEN: usize = 64;
 #[derive(Clone, Debug)]
 pub(crate) struct Pins {
     file: Option<PathBuf>,
-    /// As configured, for people.
+    /// The endpoint as it was configured, for people.
     pub(crate) endpoint: String,
-    /// By shard of the trail.
+    /// The pins of each shard of the trail.
     pub(crate) shards: Vec<ShardPins>,
 }
 
@@ -183,7 +183,7 @@ impl Pins {
     /// The error that the trail served now does not contain the pinned one.
     pub(crate) fn rewritten(&self, pinned: &Seen, now: &Seen) -> Error {
         let message = format!(
-            "the audit trail of {} was rewritten: it had {}, and what is served now, {}, does not contain that",
+            "the audit trail of {} was rewritten: it had {}, and the trail that is served now, {}, does not contain that",
             self.endpoint,
             pinned.spelled(),
             now.spelled()
@@ -261,7 +261,7 @@ fn read(path: &Path) -> Result<Vec<ShardPins>, Error> {
         }
     };
     let file: File = serde_json::from_slice(&text).map_err(|error| {
-        let message = format!("{} is not what logctl wrote: {error}", path.display());
+        let message = format!("{} was not written by logctl: {error}", path.display());
         Error::trail(TrailFault::Unreadable, message)
     })?;
     Ok(file.shards)

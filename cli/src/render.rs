@@ -10,7 +10,7 @@ use comfy_table::{
 use console::{Style, measure_text_width};
 use wire::Finding;
 
-use crate::error::{Error, Place};
+use crate::error::{Error, FindingPlace};
 use crate::exit;
 use crate::report::{Block, Cell, Page, Tone};
 
@@ -108,7 +108,7 @@ pub(crate) fn remark(warning: bool, text: &str, look: Look) -> String {
 fn findings(subject: &str, findings: &[Finding]) -> String {
     let mut text = String::new();
     for finding in findings {
-        let place = clean(&Place { subject, finding }.to_string());
+        let place = clean(&FindingPlace { subject, finding }.to_string());
         text.push_str(&format!(
             "  {place}: {} [{}]\n",
             clean(&finding.message),

@@ -20,6 +20,12 @@ pub trait Present: Serialize {
     /// JSON pointer from an element, or from the document when it is no list, to its name. Without one, `-o name` prints
     /// nothing.
     const NAME: &'static str = "";
+    /// The fields whose texts may name commands: those of the server or of this program, never a user's.
+    const ADVICE: &'static [&'static str] = &[];
+    /// Whether the name is one that other commands know.
+    fn is_named(&self) -> bool {
+        true
+    }
     /// The page that people see.
     fn page(&self) -> Page;
 }
@@ -30,6 +36,7 @@ pub(crate) struct Report {
     kind: &'static str,
     list: Option<&'static str>,
     name: &'static str,
+    advice: &'static [&'static str],
     value: Value,
     page: Page,
 }
@@ -73,8 +80,10 @@ pub enum Block {
 pub struct Cell {
     pub(crate) text: String,
     pub(crate) tone: Tone,
-    /// Numbers stand at the right.
+    /// Whether the cell is aligned to the right, like a number.
     pub(crate) right: bool,
+    /// Whether these are a user's words, which are shown as they are.
+    pub(crate) quoted: bool,
 }
 
 /// The meaning of a cell, from which its colour follows.
@@ -99,10 +108,11 @@ impl Cell {
             text: text.into(),
             tone,
             right: false,
+            quoted: false,
         }
     }
 
-    /// As a number stands.
+    /// The cell, aligned to the right.
     #[must_use]
     pub fn at_right(self) -> Self {
         Self {
@@ -111,16 +121,26 @@ impl Cell {
         }
     }
 
-    /// A number, or `-` for none.
-    pub fn number(number: Option<u64>) -> Self {
+    /// The cell, with a user's words: no command in it is completed.
+    #[must_use]
+    pub fn quoted(self) -> Self {
+        Self {
+            quoted: true,
+            ..self
+        }
+    }
+
+    /// A cell with a number, or `-` for none.
+    pub fn number(number: Option<impl ToString>) -> Self {
         Self {
             text: number.map_or_else(|| "-".into(), |n| n.to_string()),
             tone: Tone::Plain,
             right: true,
+            quoted: false,
         }
     }
 
-    /// Text, or `-` for none.
+    /// A cell with a text, or `-` for none.
     pub fn maybe(text: Option<&str>) -> Self {
         text.unwrap_or("-").into()
     }
@@ -177,7 +197,8 @@ impl Report {
         Ok(Self {
             kind: T::KIND,
             list: T::LIST,
-            name: T::NAME,
+            name: if result.is_named() { T::NAME } else { "" },
+            advice: T::ADVICE,
             value,
             page: result.page(),
         })
@@ -189,6 +210,7 @@ impl Report {
             kind: "",
             list: None,
             name: "",
+            advice: &[],
             value,
             page,
         }
@@ -196,6 +218,11 @@ impl Report {
 
     pub(crate) fn page(&self) -> &Page {
         &self.page
+    }
+
+    /// The fields whose texts may name commands.
+    pub(crate) fn advice(&self) -> &'static [&'static str] {
+        self.advice
     }
 
     /// The elements of a list, else the document itself.

@@ -32,9 +32,9 @@ pub(crate) struct Unfinished {
 
 /// The place where one request of one log of one endpoint is kept; none without a folder for state.
 #[derive(Clone, Debug)]
-pub(crate) struct Place(Option<PathBuf>);
+pub(crate) struct RequestFile(Option<PathBuf>);
 
-impl Place {
+impl RequestFile {
     /// `request`: method, path and body, without what may differ between two runs of one command.
     pub(crate) fn of(address: &Address, context: Option<&str>, request: &[u8]) -> Self {
         let mut name = Vec::new();
@@ -120,8 +120,8 @@ fn add(path: &Path, bytes: &[u8]) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    fn place(folder: &Path) -> Place {
-        Place(Some(folder.join("a/b/request.json")))
+    fn place(folder: &Path) -> RequestFile {
+        RequestFile(Some(folder.join("a/b/request.json")))
     }
 
     fn request(key: &str, since: i64) -> Unfinished {
@@ -174,10 +174,10 @@ mod tests {
     fn without_a_place_nothing_is_kept() {
         let mine = request("one", 1000);
         assert_eq!(
-            Place(None).begin(mine.clone(), false),
+            RequestFile(None).begin(mine.clone(), false),
             (mine.clone(), false)
         );
-        let nowhere = Place(Some("/proc/logctl/request.json".into()));
+        let nowhere = RequestFile(Some("/proc/logctl/request.json".into()));
         assert_eq!(nowhere.begin(mine.clone(), false), (mine, false));
     }
 }

@@ -1,4 +1,4 @@
-//! What must hold for all bytes, one module per fuzz target. The tests of `config` and `tlog` run the same functions on inputs
+//! Rules that must hold for all bytes, one module per fuzz target. The tests of `config` and `tlog` run the same functions on inputs
 //! that proptest makes up, so that a machine without a fuzzer tries them too.
 
 pub mod config;

@@ -32,7 +32,7 @@ pub enum Error {
     TokenFile {
         /// The token file that could not be used.
         path: PathBuf,
-        /// What is wrong, and where.
+        /// The fault, and its place.
         problem: String,
     },
     /// A token's name is not `[a-z0-9][a-z0-9._-]{0,62}`.
@@ -64,7 +64,7 @@ pub enum Error {
     IdentityRule {
         /// The rule's name in the settings.
         name: String,
-        /// What is wrong with it.
+        /// The fault of the rule.
         problem: String,
     },
     /// A non-loopback address without TLS.

@@ -17,7 +17,7 @@ use wire::{
 
 use crate::etag::Base;
 
-/// What a [`Host`] method returns: boxed, so that the trait is object-safe.
+/// The result of a [`Host`] method: boxed, so that the trait is object-safe.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, HostError>>;
 
 /// A change that a caller asks for. It has passed authentication, authorisation and parsing; the host validates it against the running
@@ -31,27 +31,27 @@ pub enum Change {
         document: Box<LogConfig>,
         /// The state that the author saw.
         base: Base,
-        /// Take it back by itself unless it is confirmed within this time ([`Host::confirm`]); 1 s to 24 h. A change that
+        /// Revert it automatically unless it is confirmed within this time ([`Host::confirm`]); 1 s to 24 h. A change that
         /// touches shards is [`HostError::Invalid`] with this: shards never go back.
         confirm_within: Option<Duration>,
     },
     /// Freeze the active shard and open the next. `POST logs/{log}/rotations`.
     Rotate {
-        /// Its name is well formed. Without `force`, a shard that could not be published now is [`HostError::Invalid`].
+        /// The request; its name is valid. Without `force`, a shard that could not be published now is [`HostError::Invalid`].
         request: RotateRequest,
         /// The state that the author saw, where they insist on it.
         base: Option<Base>,
     },
     /// Plan a shard. `POST logs/{log}/shards`.
     Plan {
-        /// Its name is well formed.
+        /// The request; its name is valid.
         request: PlanRequest,
         /// The state that the author saw, where they insist on it.
         base: Option<Base>,
     },
-    /// Stop taking writes. `POST logs/{log}/freeze`.
+    /// Freeze the log. `POST logs/{log}/freeze`.
     Freeze(FreezeRequest),
-    /// Take writes again. `POST logs/{log}/unfreeze`.
+    /// Unfreeze the log. `POST logs/{log}/unfreeze`.
     Unfreeze,
     /// Create the log with this document, whose `log` is the log of the call. `POST logs`.
     Create(Box<CreateLogRequest>),
@@ -61,7 +61,7 @@ pub enum Change {
     Undelete,
 }
 
-/// Whether a change is made or only worked out.
+/// The mode of a change: made, or only previewed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// `?dryRun=true`: the same steps, all but the last. Nothing is written and nothing is audited.
@@ -94,7 +94,7 @@ pub struct Event {
     pub detail: String,
 }
 
-/// What a document may contain for this host beyond the basics: shards, rotation, and how often a tree is signed. A setting that the host
+/// Settings that this host supports beyond the basics: shards, rotation, and how often a tree is signed. A setting that the host
 /// does not support is refused with a finding before the host is asked, so that no setting is silently without effect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -160,7 +160,7 @@ impl From<Capabilities> for wire::Capabilities {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditQuery {
     /// Only entries before this index; the newest when absent.
-    pub before: Option<u64>,
+    pub before: Option<tlog::GlobalIndex>,
     /// At most this many, 1 to 1000.
     pub limit: usize,
     /// Only of this log.
@@ -185,7 +185,7 @@ pub struct AuditQuery {
 ///
 /// Futures run on the runtime that serves the endpoint, which may be another than the host's own.
 pub trait Host: Send + Sync + 'static {
-    /// What documents may contain beyond the basics; by default nothing.
+    /// The settings that documents may contain beyond the basics; by default none.
     fn capabilities(&self) -> Capabilities {
         Capabilities::default()
     }
@@ -276,13 +276,13 @@ pub trait Host: Send + Sync + 'static {
     /// How far each program of a log's merge and each of its peers is.
     fn merge<'a>(&'a self, log: &'a str) -> Answer<'a, MergeStatus> {
         let _ = log;
-        unsupported("this server does not tell how far its merge is")
+        unsupported("this server does not report how far its merge is")
     }
 
-    /// How the writers of a log fare on this replica, by tier and tenant.
+    /// What the writers of a log experience on this replica, by tier and tenant.
     fn qos<'a>(&'a self, log: &'a str) -> Answer<'a, QosStatus> {
         let _ = log;
-        unsupported("this server does not tell how its writers fare")
+        unsupported("this server does not report what its writers experience")
     }
 
     /// Simulates the tiers and tenants of `document`, which is valid by itself, with the writes that arrived `since` that long ago, 1 min
@@ -341,7 +341,7 @@ pub trait Host: Send + Sync + 'static {
         unsupported("this server has no memory for sessions and tokens")
     }
 
-    /// The rows of that memory whose keys begin with `prefix`, by key, without those whose time is over.
+    /// The rows of that memory whose keys begin with `prefix`, by key, without those that have expired.
     fn recall<'a>(&'a self, prefix: &'a str) -> Answer<'a, Vec<(String, String)>> {
         let _ = prefix;
         unsupported("this server has no memory for sessions and tokens")
@@ -377,7 +377,7 @@ pub enum HostError {
     /// 422: refused by validation. All findings, never only the first.
     #[error("refused by validation: {} finding(s)", .0.len())]
     Invalid(Vec<Finding>),
-    /// 412: the base moved.
+    /// 412: the base has changed.
     #[error("the configuration is now {current_etag}")]
     Stale {
         /// The running entity tag.
@@ -389,7 +389,7 @@ pub enum HostError {
         /// The differences between the base and now; empty when the base is no longer known.
         differences: Vec<Difference>,
     },
-    /// 409: not in the log's present condition.
+    /// 409: the log's condition does not allow the change.
     #[error("{0}")]
     Conflict(String),
     /// 422: the idempotency key was used for another change.
@@ -404,7 +404,7 @@ pub enum HostError {
     /// 503: the log is halted on this replica; why.
     #[error("the log is halted on this replica: {0}")]
     Halted(String),
-    /// 507: no space left; where.
+    /// 507: no space left; the text names the store.
     #[error("no space left: {0}")]
     Full(String),
     /// 503: the stores can't be reached or the server is stopping; nothing was changed.

@@ -32,7 +32,7 @@ use crate::problem::Refusal;
 use crate::resources::events::Stopping;
 use crate::router::{missing, router_with};
 
-/// Where an admin endpoint listens, and its limits.
+/// The addresses of an admin endpoint, and its limits.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// The Unix socket, whose peers are known by their uid.
@@ -194,6 +194,10 @@ impl Listeners {
             // The receiver may already be gone.
             let _ = finished.send(outcome);
         };
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a host without a runtime gets one on a thread of its own"
+        )]
         std::thread::Builder::new()
             .name("admin".to_owned())
             .spawn(serve)
@@ -239,7 +243,7 @@ impl Running {
     /// Stops it as [`Listeners::serve`] says, and waits until it has.
     ///
     /// # Errors
-    /// What [`Listeners::serve`] ended with.
+    /// The error of [`Listeners::serve`], if it ended with one.
     pub async fn stop(self) -> Result<(), Error> {
         let _ = self.stop.send(());
         match self.ended {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use logconfig::text::nearest;
 use serde::{Deserialize, Serialize};
 pub(crate) use wire::routes::Need;
 use wire::routes::ROUTES;
@@ -99,7 +100,9 @@ impl Permission {
         }
         let word = |own: &Word, known: Vec<&'static str>| match own {
             Word::Any => "*".to_owned(),
-            Word::Is(own) => nearest(own, &known).unwrap_or(own).to_owned(),
+            Word::Is(own) => nearest(own, known.iter().copied())
+                .unwrap_or(own)
+                .to_owned(),
         };
         let resource = word(&self.resource, needs().map(|need| need.resource).collect());
         let verbs = needs().filter(|need| resource == "*" || need.resource == resource);
@@ -115,16 +118,6 @@ impl Permission {
     pub(crate) fn covers(&self, need: Need) -> bool {
         self.resource.matches(need.resource) && self.verb.matches(need.verb)
     }
-}
-
-/// The known word that is closest, when one is close.
-fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    known
-        .iter()
-        .map(|known| (strsim::damerau_levenshtein(word, known), *known))
-        .filter(|(distance, known)| *distance <= 1 + known.len() / 4)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, known)| known)
 }
 
 impl Word {

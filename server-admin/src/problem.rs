@@ -35,7 +35,7 @@ impl Refusal {
         }
     }
 
-    /// 422 with everything that is wrong.
+    /// 422 with all findings.
     pub(crate) fn invalid(findings: Vec<Finding>) -> Self {
         let detail = match findings.as_slice() {
             [one] => one.message.clone(),
@@ -44,13 +44,19 @@ impl Refusal {
         Self::new(codes::INVALID, detail).findings(findings)
     }
 
-    /// Says what to do next.
+    /// Adds a hint for the next step.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.problem.hint = Some(hint.into());
         self
     }
 
-    /// Says what is wrong where.
+    /// Adds a hint about the HTTP request itself, for a client that has no better one.
+    pub(crate) fn http_hint(mut self, hint: impl Into<String>) -> Self {
+        self.problem.hint_is_about_http = true;
+        self.hint(hint)
+    }
+
+    /// Adds findings with their places.
     pub(crate) fn findings(mut self, findings: Vec<Finding>) -> Self {
         self.problem.findings = findings;
         self
@@ -101,7 +107,7 @@ impl From<HostError> for Refusal {
             }
             HostError::Unsupported(_) => Self::new(codes::UNSUPPORTED, detail),
             HostError::Halted(_) => Self::new(codes::HALTED, detail)
-                .hint("do what the message says first; `logctl doctor` says the same, and `logd fsck`, which changes nothing, names all that is wrong in the stores"),
+                .hint("follow the message first; `logctl doctor` shows the same, and `logd fsck`, which changes nothing, lists all faults of the stores"),
             HostError::Full(_) => {
                 Self::new(codes::FULL, detail).hint("free space; nothing was changed")
             }

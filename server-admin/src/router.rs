@@ -1,4 +1,4 @@
-//! The routes, and the gate that every request passes before it reaches one.
+//! The routes, and the authentication that every request passes before it reaches one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -41,19 +41,20 @@ pub fn router_with(host: Arc<dyn Host>, access: Arc<Access>, limits: Limits) -> 
     });
     let at = |path: &str| format!("{BASE}{path}");
     let missing = || any(|| async { missing() });
-    let (open, gated): (Vec<_>, Vec<_>) = ROUTES.iter().partition(|route| is_open(route.name));
+    let (open, authenticated): (Vec<_>, Vec<_>) =
+        ROUTES.iter().partition(|route| is_open(route.name));
     let mount = |router: Router<Arc<App>>, route: &&Route| {
         router.route(&at(route.path), method_router(route))
     };
     let open = open.iter().fold(Router::new(), mount);
-    let gated = gated.iter().fold(Router::new(), mount);
-    gated
+    let authenticated = authenticated.iter().fold(Router::new(), mount);
+    authenticated
         .method_not_allowed_fallback(wrong_method)
         // Catch-all routes, not a fallback: the router it is mounted in keeps its own.
         .route(BASE, missing())
         .route(&at("/"), missing())
         .route(&at("/{*rest}"), missing())
-        .layer(middleware::from_fn_with_state(app.clone(), gate))
+        .layer(middleware::from_fn_with_state(app.clone(), authenticate))
         .merge(open.method_not_allowed_fallback(wrong_method))
         .with_state(app)
         .layer(CatchPanicLayer::custom(panicked))
@@ -102,7 +103,7 @@ fn method_router(route: &Route) -> MethodRouter<Arc<App>> {
     }
 }
 
-/// Whether a request stays outside the gate, because it authenticates its caller in its own way.
+/// Whether a request skips this authentication, because it authenticates its caller in its own way.
 fn is_open(route: Name) -> bool {
     route == Name::CreateSession
 }
@@ -113,11 +114,11 @@ async fn wrong_method() -> Refusal {
 
 pub(crate) fn missing() -> Refusal {
     Refusal::new(codes::NOT_FOUND, "no such resource")
-        .hint(format!("GET {BASE}/openapi.json lists what there is"))
+        .hint(format!("GET {BASE}/openapi.json lists all requests"))
 }
 
 /// No browser, no anonymous, no encoded body gets past here.
-async fn gate(
+async fn authenticate(
     State(app): State<Arc<App>>,
     mut request: Request,
     next: Next,
@@ -131,7 +132,7 @@ async fn gate(
     Ok(next.run(request).await)
 }
 
-/// Refuses what only a browser sends.
+/// Refuses requests that only a browser sends.
 pub(crate) fn no_browser(headers: &HeaderMap) -> Result<(), Refusal> {
     let fetch = |name: &HeaderName| name.as_str().starts_with("sec-fetch-");
     if headers.contains_key(ORIGIN) || headers.keys().any(fetch) {
@@ -314,7 +315,7 @@ async fn capable(host: &dyn Host, log: &str, change: &Change) -> Result<(), Refu
     let mut findings = Vec::new();
     for (fits, pointer, what) in sections {
         if !fits {
-            let message = format!("this server has no {what}: nothing would heed this");
+            let message = format!("this server has no {what}: the setting would have no effect");
             let mut found = finding("not-supported-here", pointer, message);
             found.hint = Some("leave this section as the server has it".to_owned());
             findings.push(found);

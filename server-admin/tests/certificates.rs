@@ -156,7 +156,7 @@ impl Guarded {
         TlsConnector::from(config).connect(name, stream).await
     }
 
-    /// What the endpoint answers to `whoami`; an error when there is no connection.
+    /// The endpoint's answer to `whoami`; an error when there is no connection.
     async fn ask(&self, client: Option<&Client>, token: Option<&str>) -> io::Result<String> {
         let mut stream = self.connect(self.config(client)).await?;
         whoami(&mut stream, token).await

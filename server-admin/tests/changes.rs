@@ -143,7 +143,7 @@ async fn a_write_says_what_it_is_based_on() {
     assert!(stale.changed_at.is_some() && stale.hint.is_some());
     assert_eq!(stale.differences.len(), 1, "{:?}", stale.differences);
 
-    // What runs already is no conflict, whatever it is based on.
+    // A document that runs already is no conflict, whatever its base.
     let same: Operation = endpoint
         .ask(put("g0-00000000", config.to_yaml()))
         .await
@@ -499,7 +499,7 @@ async fn a_host_is_not_asked_for_what_it_cannot_do() {
         "the host was not asked"
     );
 
-    // What every host has goes through: a shard, and how often a tree is signed.
+    // The settings that every host supports are accepted: a shard, and how often a tree is signed.
     let mut basics = edited(&config, "b");
     basics.merge.checkpoint_interval = "300ms".parse().unwrap();
     let done = endpoint.ask(put(&etag, basics.to_yaml())).await;

@@ -147,7 +147,7 @@ async fn writes_carry_a_tag_and_previews_none() {
         let reply = endpoint.ask(whole(route)).await;
         let operation: Operation = reply.json();
         assert_eq!(reply.headers["etag"], format!("\"{}\"", operation.etag));
-        assert_eq!(operation.audit_index, Some(3));
+        assert_eq!(operation.audit_index, Some(tlog::GlobalIndex::new(3)));
         if route.name != Name::ConfirmOperation {
             let reply = endpoint.ask(whole_with(route, "?dryRun=true", &[])).await;
             assert!(!reply.headers.contains_key("etag"), "{:?}", route.name);

@@ -1,228 +1,21 @@
 //! The command line, turned into a plain [`Command`]; nothing behind this module knows clap.
 
-use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+mod command;
+mod convert;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+pub(crate) use self::command::{
+    Command, Dev, FrontendOptions, Init, LogFormat, ReportFormat, SecondaryFrom, Stores,
+};
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use logconfig::{LogName, Span};
 
 use crate::error::Error;
-use crate::life::Sources;
 use crate::restore::RestoreArgs;
-use crate::settings::{Bounds, Logging, Metrics, NO_ADDRESS, SecondarySettings, read_text};
-
-/// What the command line asks `logd` to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Command {
-    /// Serve one log from one directory.
-    Dev(Dev),
-    /// Serve what a settings file says.
-    Serve {
-        config: PathBuf,
-        /// The drain time; the settings' one if absent.
-        drain: Option<Span>,
-        /// The form of log lines on standard error.
-        format: LogFormat,
-    },
-    Fsck {
-        /// The stores to check.
-        stores: Stores,
-        /// The form of the report on standard output.
-        output: FsckOutput,
-    },
-    /// Copy the coordination store.
-    Backup {
-        /// The stores whose coordination store is copied.
-        stores: Stores,
-        /// A new file, or a folder.
-        to: PathBuf,
-        /// The form of the report on standard output.
-        output: FsckOutput,
-    },
-    /// Run one program of the merge.
-    Merge {
-        /// The program to run.
-        program: engine::Program,
-        /// Do the work that is there, and end.
-        once: bool,
-        /// The stores to work on.
-        stores: Stores,
-        /// The form of log lines on standard error.
-        format: LogFormat,
-    },
-    /// End the wait for the old secondaries after a change.
-    HandOver {
-        log: String,
-        /// End it although they have not taken the change.
-        force: bool,
-        /// The stores to work on.
-        stores: Stores,
-        /// The form of log lines on standard error.
-        format: LogFormat,
-    },
-    /// Serve what `distribute` pushed.
-    Frontend(FrontendOptions),
-    /// Make a folder with all that a server needs.
-    Init(Init),
-    /// List all that is wrong with a settings file.
-    ConfigCheck {
-        /// The settings file to check.
-        file: PathBuf,
-        /// The form of the report on standard output.
-        output: FsckOutput,
-    },
-    /// Print the commented example of a settings file.
-    ConfigExample,
-    /// Copy logs and cosign what was verified.
-    Secondary {
-        /// How it is set up.
-        from: SecondaryFrom,
-        /// How long a stop continues to serve.
-        drain: Option<Span>,
-        /// The form of log lines on standard error.
-        format: LogFormat,
-    },
-    /// Rebuild a lost log.
-    Restore {
-        /// What, from where, to where.
-        args: RestoreArgs,
-        /// The form of log lines on standard error.
-        format: LogFormat,
-    },
-    /// Make or show a secondary's key.
-    SecondaryKey {
-        file: PathBuf,
-        /// Make one of this name.
-        name: Option<String>,
-    },
-}
-
-/// Where a secondary's settings are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum SecondaryFrom {
-    Config(PathBuf),
-    /// On the command line.
-    Flags {
-        dir: PathBuf,
-        /// The address that logs and readers connect to.
-        listen: SocketAddr,
-        /// The logs' replication keys.
-        logs: Vec<String>,
-        /// Metrics listener, if any.
-        metrics: Option<SocketAddr>,
-    },
-}
-
-impl SecondaryFrom {
-    /// The settings, checked, and where they come from.
-    pub(crate) fn settings(&self) -> Result<(SecondarySettings, Sources), Error> {
-        match self.clone() {
-            Self::Config(path) => {
-                let text = read_text(&path)?;
-                let settings = SecondarySettings::parse(&text, &path)?;
-                let check = |text: &str, path: &Path| {
-                    SecondarySettings::parse(text, path).map(|settings| settings.hot())
-                };
-                let sources = Sources::file(&path, &text, &settings.hot(), check);
-                Ok((settings, sources))
-            }
-            Self::Flags {
-                dir,
-                listen,
-                logs,
-                metrics,
-            } => {
-                let settings = SecondarySettings {
-                    listen,
-                    tls: None,
-                    dir,
-                    key: None,
-                    logs,
-                    metrics: metrics.map(|listen| Metrics { listen }),
-                    bounds: Bounds::default(),
-                    log: Logging::default(),
-                };
-                match settings.wrong() {
-                    None => Ok((settings, Sources::default())),
-                    Some((_, problem)) => Err(Error::Usage(
-                        Cli::command().error(clap::error::ErrorKind::ValueValidation, problem),
-                    )),
-                }
-            }
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Dev {
-    /// Where everything is kept.
-    pub(crate) dir: PathBuf,
-    /// Data plane; port 0 for any free one.
-    pub(crate) listen: SocketAddr,
-    /// Admin endpoint; port 0 for any free one.
-    pub(crate) admin: SocketAddr,
-    /// Metrics listener, if any.
-    pub(crate) metrics: Option<SocketAddr>,
-    /// The programs of the merge that it runs.
-    pub(crate) merge: Vec<engine::Program>,
-    /// How long a stop continues to serve.
-    pub(crate) drain: Option<Span>,
-    /// The form of log lines on standard error.
-    pub(crate) format: LogFormat,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Init {
-    pub(crate) dir: PathBuf,
-    pub(crate) origin: String,
-    /// Its name; the origin's last part where it is not said.
-    pub(crate) log: Option<LogName>,
-    pub(crate) listen: SocketAddr,
-    pub(crate) admin: SocketAddr,
-    pub(crate) yes: bool,
-}
-
-/// Where the stores are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Stores {
-    /// In a directory of `logd dev`.
-    Dir(PathBuf),
-    /// Where a settings file says.
-    Config(PathBuf),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct FrontendOptions {
-    pub(crate) dir: PathBuf,
-    /// Port 0 for any free one.
-    pub(crate) listen: SocketAddr,
-    /// Certificate chain and key; plain HTTP without.
-    pub(crate) tls: Option<(PathBuf, PathBuf)>,
-    /// How long a stop continues to serve.
-    pub(crate) drain: Option<Span>,
-    /// The form of log lines on standard error.
-    pub(crate) format: LogFormat,
-}
-
-/// The form of a command's report.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum FsckOutput {
-    /// A table for people.
-    #[default]
-    Table,
-    /// One JSON document on standard output.
-    Json,
-}
-
-/// The form of log lines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogFormat {
-    /// Lines of text for people.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
-}
+use crate::settings::NO_ADDRESS;
 
 /// Reads the command line of this process.
 pub(crate) fn parse() -> Result<Command, Error> {
@@ -239,71 +32,71 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Serve a log named `dev` from one directory, with everything it needs made there
+    /// Serve a log named `dev` from one directory, and make everything it needs there
     ///
-    /// Prints one line on standard output when it serves. A second `logd dev` on the same directory serves the same log beside
+    /// Prints one line on standard output when it is ready. A second `logd dev` on the same directory serves the same log beside
     /// the first.
     #[command(
         after_help = "Example:\n  logd dev --dir ./dev\n  LOGCTL_CONFIG=./dev/logctl.toml logctl shard list"
     )]
     Dev(DevArgs),
-    /// Make a new folder with all that a server needs: settings, keys, a first operator, and the log
+    /// Make a new folder with everything a server needs: settings, keys, a first operator, and the log
     ///
     /// The folder must be empty or absent. Both listeners are on the loopback address unless you say otherwise; the admin endpoint always
-    /// has TLS and asks for a token. Ends with the next two commands.
+    /// has TLS and asks for a token. Prints the next two commands.
     #[command(
         after_help = "Example:\n  logd init /var/lib/logd --origin log.example.org/argon\n  logd serve --config /var/lib/logd/logd.toml"
     )]
     Init(InitArgs),
-    /// Serve what a settings file says
+    /// Serve logs with the settings of a file
     #[command(
         after_help = "Example:\n  logd init /var/lib/logd --origin log.example.org/argon\n  logd serve --config /var/lib/logd/logd.toml"
     )]
     Serve(ServeArgs),
     /// Check that everything in the stores follows from the order and leads to what was signed
     ///
-    /// Only reads; the server may run meanwhile. Exits with 0 when all is well, and with 12 when something is wrong.
+    /// Changes nothing; the server may run meanwhile. Exits with 0 when all is well, and with 12 when something is wrong.
     #[command(
         after_help = "Example:\n  logd fsck --dir ./dev\n  logd fsck --config logd.toml -o json"
     )]
     Fsck(FsckArgs),
     /// Copy the coordination store, as it is at one moment; the server may run meanwhile
     ///
-    /// The copy is one file of mode 0600, whole by itself. It holds the configurations, the order and the sealed keys; not in it are
-    /// the objects, which any program can copy afterwards, and the key-encryption key. An existing file is never replaced. A copy may
-    /// be put back only where nothing was signed since it was made: a server that is started on an older one halts.
+    /// The copy is one complete file of mode 0600. It holds the configurations, the order and the sealed keys. It does not hold the
+    /// objects, which any program can copy afterwards, and the key-encryption key. An existing file is never replaced. Put a copy back
+    /// only if nothing was signed since it was made: a server that starts on an older copy halts.
     #[command(after_help = "Example:
   logd backup --dir ./dev --to /var/backups/logd\n  logd backup --config logd.toml --to ./coordination.db -o json")]
     Backup(BackupArgs),
     /// Run one program of the merge in a process of its own
     ///
-    /// `logd serve` runs all four itself, except those that [merge] programs of its settings file leaves out. They know of each
-    /// other only what is in the stores, so each may run alone, one after the other or all at once, and any of them twice.
+    /// `logd serve` runs all four itself, except those that [merge] programs of its settings file leaves out. They communicate only
+    /// through the stores, so they may run one after the other or all at once, and any of them twice.
     #[command(
         after_help = "Example:\n  logd merge integrate --once --config logd.toml\n  logd merge publish --config logd.toml"
     )]
     Merge(MergeArgs),
     /// End the wait for the old secondaries after a change, when they are lost
     ///
-    /// A change of `merge.secondaries` or `merge.backupQuorum` binds the old quorum too, until that holds the manifest that names
-    /// the change: else a restore from the old secondaries alone would not notice that entries are missing. Where they are lost for
-    /// good, publication waits. This ends the wait. Without `--force` it only says what would be given up, and fails. The
-    /// server may run meanwhile. Bring the old secondaries back instead where you can: an empty one under the same name and key
-    /// will do.
+    /// After a change of `merge.secondaries` or `merge.backupQuorum`, the old quorum counts too, until it holds the manifest that
+    /// names the change: otherwise a restore from the old secondaries alone would not notice that entries are missing. If they are
+    /// lost for good, publication waits. This command ends the wait. Without `--force` it only states the risk, and
+    /// fails. The server may run meanwhile. If you can, bring the old secondaries back instead: an empty one with the same name
+    /// and key is enough.
     #[command(
         after_help = "Example:\n  logd hand-over --log argon --config logd.toml\n  logd hand-over --log argon --config logd.toml --force"
     )]
     HandOver(HandOverArgs),
     /// Serve a folder that `distribute` pushed to, read-only: checkpoints, tiles, entry bundles, seals
     ///
-    /// Prints one line on standard output when it serves. It needs no key and no store; a static file server does as well, where
-    /// it sends the same headers.
+    /// Prints one line on standard output when it is ready. It needs no key and no store; a static file server can replace it if it
+    /// sends the same headers.
     #[command(after_help = "Example:\n  logd frontend --dir /srv/cdn --listen 127.0.0.1:7090")]
     Frontend(FrontendArgs),
-    /// Copy logs: recompute every root from the entries, make them durable, then cosign (C2SP tlog-mirror)
+    /// Copy logs: recompute every root from the entries, store them durably, then cosign (C2SP tlog-mirror)
     ///
-    /// Prints one line on standard output when it serves, with its public key for the log's `merge.secondaries`. It takes
-    /// entries only of the logs named, each by its replication key, which `logctl merge status` of that log shows.
+    /// Prints one line on standard output when it is ready, with its public key for the log's `merge.secondaries`. It accepts
+    /// entries of the named logs only, each named by its replication key, which `logctl merge status` shows.
     #[command(
         args_conflicts_with_subcommands = true,
         subcommand_negates_reqs = true,
@@ -314,12 +107,12 @@ enum Verb {
     ///
     /// Every root is computed again from the entries and compared with what the secondaries have cosigned. Of N secondaries with a
     /// backupQuorum of q, N-q+1 must answer: then one of them has everything that was published. The log keeps the same
-    /// origins, keys and start indexes. What was acknowledged and not published yet may be lost.
+    /// origins, keys and start indexes. Entries that were acknowledged and not published yet may be lost.
     #[command(
         after_help = "Example:\n  logd restore --log log.example.org/argon --kek ./kek --from https://ams.example.org --from https://fra.example.org --dir ./new\n  logd fsck --dir ./new"
     )]
     Restore(RestoreCommand),
-    /// About the settings file
+    /// Check a settings file, or print an example
     Config {
         #[command(subcommand)]
         verb: ConfigVerb,
@@ -329,13 +122,13 @@ enum Verb {
 /// A program of the merge, as a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum ProgramArg {
-    /// Integrate what is ordered
+    /// Integrate the ordered entries
     #[value(alias = "fetch")]
     Integrate,
     /// Copy to the secondaries
     #[value(alias = "backup")]
     Replicate,
-    /// Publish what the backup quorum has verified
+    /// Publish the sizes that the backup quorum has verified
     #[value(alias = "sth")]
     Publish,
     /// Push to the frontends
@@ -343,23 +136,12 @@ enum ProgramArg {
     Distribute,
 }
 
-impl From<ProgramArg> for engine::Program {
-    fn from(program: ProgramArg) -> Self {
-        match program {
-            ProgramArg::Integrate => Self::Integrate,
-            ProgramArg::Replicate => Self::Replicate,
-            ProgramArg::Publish => Self::Publish,
-            ProgramArg::Distribute => Self::Distribute,
-        }
-    }
-}
-
 #[derive(Debug, Args)]
 struct MergeArgs {
     /// The program of the merge to run
     #[arg(value_enum, value_name = "PROGRAM")]
     program: ProgramArg,
-    /// Do the waiting work once, report it, and exit
+    /// Do the waiting work once, report the result, and exit
     #[arg(long)]
     once: bool,
     #[command(flatten)]
@@ -374,7 +156,7 @@ struct HandOverArgs {
     /// Name of the log that waits
     #[arg(long, value_name = "NAME")]
     log: String,
-    /// Give up what the command lists without this flag
+    /// End the wait, and accept the risk that the command states without this flag
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -398,7 +180,7 @@ struct FrontendArgs {
     /// The certificate's key, PEM
     #[arg(long, value_name = "FILE", requires = "cert")]
     key: Option<PathBuf>,
-    /// How long SIGTERM leaves it serving while /readyz says 503, for load balancers to notice; not at all unless given
+    /// Drain time: after SIGTERM the server continues for this time while /readyz answers 503, for load balancers; by default none
     #[arg(long, value_name = "TIME")]
     drain: Option<Span>,
     /// Form of the log lines on standard error
@@ -410,9 +192,9 @@ struct FrontendArgs {
 enum ConfigVerb {
     /// Print a commented settings file
     Example,
-    /// List all that is wrong with a settings file, and with the files that it names
+    /// List all faults of a settings file and of the files that it names
     ///
-    /// Exits with 0 when nothing is, and with 6 otherwise. Changes nothing.
+    /// Exits with 0 when there are none, and with 6 otherwise. Changes nothing.
     #[command(
         after_help = "Example:\n  logd config check /var/lib/logd/logd.toml\n  logd config check logd.toml -o json"
     )]
@@ -422,7 +204,7 @@ enum ConfigVerb {
         file: PathBuf,
         /// Form of the report on standard output
         #[arg(short, long, value_enum, default_value_t)]
-        output: FsckOutput,
+        output: ReportFormat,
     },
 }
 
@@ -450,10 +232,10 @@ struct InitArgs {
     /// The folder, absent or empty
     #[arg(value_name = "DIR")]
     dir: PathBuf,
-    /// What the log's checkpoints begin with, a schema-less URL: log.example.org/argon
+    /// Beginning of the origins in the log's checkpoints, a schema-less URL: log.example.org/argon
     #[arg(long, value_name = "ORIGIN")]
     origin: String,
-    /// The log's name in addresses and commands; the origin's last part unless given
+    /// The log's name in addresses and commands; by default the origin's last part
     #[arg(long, value_name = "NAME")]
     log: Option<LogName>,
     /// Address for writers and readers
@@ -469,7 +251,7 @@ struct InitArgs {
 
 #[derive(Debug, Args)]
 struct DevArgs {
-    /// Where everything is kept; created when absent
+    /// The folder for everything; created when absent
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
     /// Address for writers and readers (port 0: any free one)
@@ -478,10 +260,10 @@ struct DevArgs {
     /// Address of the admin endpoint, TLS (port 0: any free one)
     #[arg(long, value_name = "ADDRESS", value_parser = address, default_value = "127.0.0.1:7071")]
     admin: SocketAddr,
-    /// Loopback address of the Prometheus metrics; none unless given
+    /// Loopback address of the Prometheus metrics; by default none
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     metrics: Option<SocketAddr>,
-    /// Programs of the merge that it runs; the others run beside it, see `logd merge`
+    /// Programs of the merge to run; the others run in processes of their own, see `logd merge`
     #[arg(
         long,
         value_enum,
@@ -491,7 +273,7 @@ struct DevArgs {
         default_values = ["integrate", "replicate", "publish", "distribute"]
     )]
     merge: Vec<ProgramArg>,
-    /// How long SIGTERM leaves it serving while /readyz says 503, for load balancers to notice; not at all unless given
+    /// Drain time: after SIGTERM the server continues for this time while /readyz answers 503, for load balancers; by default none
     #[arg(long, value_name = "TIME")]
     drain: Option<Span>,
     /// Form of the log lines on standard error
@@ -504,7 +286,7 @@ struct ServeArgs {
     /// The settings file, TOML
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// How long SIGTERM leaves it serving while /readyz says 503, for load balancers to notice; instead of limits.drain (5s)
+    /// Drain time: after SIGTERM the server continues for this time while /readyz answers 503, for load balancers; by default limits.drain (5s)
     #[arg(long, value_name = "TIME")]
     drain: Option<Span>,
     /// Form of the log lines on standard error
@@ -519,19 +301,19 @@ struct SecondaryArgs {
     /// A settings file, TOML: listen, tls, dir, key, logs, metrics, limits
     #[arg(long, value_name = "FILE", required_unless_present = "dir", conflicts_with_all = ["dir", "listen", "log", "metrics"])]
     config: Option<PathBuf>,
-    /// Its storage, a folder of its own; its key is mirror.key in it
+    /// Storage of the secondary, a folder of its own; the key is mirror.key in it
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
     /// Address for logs and readers (port 0: any free one)
     #[arg(long, value_name = "ADDRESS", value_parser = address, default_value = "127.0.0.1:7080")]
     listen: SocketAddr,
-    /// Replication key of a log to copy; may be given many times
+    /// Replication key of a log to copy; repeat it for more
     #[arg(long, value_name = "VKEY")]
     log: Vec<String>,
-    /// How long SIGTERM leaves it serving while /readyz says 503, for load balancers to notice; not at all unless given
+    /// Drain time: after SIGTERM the server continues for this time while /readyz answers 503, for load balancers; by default none
     #[arg(long, value_name = "TIME")]
     drain: Option<Span>,
-    /// Loopback address of the Prometheus metrics; none unless given
+    /// Loopback address of the Prometheus metrics; by default none
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     metrics: Option<SocketAddr>,
     /// Form of the log lines on standard error
@@ -544,7 +326,7 @@ struct RestoreCommand {
     /// The log's origin, without a shard
     #[arg(long, value_name = "ORIGIN")]
     log: String,
-    /// Where a secondary is, https://HOST or http://HOST; once for each
+    /// Address of a secondary, https://HOST or http://HOST; repeat it for each
     #[arg(long, value_name = "URL", required = true)]
     from: Vec<String>,
     /// The key-encryption key of the lost server, mode 0600
@@ -556,7 +338,7 @@ struct RestoreCommand {
     /// Restore although published entries may be missing; the report says so
     #[arg(long)]
     force: bool,
-    /// PEM: the authorities behind the secondaries' HTTPS, instead of the platform's
+    /// Certificate authorities (PEM) for the secondaries' HTTPS, instead of the platform's
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
     /// Form of the log lines on standard error
@@ -564,25 +346,9 @@ struct RestoreCommand {
     log_format: LogFormat,
 }
 
-impl From<RestoreCommand> for Command {
-    fn from(args: RestoreCommand) -> Self {
-        Self::Restore {
-            format: args.log_format,
-            args: RestoreArgs {
-                origin: args.log,
-                from: args.from,
-                kek: args.kek,
-                dir: args.dir,
-                force: args.force,
-                ca: args.ca,
-            },
-        }
-    }
-}
-
 #[derive(Debug, Subcommand)]
 enum SecondaryVerb {
-    /// Make the secondary's key, or show the public half of the one that is there
+    /// Make the secondary's key, or show the public half of an existing one
     #[command(
         after_help = "Example:\n  logd secondary key --file mirror.key --name ams.example.org\n  logd secondary key --file mirror.key"
     )]
@@ -590,33 +356,10 @@ enum SecondaryVerb {
         /// The file, mode 0600; never replaced
         #[arg(long, value_name = "FILE")]
         file: PathBuf,
-        /// Make a new key of this name: a schema-less URL that says whose it is
+        /// Make a new key of this name: a schema-less URL that names its owner
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
     },
-}
-
-impl From<SecondaryArgs> for Command {
-    fn from(args: SecondaryArgs) -> Self {
-        if let Some(SecondaryVerb::Key { file, name }) = args.verb {
-            return Self::SecondaryKey { file, name };
-        }
-        // clap has made sure of one of them.
-        let from = match (args.config, args.dir) {
-            (Some(config), _) => SecondaryFrom::Config(config),
-            (None, dir) => SecondaryFrom::Flags {
-                dir: dir.unwrap_or_default(),
-                listen: args.listen,
-                logs: args.log,
-                metrics: args.metrics,
-            },
-        };
-        Self::Secondary {
-            from,
-            drain: args.drain,
-            format: args.log_format,
-        }
-    }
 }
 
 #[derive(Debug, Args)]
@@ -625,19 +368,19 @@ struct FsckArgs {
     stores: StoresArgs,
     /// Form of the report on standard output
     #[arg(short, long, value_enum, default_value_t)]
-    output: FsckOutput,
+    output: ReportFormat,
 }
 
 #[derive(Debug, Args)]
 struct BackupArgs {
     #[command(flatten)]
     stores: StoresArgs,
-    /// A new file; in an existing folder, one that is named after the time
+    /// A new file, or an existing folder, in which the file is named after the time
     #[arg(long, value_name = "PATH")]
     to: PathBuf,
     /// Form of the report on standard output
     #[arg(short, long, value_enum, default_value_t)]
-    output: FsckOutput,
+    output: ReportFormat,
 }
 
 #[derive(Debug, Args)]
@@ -655,127 +398,10 @@ struct StoresArgs {
     config: Option<PathBuf>,
 }
 
-impl From<StoresArgs> for Stores {
-    fn from(args: StoresArgs) -> Self {
-        // clap has made sure of one of them.
-        match (args.dir, args.config) {
-            (_, Some(config)) => Self::Config(config),
-            (dir, None) => Self::Dir(dir.unwrap_or_default()),
-        }
-    }
-}
-
-impl Stores {
-    /// The settings file that says where they are.
-    pub(crate) fn settings(&self) -> PathBuf {
-        match self {
-            Self::Dir(dir) => dir.join("logd.toml"),
-            Self::Config(path) => path.clone(),
-        }
-    }
-}
-
-impl From<Cli> for Command {
-    fn from(cli: Cli) -> Self {
-        match cli.verb {
-            Verb::Dev(DevArgs {
-                dir,
-                listen,
-                admin,
-                metrics,
-                merge,
-                drain,
-                log_format,
-            }) => Self::Dev(Dev {
-                dir,
-                listen,
-                admin,
-                metrics,
-                merge: merge.into_iter().map(Into::into).collect(),
-                drain,
-                format: log_format,
-            }),
-            Verb::Serve(ServeArgs {
-                config,
-                drain,
-                log_format,
-            }) => Self::Serve {
-                config,
-                drain,
-                format: log_format,
-            },
-            Verb::Fsck(FsckArgs { stores, output }) => Self::Fsck {
-                stores: stores.into(),
-                output,
-            },
-            Verb::Backup(BackupArgs { stores, to, output }) => Self::Backup {
-                stores: stores.into(),
-                to,
-                output,
-            },
-            Verb::Merge(MergeArgs {
-                program,
-                once,
-                stores,
-                log_format,
-            }) => Self::Merge {
-                program: program.into(),
-                once,
-                stores: stores.into(),
-                format: log_format,
-            },
-            Verb::HandOver(HandOverArgs {
-                log,
-                force,
-                stores,
-                log_format,
-            }) => Self::HandOver {
-                log,
-                force,
-                stores: stores.into(),
-                format: log_format,
-            },
-            Verb::Frontend(FrontendArgs {
-                dir,
-                listen,
-                cert,
-                key,
-                drain,
-                log_format,
-            }) => Self::Frontend(FrontendOptions {
-                dir,
-                listen,
-                tls: cert.zip(key),
-                drain,
-                format: log_format,
-            }),
-            Verb::Secondary(args) => args.into(),
-            Verb::Restore(args) => args.into(),
-            Verb::Init(InitArgs {
-                dir,
-                origin,
-                log,
-                listen,
-                admin,
-                yes,
-            }) => Self::Init(Init {
-                dir,
-                origin,
-                log,
-                listen,
-                admin,
-                yes,
-            }),
-            Verb::Config { verb } => match verb {
-                ConfigVerb::Example => Self::ConfigExample,
-                ConfigVerb::Check { file, output } => Self::ConfigCheck { file, output },
-            },
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
 
     fn parse(line: &str) -> Result<Command, clap::Error> {

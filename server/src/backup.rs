@@ -10,10 +10,10 @@ use engine::fsck::Finding;
 use serde::Serialize;
 use store::{CopiedShard, Sqlite, SqliteCopy, StoreError};
 
-use crate::args::{FsckOutput, Stores as Which};
+use crate::args::{ReportFormat, Stores as Which};
+use crate::clock;
 use crate::error::{Error, at};
 use crate::exit::Ended;
-use crate::rfc3339;
 use crate::run::{self, print};
 use crate::settings::Settings;
 use logconfig::text::count;
@@ -43,14 +43,14 @@ struct Position {
 }
 
 /// Makes the copy and reports its contents.
-pub(crate) fn run(which: &Which, to: &Path, output: FsckOutput) -> Result<Ended, Error> {
+pub(crate) fn run(which: &Which, to: &Path, output: ReportFormat) -> Result<Ended, Error> {
     let settings = Settings::read(&which.settings())?;
     let store = &settings.stores.coordination;
     store.metadata().map_err(at("read", store))?;
     let made = run::with_small_runtime(make(store, to))?;
     print(&match output {
-        FsckOutput::Table => table(&made),
-        FsckOutput::Json => json(&made),
+        ReportFormat::Table => table(&made),
+        ReportFormat::Json => json(&made),
     })?;
     Ok(match made.findings.is_empty() {
         true => Ended::Done,
@@ -95,7 +95,7 @@ async fn make(store: &Path, to: &Path) -> Result<Made, Error> {
     let copied = Sqlite::open_to_read(copy.temporary()).map_err(failed)?;
     let (shards, findings) = engine::fsck::positions(&copied).await.map_err(failed)?;
     drop(copied);
-    let time = rfc3339::now();
+    let time = clock::now();
     let version = env!("CARGO_PKG_VERSION");
     let bytes = copy.finish(&time, version, &shards).map_err(failed)?;
     let position = |copied: CopiedShard| Position {
@@ -156,7 +156,7 @@ fn table(made: &Made) -> String {
     }
     if !made.findings.is_empty() {
         line(format_args!(
-            "the store was copied as it is, with what is wrong in it: run logd fsck"
+            "the store was copied as it is, with its faults: run logd fsck"
         ));
     }
     line(format_args!(

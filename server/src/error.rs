@@ -1,7 +1,10 @@
 //! The errors of `logd` while it starts, runs or stops; each variant is a situation that an operator can act on.
 
 use std::borrow::Cow;
+use std::io::ErrorKind;
 use std::path::PathBuf;
+
+use engine::KeyError;
 
 use crate::settings::{self, SettingsError};
 
@@ -27,7 +30,7 @@ pub(crate) enum Error {
     #[error("{} was not made by `logd dev`: it has {found}; nothing was changed", dir.display())]
     NotDev {
         dir: PathBuf,
-        /// What the folder holds.
+        /// The content that was found in the folder.
         found: String,
         /// A settings file in it.
         settings: Option<PathBuf>,
@@ -36,7 +39,7 @@ pub(crate) enum Error {
     #[error("{} is not empty: {found}; nothing was changed", dir.display())]
     NotEmpty {
         dir: PathBuf,
-        /// What the folder holds.
+        /// The content that was found in the folder.
         found: String,
     },
     /// The question was not answered with yes.
@@ -72,20 +75,20 @@ pub(crate) enum Error {
     Secret(String),
     /// The key-encryption key of the settings cannot be read.
     #[error("[kek] in the settings: {0}")]
-    Kek(engine::shard::keys::KeyError),
-    /// The request makes no sense.
+    Kek(engine::KeyError),
+    /// An argument or a setting cannot be used.
     #[error("{what}")]
     Input {
-        /// What is wrong with it.
+        /// The fault of the argument or setting.
         what: String,
-        /// What to write instead, or the next command.
+        /// The text to write instead, or the next command.
         hint: String,
     },
     /// A store could not be opened.
     #[error("cannot open the {what} store at {}: {detail}", path.display())]
     Store {
         what: &'static str,
-        /// Where the settings say that it is.
+        /// The store's path according to the settings.
         path: PathBuf,
         detail: String,
     },
@@ -105,7 +108,7 @@ pub(crate) enum Error {
     Merge {
         /// The program that did not finish.
         program: engine::Program,
-        /// What failed, by log.
+        /// The failures, by log.
         detail: String,
     },
     /// A log could not be restored.
@@ -130,13 +133,13 @@ pub(crate) enum Error {
     /// A part of the process ended by itself.
     #[error("this server stopped: {what}")]
     Broken {
-        /// The settings that cannot be used, and why.
+        /// The part that ended, and why.
         what: String,
     },
     /// The operating system refused a thread, a runtime, a signal handler or standard output.
     #[error("{what}")]
     System {
-        /// What the operating system refused.
+        /// The request that the operating system refused.
         what: &'static str,
         /// The operating system's answer.
         source: std::io::Error,
@@ -144,13 +147,13 @@ pub(crate) enum Error {
 }
 
 impl Error {
-    /// What to do next, if there is one thing to do.
+    /// The next step, if there is one.
     pub(crate) fn hint(&self) -> Option<Cow<'static, str>> {
         let fixed = match self {
             Self::NotDev { settings, .. } => {
                 let serve = settings.as_ref().map(|path| {
                     format!(
-                        "`logd serve --config {}` serves what is there; ",
+                        "`logd serve --config {}` serves the existing log; ",
                         path.display()
                     )
                 });
@@ -161,7 +164,7 @@ impl Error {
             }
             Self::EditedSettings { path } => {
                 return Some(Cow::Owned(format!(
-                    "`logd serve --config {0}` serves what it says; to continue with `logd dev`, which takes no settings from a file, move {0} away",
+                    "`logd serve --config {0}` serves with these settings; to continue with `logd dev`, which takes no settings from a file, move {0} away",
                     path.display()
                 )));
             }
@@ -181,7 +184,7 @@ impl Error {
                 dir, new: false, ..
             } => {
                 return Some(Cow::Owned(format!(
-                    "nothing in {} was replaced, only what was missing beside it was made: run the same command again",
+                    "nothing in {} was replaced, only missing files were made: run the same command again",
                     dir.display()
                 )));
             }
@@ -195,13 +198,14 @@ impl Error {
                 "start it again; this is a fault of logd, so please report it with the lines of its log before this one"
             }
             Self::Kek(error) => settings::kek_remedy(error),
+            Self::File { source, .. } => return path_remedy(source.kind()).map(Cow::Borrowed),
             Self::Input { hint, .. } => return Some(Cow::Owned(hint.clone())),
             // If the file is absent, the hint is not to check it.
             Self::Settings(error) if error.is_missing() => {
                 "name the settings file; `logd init DIR --origin NAME` makes one with all that belongs to it, `logd config example` prints a commented one"
             }
             Self::Settings(error) if error.is_unreadable() => {
-                "name a file of settings that the user you are can read"
+                "name a settings file that the current user can read"
             }
             Self::Settings(error) => {
                 return Some(Cow::Owned(format!(
@@ -209,7 +213,7 @@ impl Error {
                     error.path().display()
                 )));
             }
-            Self::NotEmpty { .. } => "name a new folder: what is there is never replaced",
+            Self::NotEmpty { .. } => "name a new folder: existing files are never replaced",
             Self::Unconfirmed => "add --yes to confirm without a question",
             _ => return None,
         };
@@ -224,6 +228,45 @@ impl From<plane_http::Error> for Error {
             plane_http::Error::File { path, source } => at("read", path)(source),
             other => Self::Tls(plane_http::causes(&other)),
         }
+    }
+}
+
+/// The next step where the operating system refuses a path.
+fn path_remedy(kind: ErrorKind) -> Option<&'static str> {
+    Some(match kind {
+        ErrorKind::NotFound => "check the path: a part of it does not exist",
+        ErrorKind::NotADirectory => {
+            "a file stands where the path needs a folder: name another path"
+        }
+        ErrorKind::AlreadyExists => "something else has this name already: name another path",
+        ErrorKind::PermissionDenied => {
+            "the current user may not do that there: run it as the user that may, or name another path"
+        }
+        ErrorKind::StorageFull => "free some space there, or name another path",
+        ErrorKind::ReadOnlyFilesystem => "nothing can be written there: name another path",
+        _ => return None,
+    })
+}
+
+/// A key file that an argument names and that cannot be used; `remedy` says more for some answers of the operating system than that the
+/// path is wrong.
+pub(crate) fn key_file(
+    what: &'static str,
+    remedy: (ErrorKind, &'static str),
+) -> impl Fn(KeyError) -> Error {
+    move |error| match error {
+        KeyError::File { path, source } => {
+            let (kind, own) = remedy;
+            let hint = match source.kind() {
+                found if found == kind => own,
+                found => path_remedy(found).unwrap_or("check the path and its permissions"),
+            };
+            Error::Input {
+                what: format!("cannot use {what} {}: {source}", path.display()),
+                hint: hint.to_owned(),
+            }
+        }
+        other => Error::Secret(other.to_string()),
     }
 }
 

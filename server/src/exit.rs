@@ -17,7 +17,7 @@ pub(crate) enum Ended {
     Refused,
 }
 
-/// Maps the outcome to an exit code, and prints the error with its causes and what to do.
+/// Maps the outcome to an exit code, and prints the error with its causes and its hint.
 pub(crate) fn report(outcome: Result<Ended, Error>) -> ExitCode {
     crate::telemetry::flush();
     match outcome {

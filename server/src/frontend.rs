@@ -16,7 +16,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use logconfig::{LogName, ShardName};
 use mirror::Tiles;
 use plane_http::{
-    BYTES, Body, FOR_EVER, Listener, NEVER, Phase, Plane, TEXT, TlsFiles, Unread, Watch, Watched,
+    BYTES, Body, IMMUTABLE, Listener, NEVER, Phase, Plane, TEXT, TlsFiles, Unread, Watch, Watched,
     busy, reply, said,
 };
 use store::{Directory, Objects, StoreError};
@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::FrontendOptions;
 use crate::dev::reachable;
 use crate::error::{Error, at};
-use crate::life::{Life, Sources};
+use crate::lifecycle::{Lifecycle, Sources};
 use crate::listen::{finish, secured};
 use crate::run;
 use crate::settings::Bounds;
@@ -38,7 +38,7 @@ const READS: usize = 32;
 
 /// Serves a folder until it is asked to stop.
 pub(crate) async fn run(options: &FrontendOptions) -> Result<(), Error> {
-    let mut life = Life::new()?;
+    let mut lifecycle = Lifecycle::new()?;
     let mut sources = Sources::default();
     let stop = CancellationToken::new();
     let faults = Faults::default();
@@ -73,15 +73,16 @@ pub(crate) async fn run(options: &FrontendOptions) -> Result<(), Error> {
         options.dir.display()
     ));
     let drain = options.drain.map(|span| span.duration());
-    let served = life
+    let served = lifecycle
         .serve(&mut sources, drain, Duration::ZERO, faults.reported())
         .await;
     frontend.draining.store(true, Relaxed);
-    life.drain(*served.as_ref().unwrap_or(&Duration::ZERO))
+    lifecycle
+        .drain(*served.as_ref().unwrap_or(&Duration::ZERO))
         .await;
     tracing::info!("stopping: finishing requests in flight");
     stop.cancel();
-    finish(serving, &watch, &mut life).await;
+    finish(serving, &watch, &mut lifecycle).await;
     served.map(drop)
 }
 
@@ -96,7 +97,7 @@ struct Frontend {
 
 /// The requests that are answered.
 #[derive(Debug, PartialEq, Eq)]
-enum Asked {
+enum AskedObject {
     Health,
     Readiness,
     Checkpoint(String),
@@ -105,21 +106,21 @@ enum Asked {
 }
 
 /// Reads a path; `None` if it is not served.
-fn asked(path: &str) -> Option<Asked> {
+fn asked(path: &str) -> Option<AskedObject> {
     if path == "/healthz" {
-        return Some(Asked::Health);
+        return Some(AskedObject::Health);
     }
     if path == "/readyz" {
-        return Some(Asked::Readiness);
+        return Some(AskedObject::Readiness);
     }
     let mut parts = path.strip_prefix('/')?.splitn(3, '/');
     let log: LogName = parts.next()?.parse().ok()?;
     let shard: ShardName = parts.next()?.parse().ok()?;
     let folder = format!("{log}/{shard}");
     match parts.next()? {
-        "checkpoint" => Some(Asked::Checkpoint(folder)),
-        "seal" => Some(Asked::Seal(folder)),
-        tile => Some(Asked::Tile(folder, tile.parse().ok()?)),
+        "checkpoint" => Some(AskedObject::Checkpoint(folder)),
+        "seal" => Some(AskedObject::Seal(folder)),
+        tile => Some(AskedObject::Tile(folder, tile.parse().ok()?)),
     }
 }
 
@@ -133,20 +134,20 @@ impl Frontend {
             return Ok(None);
         };
         let (bytes, kind, cache) = match asked {
-            Asked::Health => (Some(Bytes::from_static(b"ok\n")), TEXT, NEVER),
-            Asked::Readiness if self.draining.load(Relaxed) => {
+            AskedObject::Health => (Some(Bytes::from_static(b"ok\n")), TEXT, NEVER),
+            AskedObject::Readiness if self.draining.load(Relaxed) => {
                 return Ok(Some(said(StatusCode::SERVICE_UNAVAILABLE, "draining")));
             }
-            Asked::Readiness => (Some(Bytes::from_static(b"ready\n")), TEXT, NEVER),
-            Asked::Checkpoint(folder) => {
+            AskedObject::Readiness => (Some(Bytes::from_static(b"ready\n")), TEXT, NEVER),
+            AskedObject::Checkpoint(folder) => {
                 let note = self.objects.get(&format!("{folder}/checkpoint")).await?;
                 (note, TEXT, NEVER)
             }
-            Asked::Seal(folder) => {
+            AskedObject::Seal(folder) => {
                 let note = self.objects.get(&format!("{folder}/seal")).await?;
-                (note, TEXT, FOR_EVER)
+                (note, TEXT, IMMUTABLE)
             }
-            Asked::Tile(folder, tile) => {
+            AskedObject::Tile(folder, tile) => {
                 // A bundle can have 16 MiB: the budget for answers counts bytes only once they are read.
                 let _turn = match tile.kind {
                     TileKind::Entries => Some(self.reads.acquire().await),
@@ -155,7 +156,7 @@ impl Frontend {
                 let Some(bytes) = self.tile(&folder, tile).await? else {
                     return Ok(None);
                 };
-                let whole = reply(StatusCode::OK, BYTES, FOR_EVER, bytes);
+                let whole = reply(StatusCode::OK, BYTES, IMMUTABLE, bytes);
                 return Ok(Some(packed(whole, tile, headers).await));
             }
         };
@@ -212,18 +213,18 @@ mod tests {
     #[test]
     fn only_what_a_shard_has_can_be_asked_for() {
         let folder = || "dev/2026a".to_owned();
-        assert_eq!(asked("/healthz"), Some(Asked::Health));
-        assert_eq!(asked("/readyz"), Some(Asked::Readiness));
+        assert_eq!(asked("/healthz"), Some(AskedObject::Health));
+        assert_eq!(asked("/readyz"), Some(AskedObject::Readiness));
         assert_eq!(
             asked("/dev/2026a/checkpoint"),
-            Some(Asked::Checkpoint(folder()))
+            Some(AskedObject::Checkpoint(folder()))
         );
-        assert_eq!(asked("/dev/2026a/seal"), Some(Asked::Seal(folder())));
+        assert_eq!(asked("/dev/2026a/seal"), Some(AskedObject::Seal(folder())));
         for tile in ["tile/0/000", "tile/1/x001/002.p/7", "tile/entries/003"] {
             let path = tile.parse().unwrap();
             assert_eq!(
                 asked(&format!("/dev/2026a/{tile}")),
-                Some(Asked::Tile(folder(), path))
+                Some(AskedObject::Tile(folder(), path))
             );
         }
         for bad in [

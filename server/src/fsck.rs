@@ -9,12 +9,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use engine::Places as _;
-use engine::fsck::{Finding, NodeReport, Place, Progress, Report, fsck};
+use engine::fsck::{Finding, NodeReport, Progress, Report, StoreKind, fsck};
+use engine::{Opening, Places as _};
 use serde::Serialize;
 use store::{Directory, Objects, Sqlite, StoreError};
 
-use crate::args::{FsckOutput, Stores as Which};
+use crate::args::{ReportFormat, Stores as Which};
 use crate::error::{Error, at};
 use crate::exit::Ended;
 use crate::run::print;
@@ -24,7 +24,7 @@ use logconfig::text::count;
 /// Time between two lines of progress.
 const PROGRESS: Duration = Duration::from_millis(200);
 
-/// What `-o json` prints.
+/// The document that `-o json` prints.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Document<'a> {
@@ -36,12 +36,12 @@ struct Document<'a> {
 }
 
 /// Checks the stores and prints the report.
-pub(crate) fn run(which: &Which, output: FsckOutput) -> Result<Ended, Error> {
+pub(crate) fn run(which: &Which, output: ReportFormat) -> Result<Ended, Error> {
     let settings = Settings::read(&which.settings())?;
     let report = check(&settings)?;
     print(&match output {
-        FsckOutput::Table => table(&report, &settings.stores),
-        FsckOutput::Json => json(&report),
+        ReportFormat::Table => table(&report, &settings.stores),
+        ReportFormat::Json => json(&report),
     })?;
     Ok(if report.is_clean() {
         Ended::Done
@@ -71,12 +71,15 @@ fn check(settings: &Settings) -> Result<Report, Error> {
         let objects = Directory::open_to_read(&stores.objects)
             .map_err(|e| store_error("objects", &stores.objects, &e))?;
         let places = settings.places()?;
-        let node = |name: &str| {
+        let node = |name: &str| -> Opening<'_> {
             let known = settings.nodes.iter().find(|(at, _)| at.as_str() == name);
             match known.and_then(|(_, node)| node.path.as_ref()) {
-                Some(path) => Directory::open_to_read(path)
-                    .map(|node| Arc::new(node) as Arc<dyn Objects>)
-                    .map_err(|e| format!("{}: {e}", path.display())),
+                Some(path) => {
+                    let opened = Directory::open_to_read(path)
+                        .map(|node| Arc::new(node) as Arc<dyn Objects>)
+                        .map_err(|e| format!("{}: {e}", path.display()));
+                    Box::pin(std::future::ready(opened))
+                }
                 None => places.node(name),
             }
         };
@@ -104,7 +107,7 @@ fn damaged(error: StoreError, stores: &Stores) -> Result<Report, Error> {
     let finding = Finding {
         log: "all".to_owned(),
         place: stores.coordination.display().to_string(),
-        store: Place::Coordination,
+        store: StoreKind::Coordination,
         what,
         remedy: "stop the server; put a copy back only where nothing was signed since it was made (`logd fsck` with it says so), or restore the log from its secondaries with `logd restore`",
     };
@@ -136,9 +139,9 @@ fn table(report: &Report, stores: &Stores) -> String {
     };
     for log in &report.logs {
         line(format_args!(
-            "log {}: {} ({} kept), {} ordered, {} published, {}, {} read",
+            "log {}: slots up to number {} ({} kept), {} ordered, {} published, {}, {} read",
             log.name,
-            count(log.slots.get(), "slot"),
+            log.slots,
             log.slots - log.floor.min(log.slots),
             count(log.ordered, "entry"),
             log.published,
@@ -168,16 +171,18 @@ fn table(report: &Report, stores: &Stores) -> String {
             };
             line(format_args!("  {says}: {unfinished}"));
         }
-        let litter =
-            log.litter.announcements + log.litter.batches + log.litter.rows + log.litter.objects;
-        if litter > 0 && whole {
+        let leftovers = log.leftovers.announcements
+            + log.leftovers.batches
+            + log.leftovers.rows
+            + log.leftovers.objects;
+        if leftovers > 0 && whole {
             line(format_args!(
-                "  leftovers of interrupted work, harmless: {litter}"
+                "  leftovers of interrupted work, harmless: {leftovers}"
             ));
-        } else if litter > 0 {
+        } else if leftovers > 0 {
             // An older coordination store does not know newer objects.
             line(format_args!(
-                "  rows and objects that nothing here refers to: {litter}; remove none of them before the findings below are settled"
+                "  rows and objects that nothing here refers to: {leftovers}; remove none of them before the findings below are settled"
             ));
         }
     }
@@ -190,9 +195,9 @@ fn table(report: &Report, stores: &Stores) -> String {
     } in &report.findings
     {
         let place = match store {
-            Place::Coordination => format!("{}, row {place}", stores.coordination.display()),
-            Place::Objects => stores.objects.join(place).display().to_string(),
-            Place::Node => format!("storage node {place}"),
+            StoreKind::Coordination => format!("{}, row {place}", stores.coordination.display()),
+            StoreKind::Objects => stores.objects.join(place).display().to_string(),
+            StoreKind::Node => format!("storage node {place}"),
         };
         line(format_args!(
             "WRONG  log {log}: {place}\n       {what}\n       {remedy}"
@@ -244,6 +249,7 @@ mod tests {
     use super::*;
     use crate::args::{Dev, LogFormat};
     use crate::testing::engine;
+    use tlog::GlobalIndex;
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_flipped_byte_is_named_and_a_missing_store_is_not_made() {
@@ -268,7 +274,7 @@ mod tests {
         assert!(!stores.coordination.exists() && !stores.objects.exists());
 
         let stores = Stores {
-            coordination: folder.path().join("c.db"),
+            coordination: folder.path().join("coordination.db"),
             ..stores
         };
         let engine = engine(&folder).await;
@@ -276,7 +282,7 @@ mod tests {
         for n in 0..300u32 {
             log.append(n.to_be_bytes().to_vec().into()).await.unwrap();
         }
-        log.wait_published(299).await.unwrap();
+        log.wait_published(GlobalIndex::new(299)).await.unwrap();
         engine.shutdown().await;
         settings.stores = stores.clone();
         let checked = || {

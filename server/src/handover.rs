@@ -1,4 +1,4 @@
-//! `logd hand-over`: ends the wait for the old secondaries after a change, although they have not taken it.
+//! `logd hand-over`: ends the wait for the old secondaries after a change, although they have not accepted it.
 //!
 //! It is the last resort if they are lost with their keys. It never happens by itself: the command first says what it gives up, and
 //! then records that in the audit trail.
@@ -16,7 +16,7 @@ use crate::settings::Settings;
 /// How long the end may take.
 const END: Duration = Duration::from_secs(10);
 
-/// Hands over, or with `force` absent says what that would give up.
+/// Hands over; without `force`, only states the risk, and fails.
 pub(crate) async fn run(name: &str, force: bool, which: &Which) -> Result<(), Error> {
     let settings = Settings::read(&which.settings())?;
     for path in [&settings.stores.coordination, &settings.stores.objects] {
@@ -51,7 +51,7 @@ pub(crate) async fn run(name: &str, force: bool, which: &Which) -> Result<(), Er
     };
     let done = done.await;
     if timeout(END, engine.shutdown()).await.is_err() {
-        tracing::warn!("it did not end in time; what was done is durable");
+        tracing::warn!("the engine did not stop in time; everything that was finished is durable");
     }
     done
 }

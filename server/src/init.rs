@@ -31,7 +31,7 @@ const CERTIFICATE_NAME: &str = "logd admin endpoint";
 /// Held while the folder is made.
 const LOCK: &str = ".init";
 
-/// Makes the folder and the log, and says what to do next.
+/// Makes the folder and the log, and prints the next commands.
 pub(crate) async fn run(init: Init) -> Result<(), Error> {
     let plan = Plan::of(init)?;
     plan.confirm()?;
@@ -184,7 +184,7 @@ impl Plan {
     }
 
     async fn make(&self, dir: &Path) -> Result<(), Error> {
-        let secret = |e: engine::shard::keys::KeyError| Error::Secret(e.to_string());
+        let secret = |e: engine::KeyError| Error::Secret(e.to_string());
         let ambient = Ambient::system();
         let kek = engine::Kek::generate(&ambient.random).map_err(secret)?;
         kek.write_new(&dir.join("kek")).map_err(secret)?;

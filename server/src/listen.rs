@@ -4,7 +4,7 @@ use plane_http::{Audience, Listener, Order, Tls, TlsFiles, Watch};
 use tokio::task::JoinHandle;
 
 use crate::error::Error;
-use crate::life::{Life, Sources};
+use crate::lifecycle::{Lifecycle, Sources};
 
 /// The listener with its certificate, which SIGHUP reads again; and the scheme of its addresses.
 pub(crate) fn secured(
@@ -20,17 +20,17 @@ pub(crate) fn secured(
     Ok((listener.with_tls(Some(tls)), "https"))
 }
 
-/// Waits until a listener that was asked to stop has served what is in flight; asked again, its connections are closed.
-pub(crate) async fn finish(mut serving: JoinHandle<()>, watch: &Watch, life: &mut Life) {
+/// Waits until a listener that was asked to stop has served what is in flight; at a second stop signal its connections are closed.
+pub(crate) async fn finish(mut serving: JoinHandle<()>, watch: &Watch, lifecycle: &mut Lifecycle) {
     let ended = tokio::select! {
         ended = &mut serving => ended,
-        () = life.stop() => {
-            tracing::warn!("asked again: closing connections");
+        () = lifecycle.stop() => {
+            tracing::warn!("second stop signal: closing connections");
             watch.ask_all(Order::Close);
             serving.await
         }
     };
     if let Err(error) = ended {
-        tracing::error!(%error, "the listener ended badly");
+        tracing::error!(%error, "the listener failed while it stopped");
     }
 }

@@ -1,27 +1,28 @@
 //! `logd`, the transparency-log server: the data plane over HTTP, the admin endpoint, and the wiring between them and the engine.
 //!
 //! What must never happen: an answer says "ordered" before the engine does, a request can cause a panic, or a secret is in a log line. All
-//! decisions are made in `log`; this crate only translates.
+//! decisions are made in the crate `engine`; this crate only translates.
 
 mod admin;
 mod args;
 mod backup;
 mod buckets;
+mod clock;
 mod data;
 mod dev;
 mod error;
 mod exit;
 mod frontend;
 mod fsck;
-mod gate;
 mod handover;
 mod init;
-mod life;
+mod lifecycle;
 mod listen;
 mod merge;
 mod metrics;
 mod peers;
 mod process;
+mod readiness;
 mod restore;
 mod rfc3339;
 mod run;

@@ -21,8 +21,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use self::format::Format;
-use crate::gate::Gate;
 use crate::process::Process;
+use crate::readiness::Readiness;
 use engine::{Histogram, Log, LogMetrics};
 
 #[derive(Debug)]
@@ -70,12 +70,20 @@ pub(crate) struct Exporter {
 }
 
 impl Exporter {
-    /// Exports the logs behind `gate`, the answers in `http` and the connections in `watch`.
-    pub(crate) fn new(gate: Arc<Gate>, http: Arc<HttpMetrics>, watch: Arc<Watch>) -> Self {
+    /// Exports the logs behind `readiness`, the answers in `http` and the connections in `watch`.
+    pub(crate) fn new(
+        readiness: Arc<Readiness>,
+        http: Arc<HttpMetrics>,
+        watch: Arc<Watch>,
+    ) -> Self {
         let mut registry = Registry::default();
         registry
             .sub_registry_with_prefix("logd")
-            .register_collector(Box::new(Source { gate, http, watch }));
+            .register_collector(Box::new(Source {
+                readiness,
+                http,
+                watch,
+            }));
         registry
             .sub_registry_with_prefix("process")
             .register_collector(Box::new(Process::default()));
@@ -130,7 +138,7 @@ impl Plane for Exporter {
 }
 
 struct Source {
-    gate: Arc<Gate>,
+    readiness: Arc<Readiness>,
     http: Arc<HttpMetrics>,
     watch: Arc<Watch>,
 }
@@ -264,7 +272,7 @@ impl Collector for Source {
                 .encode_family(&labels)?
                 .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
         }
-        let Some(engine) = self.gate.engine() else {
+        let Some(engine) = self.readiness.engine() else {
             return Ok(());
         };
         let mut logs = engine.logs();
@@ -407,7 +415,7 @@ mod tests {
         }
         server.get("/nope").await;
         let exporter = Exporter::new(
-            Arc::clone(&server.gate),
+            Arc::clone(&server.readiness),
             Arc::clone(&server.http),
             Arc::clone(&server.watch),
         );
@@ -469,7 +477,7 @@ mod tests {
             .ask("POST /dev/add", "log-ack: published\r\n", b"x")
             .await;
         let exporter = Exporter::new(
-            Arc::clone(&server.gate),
+            Arc::clone(&server.readiness),
             Arc::clone(&server.http),
             Arc::clone(&server.watch),
         );

@@ -2,6 +2,7 @@
 
 use ambient::Ambient;
 use std::fs::DirBuilder;
+use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use order::keys::LOGS;
 use store::{Coordination as _, Directory, Sqlite};
 
 use crate::dev;
-use crate::error::{Error, at};
+use crate::error::{Error, at, key_file};
 use crate::peers::HttpPeers;
 use crate::rfc3339::rfc3339;
 use crate::run::print;
@@ -35,8 +36,14 @@ pub(crate) struct RestoreArgs {
 }
 
 pub(crate) async fn run(args: RestoreArgs) -> Result<(), Error> {
-    let secret = |e: engine::shard::keys::KeyError| Error::Secret(e.to_string());
-    let kek = Kek::from_file(&args.kek).map_err(secret)?;
+    let secret = key_file(
+        "the key-encryption key",
+        (
+            ErrorKind::NotFound,
+            "--kek names the key-encryption key of the lost server: its file `kek`, or your copy of it",
+        ),
+    );
+    let kek = Kek::from_file(&args.kek).map_err(&secret)?;
     let peers = HttpPeers::new(args.ca.as_deref())?;
     let dir = &args.dir;
     let new = std::fs::read_dir(dir).map_or(true, |mut there| there.next().is_none());
@@ -65,10 +72,10 @@ pub(crate) async fn run(args: RestoreArgs) -> Result<(), Error> {
     let ambient = Ambient::system();
     let path = dir.join("kek");
     if path.exists() {
-        let there = Kek::from_file(&path).map_err(secret)?;
+        let there = Kek::from_file(&path).map_err(&secret)?;
         let sealed = kek
             .seal_bytes(b"restore", "restore", &ambient.random)
-            .map_err(secret)?;
+            .map_err(&secret)?;
         if there.open_bytes(&sealed, "restore").is_err() {
             return Err(Error::Restore(format!(
                 "{} is another key-encryption key than {}; name a new folder",
@@ -77,7 +84,7 @@ pub(crate) async fn run(args: RestoreArgs) -> Result<(), Error> {
             )));
         }
     } else {
-        kek.write_new(&path).map_err(secret)?;
+        kek.write_new(&path).map_err(&secret)?;
     }
     let settings = dir.join("logd.toml");
     if !settings.exists() {
@@ -127,11 +134,11 @@ fn context(log: &str) -> String {
 
 fn report(restored: &Restored, dir: &std::path::Path) -> Result<(), Error> {
     let mut text = format!(
-        "restored: log {}, generation {}, as it was at {}, with {} entries\n",
+        "restored: log {}, generation {}, with {} entries; the secondaries' newest manifest is of {}\n",
         restored.log,
         restored.generation,
-        rfc3339(restored.time_ms),
-        restored.entries
+        restored.entries,
+        rfc3339(restored.time)
     );
     for (shard, size, from) in &restored.shards {
         text.push_str(&format!("  shard {shard}: {size} entries, from {from}\n"));

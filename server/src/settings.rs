@@ -4,9 +4,8 @@
 //! Reading is strict: an unknown key or a wrong type is an error with its line. Paths are relative to the file's folder.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use logconfig::{BucketUrl, LogName, NodeName, Span};
@@ -19,10 +18,13 @@ use plane_http::{Limits, WhenFull};
 
 mod admin;
 mod check;
+mod read;
 mod secondary;
 
 pub(crate) use admin::Admin;
 pub(crate) use check::{check, kek_remedy};
+use read::{At, Wrong, in_words, line_at, line_of, read_toml};
+pub(crate) use read::{NO_ADDRESS, SettingsError, read_text};
 pub(crate) use secondary::SecondarySettings;
 
 /// The longest path a Unix socket can have, bytes.
@@ -46,10 +48,10 @@ pub(crate) struct Settings {
     pub(crate) metrics: Option<Metrics>,
     #[serde(default)]
     pub(crate) peers: PeerClient,
-    /// Where everything is kept.
+    /// The places of the stores.
     pub(crate) stores: Stores,
     pub(crate) kek: KekSource,
-    /// Its part in the merge.
+    /// The server's part in the merge.
     #[serde(default)]
     pub(crate) merge: Merge,
     /// Storage nodes beside the server's own store, by name.
@@ -58,7 +60,7 @@ pub(crate) struct Settings {
     /// How buckets are reached, by their URLs.
     #[serde(default)]
     pub(crate) buckets: BTreeMap<BucketName, BucketSettings>,
-    /// What clients may take.
+    /// Limits on connections, requests and memory.
     #[serde(default, rename = "limits")]
     pub(crate) bounds: Bounds,
     /// Which log lines are written.
@@ -69,7 +71,7 @@ pub(crate) struct Settings {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Logging {
-    /// `info`, `info,log=debug`; `LOGD_LOG` goes before it.
+    /// `info`, `info,engine=debug`; `LOGD_LOG` overrides it.
     pub(crate) filter: Option<String>,
 }
 
@@ -78,7 +80,7 @@ impl Logging {
         let text = self.filter.as_ref()?;
         let error = telemetry::check_filter(text).err()?;
         Some(format!(
-            "log.filter is a level (error, warn, info, debug, trace) or a list such as info,log=debug: {error}"
+            "log.filter is a level (error, warn, info, debug, trace) or a list such as info,engine=debug: {error}"
         ))
     }
 }
@@ -97,7 +99,7 @@ pub(crate) struct Merge {
     /// The programs that it runs.
     pub(crate) programs: Vec<ProgramName>,
     /// Folders and buckets below which frontends may be.
-    pub(crate) frontends: Vec<Place>,
+    pub(crate) frontends: Vec<FolderOrBucket>,
 }
 
 impl Default for Merge {
@@ -150,13 +152,13 @@ pub(crate) struct Node {
 /// A folder or a bucket.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub(crate) enum Place {
+pub(crate) enum FolderOrBucket {
     /// A folder on this machine.
     Folder(PathBuf),
     Bucket(BucketUrl),
 }
 
-impl TryFrom<String> for Place {
+impl TryFrom<String> for FolderOrBucket {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
@@ -188,7 +190,7 @@ impl TryFrom<String> for BucketName {
 pub(crate) struct Data {
     /// The address that writers and readers connect to.
     pub(crate) listen: SocketAddr,
-    /// How clients reach it, when that differs (behind a proxy).
+    /// The address for clients, if it differs (behind a proxy).
     pub(crate) url: Option<String>,
     /// Plain HTTP without it.
     pub(crate) tls: Option<TlsFiles>,
@@ -230,7 +232,7 @@ pub(crate) struct Metrics {
     pub(crate) listen: SocketAddr,
 }
 
-/// How other machines are asked: secondaries, witnesses.
+/// Settings of requests to other machines: secondaries, witnesses.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PeerClient {
@@ -246,7 +248,7 @@ pub(crate) struct Stores {
     pub(crate) objects: PathBuf,
 }
 
-/// Where the key-encryption key comes from.
+/// The source of the key-encryption key.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "lowercase")]
 pub(crate) enum KekSource {
@@ -274,7 +276,7 @@ pub(crate) struct Bounds {
     pub(crate) max_bodies: Size,
     /// How long `Log-Ack: published` waits.
     pub(crate) publish_timeout: Span,
-    /// How long a stopping server keeps serving while readiness says no; 5 s for `logd serve`, none for the others.
+    /// How long a stopping server keeps serving while it is not ready; 5 s for `logd serve`, none for the others.
     pub(crate) drain: Option<Span>,
     /// How long a stop waits for requests in flight, after that.
     pub(crate) shutdown_grace: Span,
@@ -356,204 +358,7 @@ impl TryFrom<String> for Size {
     }
 }
 
-/// What is wrong with a settings file.
-#[derive(Debug, thiserror::Error)]
-pub(crate) struct SettingsError {
-    path: PathBuf,
-    line: Option<usize>,
-    problem: String,
-    #[source]
-    source: Option<std::io::Error>,
-}
-
-impl SettingsError {
-    /// The settings file that is wrong.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Whether there is no such file.
-    pub(crate) fn is_missing(&self) -> bool {
-        let kind = self.source.as_ref().map(std::io::Error::kind);
-        kind == Some(std::io::ErrorKind::NotFound)
-    }
-
-    /// Whether the file cannot be read.
-    pub(crate) fn is_unreadable(&self) -> bool {
-        self.source.is_some()
-    }
-}
-
-impl fmt::Display for SettingsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.path.display())?;
-        if let Some(line) = self.line {
-            write!(f, ":{line}")?;
-        }
-        write!(f, ": {}", self.problem)
-    }
-}
-
-/// A setting that makes no sense: its place, and what to do.
-struct Wrong {
-    at: At,
-    problem: String,
-}
-
-enum At {
-    /// The first line that begins with it.
-    Key(&'static str),
-    /// A byte of the file.
-    Offset(usize),
-}
-
-impl Wrong {
-    fn key(key: &'static str, problem: impl Into<String>) -> Self {
-        Self {
-            at: At::Key(key),
-            problem: problem.into(),
-        }
-    }
-
-    fn at(offset: usize, problem: String) -> Self {
-        Self {
-            at: At::Offset(offset),
-            problem,
-        }
-    }
-}
-
-/// The form of an address to listen on.
-pub(crate) const NO_ADDRESS: &str =
-    "an address is an IP address and a port, such as 127.0.0.1:7070 or [::1]:7070";
-
-/// A message of the TOML reader on one line.
-fn in_words(message: &str) -> String {
-    message
-        .replace('\n', "; ")
-        .replace("invalid socket address syntax", NO_ADDRESS)
-}
-
-/// The line, from 1, of a byte.
-fn line_at(text: &str, offset: usize) -> usize {
-    let before = &text.as_bytes()[..offset.min(text.len())];
-    1 + before.iter().filter(|byte| **byte == b'\n').count()
-}
-
-/// The line, from 1, that begins with a key.
-fn line_of(text: &str, key: &str) -> Option<usize> {
-    text.lines()
-        .position(|line| line.trim_start().starts_with(key))
-        .map(|at| at + 1)
-}
-
-pub(crate) fn read_text(path: &Path) -> Result<String, SettingsError> {
-    std::fs::read_to_string(path).map_err(|source| SettingsError {
-        path: path.to_owned(),
-        line: None,
-        problem: "cannot read the settings".to_owned(),
-        source: Some(source),
-    })
-}
-
-fn read_toml<T: serde::de::DeserializeOwned>(text: &str, path: &Path) -> Result<T, SettingsError> {
-    toml::from_str(text).map_err(|e| SettingsError {
-        path: path.to_owned(),
-        line: e.span().map(|span| line_at(text, span.start)),
-        problem: in_words(e.message()),
-        source: None,
-    })
-}
-
 impl Settings {
-    /// Reads a settings file.
-    pub(crate) fn read(path: &Path) -> Result<Self, SettingsError> {
-        Self::parse(&read_text(path)?, path)
-    }
-
-    /// Parses the text of the settings file at `path`.
-    pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, SettingsError> {
-        let error = |line, problem| SettingsError {
-            path: path.to_owned(),
-            line,
-            problem,
-            source: None,
-        };
-        let mut settings: Self = read_toml(text, path)?;
-        if let Some(Wrong { at, problem }) = settings.wrongs().into_iter().next() {
-            let line = match at {
-                At::Key(key) => line_of(text, key),
-                At::Offset(offset) => Some(line_at(text, offset)),
-            };
-            return Err(error(line, problem));
-        }
-        let folder = path.parent().unwrap_or(Path::new(""));
-        settings
-            .paths()
-            .for_each(|path| *path = folder.join(&*path));
-        Ok(settings)
-    }
-
-    /// The settings that are well-formed but make no sense.
-    fn wrongs(&self) -> Vec<Wrong> {
-        let mut wrongs = Vec::new();
-        if let Some(metrics) = self
-            .metrics
-            .as_ref()
-            .filter(|metrics| !metrics.listen.ip().is_loopback())
-        {
-            let problem = format!(
-                "metrics are served on a loopback address only, not on {}",
-                metrics.listen
-            );
-            wrongs.push(Wrong::key("[metrics]", problem));
-        }
-        wrongs.extend(self.admin.wrongs());
-        if let Some(problem) = self.log.wrong() {
-            wrongs.push(Wrong::key("filter", problem));
-        }
-        if self.bounds.connections == 0 {
-            wrongs.push(Wrong::key(
-                "connections",
-                "limits.connections must be at least 1",
-            ));
-        }
-        // hyper's smallest buffer.
-        if self.bounds.header_bytes.0 < 8 << 10 {
-            wrongs.push(Wrong::key(
-                "header_bytes",
-                "limits.header_bytes must be at least 8KiB",
-            ));
-        }
-        if self.bounds.max_bodies.0 < 1 << 20 {
-            wrongs.push(Wrong::key(
-                "max_bodies",
-                "limits.max_bodies must be at least 1MiB",
-            ));
-        }
-        if self
-            .nodes
-            .keys()
-            .any(|name| name.as_str() == logconfig::LOCAL)
-        {
-            wrongs.push(Wrong::key(
-                "[nodes.local]",
-                "`local` is the folder of [stores] objects; give this node another name",
-            ));
-        }
-        let unclear = |node: &&Node| node.path.is_some() == node.url.is_some();
-        if self.nodes.values().find(unclear).is_some() {
-            wrongs.push(Wrong::key(
-                "[nodes.",
-                "a storage node has either a path (a folder) or a url (a bucket)",
-            ));
-        }
-        let buckets = self.buckets.iter();
-        let buckets = buckets.filter_map(|(name, bucket)| bucket.wrong(&name.0));
-        wrongs.extend(buckets.map(|problem| Wrong::key("[buckets.", problem)));
-        wrongs
-    }
-
     /// The settings that can change while the server runs.
     pub(crate) fn hot(&self) -> Hot {
         Hot {
@@ -576,8 +381,8 @@ impl Settings {
         let (mut below, mut within) = (Vec::new(), Vec::new());
         for place in &self.merge.frontends {
             match place {
-                Place::Folder(path) => below.push(path.clone()),
-                Place::Bucket(url) => within.push(url.clone()),
+                FolderOrBucket::Folder(path) => below.push(path.clone()),
+                FolderOrBucket::Bucket(url) => within.push(url.clone()),
             }
         }
         let reached = self.buckets.iter();
@@ -603,8 +408,8 @@ impl Settings {
             ..
         } = self;
         let frontends = merge.frontends.iter_mut().filter_map(|place| match place {
-            Place::Folder(path) => Some(path),
-            Place::Bucket(_) => None,
+            FolderOrBucket::Folder(path) => Some(path),
+            FolderOrBucket::Bucket(_) => None,
         });
         let kek = match kek {
             KekSource::File(path) => Some(path),

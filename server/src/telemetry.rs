@@ -75,7 +75,7 @@ fn write_all(lines: &Receiver<Line>, out: &mut impl Write) {
     }
 }
 
-/// Installs the subscriber of this process. `LOGD_LOG` takes the usual filter (`debug`, `log=debug`); then the settings' counts.
+/// Installs the subscriber of this process. `LOGD_LOG` takes the usual filter (`debug`, `engine=debug`); without it, that of the settings is used.
 pub(crate) fn start(format: LogFormat) {
     let (lines, received) = sync_channel(WAITING);
     let write = move || write_all(&received, &mut io::stderr());
@@ -122,7 +122,7 @@ pub(crate) fn set_filter(settings: Option<&str>) {
     }
 }
 
-/// Whether a text is a filter, and if not, why.
+/// Checks that a text is a filter; the error says why it is none.
 pub(crate) fn check_filter(text: &str) -> Result<(), String> {
     let parsed = EnvFilter::builder().parse(text);
     parsed.map(drop).map_err(|e| e.to_string())
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_filter_is_checked() {
-        assert!(check_filter("info,log=debug").is_ok());
+        assert!(check_filter("info,engine=debug").is_ok());
         assert!(check_filter("log=loud").is_err());
     }
 }

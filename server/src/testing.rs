@@ -4,10 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{Engine, EngineOptions, Kek};
+use engine::{Engine, EngineOptions, testing};
 use logconfig::LogConfig;
 use plane_http::{Limits, Listener, Watch};
-use store::{Directory, Sqlite};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -15,8 +14,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::data::DataPlane;
-use crate::gate::Gate;
 use crate::metrics::HttpMetrics;
+use crate::readiness::Readiness;
 use crate::settings::RekorRoots;
 
 /// Long enough for never.
@@ -25,22 +24,9 @@ const LONG: Duration = Duration::from_secs(3600);
 /// Opens the folder's engine, as it is.
 pub(crate) async fn open(folder: &TempDir) -> Arc<Engine> {
     let path = folder.path();
-    let kek = path.join("kek");
-    if !kek.exists() {
-        Kek::generate(&ambient::Random::system())
-            .unwrap()
-            .write_new(&kek)
-            .unwrap();
-    }
     let options = EngineOptions {
-        coordination: Arc::new(Sqlite::open(&path.join("c.db")).unwrap()),
-        objects: Arc::new(Directory::open(&path.join("objects")).unwrap()),
-        kek: Kek::from_file(&kek).unwrap(),
-        label: "test".to_owned(),
-        min_free: 0,
-        max_pending_bytes: 1 << 20,
         ambient: ambient::Ambient::system(),
-        merge: engine::MergeOptions::default(),
+        ..testing::options(path, &path.join("kek"))
     };
     Engine::open(options).await.unwrap()
 }
@@ -53,20 +39,18 @@ pub(crate) async fn engine(folder: &TempDir) -> Arc<Engine> {
         "example.org/dev".to_owned(),
         "a".parse().unwrap(),
     );
-    let caller = engine::Caller {
-        actor: "test".to_owned(),
-        idempotency_key: None,
-        reason: None,
-    };
     // Without intent: tests count the entries of the trail.
-    engine.create_log_unaudited(config, caller).await.unwrap();
+    engine
+        .create_log_unaudited(config, testing::author())
+        .await
+        .unwrap();
     engine
 }
 
 /// A serving data plane.
 pub(crate) struct Server {
     pub(crate) engine: Arc<Engine>,
-    pub(crate) gate: Arc<Gate>,
+    pub(crate) readiness: Arc<Readiness>,
     pub(crate) http: Arc<HttpMetrics>,
     pub(crate) watch: Arc<Watch>,
     pub(crate) stop: CancellationToken,
@@ -103,7 +87,7 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         let engine = engine(&folder).await;
         let server = Self::closed(folder, engine).await;
-        server.gate.open(Arc::clone(&server.engine));
+        server.readiness.open(Arc::clone(&server.engine));
         server
     }
 
@@ -117,12 +101,15 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         let engine = engine(&folder).await;
         let server = Self::patient(folder, engine, patience).await;
-        server.gate.open(Arc::clone(&server.engine));
+        server.readiness.open(Arc::clone(&server.engine));
         server
     }
 
     async fn patient(folder: TempDir, engine: Arc<Engine>, patience: Duration) -> Self {
-        let (gate, http) = (Arc::new(Gate::default()), Arc::new(HttpMetrics::default()));
+        let (readiness, http) = (
+            Arc::new(Readiness::default()),
+            Arc::new(HttpMetrics::default()),
+        );
         let limits = Limits {
             connections: 64,
             header_bytes: 16 << 10,
@@ -135,7 +122,7 @@ impl Server {
         let (watch, stop) = (Watch::new(limits), CancellationToken::new());
         let (listener, address) = Listener::tcp("127.0.0.1:0".parse().unwrap()).unwrap();
         let plane = Arc::new(DataPlane::new(
-            Arc::clone(&gate),
+            Arc::clone(&readiness),
             Arc::clone(&http),
             patience,
             LONG,
@@ -145,7 +132,7 @@ impl Server {
         let serving = tokio::spawn(serving.unwrap());
         Self {
             engine,
-            gate,
+            readiness,
             http,
             watch,
             stop,

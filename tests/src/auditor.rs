@@ -19,7 +19,7 @@ use crate::notes::{self, Head};
 #[cfg(test)]
 mod tests;
 
-/// Where a log's published files are read from; paths are relative to the log (`2026a/tile/0/000`).
+/// A source of a log's published files; paths are relative to the log (`2026a/tile/0/000`).
 pub trait Source {
     /// The bytes, or nothing when there is no such file.
     ///

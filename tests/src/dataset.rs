@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 /// A sample of the index, for machines that have none.
 const SAMPLE: &[u8] = include_bytes!("../data/debian-packages.tsv.gz");
 
-/// Where the lines came from.
+/// The source of the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// `apt-cache dumpavail` of this machine.

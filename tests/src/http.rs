@@ -60,7 +60,7 @@ pub struct Http {
     stream: Option<BufReader<Box<dyn Stream>>>,
 }
 
-/// Where a server listens.
+/// The address of a server.
 #[derive(Debug)]
 enum To {
     Tcp(SocketAddr),

@@ -81,7 +81,7 @@ pub struct Start {
 #[derive(Debug)]
 pub struct Logd {
     child: Child,
-    /// Where the data plane listens.
+    /// The address of the data plane.
     pub address: SocketAddr,
     /// The ready line's words after `admin `: `https://127.0.0.1:PORT`.
     pub admin: String,

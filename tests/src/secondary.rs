@@ -29,7 +29,7 @@ pub struct Secondary {
 pub struct StartSecondary {
     /// A program that runs it, with its arguments.
     pub wrapper: Vec<String>,
-    /// Where it listens; any free port unless given.
+    /// The address; by default any free port.
     pub listen: Option<String>,
     /// HTTPS with this certificate and key, PEM files.
     pub tls: Option<(PathBuf, PathBuf)>,

@@ -44,7 +44,7 @@ fn indent(line: &str) -> usize {
     line.len() - line.trim_start().len()
 }
 
-/// What a step of GitHub Actions runs, or the `script` of a job of GitLab.
+/// The commands of each step of GitHub Actions, or the `script` of each job of GitLab.
 fn scripts(yaml: &str) -> Vec<String> {
     let lines: Vec<&str> = yaml.lines().collect();
     let mut scripts = Vec::new();

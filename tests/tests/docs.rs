@@ -226,7 +226,7 @@ fn the_dashboard_uses_metrics_that_there_are() -> Result<()> {
         unknown.is_empty(),
         "docs/grafana/logd.json uses {unknown:?}, which docs/metrics.md does not have"
     );
-    // What an alarm would be about is on it.
+    // It shows every figure that an alarm would be about.
     for needed in [
         "logd_promise_missed_total",
         "logd_admission_total",
@@ -250,7 +250,7 @@ fn block<'a>(page: &'a str, language: &str) -> Result<&'a str> {
 }
 
 /// The guide to the plug-in from an empty project, which lies outside of this workspace: its dependency lines, its code, nothing else.
-/// What was compiled for the workspace is used again.
+/// Build output of the workspace is used again.
 #[test]
 fn the_guide_compiles_from_an_empty_project() -> Result<()> {
     let page = read("docs/plugin.md")?;
@@ -269,7 +269,7 @@ fn the_guide_compiles_from_an_empty_project() -> Result<()> {
         dependencies.replace("\"../logs/", &here),
         profile(&read("Cargo.toml")?)?
     );
-    // What begins with `# ` is not shown on the page.
+    // Lines that begin with `# ` are not shown on the page.
     let code: String = block(&page, "rust")?
         .lines()
         .map(|line| line.strip_prefix("# ").unwrap_or(line).to_owned() + "\n")

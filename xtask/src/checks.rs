@@ -11,7 +11,7 @@ use crate::run::{cargo, output};
 const ARROWS: [(&str, &[&str]); 16] = [
     ("tlog", &[]),
     ("logconfig", &["tlog"]),
-    // What a process asks of its system. A pure crate takes values instead, so `order` may know it only through the drivers.
+    // Time and random bytes of the system. A pure crate takes values instead, so `order` may know it only through the drivers.
     ("ambient", &[]),
     ("store", &["tlog", "ambient"]),
     ("order", &["tlog", "store"]),

@@ -38,7 +38,7 @@ fn fuzz() -> Command {
     let mut command = Command::new("rustup");
     command
         .args(["run", "nightly", "cargo", "fuzz"])
-        // What cargo set for this build of this workspace is not for that one.
+        // The variables that cargo set for this build must not reach that one.
         .env_remove("CARGO")
         .env_remove("RUSTUP_TOOLCHAIN")
         .env_remove("CARGO_TARGET_DIR")

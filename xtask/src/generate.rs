@@ -6,9 +6,9 @@ use anyhow::{Context as _, Result};
 
 use crate::run::root;
 
-/// Where the JSON schema of the config document lies.
+/// The path of the JSON schema of the configuration document.
 const SCHEMA: &str = "docs/schema/logctl-v1.json";
-/// Where the OpenAPI document of the admin endpoint lies.
+/// The path of the OpenAPI document of the admin endpoint.
 pub(crate) const OPENAPI: &str = "docs/openapi.json";
 
 /// Every generated file: path below the workspace's root, and contents.

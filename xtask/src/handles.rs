@@ -1,11 +1,11 @@
-//! What the engine's two handles offer to a server, written down. `Audited` is the only public way to change a log, and no compiler
-//! knows that: so each public method of `Log` and `Engine` is here with what it does.
+//! The public methods of the engine's two handles, `Log` and `Engine`, each with its kind. `Audited` is the only public way to change a
+//! log, and no compiler checks that.
 
 use std::collections::BTreeMap;
 
-use self::Kind::{Entries, Lifecycle, Read, Unaudited};
+use self::Kind::{Entries, ForTests, Lifecycle, Read};
 
-/// What a public method does.
+/// The kind of a public method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// Answers a question; no row and no object of a log changes.
@@ -14,8 +14,8 @@ enum Kind {
     Entries,
     /// Opens and closes the engine, or notes something that belongs to no log.
     Lifecycle,
-    /// Changes a log without an intent, for tests: built with the feature `testing` only.
-    Unaudited,
+    /// Changes a log without an intent, or ends its tasks where they are: built with the feature `testing` only.
+    ForTests,
 }
 
 const METHODS: [(&str, Kind, &[&str]); 8] = [
@@ -63,8 +63,10 @@ const METHODS: [(&str, Kind, &[&str]); 8] = [
             "policy",
             "preview",
             "probations",
+            "on_probation",
+            "taken_back",
             "promised",
-            "published_at_ms",
+            "published_at",
             "qos",
             "refresh",
             "rekor",
@@ -95,7 +97,7 @@ const METHODS: [(&str, Kind, &[&str]); 8] = [
     ),
     // It is made when it is first asked for.
     ("Log", Lifecycle, &["replication_key"]),
-    ("Log", Unaudited, &["change_unaudited"]),
+    ("Log", ForTests, &["change_unaudited"]),
     (
         "Engine",
         Read,
@@ -123,7 +125,7 @@ const METHODS: [(&str, Kind, &[&str]); 8] = [
         Lifecycle,
         &["forget", "open", "remember", "rest", "shutdown"],
     ),
-    ("Engine", Unaudited, &["create_log_unaudited"]),
+    ("Engine", ForTests, &["crash", "create_log_unaudited"]),
 ];
 
 /// A public method as it stands in a file.
@@ -155,8 +157,8 @@ pub(crate) fn check(files: &BTreeMap<String, String>) -> Vec<String> {
                 "{at}: {handle}::{name} is public and not in xtask/src/handles.rs. If it changes a log, make it pub(crate) and offer it \
                  through control::Audited; otherwise list it as a read, a write of entries, or part of the engine's life"
             )),
-            Some(Unaudited) if !testing => wrong.push(format!(
-                "{at}: {handle}::{name} changes a log without an intent: put #[cfg(feature = \"testing\")] right above it"
+            Some(ForTests) if !testing => wrong.push(format!(
+                "{at}: {handle}::{name} is for tests: put #[cfg(feature = \"testing\")] right above it"
             )),
             Some(_) => {}
         }

@@ -1,5 +1,8 @@
 //! The layers of the engine's modules. A module uses only what is in layers below its own, so no two of them need each other.
 //! docs/architecture.md shows the same layers.
+//!
+//! A type may get methods in a module above its own: what they need of that module is no import of a module below that calls them. So a
+//! call counts as one.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +11,7 @@ use crate::house::{code, tests_only};
 /// From the bottom to the top.
 const LAYERS: [&[&str]; 14] = [
     &[
+        "backoff",
         "clock",
         "formats",
         "halt",
@@ -29,9 +33,12 @@ const LAYERS: [&[&str]; 14] = [
     &["log", "recover"],
     &["read", "repair", "status"],
     &["engine"],
-    &["control", "leases"],
-    &["fsck", "restore"],
+    &["control"],
+    &["fsck", "restore", "testing"],
 ];
+
+/// Methods that have the name of another crate's, or of a trait's.
+const SHARED_NAMES: [&str; 3] = ["decided", "freeze", "size"];
 
 /// Imports of the engine that do not go downwards, and modules that the list lacks or that do not exist.
 pub(crate) fn check(files: &BTreeMap<String, String>) -> Vec<String> {
@@ -56,6 +63,7 @@ fn judge(files: &BTreeMap<String, String>, layers: &[&[&str]]) -> Vec<String> {
             }
         }
     }
+    wrong.extend(hidden(files, layer));
     let unknown = found.iter().filter(|(module, _)| layer(module).is_none());
     wrong.extend(unknown.map(|(module, path)| {
         format!("{path}: the module {module} has no layer: add it in xtask/src/layers.rs")
@@ -68,6 +76,88 @@ fn judge(files: &BTreeMap<String, String>, layers: &[&[&str]]) -> Vec<String> {
     wrong
 }
 
+/// Calls of methods that a type has in a module above the caller. A method whose name is not the only one of the engine is not told from
+/// the others.
+fn hidden(files: &BTreeMap<String, String>, layer: impl Fn(&str) -> Option<usize>) -> Vec<String> {
+    let sources = || {
+        let engine = files.iter().filter(|(path, _)| !tests_only(path));
+        engine.filter_map(|(path, text)| Some((path, module(path)?, text)))
+    };
+    let (mut homes, mut names) = (BTreeMap::new(), BTreeMap::<&str, usize>::new());
+    for (_, module, text) in sources() {
+        for (_, line) in code(text) {
+            if let Some(name) = item(line, &["struct", "enum"]) {
+                homes
+                    .entry(name)
+                    .or_insert(Some(module))
+                    .take_if(|known| *known != module);
+            }
+            if let Some(name) = item(line, &["fn"]) {
+                *names.entry(name).or_default() += 1;
+            }
+        }
+    }
+    let mut away = Vec::new();
+    for (_, module, text) in sources() {
+        let mut of = None;
+        for (_, line) in code(text) {
+            if let Some(block) = line.strip_prefix("impl") {
+                of = inherent(block)
+                    .filter(|name| homes.get(name).is_some_and(|home| *home != Some(module)));
+            } else if line == "}" {
+                of = None;
+            }
+            if let (Some(of), Some(name)) = (of, item(line, &["fn"]))
+                && names.get(name) == Some(&1)
+                && !SHARED_NAMES.contains(&name)
+            {
+                away.push((of, name, module));
+            }
+        }
+    }
+    let mut wrong = Vec::new();
+    for (path, own, text) in sources() {
+        for (number, line) in code(text).filter(|(_, line)| !line.trim_start().starts_with("//")) {
+            let called = |name: &str| {
+                let call = |mark: &str| line.contains(&format!("{mark}{name}("));
+                call(".") || call("::")
+            };
+            for (of, name, module) in away.iter().filter(|(_, name, _)| called(name)) {
+                if own != *module && layer(own) <= layer(module) {
+                    wrong.push(format!(
+                        "{path}:{number}: {of}::{name} is in {module}, which is not in a layer below {own} (xtask/src/layers.rs)"
+                    ));
+                }
+            }
+        }
+    }
+    wrong
+}
+
+/// The name of an item that begins in this line.
+fn item<'a>(line: &'a str, kinds: &[&str]) -> Option<&'a str> {
+    let end = |c: char| !(c.is_alphanumeric() || c == '_');
+    let mut words = line.trim_start().split(' ').skip_while(|word| {
+        word.starts_with("pub") || ["async", "const", "crate)", "super)"].contains(word)
+    });
+    let kind = words.next()?;
+    let name = words.next()?.split(end).next()?;
+    (kinds.contains(&kind) && !name.is_empty()).then_some(name)
+}
+
+/// The type of an `impl` block that is of no trait.
+fn inherent(block: &str) -> Option<&str> {
+    if block.contains(" for ") {
+        return None;
+    }
+    let end = |c: char| !(c.is_alphanumeric() || c == '_');
+    let behind = match block.strip_prefix('<') {
+        Some(generics) => generics.split_once("> ")?.1,
+        None => block.strip_prefix(' ')?,
+    };
+    behind.split(end).next()
+}
+
 /// The engine's module that a file belongs to; `lib.rs` belongs to none.
 fn module(path: &str) -> Option<&str> {
     let below = path.strip_prefix("crates/engine/src/")?;
@@ -75,7 +165,7 @@ fn module(path: &str) -> Option<&str> {
     Some(first.strip_suffix(".rs").unwrap_or(first)).filter(|module| *module != "lib")
 }
 
-/// What a file names behind `crate::`, with the lines.
+/// The modules that a file names behind `crate::`, with the lines.
 fn imports(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let lines = code(text).filter(|(_, line)| !line.trim_start().starts_with("//"));
     lines.flat_map(|(number, line)| {
@@ -123,6 +213,30 @@ mod tests {
             ]
         );
         assert!(wrong[1].contains("crate::log is not in a layer below order"));
+    }
+
+    #[test]
+    fn a_method_that_a_type_has_above_its_caller_is_named() {
+        let file = |path: &str, text: &str| (format!("crates/engine/src/{path}"), text.to_owned());
+        let files = BTreeMap::from([
+            file(
+                "rows.rs",
+                "pub(crate) struct Row;\nimpl Row {\n    fn own(&self) {}\n}\n",
+            ),
+            file(
+                "keys.rs",
+                "fn a(row: &Row) {\n    row.seal();\n    row.own();\n    row.twice();\n}\n",
+            ),
+            file(
+                "log.rs",
+                "impl Row {\n    pub(crate) async fn seal(&self) {}\n    fn twice(&self) {}\n}\nfn twice(row: &Row) {\n    row.seal();\n}\n",
+            ),
+            file("top.rs", "fn b(row: &Row) {\n    row.seal();\n}\n"),
+        ]);
+        let layers: [&[&str]; 4] = [&["rows"], &["keys"], &["log"], &["top"]];
+        let wrong = judge(&files, &layers);
+        assert_eq!(wrong.len(), 1, "{wrong:?}");
+        assert!(wrong[0].starts_with("crates/engine/src/keys.rs:2: Row::seal is in log"));
     }
 
     #[test]

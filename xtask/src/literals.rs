@@ -7,6 +7,23 @@ pub(crate) fn sentences(text: &str) -> Vec<(usize, String)> {
         .collect()
 }
 
+/// The identifiers of a source, without those in comments and literals, each with its line.
+pub(crate) fn identifiers(text: &str) -> Vec<(usize, &str)> {
+    let (mut found, mut line, mut at) = (Vec::new(), 1, 0);
+    let word = |c: char| c.is_alphanumeric() || c == '_';
+    while at < text.len() {
+        let rest = &text[at..];
+        let (mut length, literal) = token(rest, text[..at].chars().next_back());
+        if literal.is_none() && rest.starts_with(word) {
+            length = rest.find(|c| !word(c)).unwrap_or(rest.len());
+            found.push((line, &rest[..length]));
+        }
+        line += rest[..length].matches('\n').count();
+        at += length;
+    }
+    found
+}
+
 fn literals(text: &str) -> Vec<(usize, String)> {
     let (mut found, mut line, mut at) = (Vec::new(), 1, 0);
     while at < text.len() {

@@ -15,12 +15,14 @@ mod house;
 mod layers;
 mod licences;
 mod literals;
+mod numbers;
 mod pictures;
 mod python;
 mod release;
 mod run;
 mod schemathesis;
 mod sigstore;
+mod simulate;
 mod summary;
 mod test;
 mod words;
@@ -59,6 +61,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Live simulated lives until one fails: `--seeds N`, `--seed S` for one with its trace, `--help` for the rest
+    Simulate {
+        /// Options, passed on to the simulation
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Look for the words that docs/glossary.md lists as not used, in docs, help texts and what programs say (`test` does it too)
     Words,
     /// Look for long files, docs that say nothing, and public items that nobody uses or classed (`test` does it too)
@@ -73,6 +81,7 @@ fn main() -> ExitCode {
         Task::Openapi { examples } => schemathesis::run(examples),
         Task::Demo { entries } => release::demo(entries),
         Task::Bench { arguments } => release::bench(&arguments),
+        Task::Simulate { arguments } => simulate::run(&arguments),
         Task::Words => words::check(),
         Task::House => house::check(),
         Task::Generate => generate::write(),

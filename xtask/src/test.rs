@@ -6,7 +6,8 @@ use clap::Args;
 use crate::run::{cargo, installed, succeeds, target};
 use crate::summary::Summary;
 use crate::{
-    checks, debian, fuzz, generate, house, licences, python, schemathesis, sigstore, words,
+    checks, debian, fuzz, generate, house, licences, python, schemathesis, sigstore, simulate,
+    words,
 };
 
 /// How much of it.
@@ -115,6 +116,9 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         }
         Err(error) => summary.skip("fuzz targets", &format!("{error:#}; their twins ran")),
     }
+
+    summary.step("form of the simulation", simulate::clean());
+    summary.step("simulated lives", simulate::lives());
 
     if options.quick {
         summary.skip("end-to-end campaign", "--quick");

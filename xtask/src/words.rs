@@ -22,7 +22,7 @@ const HEADING: &str = "## Words that we do not use";
 
 /// A row of the table.
 struct Rule {
-    /// What must not be there; in backticks where only the name in code is meant.
+    /// The forbidden words; in backticks where only the name in code is meant.
     not: Vec<String>,
     but: String,
     /// Files in which it may be there.
@@ -49,6 +49,7 @@ pub(crate) fn check() -> Result<bool> {
             wrong.extend(said(&rules, &path, &text));
         }
         wrong.extend(commented(&rules, &path, &text));
+        wrong.extend(named(&rules, &path, &text));
     }
     for line in &wrong {
         println!("{line}");
@@ -106,7 +107,7 @@ fn rules(table: &str) -> Vec<Rule> {
     rows.skip(2).collect()
 }
 
-/// What the string literals of a source file say, but for its tests.
+/// Checks the string literals of a source file, except for its tests.
 fn said(rules: &[Rule], path: &str, text: &str) -> Vec<String> {
     let code: String = house::code(text)
         .map(|(_, line)| format!("{line}\n"))
@@ -114,7 +115,7 @@ fn said(rules: &[Rule], path: &str, text: &str) -> Vec<String> {
     let literals = literals::sentences(&code).into_iter();
     literals
         .flat_map(|(line, literal)| {
-            // What is filled in is named in code.
+            // The parts in braces are code.
             let parts: Vec<_> = literal
                 .split('{')
                 .map(|part| part.split_once('}').map_or(part, |(_, after)| after))
@@ -144,13 +145,55 @@ fn commented(rules: &[Rule], path: &str, text: &str) -> Vec<String> {
     wrong
 }
 
+/// The identifiers of a source file that have a word of the table as one of their words, and constants whose names say too little.
+fn named(rules: &[Rule], path: &str, text: &str) -> Vec<String> {
+    /// How the name of a constant ends that says neither whose it is nor what comes after it.
+    const ENDS: [&str; 3] = ["PATIENCE", "LOOK", "PAUSE"];
+    let mut wrong = Vec::new();
+    for (line, name) in literals::identifiers(text) {
+        let words = words(name);
+        for rule in rules {
+            if let Some(not) = rule.not.iter().find(|not| words.contains(*not)) {
+                let but = &rule.but;
+                wrong.push(format!("{path}:{line}: {name}: not \"{not}\", but {but}"));
+            }
+        }
+        if name.len() > 1
+            && name.to_uppercase() == name
+            && ENDS
+                .iter()
+                .any(|end| name.split('_').next_back() == Some(end))
+        {
+            wrong.push(format!(
+                "{path}:{line}: {name}: say whose it is, and end in _TIMEOUT, _POLL or _BACKOFF"
+            ));
+        }
+    }
+    wrong
+}
+
+/// The words of an identifier, in lower case.
+fn words(name: &str) -> Vec<String> {
+    let (mut words, mut small) = (vec![String::new()], false);
+    for c in name.chars() {
+        if c == '_' || (c.is_uppercase() && small) {
+            words.push(String::new());
+        }
+        small = c.is_lowercase();
+        if let (true, Some(word)) = (c != '_', words.last_mut()) {
+            word.extend(c.to_lowercase());
+        }
+    }
+    words
+}
+
 fn found(rules: &[Rule], path: &str, text: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut block = false;
     for (n, line) in text.lines().enumerate() {
         let fence = line.trim_start().starts_with("```");
         block ^= fence;
-        // What is printed or typed is no choice of words of ours, and help texts and documents are not markdown.
+        // Code blocks are not checked; help texts and documents are not markdown.
         let markdown = path.ends_with(".md");
         if markdown && (block || fence) {
             continue;
@@ -165,7 +208,7 @@ fn found(rules: &[Rule], path: &str, text: &str) -> Vec<String> {
     wrong
 }
 
-/// What a line may not say; `words` is the line without its code.
+/// The forbidden words of a line; `words` is the line without its code.
 fn judged(rules: &[Rule], (path, n): (&str, usize), line: &str, words: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     for rule in rules {
@@ -221,6 +264,18 @@ mod tests {
         let text = "// shall we\nlet key = \"shall\";\nbail!(\"it {shall} shall \\\n    be\");\n#[cfg(test)]\nmod tests {\n    \"it shall\"\n}\n";
         let wrong = said(&rules(TABLE), "a.rs", text);
         assert_eq!(wrong, ["a.rs:3: not \"shall\", but must"]);
+    }
+
+    #[test]
+    fn an_identifier_is_read_by_its_words() {
+        let table = "|a|b|c|\n|-|-|-|\n| stranger, litter | other | |\n";
+        let text = "// litter\nfn litter_goes() {}\nstruct OldLitter;\n\"litter\";\nlet litters = 'x';\nconst A_PATIENCE: u8 = 1;\n";
+        let wrong = named(&rules(table), "a.rs", text);
+        let at: Vec<_> = wrong
+            .iter()
+            .filter_map(|line| line.split(": ").next())
+            .collect();
+        assert_eq!(at, ["a.rs:2", "a.rs:3", "a.rs:6"], "{wrong:?}");
     }
 
     #[test]

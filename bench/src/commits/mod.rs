@@ -1,7 +1,7 @@
 //! Many committers on one log, over a store in memory whose operations take a set time: what contention costs, how a backlog is worked off,
 //! and what a committer that stops in the middle does to the others.
 
-mod rivals;
+mod others;
 mod store;
 
 use std::sync::Arc;
@@ -15,23 +15,26 @@ use bytes::Bytes;
 use engine::LogMetrics;
 use engine::ledger::Ledger;
 use hdrhistogram::Histogram;
-use order::answer::Proposal;
-use order::slot::{Action, BatchRef, Control, Decision, ShardIdentity, Token, Tokens, Work};
+use order::proposal::Proposal;
+use order::slot::{Action, BatchRef, Control, Decision, ShardIdentity};
+use order::token::{Token, Tokens};
+use order::work::Work;
 use order::{Generation, MAX_BATCHES, SlotNumber};
 
-use self::store::Gate;
+use self::store::GatedStore;
 use crate::figures::{Figure, Options};
+use tlog::UnixMillis;
 
 /// Committers in the first figures.
 const COMMITTERS: usize = 64;
-/// What one operation of the store takes.
+/// The time that one operation of the store takes.
 const OPERATION: Duration = Duration::from_millis(5);
-/// What a commit has to do before it may be decided: its linear work.
+/// The time that each commit needs before it may be decided: its linear work.
 const WORK: Duration = Duration::from_millis(50);
 
 /// One log, and what its committers share.
 struct Bench {
-    memory: Arc<Gate>,
+    memory: Arc<GatedStore>,
     objects: Arc<Directory>,
     tokens: Tokens,
     time: Time,
@@ -43,7 +46,9 @@ impl Bench {
         let folder = tempfile::tempdir()?;
         let memory = Arc::new(MemoryCoordination::default());
         let bench = Self {
-            memory: Arc::new(Gate::new(Arc::new(DelayedCoordination::new(memory, delay)))),
+            memory: Arc::new(GatedStore::new(Arc::new(DelayedCoordination::new(
+                memory, delay,
+            )))),
             objects: Arc::new(Directory::open(&folder.path().join("objects"))?),
             tokens: Tokens::new(Random::system().bytes()?),
             time: Time::system(),
@@ -76,7 +81,7 @@ impl Bench {
     }
 
     fn token(&self) -> Token {
-        self.tokens.make(self.time.now_ms())
+        self.tokens.make(UnixMillis::new(self.time.now_ms()))
     }
 
     fn order(&self, store: Arc<dyn Coordination>) -> Result<(Ledger, Arc<LogMetrics>)> {
@@ -100,7 +105,7 @@ impl Bench {
             digest: record::digest(&bytes),
             object: false,
             shard: None,
-            place: None,
+            location: None,
         };
         Proposal::fresh(Work::Batch(batch), bytes)
     }
@@ -173,8 +178,8 @@ pub(crate) fn contended(options: &Options) -> Result<Vec<Figure>> {
             took.into_iter().try_for_each(|micros| all.record(micros))?;
         }
         let rate = all.len() as f64 / time.as_secs_f64();
-        let again = rivals::swapped(true, time).await?;
-        let once = rivals::swapped(false, time).await?;
+        let again = others::swapped(true, time).await?;
+        let once = others::swapped(false, time).await?;
         let what = "64 committers, 5 ms per operation, 50 ms linear work";
         Ok(vec![
             Figure::most(format!("{what}: failures"), failed as f64, "", 0.0),
@@ -244,7 +249,7 @@ fn queue(bench: &Arc<Bench>, order: Arc<Ledger>, piled: usize) -> Queue {
 }
 
 /// This many commits of this many committers wait behind a stall, while others keep arriving, 50 a second.
-async fn pile(waiting: usize, committers: usize, stall: Duration) -> Result<Recovered> {
+async fn recover_backlog(waiting: usize, committers: usize, stall: Duration) -> Result<Recovered> {
     const ARRIVALS: Duration = Duration::from_millis(20);
     let bench = Bench::new(OPERATION).await?;
     let mut queues = Vec::new();
@@ -288,11 +293,11 @@ async fn pile(waiting: usize, committers: usize, stall: Duration) -> Result<Reco
 pub(crate) fn piled(_: &Options) -> Result<Vec<Figure>> {
     block(async {
         let stall = Duration::from_secs(10);
-        let begun = pile(1_000, 1_000, stall).await?;
-        let queued = pile(1_000, COMMITTERS, stall).await?;
+        let begun = recover_backlog(1_000, 1_000, stall).await?;
+        let queued = recover_backlog(1_000, COMMITTERS, stall).await?;
         let mut times = Vec::new();
         for waiting in [500, 2_000] {
-            let recovered = pile(waiting, COMMITTERS, Duration::from_secs(1)).await?;
+            let recovered = recover_backlog(waiting, COMMITTERS, Duration::from_secs(1)).await?;
             times.push(recovered.time.as_secs_f64());
         }
         let most = 1_000_usize.div_ceil(MAX_BATCHES) + 2;
@@ -327,7 +332,7 @@ pub(crate) fn piled(_: &Options) -> Result<Vec<Figure>> {
 async fn beside(stop: Option<u64>, time: Duration) -> Result<(u64, bool)> {
     let bench = Bench::new(OPERATION).await?;
     let end = Instant::now() + time;
-    let store = Arc::new(Gate::new(Arc::clone(&bench.memory) as _));
+    let store = Arc::new(GatedStore::new(Arc::clone(&bench.memory) as _));
     let (victim, _) = bench.order(Arc::clone(&store) as _)?;
     victim.refresh().await?;
     let mut others = Vec::new();

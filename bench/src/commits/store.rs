@@ -7,17 +7,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use store::{Coordination, Key, Outcome, StoreError, Transaction};
+use tlog::UnixMillis;
 use tokio::sync::watch;
 
 /// The store as one sees it who may be stopped for good, or all whom a stall makes wait.
-pub(super) struct Gate {
+pub(super) struct GatedStore {
     inner: Arc<dyn Coordination>,
     open: watch::Sender<bool>,
     left: AtomicU64,
 }
 
-impl Gate {
-    /// Open, until it is told otherwise.
+impl GatedStore {
+    /// A store that is open until it is stopped.
     pub(super) fn new(inner: Arc<dyn Coordination>) -> Self {
         Self {
             inner,
@@ -51,7 +52,7 @@ impl Gate {
     }
 }
 
-impl Coordination for Gate {
+impl Coordination for GatedStore {
     fn get(&self, key: &str) -> BoxFuture<'_, Result<Option<Bytes>, StoreError>> {
         let key = key.to_owned();
         Box::pin(async move {
@@ -88,7 +89,7 @@ impl Coordination for Gate {
         self.inner.value_limit()
     }
 
-    fn now(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
+    fn now(&self) -> BoxFuture<'_, Result<UnixMillis, StoreError>> {
         self.inner.now()
     }
 

@@ -9,13 +9,13 @@ use tests::process::{Logd, logctl, logload};
 
 use crate::figures::Figure;
 
-/// What a run of the load generator answered.
+/// The report of a run of the load generator.
 pub(crate) struct Report(Value);
 
 /// One stream of it.
 pub(crate) struct Stream<'a>(&'a Value);
 
-/// What a server has done until now.
+/// The work that a server has done until now.
 pub(crate) struct Work {
     at: Instant,
     written: u64,
@@ -122,7 +122,7 @@ impl Work {
         })
     }
 
-    /// What was done since: what bounds the figures beside it.
+    /// The work since then, which limits the other figures.
     pub(crate) fn since(self, logd: &Logd, when: &str) -> Result<[Figure; 3]> {
         let now = Self::until_now(logd)?;
         let seconds = (now.at - self.at).as_secs_f64();

@@ -3,7 +3,7 @@
 
 mod live;
 mod load;
-mod rivals;
+mod others;
 mod simulate;
 
 pub(crate) use live::{beside, floor, greedy, import, overload};

@@ -7,27 +7,29 @@ use anyhow::{Context as _, Result, ensure};
 use hdrhistogram::Histogram;
 use logconfig::{QosConfig, TenantConfig};
 use qos::admission::Promise;
-use qos::job::cost;
 use qos::rate::Publication;
 use qos::{
-    Admission, Advice, Ask, Backlog, Job, Limits, Names, Policy, Schedule, Scheduler, TenantId,
+    Admission, Advice, Ask, Backlog, Cost, Job, Limits, Names, Policy, QueueTime, Schedule,
+    Scheduler, TenantId,
 };
 
-use super::rivals::{Earliest, Fifo, Strict};
+use super::others::{Earliest, Fifo, Strict};
 use crate::figures::{Figure, Options};
+use tlog::UnixMillis;
 
-const SECOND: u64 = 1_000_000;
+const SECOND: Duration = Duration::from_secs(1);
+const START: QueueTime = QueueTime::ZERO;
 /// Commits: as often as the scheduler is asked.
-const COMMIT: u64 = 5_000;
+const COMMIT: Duration = Duration::from_millis(5);
 /// From release to checkpoint.
-const PUBLICATION: u64 = 200_000;
-/// What the made-up log publishes: 100,000 entries of 112 bytes a second.
+const PUBLICATION: Duration = Duration::from_millis(200);
+/// The publication rate of the simulated log: 100,000 entries of 112 bytes a second.
 const ENTRIES: u64 = 100_000;
 const SIZE: u64 = 112;
 /// Bytes that may wait.
 const ROOM: u64 = 64 << 20;
-/// How long arrivals come.
-const LENGTH: u64 = 120 * SECOND;
+/// The duration of the arrivals.
+const LENGTH: Duration = Duration::from_secs(120);
 
 /// Writes of one kind: `entries` at a time, evenly spaced.
 struct Source {
@@ -36,10 +38,10 @@ struct Source {
     urgency: u8,
     merge_by: Option<Duration>,
     entries: u64,
-    per_second: u64,
+    per_second: u32,
 }
 
-/// What a source saw.
+/// The result for a source.
 struct Seen {
     accepted: u64,
     refused: u64,
@@ -51,20 +53,20 @@ struct Seen {
     late: u64,
 }
 
-/// What waits, in the simulation.
+/// Waiting work in the simulation.
 struct Load {
     source: usize,
     promise: Option<Promise>,
 }
 
-/// How the simulated log is.
+/// The settings of the simulated log.
 struct World {
     policy: Policy,
     sources: Vec<Source>,
-    /// What comes has to pass admission.
+    /// Whether arrivals must pass admission.
     admission: bool,
     /// When the rate is halved.
-    halved_at: Option<u64>,
+    halved_at: Option<QueueTime>,
 }
 
 impl World {
@@ -88,14 +90,10 @@ impl World {
             }];
             qos.tenants.push(tenant);
         }
-        let policy = Policy::new(
-            &qos,
-            Duration::from_micros(PUBLICATION),
-            &mut Names::default(),
-        );
+        let policy = Policy::new(&qos, PUBLICATION, &mut Names::default());
         let named = |token: Option<&str>| {
             policy
-                .tenant(token, 0)
+                .tenant(token, UnixMillis::ZERO)
                 .map_err(|denied| anyhow::anyhow!("{denied:?}"))
         };
         let (live, second, third) = (
@@ -113,7 +111,7 @@ impl World {
         };
         // The live writers are a small part; what is too much are the others, in chunks.
         let chunk = 500;
-        let chunks = ENTRIES * times / chunk;
+        let chunks = u32::try_from(ENTRIES * times / chunk)?;
         let sources = vec![
             source("interactive", live, 1, None, 1, 500),
             source("standard", second, 3, None, chunk, chunks * 2 / 5),
@@ -136,29 +134,33 @@ impl World {
                 refused: 0,
                 published: 0,
                 missed: 0,
-                wait: Histogram::new_with_bounds(1, 3600 * SECOND, 3)?,
+                wait: Histogram::new_with_bounds(1, micros(3600 * SECOND), 3)?,
                 late: 0,
             });
         }
-        let mut admission = Admission::new(0, PUBLICATION);
+        let mut admission = Admission::new(START, PUBLICATION);
         let mut waits = vec![Backlog::default(); self.sources.len()];
-        let mut due: Vec<u64> = self
+        let mut due: Vec<QueueTime> = self
             .sources
             .iter()
-            .map(|source| SECOND / source.per_second / 2)
+            .map(|source| START + SECOND / source.per_second / 2)
             .collect();
         // Released and not yet published: entries, bytes, when, and whose.
-        let mut under_way: std::collections::VecDeque<(u64, Job<Load>)> =
+        let mut under_way: std::collections::VecDeque<(QueueTime, Job<Load>)> =
             std::collections::VecDeque::new();
-        let per_commit = (cost(ENTRIES, ENTRIES * SIZE) * COMMIT / SECOND) as i64;
+        let rate = Cost::of(ENTRIES, ENTRIES * SIZE).as_f64();
+        let per_commit = (rate * COMMIT.as_secs_f64()) as i64;
         // A chunk may be more than what is left: then the next commits have less.
         let mut unused = 0i64;
-        let mut now = 0;
+        let (mut now, end) = (START, START + LENGTH);
         // Afterwards what was accepted is still published.
-        while now < LENGTH || (!schedule.is_empty() && now < 10 * LENGTH) || !under_way.is_empty() {
+        while now < end
+            || (!schedule.is_empty() && now < START + 10 * LENGTH)
+            || !under_way.is_empty()
+        {
             now += COMMIT;
             for (at, source) in self.sources.iter().enumerate() {
-                while due[at] < now.min(LENGTH) {
+                while due[at] < now.min(end) {
                     let arrived = due[at];
                     due[at] += SECOND / source.per_second;
                     self.arrive(
@@ -174,9 +176,9 @@ impl World {
             let half = self.halved_at.is_some_and(|when| now >= when);
             unused = (unused + per_commit / if half { 2 } else { 1 }).min(8 * per_commit);
             let mut limits = Limits::none(admission.pressing(now));
-            limits.total = u64::try_from(unused).unwrap_or(0);
+            limits.total = Cost::new(u64::try_from(unused).unwrap_or(0));
             while let Some(job) = schedule.next(now, &mut limits) {
-                unused -= job.cost() as i64;
+                unused -= job.cost().get() as i64;
                 let source = job.payload.source;
                 waits[source].entries -= job.entries;
                 waits[source].bytes -= job.bytes;
@@ -194,11 +196,12 @@ impl World {
                 bytes += job.bytes;
                 let seen = &mut seen[job.payload.source];
                 seen.published += job.entries;
-                seen.wait.record_n(now - job.arrived, job.entries)?;
+                seen.wait
+                    .record_n(micros(now.since(job.arrived)), job.entries)?;
                 if job.deadline.is_some_and(|deadline| now > deadline) {
                     seen.missed += job.entries;
                 }
-                if now > LENGTH / 2 && now <= LENGTH {
+                if now > START + LENGTH / 2 && now <= end {
                     seen.late += job.entries;
                 }
             }
@@ -211,7 +214,7 @@ impl World {
                 admission.rate().published(now, &published);
             }
         }
-        // What is still waiting after ten times the time has missed whatever was promised.
+        // Entries that still wait after ten times the time have missed their promise.
         for (waiting, seen) in waits.iter().zip(&mut seen) {
             seen.missed += waiting.entries;
         }
@@ -221,7 +224,7 @@ impl World {
     fn arrive(
         &self,
         at: usize,
-        arrived: u64,
+        arrived: QueueTime,
         admission: &mut Admission,
         waits: &mut [Backlog],
         schedule: &mut dyn Schedule<Load>,
@@ -255,10 +258,7 @@ impl World {
         } else {
             None
         };
-        let micros = |delay: Duration| u64::try_from(delay.as_micros()).unwrap_or(u64::MAX);
-        let deadline = grant
-            .merge_by
-            .map(|delay| arrived.saturating_add(micros(delay)));
+        let deadline = grant.merge_by.map(|delay| arrived + delay);
         seen.accepted += source.entries;
         waits[at].entries += source.entries;
         waits[at].bytes += bytes;
@@ -318,6 +318,10 @@ impl World {
     }
 }
 
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// Three and ten times too much: the engine's scheduler behind its admission, and three simpler ones that take what comes.
 pub(crate) fn compare(_: &Options) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
@@ -350,7 +354,7 @@ pub(crate) fn compare(_: &Options) -> Result<Vec<Figure>> {
 pub(crate) fn halved(_: &Options) -> Result<Vec<Figure>> {
     let mut world = World::new(3, true)?;
     let whole = world.run(&mut Scheduler::new(&world.policy))?;
-    world.halved_at = Some(LENGTH / 2);
+    world.halved_at = Some(START + LENGTH / 2);
     let half = world.run(&mut Scheduler::new(&world.policy))?;
     let late = |seen: &[Seen]| seen.iter().map(|seen| seen.late).sum::<u64>() as f64;
     let missed: u64 = half.iter().map(|seen| seen.missed).sum();

@@ -18,7 +18,7 @@ pub(crate) struct Finding {
     pub(crate) code: &'static str,
     /// The file, as `<log>/<shard>/tile/0/003`.
     pub(crate) path: String,
-    /// What is wrong with it.
+    /// The fault of the file.
     pub(crate) message: String,
 }
 
@@ -84,7 +84,7 @@ pub(crate) struct Totals {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Report {
     pub(crate) shards: Vec<ShardReport>,
-    /// What is wrong with the list of shards and the global index.
+    /// The faults of the list of shards and of the global index.
     pub(crate) findings: Vec<Finding>,
     pub(crate) totals: Totals,
 }

@@ -273,7 +273,7 @@ fn sample(size: u64, root: &Hash) -> BTreeSet<u64> {
     between.chain([0, size - 1]).collect()
 }
 
-/// Reads entries by their global index and compares them with their leaf hashes. Answers how many were read.
+/// Reads entries by their global index and compares them with their leaf hashes. Returns the number that was read.
 async fn entries<S: Source>(
     source: &S,
     start: u64,

@@ -20,7 +20,7 @@ pub(super) fn path(key: &[u8]) -> Option<PathBuf> {
     Some(folder()?.join(format!("{}.json", tlog::leaf_hash(key))))
 }
 
-/// The session there, while it lasts.
+/// The session in that file, unless it has expired.
 pub(super) fn load(path: &Path) -> Option<Token> {
     let session: Session = serde_json::from_slice(&read_private("the session", path).ok()?).ok()?;
     let ends = SystemTime::from(session.expires_at.parse::<Timestamp>().ok()?);

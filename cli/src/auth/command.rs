@@ -64,7 +64,7 @@ async fn read(stream: Option<impl AsyncRead + Unpin>, limit: u64) -> Vec<u8> {
     kept
 }
 
-/// What it wrote to standard error, without what it wrote to standard output: some tools repeat the token there.
+/// The program's standard error without its standard output: some tools repeat the token there.
 fn complaint(err: &[u8], out: &[u8]) -> String {
     let mut text = String::from_utf8_lossy(err).trim().to_owned();
     let printed = String::from_utf8_lossy(out);

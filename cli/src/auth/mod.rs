@@ -28,7 +28,7 @@ pub(crate) struct Auth {
 }
 
 impl Auth {
-    /// Nothing is read yet.
+    /// Reads nothing yet: a credential is read when it is needed.
     pub(crate) fn new(endpoint: &Endpoint) -> Self {
         Self {
             login: endpoint.login.clone(),

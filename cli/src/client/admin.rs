@@ -8,7 +8,7 @@ use wire::{
     WhoAmI, codes,
 };
 
-use super::{Asked, Call, Deadline, idempotency_key, transport};
+use super::{Call, ChangeHeaders, Deadline, idempotency_key, transport};
 use crate::auth::Auth;
 use crate::error::Error;
 use crate::settings::{Address, Endpoint};
@@ -133,13 +133,13 @@ impl Admin {
         self.write(call.previewed(), base, &key, deadline).await
     }
 
-    /// Makes a change; refused when `base` (an entity tag without quotes) is no longer what runs. A request with the key of an
+    /// Makes a change; refused when `base` (an entity tag without quotes) no longer runs. A request with the key of an
     /// earlier one is that one.
     pub(crate) async fn apply(
         &self,
         call: Call,
         base: Option<&str>,
-        asked: Asked<'_>,
+        asked: ChangeHeaders<'_>,
         deadline: Deadline,
     ) -> Result<Operation, Error> {
         let call = call.because(asked.reason);
@@ -149,7 +149,7 @@ impl Admin {
     pub(crate) async fn confirm(
         &self,
         id: &str,
-        asked: Asked<'_>,
+        asked: ChangeHeaders<'_>,
         deadline: Deadline,
     ) -> Result<Operation, Error> {
         let call = Call::new(Name::ConfirmOperation, id, &wire::NoRequest {})?;
@@ -195,7 +195,7 @@ impl Admin {
     pub(crate) async fn create_token(
         &self,
         request: &TokenRequest,
-        asked: Asked<'_>,
+        asked: ChangeHeaders<'_>,
         deadline: Deadline,
     ) -> Result<NewToken, Error> {
         let call = Call::new(Name::CreateToken, "", request)?;
@@ -206,7 +206,7 @@ impl Admin {
     pub(crate) async fn revoke_token(
         &self,
         name: &str,
-        asked: Asked<'_>,
+        asked: ChangeHeaders<'_>,
         deadline: Deadline,
     ) -> Result<Revoked, Error> {
         let call = Call::new(Name::RevokeToken, name, &wire::NoRequest {})?;

@@ -9,12 +9,12 @@ use wire::routes::Name;
 
 use crate::error::Error;
 
-/// How a change is asked for.
+/// The headers of a change.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked<'a> {
+pub(crate) struct ChangeHeaders<'a> {
     /// The idempotency key: however often it is sent, it is made once.
     pub(crate) key: &'a str,
-    /// Why, for the audit trail.
+    /// The reason, for the audit trail.
     pub(crate) reason: Option<&'a str>,
 }
 
@@ -46,7 +46,7 @@ impl Call {
         })
     }
 
-    /// Has the change taken back unless somebody confirms it within this time.
+    /// Has the change reverted unless somebody confirms it within this time.
     pub(crate) fn confirmed_within(mut self, time: Duration) -> Self {
         let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         self.path = format!("{}?confirmWithin={}", self.path, Span::from_millis(millis));

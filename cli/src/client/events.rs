@@ -20,7 +20,7 @@ pub(crate) struct Events {
 }
 
 #[derive(Debug)]
-pub(crate) enum Step {
+pub(crate) enum Followed {
     /// The operation as it is now.
     Now(Box<Operation>),
     /// The stream ended or broke, or there is none here: ask instead.
@@ -69,11 +69,11 @@ impl Admin {
 
 impl Events {
     /// The next state of the operation.
-    pub(crate) async fn next(&mut self) -> Step {
+    pub(crate) async fn next(&mut self) -> Followed {
         loop {
             if let Some(event) = take_event(&mut self.buffer) {
                 if let Some(operation) = operation(&event) {
-                    return Step::Now(Box::new(operation));
+                    return Followed::Now(Box::new(operation));
                 }
                 continue;
             }
@@ -83,7 +83,7 @@ impl Events {
                     self.buffer
                         .extend(chunk.iter().filter(|byte| **byte != b'\r'));
                 }
-                _ => return Step::Ended,
+                _ => return Followed::Ended,
             }
         }
     }

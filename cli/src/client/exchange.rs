@@ -11,10 +11,20 @@ use super::{Admin, Call, Deadline, absent, cause, seconds, tls};
 use crate::auth::secret::Token;
 use crate::error::Error;
 use crate::settings::Address;
+use crate::ui;
 
 /// Pauses between attempts double from the first to the last.
-pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(50);
-pub(super) const LAST_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const REQUEST_BACKOFF_MIN: Duration = Duration::from_millis(50);
+pub(super) const REQUEST_BACKOFF_MAX: Duration = Duration::from_secs(1);
+
+/// From this pause on the user is told, once: a short break is nobody's business.
+const TOLD: Duration = Duration::from_millis(800);
+
+/// Between half of a pause and all of it, so that many clients do not come back at the same moment.
+fn jittered(pause: Duration) -> Duration {
+    let random = getrandom::u32().unwrap_or(u32::MAX);
+    pause / 2 + pause.mul_f64(f64::from(random) / f64::from(u32::MAX) / 2.0)
+}
 
 /// How one attempt ended.
 pub(super) enum Attempt<T> {
@@ -48,7 +58,7 @@ impl Admin {
         deadline: Deadline,
     ) -> Result<T, Error> {
         let Call { method, path, body } = call;
-        let mut pause = FIRST_PAUSE;
+        let mut pause = REQUEST_BACKOFF_MIN;
         loop {
             let url = format!("{}/{path}", self.base);
             let mut request = self.http.request(method.clone(), url);
@@ -61,7 +71,7 @@ impl Admin {
                 Attempt::Answered(answer) => return Ok(answer),
                 Attempt::Refused(error) => return Err(looked_for(error, &path)),
                 Attempt::Broken { cause, .. } => {
-                    if pause > LAST_PAUSE || !deadline.pause(pause).await {
+                    if pause > REQUEST_BACKOFF_MAX || !deadline.pause(pause).await {
                         return Err(self.unreachable(cause));
                     }
                     pause *= 2;
@@ -78,7 +88,7 @@ impl Admin {
         deadline: Deadline,
     ) -> Result<T, Error> {
         let Call { method, path, body } = call;
-        let mut pause = FIRST_PAUSE;
+        let mut pause = REQUEST_BACKOFF_MIN;
         let mut broken: Option<(String, Option<String>)> = None;
         loop {
             let mut request = self
@@ -101,7 +111,16 @@ impl Admin {
                     broken = Some((cause, operation.or(earlier.and_then(|(_, id)| id))));
                 }
             }
-            if !deadline.pause(pause).await {
+            if pause == TOLD
+                && let Some((cause, _)) = &broken
+            {
+                ui::aside(&format!(
+                    "no answer from {} yet ({cause}); the same request is sent again until {} are over",
+                    self.address(),
+                    seconds(deadline.limit())
+                ));
+            }
+            if !deadline.pause(jittered(pause)).await {
                 let (cause, operation) = broken.unwrap_or_default();
                 return Err(Error::OutcomeUnknown {
                     address: self.address(),
@@ -111,7 +130,7 @@ impl Admin {
                     kept: false,
                 });
             }
-            pause = (pause * 2).min(LAST_PAUSE);
+            pause = (pause * 2).min(REQUEST_BACKOFF_MAX);
         }
     }
 

@@ -20,8 +20,8 @@ use std::error::Error as _;
 use std::time::{Duration, Instant};
 
 pub(crate) use admin::Admin;
-pub(crate) use call::{Asked, Call, with_reason};
-pub(crate) use events::Step;
+pub(crate) use call::{Call, ChangeHeaders, with_reason};
+pub(crate) use events::Followed;
 pub(crate) use exchange::is_answer;
 pub use public::Public;
 pub(crate) use public::fetch;
@@ -52,7 +52,7 @@ impl Deadline {
         self.until.saturating_duration_since(Instant::now())
     }
 
-    /// The whole of it.
+    /// The time limit that it was made from.
     pub(crate) fn limit(&self) -> Duration {
         self.limit
     }

@@ -25,7 +25,7 @@ pub struct Public {
 const LARGEST: usize = 256 * (2 + 65_535);
 /// Attempts for one file, with doubling pauses between them.
 const ATTEMPTS: u32 = 4;
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const FILE_BACKOFF: Duration = Duration::from_millis(100);
 
 /// Why one attempt failed.
 enum Failure {
@@ -128,7 +128,7 @@ pub(crate) async fn fetch(
 
 impl Source for Public {
     async fn get(&self, path: &str) -> Result<Option<Vec<u8>>, SourceError> {
-        let mut pause = FIRST_PAUSE;
+        let mut pause = FILE_BACKOFF;
         let mut attempts = ATTEMPTS;
         loop {
             attempts -= 1;

@@ -52,7 +52,7 @@ pub(super) fn words(error: &Error) -> String {
             }
             other => format!("the server ended the TLS handshake ({other:?})"),
         },
-        Error::InvalidMessage(_) => "what answers there does not speak TLS".to_owned(),
+        Error::InvalidMessage(_) => "the server there does not speak TLS".to_owned(),
         Error::PeerIncompatible(_) => {
             "the server and logctl have no version or cipher of TLS in common".to_owned()
         }
@@ -82,7 +82,7 @@ fn certificate(error: &CertificateError) -> String {
 /// The remedy for a failed TLS connection.
 pub(super) fn hint(error: &Error) -> String {
     match error {
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => "name the certificate authority of the server: `ca` in the context, or --ca FILE; what `logd dev` made is admin-cert.pem in its folder",
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => "name the certificate authority of the server: `ca` in the context, or --ca FILE; the certificate of `logd dev` is admin-cert.pem in its folder",
         Error::InvalidCertificate(
             CertificateError::Expired
             | CertificateError::ExpiredContext { .. }

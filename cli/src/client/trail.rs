@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 
-use super::exchange::{Attempt, FIRST_PAUSE, LAST_PAUSE};
+use super::exchange::{Attempt, REQUEST_BACKOFF_MAX, REQUEST_BACKOFF_MIN};
 use super::{Admin, Deadline};
 use crate::auditor::{Source, SourceError};
 use crate::error::Error;
@@ -29,7 +29,7 @@ impl Admin {
 
     /// `GET audit/tree/{path}`; `None` when there is no such object.
     async fn audit_object(&self, path: &str, deadline: Deadline) -> Result<Option<Vec<u8>>, Error> {
-        let mut pause = FIRST_PAUSE;
+        let mut pause = REQUEST_BACKOFF_MIN;
         loop {
             let url = format!("{}/audit/tree/{path}", self.base);
             let request = self.http.request(Method::GET, url);
@@ -41,7 +41,7 @@ impl Admin {
                 }
                 Attempt::Refused(error) => return Err(error),
                 Attempt::Broken { cause, .. } => {
-                    if pause > LAST_PAUSE || !deadline.pause(pause).await {
+                    if pause > REQUEST_BACKOFF_MAX || !deadline.pause(pause).await {
                         return Err(self.unreachable(cause));
                     }
                     pause *= 2;

@@ -28,7 +28,7 @@ pub(crate) struct ApiArgs {
     /// File to send (`-`: standard input), JSON or YAML
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) body: Option<File>,
-    /// Entity tag that the change was made from
+    /// Entity tag that the change is based on
     #[arg(long, value_name = "TAG")]
     pub(crate) if_match: Option<String>,
     #[command(flatten)]
@@ -48,7 +48,7 @@ struct Answered {
     length: usize,
 }
 
-/// No server takes a larger body.
+/// The longest body; no server takes a larger one.
 const LIMIT: usize = 16 << 20;
 
 pub(super) async fn run(session: &Session<'_>, args: ApiArgs) -> Result<Outcome, Error> {
@@ -87,6 +87,7 @@ pub(super) async fn run(session: &Session<'_>, args: ApiArgs) -> Result<Outcome,
             "look with `logctl status` and `logctl op list`",
         );
     }
+    let sent = format!("{method} {resource}");
     let method = Method::from_bytes(method.as_bytes())
         .map_err(|error| Error::Bug(format!("{method}: {error}")))?;
     let answer = server
@@ -100,10 +101,16 @@ pub(super) async fn run(session: &Session<'_>, args: ApiArgs) -> Result<Outcome,
             session.deadline(),
         )
         .await?;
+    if !reads {
+        session.ui.made(
+            format!("{sent} was answered with {}", answer.status),
+            "look with `logctl status` and `logctl op list` before you send it again; with `--idempotency-key` it is not made twice".into(),
+        );
+    }
     Outcome::done(&Answered::from(answer))
 }
 
-/// The path below the endpoint's base; none for what could lead elsewhere.
+/// The path below the endpoint's base; `None` for a path that could lead elsewhere.
 pub(super) fn resource(path: &str) -> Option<&str> {
     let path = path.strip_prefix(wire::BASE).unwrap_or(path);
     let path = path.strip_prefix('/').unwrap_or(path);

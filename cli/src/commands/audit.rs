@@ -1,4 +1,4 @@
-//! `logctl audit`: the trail of what operators did, read and verified.
+//! `logctl audit`: reads and verifies the audit trail.
 
 use std::collections::HashMap;
 
@@ -13,8 +13,9 @@ use crate::client::Trail;
 use crate::error::{Error, TrailFault};
 use crate::pins::{Pins, Seen, ShardPins};
 use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
+use tlog::GlobalIndex;
 
-/// What to do with the audit trail.
+/// The subcommands of `logctl audit`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
     /// List requests, their actors and their outcomes; newest first
@@ -22,24 +23,24 @@ pub(crate) enum AuditCommand {
   logctl audit list
   logctl audit list --limit 500 --before 12000 -o json")]
     List {
-        /// How many entries, at most 1000
+        /// Number of entries, at most 1000
         #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
         limit: u16,
         /// Only entries before this index
         #[arg(long, value_name = "INDEX")]
         before: Option<u64>,
     },
-    /// Recompute the whole trail and compare it with every checkpoint that was pinned before
+    /// Recompute the whole trail and compare it with every pinned checkpoint
     #[command(
-        after_help = "The first checkpoint that logctl sees of an endpoint is pinned in $XDG_STATE_HOME/logctl/pins; from then on the
-trail must contain it, or the command fails with exit code 12.
+        after_help = "logctl pins the first checkpoint of an endpoint in $XDG_STATE_HOME/logctl/pins. From then on the trail must contain
+it, or the command fails with exit code 12.
 
 Examples:
   logctl audit verify
   logctl audit verify --repin     # after the server was replaced on purpose"
     )]
     Verify {
-        /// Forget what was pinned, and pin what is served now if it is sound in itself
+        /// Discard the pins, and pin the trail that is served now if it is consistent
         #[arg(long)]
         repin: bool,
     },
@@ -55,12 +56,12 @@ pub(super) async fn run(session: &Session<'_>, command: AuditCommand) -> Result<
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct AuditList {
-    /// In the whole trail.
-    size: u64,
+    /// Number of entries in the trail.
+    size: GlobalIndex,
     entries: Vec<AuditEntry>,
     /// `--before` of the next page.
     #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<u64>,
+    next: Option<GlobalIndex>,
 }
 
 async fn list(session: &Session<'_>, limit: u16, before: Option<u64>) -> Result<Outcome, Error> {
@@ -115,7 +116,7 @@ impl Present for AuditList {
                 entry.kind.as_str().into(),
                 what,
                 Cell::maybe(entry.log.as_deref()),
-                about.into(),
+                Cell::from(about).quoted(),
                 Cell::maybe(entry.operation.as_deref()),
             ]
         });
@@ -185,7 +186,7 @@ async fn verify(session: &Session<'_>, repin: bool) -> Result<Outcome, Error> {
     };
     if repin && !pins.shards.is_empty() {
         session.ui.confirm(&format!(
-            "forget what is pinned of {} since {}?",
+            "discard the pins of {} since {}?",
             pins.endpoint,
             pins.shards
                 .first()

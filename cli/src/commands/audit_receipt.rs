@@ -1,4 +1,4 @@
-//! Around a change: is the audit trail the one that this user has seen before, and is the change in it?
+//! Checks around a change: is the audit trail the one that this user has seen before, and is the change in it?
 //!
 //! The trail is checked before the change, so that a server other than the pinned one is not changed, and again with the proof that comes
 //! with the answer.
@@ -18,7 +18,7 @@ use crate::client::{Deadline, Trail};
 use crate::error::{Error, TrailFault, count};
 use crate::pins::{Compared, Pins, Seen};
 
-/// For the tiles of a proof: a change is not to wait long for them.
+/// The time limit for the tiles of a proof: a change must not wait long for them.
 const PROOF_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// For how long a replica may be behind the one that was asked before.
@@ -245,7 +245,7 @@ fn proven(receipt: &AuditReceipt, operation: Option<&str>) -> Result<Seen, Error
         .map_err(|_| wrong("it has a malformed hash".into()))?;
     let leaf = tlog::leaf_hash(receipt.entry.as_bytes());
     tlog::verify_inclusion(
-        receipt.leaf_index,
+        receipt.leaf_index.get(),
         checkpoint.size,
         &leaf,
         &proof,

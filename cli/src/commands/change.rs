@@ -16,19 +16,19 @@ use crate::client::{self, Call};
 use crate::error::Error;
 use crate::exit;
 use crate::report::{Outcome, Page};
-use crate::unfinished::{Place, Unfinished};
+use crate::unfinished::{RequestFile, Unfinished};
 
-pub(super) use made::{Made, confirm, lagging, report};
+pub(super) use made::{Made, confirm, lagging, passes, report};
 use shown::Changed;
 pub(super) use shown::{did, page, would};
 
 /// How to ask for a change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
 pub(crate) struct ChangeArgs {
-    /// Why, for the audit trail and the history
+    /// The reason, for the audit trail and the history
     #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
     pub(crate) reason: Option<String>,
-    /// Continue the request that had this key, or name a new one: however often it is sent, it is made once
+    /// Continue the request with this key, or name a new one; a change that is sent twice with one key is made once
     #[arg(long, value_name = "KEY", value_parser = parse_key)]
     pub(crate) idempotency_key: Option<String>,
 }
@@ -64,19 +64,19 @@ pub(super) fn parse_confirm_within(text: &str) -> Result<Duration, String> {
 /// How to make a change that can be tried first.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub(crate) struct Trial {
-    /// Show what would be done
+    /// Show what the command would change, and stop
     #[arg(long)]
     pub(super) dry_run: bool,
-    /// Take the change back by itself unless it is confirmed within this time: 30s, 10m
+    /// Revert the change automatically unless it is confirmed within this time: 30s, 10m
     #[arg(long, value_name = "TIME", value_parser = parse_confirm_within)]
     pub(super) confirm_within: Option<Duration>,
 }
 
-/// What the user sees and is asked before a change.
+/// The preview and the question before a change.
 #[derive(Debug)]
 pub(super) struct Consent {
     pub(super) log: String,
-    /// The entity tag of the state that they have seen.
+    /// The entity tag of the state that the user has seen.
     pub(super) base: Option<String>,
     /// The question before the change.
     pub(super) question: String,
@@ -111,6 +111,7 @@ pub(super) async fn carry_out(
         }
         call = call.confirmed_within(time);
     }
+    session.ui.works_on(&log, server.settings.log.as_deref());
     let mut told = Vec::new();
     let place = place(server, &call)?;
     let earlier = if trial.dry_run {
@@ -164,6 +165,16 @@ pub(super) async fn carry_out(
         .await;
     drop(phase);
     let operation = match answer {
+        // If the answer cannot be printed, the user runs the command again; that must not make the change twice.
+        Ok(operation) if operation.state != OperationState::Unchanged => {
+            session.ui.made_as(
+                format!("{log}: operation {} was made", operation.id),
+                exit::again(Some(&operation.id), Some(&sent.key), kept),
+                place,
+                &sent.key,
+            );
+            operation
+        }
         Ok(operation) => {
             place.end(&sent.key);
             operation
@@ -190,16 +201,20 @@ pub(super) async fn carry_out(
 }
 
 /// The place where the request of this change is kept until it is answered.
-fn place(server: &Server, call: &Call) -> Result<Place, Error> {
+fn place(server: &Server, call: &Call) -> Result<RequestFile, Error> {
     let Some(endpoint) = &server.settings.admin else {
         return Err(Error::Bug("an endpoint without an address".into()));
     };
     let context = server.settings.context.as_deref();
-    Ok(Place::of(&endpoint.address, context, &call.fingerprint()))
+    Ok(RequestFile::of(
+        &endpoint.address,
+        context,
+        &call.fingerprint(),
+    ))
 }
 
 /// The request of an earlier run of the same command that was not answered, and that this run continues.
-fn earlier(session: &Session<'_>, place: &Place) -> Option<Unfinished> {
+fn earlier(session: &Session<'_>, place: &RequestFile) -> Option<Unfinished> {
     let found = place.find()?;
     if session
         .change
@@ -212,19 +227,19 @@ fn earlier(session: &Session<'_>, place: &Place) -> Option<Unfinished> {
     let since = rfc3339(found.since);
     if found.is_young(now()) {
         session.ui.note(&format!(
-            "continues the request of {since}, which was not answered (idempotency key {})",
+            "continues the request of {since}, which was not seen to end (idempotency key {}); another --idempotency-key makes a new change",
             found.key
         ));
         return Some(found);
     }
     session.ui.warn(&format!(
-        "the same command was not answered at {since}; that is too long ago to continue it, so this is a new change; `logctl op list` shows whether that one was made"
+        "the same command of {since} was not seen to end; that is too long ago to continue it, so this is a new change; `logctl op list` shows whether that one was made"
     ));
     None
 }
 
 /// The error of a request without a good answer; the request is forgotten if it was refused for good.
-fn unanswered(error: Error, place: &Place, key: &str, kept: bool, continued: bool) -> Error {
+fn unanswered(error: Error, place: &RequestFile, key: &str, kept: bool, continued: bool) -> Error {
     match error {
         Error::OutcomeUnknown {
             address,
@@ -253,7 +268,7 @@ fn unanswered(error: Error, place: &Place, key: &str, kept: bool, continued: boo
     }
 }
 
-/// Says on standard error what will not go as expected, each thing once: numbers in it may have moved since.
+/// Prints each warning once on standard error; the numbers in a warning may have changed since.
 pub(super) fn warn(session: &Session<'_>, warnings: &[Finding], told: &mut Vec<(String, String)>) {
     for warning in warnings {
         let key = (warning.code.clone(), warning.pointer.clone());

@@ -1,4 +1,4 @@
-//! Reading a configuration document: from a file or a pipe, with every finding at its place in *that* text, also those
+//! Reads a configuration document from a file or a pipe, and places every finding in *that* text, also those
 //! that only the server could make.
 
 use std::io::Read;
@@ -87,7 +87,7 @@ impl Document {
     }
 }
 
-/// From the engine's type to the wire's, which reports use.
+/// Converts the engine's type to the wire's, which reports use.
 pub(super) fn wire_finding(finding: logconfig::Finding) -> wire::Finding {
     wire::Finding {
         code: finding.code.to_owned(),
@@ -99,7 +99,7 @@ pub(super) fn wire_finding(finding: logconfig::Finding) -> wire::Finding {
     }
 }
 
-/// Off the main task: a read from a terminal or a pipe waits, and Ctrl-C must get through meanwhile.
+/// Reads off the main task: a read from a terminal or a pipe blocks, and Ctrl-C must work meanwhile.
 pub async fn read(file: &File) -> Result<(String, String), Error> {
     let (subject, bytes) = read_bytes(file, logconfig::MAX_BYTES).await?;
     let text = String::from_utf8(bytes).map_err(|_| Error::Read {

@@ -1,4 +1,4 @@
-//! `--explain-auth`: what a command needs, from the table that the server's router is made of, and whether the caller has it.
+//! `--explain-auth`: the permissions that a command needs, from the table behind the server's router, and whether the caller has them.
 //!
 //! What must never happen: the command itself runs, or a permission is named that the server does not ask for.
 
@@ -14,7 +14,7 @@ use super::log::LogCommand;
 use super::merge::MergeCommand;
 use super::op::OpCommand;
 use super::qos::QosCommand;
-use super::shard::{ShardArgs, ShardCommand, Step};
+use super::shard::{ShardArgs, ShardCommand, ShardStep};
 use super::token::TokenCommand;
 use super::{Session, document};
 use crate::cli::Command;
@@ -28,7 +28,7 @@ struct Explained {
     needs: Vec<Need>,
     /// The caller, as the server sees it; absent when the server could not be asked.
     caller: Option<WhoAmI>,
-    /// Why it could not be asked.
+    /// Why the server could not be asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     unasked: Option<String>,
 }
@@ -40,7 +40,7 @@ struct Need {
     request: String,
     #[serde(rename = "for")]
     purpose: &'static str,
-    /// Whether the command always needs it; others are for a question, or for a rare wait.
+    /// Whether the command always needs it; the others are for a question, or for a rare wait.
     always: bool,
     /// Whether the caller has it, when the server could be asked.
     held: Option<bool>,
@@ -66,9 +66,11 @@ pub(super) async fn run(
                 }
                 match server.admin.whoami(server.deadline).await {
                     Ok(answer) => caller = Some(answer),
+                    Err(error) if is_local(&error) => return Err(error),
                     Err(error) => unasked = Some(error.to_string()),
                 }
             }
+            Err(error) if is_local(&error) => return Err(error),
             Err(error) => unasked = Some(error.to_string()),
         }
     }
@@ -97,6 +99,18 @@ pub(super) async fn run(
             unasked,
         },
         trouble,
+    )
+}
+
+/// Whether a file of the caller is at fault: then the command would fail as well, whatever the permissions.
+fn is_local(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Read { .. }
+            | Error::SecretExposed { .. }
+            | Error::SecretEmpty { .. }
+            | Error::Tls { .. }
+            | Error::ContextFile { .. }
     )
 }
 
@@ -138,7 +152,7 @@ fn covers(held: &str, resource: &str, verb: &str, log: Option<&str>) -> bool {
     part(Some(resource)) && part(Some(verb)) && part(log)
 }
 
-/// The log that the command's own words name.
+/// The log that the command's own arguments name.
 fn named(command: &Command) -> Option<String> {
     let Command::Api(ApiArgs { path, .. }) = command else {
         return command.log_by_name();
@@ -199,7 +213,7 @@ struct Asks {
     sometimes: Vec<Name>,
 }
 
-/// Asked for in any case.
+/// Requests that are made in any case.
 fn always(names: &[Name]) -> Asks {
     Asks {
         always: names.to_vec(),
@@ -207,7 +221,7 @@ fn always(names: &[Name]) -> Asks {
     }
 }
 
-/// A change: it is followed until every replica runs it. A question needs to know the log.
+/// A change, which is followed until every replica runs it. The log must be known for the question.
 fn change(name: Name) -> Asks {
     // The answer names the replicas; the command asks again about those that are behind.
     always(&[name]).and(&[Name::ShowOperation, Name::ShowLog, Name::ListReplicas])
@@ -299,11 +313,11 @@ fn shard(args: &ShardArgs) -> Asks {
         (_, _, Some(ShardCommand::Verify(_))) => Asks::default().and(&[ShowLog]),
         (_, _, Some(ShardCommand::Export(_))) => always(&[ShowConfig]).and(&[ListHistory]),
         (_, _, Some(ShardCommand::Step(step))) => match step {
-            Step::Plan { .. } => change(PlanShard),
-            Step::Unplan { .. } => edit(),
-            Step::Rotate { .. } => change(RotateShard),
-            Step::Freeze { .. } => change(FreezeLog),
-            Step::Unfreeze { .. } => change(UnfreezeLog),
+            ShardStep::Plan { .. } => change(PlanShard),
+            ShardStep::Unplan { .. } => edit(),
+            ShardStep::Rotate { .. } => change(RotateShard),
+            ShardStep::Freeze { .. } => change(FreezeLog),
+            ShardStep::Unfreeze { .. } => change(UnfreezeLog),
         },
     }
 }
@@ -392,7 +406,9 @@ impl Present for Explained {
                 caller.actor,
                 caller.permissions.join(", ")
             )),
-            (None, Some(why)) => page.text(format!("whether you have it is not known: {why}")),
+            (None, Some(why)) => page.text(format!(
+                "cannot tell whether you have these permissions: {why}"
+            )),
             (None, None) => page,
         }
     }

@@ -34,16 +34,16 @@ pub(crate) struct ImportArgs {
     /// File with the entries; `-` is standard input
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) file: File,
-    /// How the file holds them
+    /// Format of the file
     #[arg(long, value_name = "FORM", value_enum, default_value_t = Format::Lines)]
     format: Format,
     /// Import the bytes as they are, even if lines end with CR LF or the file has a byte-order mark or looks compressed
     #[arg(long)]
     raw: bool,
-    /// How urgent the entries are, from 0 (most) to 7; the log's tiers define what that means. By default the writer's first tier
+    /// Urgency of the entries, from 0 (most urgent) to 7, which selects a tier of the log. By default the writer's first tier
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=7))]
     priority: Option<u8>,
-    /// When the entries must be published: 5s, 24h, or a time such as 2026-12-01T00:00:00Z
+    /// Time by which the entries must be published: 5s, 24h, or 2026-12-01T00:00:00Z
     #[arg(long, value_name = "TIME")]
     merge_by: Option<String>,
     /// Write only into this shard, and only while it is the active one
@@ -52,15 +52,18 @@ pub(crate) struct ImportArgs {
     /// File with the writer's token; must not be readable by others
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     writer_token_file: Option<PathBuf>,
-    /// Continue an import that ended early
+    /// Continue an import that ended early; fails if the server does not know it
     #[arg(long, value_name = "ID")]
     resume: Option<UploadId>,
-    /// Address at which writers reach the log; by default what the context or the server says
+    /// Begin or continue the import with this ID: 32 random hex digits. By default a new ID
+    #[arg(long, value_name = "ID", conflicts_with = "resume")]
+    upload: Option<UploadId>,
+    /// Address of the log for writers; by default the one in the context, else the one that the server names
     #[arg(long, value_name = "URL")]
     url: Option<String>,
 }
 
-/// Rows of ranges that people see; JSON has all.
+/// Rows of ranges in the table; JSON has all.
 const SHOWN: usize = 10;
 
 #[derive(Debug, Serialize)]
@@ -80,7 +83,7 @@ struct Imported {
     empty_lines: u64,
     seconds: f64,
     entries_per_second: u64,
-    /// What the server granted.
+    /// The tier that the server granted.
     tier: Option<String>,
     merge_by: Option<String>,
     /// The shard of the last entries.
@@ -97,7 +100,8 @@ pub(super) async fn run(session: &Session<'_>, args: ImportArgs) -> Result<Outco
         .transpose()?;
     let headers = headers(&args, token.as_ref())?;
     let place = session.place(args.url.clone()).await?;
-    let upload = match &args.resume {
+    let named = args.resume.as_ref().or(args.upload.as_ref());
+    let upload = match named {
         Some(id) => id.clone(),
         None => {
             UploadId::random().map_err(|error| Error::Bug(format!("no random numbers: {error}")))?
@@ -112,12 +116,20 @@ pub(super) async fn run(session: &Session<'_>, args: ImportArgs) -> Result<Outco
     let refused = |failed| refused_at(failed, &resume);
     let mut sent = Sent::default();
     let mut known = 0;
-    if args.resume.is_some() {
+    if named.is_some() {
         (known, sent.ranges) = target.progress().await.map_err(refused)?;
+    }
+    // The entries may be in the log although their positions are no longer kept: to begin again would double them.
+    if let (Some(id), 0) = (&args.resume, known) {
+        return Err(Error::NotFound {
+            kind: "upload",
+            name: id.as_str().to_owned(),
+            known: Vec::new(),
+        });
     }
     session
         .ui
-        .stand("what was accepted stays in the log", resume.clone());
+        .stand("accepted entries stay in the log", resume.clone());
     let phase = session.ui.phase(&format!(
         "importing into {}/{} as {}",
         place.url,
@@ -135,7 +147,13 @@ pub(super) async fn run(session: &Session<'_>, args: ImportArgs) -> Result<Outco
     let took = began.elapsed();
     if let Err(failed) = result {
         let accepted = feed.lock().await.accepted();
-        let resume = format!("{} entries are in the log; {resume}", grouped(accepted));
+        let resume = match accepted {
+            0 => format!(
+                "run the same command with `--upload {}` to begin it again",
+                target.upload.as_str()
+            ),
+            _ => format!("{} entries are in the log; {resume}", grouped(accepted)),
+        };
         return Err(refused_at(failed, &resume));
     }
     let mut feed = feed.lock().await;
@@ -185,9 +203,13 @@ pub(super) async fn run(session: &Session<'_>, args: ImportArgs) -> Result<Outco
         shard: sent.shard,
         ranges: sent.ranges,
     };
+    session.ui.made(
+        format!("{} entries are in the log", grouped(entries)),
+        format!("{resume}: nothing is written twice, and the answer has their indexes"),
+    );
     let trouble = broken.map(|broken| Error::BadEntries {
         message: format!("{}: {broken}", name(&args.file)),
-        hint: format!("what comes before it is in the log; correct the file there, and {resume}"),
+        hint: format!("the entries before it are in the log; correct the file there, and {resume}"),
     });
     Outcome::with_trouble(&imported, trouble)
 }
@@ -287,7 +309,7 @@ fn headers(args: &ImportArgs, token: Option<&Token>) -> Result<HeaderMap, Error>
         let Some(value) = value else { continue };
         let value = HeaderValue::from_str(value).map_err(|_| Error::Usage {
             message: format!("{flag}: `{}` can't be sent", value.escape_debug()),
-            hint: "`logctl import --help` shows what it may be".into(),
+            hint: "`logctl import --help` shows the valid values".into(),
         })?;
         headers.insert(HeaderName::from_static(name), value);
     }

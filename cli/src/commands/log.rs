@@ -1,4 +1,4 @@
-//! `logctl log`: whole logs. Creating and deleting take the way of every other change: preview, question, decision, audit.
+//! `logctl log`: whole logs. Creating and deleting go through the same steps as every other change: preview, question, decision, audit.
 
 use clap::{Subcommand, ValueHint};
 use clap_complete::ArgValueCompleter;
@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::file::File;
 use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
 
-/// What to do with logs.
+/// The subcommands of `logctl log`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum LogCommand {
     /// List the logs of the server
@@ -24,15 +24,15 @@ pub(crate) enum LogCommand {
   logctl log list
   logctl log list --deleted")]
     List {
-        /// Only those that were deleted: their data is kept, and their names stay taken
+        /// List only deleted logs: their data is kept, and their names stay taken
         #[arg(long)]
         deleted: bool,
     },
-    /// Freeze the log: it takes no writes until it is unfrozen. Its shard stays the active one
+    /// Freeze the log: it accepts no writes until it is unfrozen. Its shard stays active
     #[command(after_help = "Example:
   logctl log freeze argon --yes")]
     Freeze {
-        /// The log; the one in use when absent
+        /// The log; by default the one in use
         #[arg(add = ArgValueCompleter::new(complete::logs))]
         name: Option<String>,
         /// Do not wait for promised work
@@ -41,11 +41,11 @@ pub(crate) enum LogCommand {
         #[command(flatten)]
         change: ChangeArgs,
     },
-    /// Let the frozen log take writes again, in the same shard
+    /// Unfreeze the log: it accepts writes again, in the same shard
     #[command(after_help = "Example:
   logctl log unfreeze argon --yes")]
     Unfreeze {
-        /// The log; the one in use when absent
+        /// The log; by default the one in use
         #[arg(add = ArgValueCompleter::new(complete::logs))]
         name: Option<String>,
         #[command(flatten)]
@@ -56,10 +56,10 @@ pub(crate) enum LogCommand {
   logctl shard --create-config first.yaml --log argon --origin log.example.org/argon
   logctl log create first.yaml")]
     Create {
-        /// Its first document, YAML or JSON; `-` is standard input
+        /// The log's first document, YAML or JSON; `-` is standard input
         #[arg(value_hint = ValueHint::FilePath)]
         file: File,
-        /// Show what would be done
+        /// Show what the command would do, and stop
         #[arg(long)]
         dry_run: bool,
         #[command(flatten)]
@@ -70,7 +70,7 @@ pub(crate) enum LogCommand {
   logctl log freeze argon --yes
   logctl log delete argon")]
     Delete {
-        /// The log; on a terminal its name is typed once more
+        /// The log; on a terminal you type its name once more
         #[arg(add = ArgValueCompleter::new(complete::logs))]
         name: String,
         #[command(flatten)]
@@ -90,12 +90,10 @@ pub(crate) enum LogCommand {
 pub(super) async fn run(session: &Session<'_>, command: LogCommand) -> Result<Outcome, Error> {
     match command {
         LogCommand::List { deleted } => list(session, deleted).await,
-        LogCommand::Freeze { name, now, change } => {
-            step::of_log(session, name, Step::Freeze { now, change }).await
+        LogCommand::Freeze { name, now, .. } => {
+            step::of_log(session, name, |log| Step::freeze(log, now)).await
         }
-        LogCommand::Unfreeze { name, change } => {
-            step::of_log(session, name, Step::Unfreeze { change }).await
-        }
+        LogCommand::Unfreeze { name, .. } => step::of_log(session, name, Step::unfreeze).await,
         LogCommand::Create { file, dry_run, .. } => create(session, file, dry_run).await,
         LogCommand::Delete { name, .. } => {
             let log = log_name(&name)?;
@@ -112,7 +110,7 @@ pub(super) async fn run(session: &Session<'_>, command: LogCommand) -> Result<Ou
         }
         LogCommand::Undelete { name, .. } => {
             let log = log_name(&name)?;
-            let question = format!("show {log} again?");
+            let question = format!("undelete {log}?");
             let call = Call::new(Name::UndeleteLog, &log, &NoRequest {})?;
             let server = session.server()?;
             change::carry_out(session, &server, call, simple(log, question)).await
@@ -177,6 +175,7 @@ impl Present for LogList {
     const KIND: &'static str = "LogList";
     const LIST: Option<&'static str> = Some("logs");
     const NAME: &'static str = "/log";
+    const ADVICE: &'static [&'static str] = &["reason"];
 
     fn page(&self) -> Page {
         if self.deleted && self.logs.is_empty() {

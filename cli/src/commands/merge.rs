@@ -7,11 +7,12 @@ use wire::{LogCondition, MergeStatus, PeerStatus};
 use super::Session;
 use crate::error::Error;
 use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
+use tlog::GlobalIndex;
 
-/// What to do with the merge.
+/// The subcommands of `logctl merge`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum MergeCommand {
-    /// Show how far each program and each peer is: storage nodes, secondaries, frontends, witnesses
+    /// Show the progress of each program, storage node, secondary, frontend and witness
     #[command(after_help = "Examples:
   logctl merge status
   logctl merge status --log argon -o json")]
@@ -71,7 +72,7 @@ fn peers(heading: &'static str, of: u64, peers: &[PeerStatus]) -> Block {
         vec![
             peer.name.as_str().into(),
             Cell::number(peer.position),
-            behind(of, peer.position),
+            behind(of, peer.position.map(GlobalIndex::get)),
             seconds(peer.lag_millis),
             state(
                 peer.alarm
@@ -187,10 +188,14 @@ impl Present for Merge {
             .with(self.programs())
             .with(self.nodes());
         if !status.secondaries.is_empty() {
-            page = page.with(peers("SECONDARY", marks.integrated, &status.secondaries));
+            page = page.with(peers(
+                "SECONDARY",
+                marks.integrated.get(),
+                &status.secondaries,
+            ));
         }
         if !status.frontends.is_empty() {
-            page = page.with(peers("FRONTEND", marks.published, &status.frontends));
+            page = page.with(peers("FRONTEND", marks.published.get(), &status.frontends));
         }
         if !status.witnesses.is_empty() {
             let rows = status.witnesses.iter().map(|witness| {
@@ -236,9 +241,9 @@ mod tests {
             generation: 3,
             time: "2026-11-21T18:00:00.000Z".to_owned(),
             watermarks: Watermarks {
-                ordered: 120,
-                integrated: 110,
-                published: 90,
+                ordered: GlobalIndex::new(120),
+                integrated: GlobalIndex::new(110),
+                published: GlobalIndex::new(90),
             },
             lag_millis: 4_200,
             backup_quorum: 2,
@@ -257,11 +262,16 @@ mod tests {
                 ..NodeStatus::default()
             }],
             secondaries: vec![
-                peer("ams", Some(110), 0, None),
-                peer("fra", Some(90), 3_000, Some("connection refused")),
+                peer("ams", Some(GlobalIndex::new(110)), 0, None),
+                peer(
+                    "fra",
+                    Some(GlobalIndex::new(90)),
+                    3_000,
+                    Some("connection refused"),
+                ),
                 peer("lon", None, 0, None),
             ],
-            frontends: vec![peer("cdn", Some(90), 0, None)],
+            frontends: vec![peer("cdn", Some(GlobalIndex::new(90)), 0, None)],
             witnesses: vec![WitnessStatus {
                 name: "w".to_owned(),
                 trouble: None,

@@ -98,7 +98,7 @@ pub fn rfc3339(seconds: i64) -> String {
         .unwrap_or_default()
 }
 
-/// The differences that appeared under a change, as a table.
+/// The differences that others made since the base of a change, as a table.
 pub(crate) fn moved(all: &[::logconfig::Moved]) -> Block {
     let value = |value: &Option<String>, changed: bool, tone| match (value, changed) {
         (_, false) => "=".into(),
@@ -148,7 +148,7 @@ pub(crate) fn differences(all: &[Difference]) -> Block {
     }
 }
 
-/// From the engine's type to the wire's, which reports use.
+/// Converts the engine's type to the wire's, which reports use.
 fn wire_difference(difference: ::logconfig::Difference) -> Difference {
     Difference {
         subject: difference.subject,

@@ -1,4 +1,4 @@
-//! `logctl completions`, `logctl man` and `logctl help`: the generated texts, from the program itself.
+//! `logctl completions`, `logctl man` and `logctl help`: texts generated from the program's own definition.
 
 use serde::Serialize;
 
@@ -10,10 +10,10 @@ use crate::report::{Block, Outcome, Page, Present};
 /// The arguments of `logctl completions`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CompletionsArgs {
-    /// Shell that the script is for
+    /// The shell to complete commands in
     #[arg(value_enum)]
     shell: Shell,
-    /// Print the script that offers commands and options only, for files that outlive this version
+    /// Print a script that completes commands and options only, and works with later versions of logctl
     #[arg(long = "static")]
     fixed: bool,
 }
@@ -21,7 +21,7 @@ pub(crate) struct CompletionsArgs {
 /// The arguments of `logctl help`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct HelpArgs {
-    /// The command; logctl itself when absent
+    /// The command; by default logctl itself
     #[arg(value_name = "COMMAND")]
     command: Vec<String>,
 }
@@ -29,7 +29,7 @@ pub(crate) struct HelpArgs {
 /// The arguments of `logctl man`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ManArgs {
-    /// The command whose page to print; logctl's own when absent
+    /// The command; by default logctl itself
     #[arg(value_name = "COMMAND")]
     command: Vec<String>,
 }

@@ -1,11 +1,11 @@
-//! `logctl receipt verify`: a receipt's signature, and whether the log has kept what it promised.
+//! `logctl receipt verify`: checks a receipt's signature, and whether the log has kept its promise.
 //!
 //! What must never happen: a promise is called kept although no signed checkpoint covers its entry. The log's answer only says where the
 //! entry is; the proof is computed from its tiles.
 
 use clap::{Subcommand, ValueHint};
 use serde::Serialize;
-use tlog::{Hash, Note, Receipt, VerifierKey};
+use tlog::{Hash, Note, Receipt, UnixMillis, VerifierKey};
 use wire::data::{Placement, PromiseState};
 
 use super::document::read_bytes;
@@ -16,26 +16,26 @@ use crate::error::Error;
 use crate::file::File;
 use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
 
-/// What to do with a receipt.
+/// The subcommands of `logctl receipt`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ReceiptCommand {
-    /// Check a receipt, and whether the log has kept what it promised
+    /// Check a receipt, and whether the log has kept its promise
     #[command(
-        after_help = "A receipt is what a writer gets who asks with `Prefer: respond-async`. It names the leaf hash of the entry and the time by
-which it is published, signed by the shard that was active. A promise that was not kept ends with exit code 12.
+        after_help = "A writer that asks with `Prefer: respond-async` gets a receipt. It names the leaf hash of the entry and the time by which
+it will be published, signed by the shard that was active. The exit code is 12 if the promise was not kept.
 
 Examples:
   logctl receipt verify entry.receipt --url https://log.example.org
   logctl receipt verify entry.receipt --offline --vkey log.example.org/2026a+1f2e3d4c+AbCd..."
     )]
     Verify {
-        /// The receipt; - is standard input
+        /// The receipt; `-` is standard input
         #[arg(value_name = "FILE", value_hint = ValueHint::AnyPath)]
         file: File,
-        /// A key that may have signed it; without one, the key that the log lists for the shard
+        /// A verifier key to check the signature with; by default the key that the log lists for the shard
         #[arg(long = "vkey", value_name = "KEY")]
         vkeys: Vec<String>,
-        /// Where readers reach the log; the context's, or the server's word, when absent
+        /// Address of the log for readers; by default the one in the context, else the one that the server names
         #[arg(long, value_name = "URL")]
         url: Option<String>,
         /// Check the signature only; needs --vkey
@@ -46,7 +46,7 @@ Examples:
 
 /// The longest receipt read: a signed note is a few hundred bytes.
 const LIMIT: usize = 64 * 1024;
-/// How long a log remembers the place of a promised entry at least, milliseconds.
+/// The shortest time that a log keeps the location of a promised entry, milliseconds.
 const KEPT_MS: u64 = 7 * 86_400_000;
 
 /// The state of a promise.
@@ -55,13 +55,13 @@ const KEPT_MS: u64 = 7 * 86_400_000;
 enum State {
     /// The receipt is genuine; the log was not asked.
     Signed,
-    /// Not published yet, and there is time left.
+    /// Not published yet, before the deadline.
     Due,
-    /// Under a published checkpoint.
+    /// Covered by a published checkpoint, and ordered before the deadline.
     Kept,
     /// Missing although its deadline has passed, or too late.
     Broken,
-    /// So old that the log may have kept it and forgotten where.
+    /// So old that the log may have kept it and deleted the location.
     Forgotten,
 }
 
@@ -98,7 +98,7 @@ struct Checked {
     /// The size of the checkpoint that covers it.
     #[serde(skip_serializing_if = "Option::is_none")]
     checkpoint_size: Option<u64>,
-    /// When it was ordered, as the log says.
+    /// When it was ordered, according to the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     ordered_at: Option<String>,
     /// Why it is in that state.
@@ -242,21 +242,21 @@ async fn ask<S: Source>(
         ));
     };
     let mut checked = said(waiting, "");
-    checked.index = Some(index);
+    checked.index = Some(index.get());
     checked.shard = Some(shard.to_string());
-    checked.leaf_index = Some(leaf);
+    checked.leaf_index = Some(leaf.get());
     checked.ordered_at = placement.ordered_at_ms.map(time);
-    match included(source, &shard, leaf, &receipt.leaf).await? {
+    match included(source, &shard, leaf.get(), &receipt.leaf).await? {
         Ok(included) => {
             checked.checkpoint_size = Some(included.size);
             let late = placement
                 .ordered_at_ms
-                .is_some_and(|at| at > receipt.deadline);
+                .is_some_and(|at| at > UnixMillis::new(receipt.deadline));
             checked.state = if late { State::Broken } else { State::Kept };
             checked.why = if late {
                 "it is published, but was ordered after its time".into()
             } else if over {
-                "it is under a signed checkpoint now; when it got there is the log's word".into()
+                "it is under a signed checkpoint now; only the log says since when".into()
             } else {
                 "it is under a signed checkpoint, in time".into()
             };
@@ -273,14 +273,14 @@ async fn ask<S: Source>(
     Ok(checked)
 }
 
-/// When a promise was made, milliseconds since 1970: its name begins with that, 48 bits of which the first marks it as a promise.
+/// When a promise was made, milliseconds since 1970. Its name begins with this time in 48 bits, of which the first marks it as a promise.
 fn born(promise: &str) -> Option<u64> {
     let digits = u64::from_str_radix(promise.get(..12)?, 16).ok()?;
     Some(digits & !(1 << 47))
 }
 
-fn time(ms: u64) -> String {
-    rfc3339(i64::try_from(ms / 1000).unwrap_or(i64::MAX))
+fn time(at: UnixMillis) -> String {
+    rfc3339(i64::try_from(at.get() / 1000).unwrap_or(i64::MAX))
 }
 
 impl Checked {
@@ -290,7 +290,7 @@ impl Checked {
             origin: receipt.origin.clone(),
             promise: receipt.promise.clone(),
             leaf_hash: receipt.leaf,
-            deadline: time(receipt.deadline),
+            deadline: time(UnixMillis::new(receipt.deadline)),
             deadline_ms: receipt.deadline,
             listed_key,
             index: None,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use wire::{Capabilities, LogStatus, Problem};
 
 use super::change::ChangeArgs;
-use crate::client::{Admin, Asked, Deadline, idempotency_key};
+use crate::client::{Admin, ChangeHeaders, Deadline, idempotency_key};
 use crate::error::Error;
 use crate::settings::{self, Overrides, Settings};
 use crate::ui::Ui;
@@ -14,10 +14,10 @@ use crate::ui::Ui;
 /// The context of every command. Addresses and files are looked up when a command asks for them, not before.
 #[derive(Debug)]
 pub struct Session<'a> {
-    /// How to talk to the person or the script.
+    /// Options for output and questions.
     pub ui: &'a Ui,
     pub(super) overrides: &'a Overrides,
-    /// For each answer of the server.
+    /// The longest wait for each answer of the server.
     pub timeout: Duration,
     pub(super) change: ChangeArgs,
 }
@@ -27,7 +27,7 @@ pub struct Session<'a> {
 pub struct LogAddress {
     /// `https://HOST:PORT`, without the log's name.
     pub url: String,
-    /// The certificate authority that counts there.
+    /// The certificate authority for that address.
     pub ca: Option<PathBuf>,
     /// The log that the command works on.
     pub log: String,
@@ -42,7 +42,7 @@ pub(super) struct Server {
 }
 
 impl<'a> Session<'a> {
-    /// For commands that change nothing.
+    /// A session for a command that changes nothing.
     pub fn new(ui: &'a Ui, overrides: &'a Overrides, timeout: Duration) -> Self {
         Self {
             ui,
@@ -57,11 +57,22 @@ impl<'a> Session<'a> {
         Self { change, ..self }
     }
 
+    /// The same session with another reason for its change.
+    pub(super) fn because(&self, reason: String) -> Self {
+        Self {
+            change: ChangeArgs {
+                reason: Some(reason),
+                ..self.change.clone()
+            },
+            ..*self
+        }
+    }
+
     pub(super) fn deadline(&self) -> Deadline {
         Deadline::after(self.timeout)
     }
 
-    /// The idempotency key of a request that stands alone: as it was named, else a fresh one.
+    /// The idempotency key of a single request: the given one, else a fresh one.
     pub(super) fn key(&self) -> Result<String, Error> {
         match &self.change.idempotency_key {
             Some(key) => Ok(key.clone()),
@@ -69,9 +80,9 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// How a change with this key is asked for.
-    pub(super) fn asked<'k>(&'k self, key: &'k str) -> Asked<'k> {
-        Asked {
+    /// The headers of a change with this key.
+    pub(super) fn asked<'k>(&'k self, key: &'k str) -> ChangeHeaders<'k> {
+        ChangeHeaders {
             key,
             reason: self.change.reason.as_deref(),
         }
@@ -81,7 +92,7 @@ impl<'a> Session<'a> {
         settings::resolve(self.overrides)
     }
 
-    /// Why something was not found: where the log is not there, with the one that was probably meant.
+    /// Why something was not found: if the log is missing, with the log that was probably meant.
     pub(super) async fn misnamed(&self, named: Option<String>, problem: Box<Problem>) -> Error {
         let missing = problem.detail.contains("no log named");
         if let Ok(server) = self.server()
@@ -106,7 +117,7 @@ impl<'a> Session<'a> {
         self.connect(self.settings()?)
     }
 
-    /// The address at which readers and writers reach the log: the given one, else the context's, else the server's.
+    /// The log's public address: the given one, else the context's, else the server's.
     pub async fn place(&self, url: Option<String>) -> Result<LogAddress, Error> {
         let settings = self.settings()?;
         let log = match &settings.log {
@@ -151,13 +162,13 @@ impl<'a> Session<'a> {
 }
 
 impl Server {
-    /// The server's capabilities. A server that does not say counts as one that can do everything: it refuses what it cannot do.
+    /// The server's capabilities. A server that lists none is assumed to have all: it refuses what it cannot do.
     pub(super) async fn capabilities(&self) -> Capabilities {
         let caller = self.admin.whoami(self.deadline).await;
         caller.map(|caller| caller.capabilities).unwrap_or_default()
     }
 
-    /// The log to work on: as named, else the server's only one.
+    /// The log to work on: the named one, else the server's only one.
     pub(super) async fn log(&self) -> Result<String, Error> {
         if let Some(log) = &self.settings.log {
             return log_name(log);
@@ -166,7 +177,7 @@ impl Server {
     }
 }
 
-/// The log that is meant where none was named: the only one.
+/// The log if none was named: the only one.
 pub(crate) fn only_log(mut logs: Vec<LogStatus>) -> Result<LogStatus, Error> {
     match logs.pop() {
         Some(only) if logs.is_empty() => Ok(only),

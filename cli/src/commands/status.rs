@@ -9,6 +9,7 @@ use super::{Session, log_name, version};
 use crate::client::{Admin, Deadline};
 use crate::error::Error;
 use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
+use tlog::GlobalIndex;
 
 #[derive(Debug, Serialize)]
 struct Status {
@@ -96,9 +97,9 @@ async fn halted_trail(admin: &Admin, deadline: Deadline) -> Result<Option<LogSta
     }
 }
 
-/// A position, or a dash for a halted log that has not read it.
+/// A position, or a dash if the log is halted and has not read it.
 fn position(log: &LogStatus, at: u64) -> Cell {
-    let known = !is_halted(log) || at > 0 || log.watermarks.ordered == 0;
+    let known = !is_halted(log) || at > 0 || log.watermarks.ordered == GlobalIndex::ZERO;
     Cell::number(known.then_some(at))
 }
 
@@ -106,6 +107,7 @@ impl Present for Status {
     const KIND: &'static str = "Status";
     const LIST: Option<&'static str> = Some("logs");
     const NAME: &'static str = "/log";
+    const ADVICE: &'static [&'static str] = &["reason"];
 
     fn page(&self) -> Page {
         let logs = self.logs.iter().map(|log| {
@@ -118,9 +120,9 @@ impl Present for Status {
                 condition(log.condition),
                 Cell::maybe(active.map(|shard| shard.name.as_str())),
                 Cell::number(Some(log.watermarks.ordered)),
-                position(log, log.watermarks.published),
+                position(log, log.watermarks.published.get()),
                 Cell::number(Some(log.generation)),
-                position(log, log.watermarks.integrated),
+                position(log, log.watermarks.integrated.get()),
             ]
         });
         let header = vec![
@@ -144,7 +146,7 @@ impl Present for Status {
             }
             if log.log == SYSTEM {
                 page = page.text(
-                    "system is the log of what operators do: while it is halted, no change can be recorded, so none is made",
+                    "system is the audit trail: while it is halted, no change can be recorded, so none is made",
                 );
             }
         }
@@ -156,7 +158,7 @@ impl Present for Status {
                 Cell::number(replica.generation),
                 age.into(),
                 replica.id.as_str().into(),
-                Cell::number(Some(replica.format.into())),
+                Cell::number(Some(replica.format)),
             ]
         });
         let header = vec!["LOG", "REPLICA", "GENERATION", "SEEN", "ID", "FORMAT"];

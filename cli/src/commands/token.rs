@@ -1,6 +1,6 @@
 //! `logctl token`: bearer tokens that the server manages.
 //!
-//! What must never happen: a token's text is anywhere but in the requested place, once: a private file, or standard output.
+//! What must never happen: a token's text appears anywhere but once in the requested place, a private file or standard output.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write as _};
@@ -17,26 +17,27 @@ use super::{Session, audit_receipt};
 use crate::cli::parse_between;
 use crate::error::Error;
 use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
+use tlog::GlobalIndex;
 
-/// What to do with tokens.
+/// The subcommands of `logctl token`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenCommand {
-    /// Make a token: its text is shown once, now, and never again
+    /// Make a token; its text is shown once and cannot be shown again
     #[command(after_help = "Examples:
   logctl token create ci --scope shard:rotate:argon --expires 30d --out ci.token
   logctl token create ci --scope shard:rotate:argon --scope log:read:argon -o json | jq -r .secret")]
     Create(CreateArgs),
-    /// List tokens: what each may do and when it ends
+    /// List tokens, with the permissions and the expiry of each
     #[command(after_help = "Example:
   logctl token list")]
     List,
-    /// End a token now
+    /// Revoke a token at once
     #[command(after_help = "Example:
   logctl token revoke ci")]
     Revoke {
         /// Name of the token
         name: String,
-        /// Why, for the audit trail
+        /// The reason, for the audit trail
         #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
         reason: Option<String>,
     },
@@ -45,9 +46,9 @@ pub(crate) enum TokenCommand {
 /// The arguments of `logctl token create`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CreateArgs {
-    /// Who the caller is then: token:NAME
+    /// Name of the token; its bearer is token:NAME in the audit trail
     name: String,
-    /// What it may do, as RESOURCE:VERB:LOG with `*` for any; repeat it for more
+    /// Permission of the token, as RESOURCE:VERB:LOG with `*` for any; repeat it for more
     #[arg(
         long = "scope",
         value_name = "SCOPE",
@@ -55,7 +56,7 @@ pub(crate) struct CreateArgs {
         value_delimiter = ','
     )]
     scopes: Vec<String>,
-    /// For how long it is good: 12h, 30d; at most 365d
+    /// Lifetime of the token: 12h, 30d; at most 365d
     #[arg(long, value_name = "TIME", default_value = "30d", value_parser = parse_lifetime)]
     expires: Duration,
     /// Write the token's text to a new file that only you can read, instead of standard output
@@ -94,7 +95,7 @@ fn checked(name: String) -> Result<String, Error> {
     })
 }
 
-/// A token as it was made. Its text is here, so this has no `Debug` form.
+/// A new token. It contains the text, so it has no `Debug` form.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Made {
@@ -173,6 +174,19 @@ async fn create(session: &Session<'_>, args: CreateArgs) -> Result<Outcome, Erro
         audit_index,
         audit,
     } = kept?;
+    let (state, hint) = match &out {
+        Some(path) => (
+            format!("the token {} was made", token.name),
+            format!("its text is in {}", path.display()),
+        ),
+        None => (
+            format!("the token {} was made, and its text is lost", token.name),
+            format!(
+                "run the same command again within an hour with `--idempotency-key {key}`: it gives the token a new text"
+            ),
+        ),
+    };
+    session.ui.made(state, hint);
     let checked = audit_receipt::receipt(
         session,
         &server,
@@ -186,7 +200,7 @@ async fn create(session: &Session<'_>, args: CreateArgs) -> Result<Outcome, Erro
         secret: out.is_none().then_some(secret),
         file: out.map(|path| path.display().to_string()),
         token,
-        audit_index,
+        audit_index: audit_index.map(GlobalIndex::get),
     };
     if made.secret.is_some() {
         session.ui.show(&made.about());
@@ -309,6 +323,10 @@ async fn revoke(session: &Session<'_>, name: String) -> Result<Outcome, Error> {
         .admin
         .revoke_token(&name, session.asked(&session.key()?), session.deadline())
         .await?;
+    session.ui.made(
+        format!("the token {name} was revoked"),
+        "`logctl token list` shows those that are left".into(),
+    );
     let audited = revoked.audit_index.is_some();
     let checked = audit_receipt::receipt(
         session,
@@ -321,7 +339,7 @@ async fn revoke(session: &Session<'_>, name: String) -> Result<Outcome, Error> {
     .await;
     let revoked = TokenRevoked {
         name: revoked.name,
-        audit_index: revoked.audit_index,
+        audit_index: revoked.audit_index.map(GlobalIndex::get),
     };
     Outcome::with_trouble(&revoked, checked.err())
 }

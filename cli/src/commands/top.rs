@@ -1,4 +1,4 @@
-//! `logctl top`: asks the server again and again, and shows it.
+//! `logctl top`: polls the server and shows the answers.
 
 use std::cell::RefCell;
 use std::io::IsTerminal as _;
@@ -19,7 +19,7 @@ use crate::top::state::{Queue, Queues, Sample, State};
 /// The arguments of `logctl top`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct TopArgs {
-    /// How often to look
+    /// Time between two updates
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_interval)]
     interval: Duration,
 }
@@ -29,7 +29,7 @@ fn parse_interval(text: &str) -> Result<Duration, String> {
     parse_between(text, least, most, "from 100ms to 1h")
 }
 
-/// Nothing is left on the screen.
+/// The empty report: nothing stays on the screen.
 #[derive(Debug, Serialize)]
 struct Left {}
 
@@ -135,7 +135,7 @@ async fn look(
     })
 }
 
-/// None where the server has no such thing, or does not show it to this caller.
+/// `None` if the server does not have it, or does not show it to this caller.
 fn shown<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
     const HIDDEN: [&str; 3] = [codes::NOT_FOUND, codes::FORBIDDEN, codes::UNSUPPORTED];
     match answer {
@@ -145,7 +145,7 @@ fn shown<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
     }
 }
 
-/// A log's queues, tier by tier; a tier in which nobody waits or waited has a row of its own once it missed a promise.
+/// A log's queues, tier by tier; a tier without queues has a row of its own once it has missed a promise.
 fn of_log(status: QosStatus) -> Queues {
     let rows = status.queues.into_iter().map(|queue| Queue {
         tier: queue.tier,

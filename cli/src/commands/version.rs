@@ -16,7 +16,7 @@ struct Versions {
     /// The address of that server.
     #[serde(skip_serializing_if = "Option::is_none")]
     endpoint: Option<String>,
-    /// Why it could not be asked.
+    /// Why the server could not be asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     unasked: Option<String>,
 }

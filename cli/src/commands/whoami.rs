@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::report::{Block, Outcome, Page, Present};
 
 #[derive(Debug, Serialize)]
-struct Caller {
+struct WhoAmIShown {
     /// The endpoint that was asked.
     endpoint: String,
     caller: WhoAmI,
@@ -17,13 +17,13 @@ struct Caller {
 pub(super) async fn run(session: &Session<'_>) -> Result<Outcome, Error> {
     let server = session.server()?;
     let caller = server.admin.whoami(server.deadline).await?;
-    Outcome::done(&Caller {
+    Outcome::done(&WhoAmIShown {
         endpoint: server.admin.address(),
         caller,
     })
 }
 
-impl Present for Caller {
+impl Present for WhoAmIShown {
     const KIND: &'static str = "Caller";
     const NAME: &'static str = "/caller/actor";
 

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use tlog::bundle::MAX_ENTRY;
 use wire::data::Line;
 
 use super::plain::{MAGIC, plain};
@@ -13,12 +14,10 @@ use super::plain::{MAGIC, plain};
 const BLOCK: usize = 256 << 10;
 /// Bytes read at a time.
 const READ: usize = 1 << 20;
-/// The largest entry, in bytes.
-const MAX_ENTRY: usize = 65_535;
 /// The longest line that can hold one.
 const MAX_LINE: usize = 128 << 10;
 
-/// How entries stand in a file.
+/// The format of a file of entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
     /// Each line is an entry, without its newline; empty lines are passed over
@@ -49,22 +48,22 @@ pub(crate) enum Broken {
     #[error("line {line}: {what}")]
     Line {
         line: u64,
-        /// What is wrong with it.
+        /// The fault of the line.
         what: String,
     },
     /// The file's first bytes do not match its form. None of its entries were handed out.
     #[error("{what}")]
     Form {
-        /// What it looks like.
+        /// The apparent form of the file.
         what: &'static str,
-        /// What the user can do next.
+        /// The next step for the user.
         hint: &'static str,
     },
     /// A file that is not a bundle.
     #[error("entry {entry} (entries count from 0): {what}")]
     Bundle {
         entry: u64,
-        /// What is wrong with it.
+        /// The fault of the entry.
         what: String,
     },
 }

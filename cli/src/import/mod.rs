@@ -67,6 +67,7 @@ pub(crate) fn join(all: &mut Vec<Range>, more: impl IntoIterator<Item = Range>) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tlog::GlobalIndex;
 
     #[test]
     fn names_are_random_and_have_one_spelling() {
@@ -85,11 +86,22 @@ mod tests {
             index,
             entries,
         };
-        let mut all = vec![range(0, 10, 5)];
+        let mut all = vec![range(0, GlobalIndex::new(10), 5)];
         join(
             &mut all,
-            [range(5, 15, 1), range(6, 20, 2), range(9, 22, 1)],
+            [
+                range(5, GlobalIndex::new(15), 1),
+                range(6, GlobalIndex::new(20), 2),
+                range(9, GlobalIndex::new(22), 1),
+            ],
         );
-        assert_eq!(all, [range(0, 10, 6), range(6, 20, 2), range(9, 22, 1)]);
+        assert_eq!(
+            all,
+            [
+                range(0, GlobalIndex::new(10), 6),
+                range(6, GlobalIndex::new(20), 2),
+                range(9, GlobalIndex::new(22), 1)
+            ]
+        );
     }
 }

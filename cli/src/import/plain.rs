@@ -23,7 +23,7 @@ pub(super) fn plain(beginning: &[u8], format: Format) -> Result<(), Broken> {
     if let Some((_, what)) = magic {
         return Err(Broken::Form {
             what,
-            hint: "give the command what is in it, for example `zcat FILE | logctl import -`; --raw takes the bytes as they are",
+            hint: "pass its content to the command, for example `zcat FILE | logctl import -`; --raw imports the bytes as they are",
         });
     }
     if format == Format::Bundle {

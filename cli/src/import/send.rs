@@ -21,19 +21,19 @@ use crate::client::cause;
 /// Attempts in a row that bring nothing.
 const ATTEMPTS: u32 = 10;
 /// The pause before the second attempt; it doubles.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const SEND_BACKOFF_MIN: Duration = Duration::from_millis(250);
 /// The longest pause of our own choice.
-const LAST_PAUSE: Duration = Duration::from_secs(30);
+const SEND_BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// The longest pause that a server may ask for.
-const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(600);
 /// After this time without progress, the connection counts as dead. A server without room answers earlier.
 const STALL: Duration = Duration::from_secs(120);
-/// For a small question.
+/// The time limit for a question about an upload.
 const ASK: Duration = Duration::from_secs(30);
 /// The largest answer: 65,536 ranges.
 const LARGEST: usize = 8 << 20;
 
-/// Where an upload goes.
+/// The destination of an upload.
 #[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) http: reqwest::Client,
@@ -332,10 +332,10 @@ impl Trouble {
     }
 
     fn pause(&self, attempts: u32) -> Duration {
-        let own = FIRST_PAUSE.saturating_mul(1 << attempts.saturating_sub(1).min(16));
+        let own = SEND_BACKOFF_MIN.saturating_mul(1 << attempts.saturating_sub(1).min(16));
         match self.after {
-            Some(after) => after.min(LONGEST_PAUSE),
-            None => own.min(LAST_PAUSE),
+            Some(after) => after.min(RETRY_AFTER_MAX),
+            None => own.min(SEND_BACKOFF_MAX),
         }
     }
 }
@@ -372,7 +372,7 @@ mod tests {
             ]
         );
         assert_eq!(trouble(Some(7)).pause(1), Duration::from_secs(7));
-        assert_eq!(trouble(Some(86_400)).pause(1), LONGEST_PAUSE);
+        assert_eq!(trouble(Some(86_400)).pause(1), RETRY_AFTER_MAX);
     }
 
     #[test]

@@ -1,10 +1,10 @@
-//! Where an admin endpoint listens.
+//! The address of an admin endpoint.
 //!
 //! What must never happen: a token goes over an unencrypted connection.
 
 use std::path::{Path, PathBuf};
 
-/// Where an endpoint listens.
+/// The address of an admin endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     /// The path of a Unix socket.
@@ -14,7 +14,7 @@ pub enum Address {
 }
 
 impl Address {
-    /// The address as it names one place, wherever a command is run.
+    /// The address with an absolute path, which means the same in every working directory.
     pub(crate) fn absolute(&self) -> String {
         match self {
             Self::Unix(path) => {
@@ -53,7 +53,7 @@ impl Address {
             };
         }
         if let Some(rest) = text.strip_prefix("http://") {
-            // A token on an unencrypted wire is everybody's.
+            // A token on an unencrypted connection can be read on the way.
             return if is_loopback(&host(rest)) {
                 Ok(Self::Url(text.trim_end_matches('/').into()))
             } else {

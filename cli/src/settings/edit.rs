@@ -35,7 +35,11 @@ pub(crate) const KEYS: [(&str, Kind, &str); 13] = [
         Kind::Path,
         "certificate authority of the admin endpoint (PEM)",
     ),
-    ("url", Kind::Text, "where readers and writers reach the log"),
+    (
+        "url",
+        Kind::Text,
+        "address of the log for readers and writers",
+    ),
     ("url_ca", Kind::Path, "certificate authority of url (PEM)"),
     ("token_file", Kind::Path, "file with a bearer token"),
     (
@@ -57,7 +61,7 @@ pub(crate) const KEYS: [(&str, Kind, &str); 13] = [
     (
         "oidc.token_env",
         Kind::Text,
-        "environment variable with the identity token; GitHub Actions is asked when absent",
+        "environment variable with the identity token; by default GitHub Actions provides it",
     ),
     (
         "oidc.token_file",
@@ -67,7 +71,7 @@ pub(crate) const KEYS: [(&str, Kind, &str); 13] = [
     (
         "protected",
         Kind::Flag,
-        "each change wants the context's name typed: true, false",
+        "whether each change asks you to type the context's name: true, false",
     ),
 ];
 
@@ -111,15 +115,15 @@ fn set_current(document: &mut DocumentMut, name: &str) {
     }
 }
 
-/// The file's text with changed keys in the context `name`, which is made when it is not there. `folder` is what relative
-/// paths in `changes` start from.
+/// The file's text with changed keys in the context `name`, which is created if it is missing. Relative paths in `changes` start
+/// from `folder`.
 pub(crate) fn set(
     found: &Found,
     name: &str,
     changes: &[(String, String)],
     folder: &Path,
 ) -> Result<String, Error> {
-    // A broken file is not made worse.
+    // A file with errors is refused, not edited.
     let before = found.parse()?;
     let mut document = document(found)?;
     if before.current.is_none() && before.contexts.is_empty() {
@@ -267,7 +271,7 @@ fn unknown(key: &str) -> Error {
     let hint = if matches!(key, "token" | "secret" | "password") {
         "a secret is never in the context: put it into a file that only you can read, and name that with token_file".into()
     } else {
-        match crate::nearest(key, KEYS.iter().map(|(name, ..)| *name)) {
+        match logconfig::text::nearest(key, KEYS.iter().map(|(name, ..)| *name)) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("the keys are: {}", KEYS.map(|(name, ..)| name).join(", ")),
         }

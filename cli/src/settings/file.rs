@@ -26,7 +26,7 @@ pub(crate) struct Context {
     /// The log to work on.
     pub(crate) log: Option<String>,
     pub(crate) admin: Option<String>,
-    /// Where readers and writers reach the log.
+    /// The log's address for readers and writers.
     pub(crate) url: Option<String>,
     /// Certificate authority of `admin`.
     pub(crate) ca: Option<PathBuf>,
@@ -40,7 +40,7 @@ pub(crate) struct Context {
     pub(crate) client_key: Option<PathBuf>,
     /// Identity token of a CI job, exchanged for a session.
     pub(crate) oidc: Option<Oidc>,
-    /// Whether each change asks for the context's name to be typed.
+    /// Whether each change asks the user to type the context's name.
     #[serde(default)]
     pub(crate) protected: bool,
 }
@@ -129,7 +129,7 @@ impl Found {
         }
     }
 
-    /// The contexts that there are, where none of them is the current one.
+    /// All contexts, if none of them is the current one.
     pub(crate) fn unchosen(&self) -> Vec<String> {
         match self.parse() {
             Ok(file) if file.current.is_none() => file.contexts.into_keys().collect(),
@@ -184,7 +184,7 @@ impl Found {
                 None => self.place(),
             },
             message: format!("no context `{name}`"),
-            hint: match crate::nearest(&name, known.iter().copied()) {
+            hint: match logconfig::text::nearest(&name, known.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None if known.is_empty() => {
                     "the file has none: `logctl context set NAME admin=ADDRESS` adds one".into()

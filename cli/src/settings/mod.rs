@@ -28,7 +28,7 @@ use crate::complete;
 /// The server's address and options, from flags or the environment.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Overrides {
-    /// Log to work on; else the context's, else the server's only one
+    /// Log to work on; by default the context's, else the server's only one
     #[arg(add = ArgValueCompleter::new(complete::logs),
         long,
         global = true,
@@ -37,10 +37,10 @@ pub struct Overrides {
         hide_env_values = true
     )]
     pub log: Option<String>,
-    /// Context file; default $XDG_CONFIG_HOME/logctl/config.toml
+    /// Context file; by default $XDG_CONFIG_HOME/logctl/config.toml
     #[arg(long, global = true, value_name = "FILE", env = "LOGCTL_CONFIG", hide_env_values = true, value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
-    /// Context to use; else the file's `current`
+    /// Context to use; by default the file's `current`
     #[arg(add = ArgValueCompleter::new(complete::contexts),
         long,
         global = true,
@@ -73,18 +73,18 @@ pub struct Overrides {
 pub(crate) struct Settings {
     /// The context in use.
     pub(crate) context: Option<String>,
-    /// Whether each change asks for its name to be typed.
+    /// Whether each change asks the user to type the context's name.
     pub(crate) protected: bool,
     /// The log, when it was named.
     pub(crate) log: Option<String>,
     pub(crate) admin: Option<Endpoint>,
-    /// Where readers and writers reach the log.
+    /// The log's address for readers and writers.
     pub(crate) url: Option<String>,
     /// Certificate authority of `url`.
     pub(crate) url_ca: Option<PathBuf>,
-    /// Where an endpoint was looked for, for the error message.
+    /// The places where an endpoint was looked for, for the error message.
     pub(crate) tried: String,
-    /// A context that could be chosen, if there are some and none is chosen.
+    /// A context to suggest, if there are some and none is chosen.
     pub(crate) choose: Option<String>,
     /// Every value with its source, in the order of the help of `context set`.
     pub(crate) explained: Vec<Explained>,
@@ -128,9 +128,9 @@ pub(crate) enum Login {
     /// No credential is sent: the socket or the certificate identifies the caller.
     #[default]
     None,
-    /// It is in a file.
+    /// The token is in a file.
     File(PathBuf),
-    /// A program prints it.
+    /// A program prints the token.
     Command(Vec<String>),
     /// A session, for an identity token.
     Oidc(IdentityToken),
@@ -155,7 +155,7 @@ pub(crate) enum IdentitySource {
 }
 
 impl Overrides {
-    /// Learns from clap which values the environment gave.
+    /// Notes the values that came from the environment, according to clap.
     pub fn note_environment(&mut self, matches: &ArgMatches) {
         let said =
             |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::EnvVariable);

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::error::Error;
 
-/// Resolves. Reads the context file unless nothing in it could matter.
+/// Resolves the settings. Reads the context file unless nothing in it could matter.
 pub(crate) fn resolve(overrides: &Overrides) -> Result<Settings, Error> {
     let found = Found::read(overrides.config.as_deref())?;
     let context = found.select(overrides.context.as_deref())?;
@@ -52,7 +52,7 @@ pub(super) fn merge(
     };
     let elsewhere = address != own;
     if elsewhere {
-        // Nothing is known of another server; it names its public address itself.
+        // The context says nothing about another server, which names its public address itself.
         context = Context {
             log: context.log,
             ..Context::default()

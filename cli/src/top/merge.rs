@@ -10,6 +10,7 @@ use wire::{MergeStatus, PeerStatus};
 use super::view::{WIDE, bold, right};
 use crate::numbers::thousands;
 use crate::render::clean;
+use tlog::GlobalIndex;
 
 /// One program or peer.
 pub(super) struct Peer {
@@ -36,16 +37,16 @@ pub(super) fn rows(status: &MergeStatus) -> Vec<Peer> {
         Peer {
             name: peer.name.clone(),
             kind,
-            has: peer.position,
-            behind: Some(of.saturating_sub(peer.position.unwrap_or(0))),
+            has: peer.position.map(GlobalIndex::get),
+            behind: Some(of.saturating_sub(peer.position.unwrap_or(GlobalIndex::ZERO).get())),
             lag_millis: peer.lag_millis,
             trouble: trouble.map(|(word, why)| (word, why.clone())),
         }
     };
     let secondaries = status.secondaries.iter();
-    let secondaries = secondaries.map(|at| peer("secondary", marks.integrated, at));
+    let secondaries = secondaries.map(|at| peer("secondary", marks.integrated.get(), at));
     let frontends = status.frontends.iter();
-    let frontends = frontends.map(|at| peer("frontend", marks.published, at));
+    let frontends = frontends.map(|at| peer("frontend", marks.published.get(), at));
     let nodes = status.nodes.iter().map(|node| Peer {
         name: node.name.clone(),
         kind: "node",

@@ -1,6 +1,6 @@
 //! `logctl top`: what a log is doing, live.
 //!
-//! `state` has what is known and how keys change it, `view` draws it; both are pure. `screen` is the terminal.
+//! `state` has the samples and reacts to keys, `view` draws the state; both are pure. `screen` is the terminal.
 //!
 //! What must never happen: the terminal is left in a state in which its shell cannot be used.
 

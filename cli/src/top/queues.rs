@@ -1,4 +1,4 @@
-//! The queues in `logctl top`: what waits in each tier for each tenant. Pure.
+//! The queues in `logctl top`: the waiting work in each tier for each tenant. Pure.
 
 use logconfig::text::bytes;
 use ratatui::Frame;

@@ -1,4 +1,4 @@
-//! The terminal: drawn on, listened to, and given back as it was, however this ends.
+//! The terminal: draws on it, reads its keys, and restores it, however this ends.
 
 use std::io;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ impl Drop for Screen {
 /// An event at the terminal.
 enum Happened {
     Pressed(Key),
-    /// Redrawn at another size.
+    /// The terminal has another size.
     Resized,
 }
 

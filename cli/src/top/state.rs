@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use tlog::GlobalIndex;
 use wire::{LogStatus, MergeStatus};
 
 /// How many rates are kept for the small graph.
@@ -67,7 +68,7 @@ pub(crate) struct State {
     before: Option<Sample>,
 }
 
-/// What a key means.
+/// The meaning of a key press.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Key {
     /// `q`, Esc: out of the help, else the end.
@@ -173,10 +174,10 @@ impl State {
     }
 
     /// How fast a number of the chosen log grows, a second.
-    pub(crate) fn rate(&self, number: fn(&LogStatus) -> u64) -> Option<f64> {
+    pub(crate) fn rate(&self, number: fn(&LogStatus) -> GlobalIndex) -> Option<f64> {
         let (now, before) = (self.now.as_ref()?, self.before.as_ref()?);
         let chosen = self.chosen()?;
-        let grown = number(find(now, chosen)?).saturating_sub(number(find(before, chosen)?));
+        let grown = number(find(now, chosen)?) - number(find(before, chosen)?);
         per_second(grown, now.at, before.at)
     }
 
@@ -214,9 +215,9 @@ pub(crate) mod tests {
             condition: LogCondition::Open,
             generation: 7,
             watermarks: Watermarks {
-                ordered,
-                integrated: ordered.saturating_sub(100),
-                published: ordered.saturating_sub(400),
+                ordered: GlobalIndex::new(ordered),
+                integrated: GlobalIndex::new(ordered.saturating_sub(100)),
+                published: GlobalIndex::new(ordered.saturating_sub(400)),
             },
             ..LogStatus::default()
         }

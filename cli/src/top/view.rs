@@ -11,6 +11,7 @@ use super::merge;
 use super::state::State;
 use crate::numbers::thousands;
 use crate::render::clean;
+use tlog::{GlobalIndex, TreeSize};
 
 /// From this many columns on there is room for everything.
 pub(super) const WIDE: u16 = 110;
@@ -119,17 +120,17 @@ fn watermarks(state: &State, frame: &mut Frame<'_>, area: Rect) {
         frame.render_widget(Paragraph::new("\nwaiting for the server"), area);
         return;
     };
-    type Number = fn(&LogStatus) -> u64;
+    type Number = fn(&LogStatus) -> GlobalIndex;
     let marks: [(&str, Number); 3] = [
         ("ordered", |log| log.watermarks.ordered),
         ("integrated", |log| log.watermarks.integrated),
         ("published", |log| log.watermarks.published),
     ];
     let rows = marks.map(|(name, number)| {
-        let behind = log.watermarks.ordered.saturating_sub(number(log));
+        let behind = log.watermarks.ordered - number(log);
         Row::new([
             Cell::new(name),
-            right(thousands(number(log) as f64)),
+            right(thousands(number(log).get() as f64)),
             right(rate(state.rate(number))),
             right(if name == "ordered" {
                 String::new()
@@ -191,8 +192,8 @@ fn shards(state: &State, frame: &mut Frame<'_>, area: Rect, most: usize) {
         Row::new([
             Cell::new(clean(&shard.name)),
             Cell::new(Span::styled(word, Style::new().fg(color))),
-            number(shard.start_index),
-            number(shard.length),
+            number(shard.start_index.map(GlobalIndex::get)),
+            number(shard.length.map(TreeSize::get)),
             Cell::new(if wide {
                 clean(&shard.origin)
             } else {
@@ -294,8 +295,18 @@ mod tests {
         };
         let mut argon = log("argon", ordered);
         argon.shards = vec![
-            shard("2026a", ShardState::Frozen, Some(0), Some(1_048_576)),
-            shard("2026b", ShardState::Active, Some(1_048_576), None),
+            shard(
+                "2026a",
+                ShardState::Frozen,
+                Some(GlobalIndex::ZERO),
+                Some(TreeSize::new(1_048_576)),
+            ),
+            shard(
+                "2026b",
+                ShardState::Active,
+                Some(GlobalIndex::new(1_048_576)),
+                None,
+            ),
             shard("2026c", ShardState::Planned, None, None),
         ];
         let queue = |tier: &str, tenant: &str, entries, wait, ordered, refused| Queue {
@@ -337,14 +348,22 @@ mod tests {
             }],
             nodes: vec![node("local", 0, None), node("b", 12, Some("no space left"))],
             secondaries: vec![
-                peer("ams", ordered.saturating_sub(100), 0),
+                peer("ams", GlobalIndex::new(ordered.saturating_sub(100)), 0),
                 PeerStatus {
                     trouble: away.clone(),
                     away,
-                    ..peer("fra", ordered.saturating_sub(90_000), 62_500)
+                    ..peer(
+                        "fra",
+                        GlobalIndex::new(ordered.saturating_sub(90_000)),
+                        62_500,
+                    )
                 },
             ],
-            frontends: vec![peer("cdn", ordered.saturating_sub(900), 1_200)],
+            frontends: vec![peer(
+                "cdn",
+                GlobalIndex::new(ordered.saturating_sub(900)),
+                1_200,
+            )],
             storage_quorum: 1,
             ..MergeStatus::default()
         };

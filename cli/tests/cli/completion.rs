@@ -9,7 +9,7 @@ use crate::fake::{Answer, Fake, OPERATION};
 use crate::runner::Bench;
 use crate::tmux::{self, Terminal};
 
-/// What is offered for the last of the words (fish's protocol is the plainest), and how long it took.
+/// The completions of the last word (fish's protocol is the plainest), and the time that they took.
 fn offered(bench: &Bench, words: &[&str]) -> (Vec<String>, Duration) {
     let began = Instant::now();
     let output = Command::new(env!("CARGO_BIN_EXE_logctl"))
@@ -63,10 +63,10 @@ fn live_names_are_offered() {
                 .any(|one| one == name || one.ends_with(&format!("={name}")))
         };
         assert!(wanted.iter().all(offered), "{line}: {found:?}");
-        let strangers = found
+        let foreign = found
             .iter()
             .filter(|one| !one.starts_with('-') && !wanted.contains(&one.as_str()));
-        assert_eq!(strangers.count(), 0, "{line}: {found:?}");
+        assert_eq!(foreign.count(), 0, "{line}: {found:?}");
     }
     assert!(names(&bench, "sha").contains(&"shard".to_owned()));
     assert!(names(&bench, "shard ro").contains(&"rotate".to_owned()));

@@ -79,7 +79,7 @@ fn what_was_written_is_never_lost() {
     );
     assert!(fake.asked("PUT").is_empty());
 
-    // What the server finds stands in the file, too; a correction is then applied.
+    // The server's findings are in the file, too; a correction is then applied.
     let (bench, fake) = editing(
         "if grep -q 'is taken' \"$1\"; then sed -i s/2026y/2026z/ \"$1\"; else sed -i s/2026a/2026y/ \"$1\"; fi\n",
     );
@@ -101,7 +101,7 @@ fn what_was_written_is_never_lost() {
         let ran = bench.run(line);
         assert_eq!(ran.code, Some(code), "{}", ran.shown());
         assert_eq!(kept(&bench).len(), 1);
-        assert!(ran.err.contains("what you wrote is in"), "{}", ran.shown());
+        assert!(ran.err.contains("your text is in"), "{}", ran.shown());
         assert!(
             fake.asked("PUT")
                 .iter()
@@ -112,7 +112,7 @@ fn what_was_written_is_never_lost() {
     let (bench, _fake) = editing("exit 3\n");
     let ran = bench.run("config edit --yes");
     assert_eq!(ran.code, Some(2), "{}", ran.shown());
-    assert!(!ran.err.contains("what you wrote"), "{}", ran.shown());
+    assert!(!ran.err.contains("your text"), "{}", ran.shown());
     assert!(kept(&bench).is_empty());
     // It was made, if not everywhere: nobody is told to apply it.
     let (bench, fake) = editing("sed -i s/2026a/2026z/ \"$1\"\n");
@@ -122,7 +122,7 @@ fn what_was_written_is_never_lost() {
     fake.says(&format!("GET /operations/{OPERATION}"), behind);
     let ran = bench.run("config edit --yes --timeout 1s");
     assert_eq!(ran.code, Some(9), "{}", ran.shown());
-    assert!(!ran.err.contains("what you wrote"), "{}", ran.shown());
+    assert!(!ran.err.contains("your text"), "{}", ran.shown());
     let (bench, _fake) = Bench::served();
     let ran = bench.run("config edit --yes");
     assert_eq!(ran.code, Some(2), "{}", ran.shown());

@@ -89,7 +89,7 @@ fn it_names_what_each_command_really_asks_for() {
                 .collect()
         };
         let (least, most) = (said(true), said(false));
-        // Where an answer is missing, it stops there.
+        // A command stops at the first missing answer.
         assert!(
             ran.code != Some(0) || least.is_subset(&really),
             "{line}: {really:?} but said {least:?}"

@@ -39,7 +39,7 @@ pub(crate) enum Answer {
     Silence,
 }
 
-/// What to answer, by `METHOD /path` below `/admin/v1`; each list is used up to its last, which stays.
+/// The answers, by `METHOD /path` below `/admin/v1`; each list is used up to its last, which stays.
 pub(crate) type Script = HashMap<String, Vec<Answer>>;
 
 #[derive(Clone)]

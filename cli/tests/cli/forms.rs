@@ -52,7 +52,7 @@ fn lines_are_the_elements_of_the_document() {
             .collect();
         assert_eq!(Value::from(lines), document[list], "{line}");
     }
-    // What is no list is one line.
+    // A result that is no list is one line.
     let ran = bench.run("shard show 2026a -o jsonl");
     assert_eq!(ran.out.lines().count(), 1, "{}", ran.shown());
     assert_eq!(ran.json()["shard"]["name"], "2026a");

@@ -124,7 +124,7 @@ fn completions_and_manual_come_from_the_program() {
     ] {
         let fixed = bench.run(&format!("completions {shell} --static")).out;
         assert_eq!(fixed, checked_in(&format!("completions/{file}")));
-        // What asks the program.
+        // The script that asks the program.
         let live = bench.run(&format!("completions {shell}")).out;
         assert!(
             live.contains("LOGCTL_COMPLETE") && !live.contains("target"),

@@ -239,3 +239,120 @@ fn a_key_that_is_named_is_the_one_that_is_sent() {
         assert_eq!(bench.run(line).code, Some(2), "{line}");
     }
 }
+
+/// On a full disk the change is still made: the message says so, and the same command shows the answer instead of making it twice.
+#[test]
+fn a_change_whose_answer_cannot_be_printed_is_not_made_twice() {
+    let (mut bench, fake) = Bench::served();
+    let state = bench.path("state");
+    bench.env("XDG_STATE_HOME", state.to_str().unwrap());
+    bench.write("next.yaml", &running().to_yaml());
+    for (line, method) in [
+        ("shard rotate --yes -o json", "POST"),
+        ("shard plan --yes -o jsonl", "POST"),
+        ("shard freeze --yes -o name", "POST"),
+        ("log unfreeze --yes", "POST"),
+        ("shard --use-config next.yaml --yes", "PUT"),
+    ] {
+        let ran = bench.run_full(line);
+        assert_eq!(ran.code, Some(8), "{}", ran.shown());
+        assert!(
+            ran.err.contains(&format!("operation {OPERATION} was made"))
+                && ran.err.contains("No space left"),
+            "{}",
+            ran.shown()
+        );
+        let key = |method| fake.asked(method).pop().unwrap().headers["idempotency-key"].clone();
+        let first = key(method);
+        assert!(
+            ran.err.contains(&format!("(idempotency key {first})")),
+            "{}",
+            ran.shown()
+        );
+        let again = bench.run(line);
+        assert_eq!(again.code, Some(0), "{}", again.shown());
+        assert_eq!(key(method), first, "{line}");
+        // It was printed: the next one is a new change.
+        assert_eq!(bench.run(line).code, Some(0), "{line}");
+        assert_ne!(key(method), first, "{line}");
+    }
+    let done = || Answer::Json(200, operation("configure", "done", [7, 8]));
+    fake.says(&format!("POST /operations/{OPERATION}/confirm"), [done()]);
+    for (line, said) in [
+        (&*format!("op confirm {OPERATION}"), "was confirmed"),
+        ("api POST logs/dev/freeze --yes", "was answered with 200"),
+    ] {
+        let ran = bench.run_full(line);
+        assert_eq!(ran.code, Some(8), "{}", ran.shown());
+        assert!(ran.err.contains(said), "{}", ran.shown());
+    }
+    // Nothing was changed here.
+    let ran = bench.run_full("status");
+    assert_eq!(ran.code, Some(2), "{}", ran.shown());
+}
+
+/// Once a change is decided, a look at it that fails is no reason to make it again.
+#[test]
+fn a_decided_change_that_cannot_be_followed_is_not_made_twice() {
+    let (mut bench, fake) = Bench::served();
+    let state = bench.path("state");
+    bench.env("XDG_STATE_HOME", state.to_str().unwrap());
+    let look = format!("GET /operations/{OPERATION}");
+    let line = "shard rotate --yes --timeout 300ms";
+    let key = || fake.asked("POST").pop().unwrap().headers["idempotency-key"].clone();
+    for (answer, code) in [
+        (problem(503, "unavailable", "the store is busy"), 7),
+        (problem(429, "too-many-requests", "wait"), 7),
+        (problem(500, "internal", "a fault"), 7),
+        (Answer::Html(502), 7),
+        (problem(401, "unauthenticated", "who are you?"), 9),
+        (problem(403, "forbidden", "not you"), 9),
+    ] {
+        fake.says(&look, [answer]);
+        let first = bench.run(line);
+        let sent = key();
+        let json = bench.run(&format!("{line} -o json"));
+        for ran in [&first, &json] {
+            assert_eq!(ran.code, Some(code), "{}", ran.shown());
+            assert!(ran.err.contains(OPERATION), "{}", ran.shown());
+            assert!(!ran.err.contains("nothing was changed"), "{}", ran.shown());
+        }
+        assert_eq!(json.json()["operation"]["id"], OPERATION);
+        assert_eq!(json.json()["error"]["operation"], OPERATION);
+        assert_eq!(key(), sent);
+        // It is seen to end: the next one is a new change.
+        let done = Answer::Json(200, operation("rotate", "done", [7, 8]));
+        fake.says(&look, [done]);
+        assert_eq!(bench.run(line).code, Some(0));
+        assert_eq!(key(), sent);
+        assert_eq!(bench.run(line).code, Some(0));
+        assert_ne!(key(), sent);
+    }
+    // One failure passes.
+    let done = Answer::Json(200, operation("rotate", "done", [7, 8]));
+    fake.says(&look, [problem(503, "unavailable", "busy"), done]);
+    let ran = bench.run("shard rotate --yes");
+    assert_eq!(ran.code, Some(0), "{}", ran.shown());
+}
+
+/// A pipeline whose reader never started: nobody has seen the answer.
+#[test]
+fn a_change_whose_answer_nobody_reads_is_not_made_twice() {
+    let (mut bench, fake) = Bench::served();
+    let state = bench.path("state");
+    bench.env("XDG_STATE_HOME", state.to_str().unwrap());
+    let key = || fake.asked("POST").pop().unwrap().headers["idempotency-key"].clone();
+    for line in ["shard rotate --yes -o json", "shard freeze --yes"] {
+        let ran = bench.run_unread(line);
+        assert_eq!(ran.code, Some(8), "{}", ran.shown());
+        assert!(ran.err.contains(OPERATION), "{}", ran.shown());
+        let first = key();
+        assert_eq!(bench.run(line).code, Some(0));
+        assert_eq!(key(), first, "{line}");
+        assert_eq!(bench.run(line).code, Some(0));
+        assert_ne!(key(), first, "{line}");
+    }
+    // Where nothing was changed, that is the reader's affair.
+    let ran = bench.run_unread("status -o json");
+    assert_eq!(ran.code, Some(0), "{}", ran.shown());
+}

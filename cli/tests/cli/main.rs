@@ -16,6 +16,7 @@ mod explain;
 mod fake;
 mod forms;
 mod help;
+mod hints;
 mod keys;
 mod login;
 mod outcomes;

@@ -231,7 +231,7 @@ fn a_change_on_probation() {
         let ran = bench.run(line);
         assert_eq!(ran.code, Some(0), "{}", ran.shown());
         assert!(
-            ran.out.contains("taken back at 2026-11-21T08:10:00Z"),
+            ran.out.contains("reverted at 2026-11-21T08:10:00Z"),
             "{}",
             ran.shown()
         );
@@ -276,7 +276,7 @@ fn a_change_that_was_taken_back() {
         assert_eq!(json["operation"]["state"], "reverted");
     }
     insta::assert_snapshot!("rolled_back", shown);
-    // The connection that made it cannot confirm it: that is a conflict, and nothing was taken back.
+    // The connection that made it cannot confirm it: that is a conflict, and nothing was reverted.
     fake.says(
         &format!("GET /operations/{OPERATION}"),
         [Answer::Json(200, on_probation())],
@@ -363,6 +363,21 @@ fn rolling_back() {
         "GET /logs/dev/config?generation=6",
         [Answer::Json(200, answer)],
     );
+    let item = |generation: u64, action: &str| {
+        json!({ "generation": generation, "action": action, "time": "2026-11-21T08:00:00Z", "slot": generation,
+            "atIndex": 0, "operation": OPERATION, "summary": "" })
+    };
+    fake.says(
+        "GET /logs/dev/history",
+        [Answer::Json(
+            200,
+            json!({ "history": [item(7, "configure"), item(6, "create")] }),
+        )],
+    );
+    fake.says(
+        "PUT /logs/dev/config?reason=roll%20back%20to%20generation%206",
+        [Answer::Json(200, configured("decided"))],
+    );
     let ran = bench.run("config rollback --yes");
     assert_eq!(ran.code, Some(0), "{}", ran.shown());
     insta::assert_snapshot!("rollback", ran.shown());
@@ -378,6 +393,51 @@ fn rolling_back() {
         logconfig::parse(&bench.run("config show").out).unwrap(),
         running
     );
+    // After a revert the generation before is the one that was bad.
+    fake.says(
+        "GET /logs/dev/history",
+        [Answer::Json(
+            200,
+            json!({ "history": [item(7, "revert"), item(6, "configure"), item(5, "create")] }),
+        )],
+    );
+    let none = bench.run("config rollback --yes");
+    assert_eq!(none.code, Some(2), "{}", none.shown());
+    assert!(none.err.contains("were not taken back"), "{}", none.shown());
+    // Somebody applied the file of generation 5 again: no mark says what that took back.
+    let answer = json!({ "etag": running.etag(5), "config": running });
+    fake.says(
+        "GET /logs/dev/config?generation=5",
+        [Answer::Json(200, answer)],
+    );
+    let says = |newest: serde_json::Value| {
+        let history = json!({ "history": [newest, item(6, "configure"), item(5, "create")] });
+        fake.says("GET /logs/dev/history", [Answer::Json(200, history)]);
+    };
+    says(item(7, "configure"));
+    let puts = fake.asked("PUT").len();
+    let maybe = bench.run("config rollback --yes");
+    assert_eq!(maybe.code, Some(2), "{}", maybe.shown());
+    assert!(
+        maybe.err.contains("may have been taken back")
+            && maybe.err.contains("`logctl config rollback 6`"),
+        "{}",
+        maybe.shown()
+    );
+    // The server knows that it ended a probation.
+    let mut newest = item(7, "configure");
+    newest["takesBack"] = json!("f".repeat(32));
+    says(newest);
+    let none = bench.run("config rollback --yes");
+    assert_eq!(none.code, Some(2), "{}", none.shown());
+    assert!(none.err.contains("no settings before"), "{}", none.shown());
+    assert_eq!(fake.asked("PUT").len(), puts);
+    // As long as it is on probation, the one before it runs again.
+    says(item(7, "configure"));
+    let tried = Answer::Json(200, configured("unconfirmed"));
+    fake.says(&format!("GET /operations/{OPERATION}"), [tried]);
+    let back = bench.run("config rollback --yes");
+    assert_eq!(back.code, Some(0), "{}", back.shown());
     for line in [
         "config rollback 8 --yes",
         "config rollback 0 --yes",
@@ -388,7 +448,7 @@ fn rolling_back() {
     }
 }
 
-/// What the server warns of is on standard error, once, and in the report; it refuses nothing.
+/// The server's warnings are on standard error, once, and in the report; they refuse nothing.
 #[test]
 fn warnings_are_told_and_stop_nothing() {
     let (bench, fake) = willing();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::fake::{Answer, Fake, operation, problem, running};
 use crate::runner::Bench;
 
-/// What a command does to the settings.
+/// The expected edit of the settings by a command.
 type Edit = fn(&mut logconfig::QosConfig);
 
 /// A server that makes every change.
@@ -286,7 +286,7 @@ fn a_simulation_shows_what_gets_worse() {
     assert_eq!(bench.run("qos simulate next.yaml --since 8d").code, Some(2));
 }
 
-/// What a host cannot do is said before anything is asked of it.
+/// A change that a host does not support is refused before any request.
 #[test]
 fn what_the_server_cannot_do_is_not_offered() {
     let (bench, fake) = Bench::served();

@@ -268,7 +268,7 @@ fn a_list_from_an_address() {
     assert_eq!(from("missing").code, Some(11));
 }
 
-/// What the server says of a log whose origins are host names, made at noon.
+/// The server's answers for a log whose origins are host names, made at noon.
 fn hosts(fake: &Fake) {
     let signer = tlog::Signer::from_seed("2026a.log.example.org", &[7; 32]).unwrap();
     let mut config = logconfig::LogConfig::new(
@@ -303,7 +303,7 @@ fn the_files_that_clients_of_sigstore_are_configured_with() {
     );
     assert!(ran.err.contains("certificate authority"), "{}", ran.err);
 
-    // Where clients write, only the operator knows.
+    // Only the operator knows the URL for writes.
     let ran = served.run("shard export --format signing-config");
     assert_eq!(ran.code, Some(2), "{}", ran.shown());
     assert!(ran.err.contains("--write-url https://"), "{}", ran.err);

@@ -78,7 +78,27 @@ impl Bench {
         self.finish(line, child)
     }
 
+    /// With a standard output that takes nothing, as on a full disk.
+    pub(crate) fn run_full(&self, line: &str) -> Ran {
+        let full = std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
+        self.finish(line, self.spawn_to(line, full.into()))
+    }
+
+    /// With a standard output that nobody reads any more.
+    pub(crate) fn run_unread(&self, line: &str) -> Ran {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        self.finish(line, self.spawn_to(line, writer.into()))
+    }
+
     pub(crate) fn spawn(&self, line: &str) -> Child {
+        self.spawn_to(line, Stdio::piped())
+    }
+
+    fn spawn_to(&self, line: &str, stdout: Stdio) -> Child {
         let mut command = Command::new(env!("CARGO_BIN_EXE_logctl"));
         command
             .env_clear()
@@ -89,7 +109,7 @@ impl Bench {
         command.args(line.split(' ').filter(|word| !word.is_empty()));
         command
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
+            .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap()

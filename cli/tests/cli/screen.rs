@@ -68,7 +68,7 @@ fn a_question_on_a_narrow_screen() {
     assert!(screen.contains("BEFORE"), "{screen}");
     terminal.types("y\n");
     let screen = terminal.shows("exit=0");
-    // What was drawn on the way is gone.
+    // The progress lines are gone.
     assert!(
         !screen.contains("deciding") && !screen.contains("waiting"),
         "{screen}"

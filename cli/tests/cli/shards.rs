@@ -1,4 +1,4 @@
-//! What the commands do and send when all goes well.
+//! The effects and requests of the commands when all goes well.
 
 use std::collections::HashSet;
 

@@ -91,7 +91,7 @@ fn a_rotation_is_shown_and_asked_about() {
             .collect::<Vec<_>>(),
         ["/logs/dev/rotations?dryRun=true", "/logs/dev/rotations"]
     );
-    // What is done is what was shown, or nothing.
+    // The change is made only if it is the one that was shown.
     assert!(
         posts
             .iter()
@@ -186,7 +186,7 @@ fn a_change_on_probation_is_confirmed_over_a_new_connection() {
     assert!(screen.contains("keep generation 8 of dev?"), "{screen}");
     let (put, confirm) = (fake.asked("PUT").pop().unwrap(), &fake.asked("POST")[0]);
     assert_ne!(put.connection, confirm.connection);
-    // No is not taken back at once: the time runs on.
+    // After a no, the change is not reverted at once: the time runs on.
     let (code, screen) = typed(&bench, line, "y\rn\r");
     assert_eq!(code, Some(0), "{screen}");
     assert_eq!(fake.asked("POST").len(), 1);
@@ -195,6 +195,17 @@ fn a_change_on_probation_is_confirmed_over_a_new_connection() {
     assert_eq!(code, Some(130), "{screen}");
     assert!(
         screen.contains(&format!("logctl op confirm {id}")),
+        "{screen}"
+    );
+    // Nor is a confirmation that fails a change that was not made.
+    let busy = crate::fake::problem(503, "unavailable", "the store is busy");
+    fake.says(&format!("POST /operations/{id}/confirm"), [busy]);
+    let (code, screen) = typed(&bench, line, "y\ry\r");
+    assert_eq!(code, Some(8), "{screen}");
+    assert!(
+        screen.contains("generation 8 runs; it is reverted at 2026-11-21T08:10:00Z unless it is confirmed, but a later step failed")
+            && screen.contains(&format!("`logctl op confirm {id}` keeps it"))
+            && !screen.contains("nothing was changed"),
         "{screen}"
     );
 }

@@ -99,7 +99,7 @@ impl Terminal {
         self.tmux(&["send-keys", "C-c"]);
     }
 
-    /// What is on the screen, line by line, without what follows the last character of each.
+    /// The content of the screen, line by line, without blanks at the end of each.
     pub(crate) fn screen(&self) -> String {
         self.tmux(&["capture-pane", "-p"])
     }

@@ -86,7 +86,7 @@ fn a_flipped_byte_is_named() {
 }
 
 #[test]
-fn a_hiccup_is_no_finding() {
+fn a_single_failure_is_no_finding() {
     let (bench, fake, _) = served();
     let tile = fake.answer("GET /dev/2026a/tile/0/000.p/3");
     fake.says(

@@ -4,6 +4,13 @@
 //! What must never happen: code below `server/` asks the system directly. `crates/clippy.toml` forbids the calls; the system is asked
 //! here, through [`Ambient::system`], which a binary calls once. Exceptions are the drivers of the stores and the nonce of an ECDSA signature.
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::iter_over_hash_type,
+        reason = "the order differs from run to run"
+    )
+)]
 #![expect(
     clippy::disallowed_methods,
     reason = "here the system is asked, and nowhere else"

@@ -33,7 +33,7 @@ impl Moved {
         }))
     }
 
-    /// What to pass in.
+    /// The time to pass in, from these clocks.
     pub fn time(&self) -> Time {
         Time::by(self.clone())
     }

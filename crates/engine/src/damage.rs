@@ -1,12 +1,12 @@
-//! Published objects that were found lost or altered: what readers and the scrub report, and what an operator is shown. Nothing
-//! that is signed later rests on these objects, so a reader that meets one halts nothing. The read is refused and counted;
+//! Published objects that were found lost or altered: the reports of readers and of the scrub, and the list for the operator. Nothing
+//! that is signed later depends on these objects, so the log is not halted when a reader finds one. The read is refused and counted;
 //! [`crate::repair`] does the rest.
 
 use crate::clock::Clock;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tlog::TILE_WIDTH;
+use tlog::{LeafIndex, TILE_WIDTH, UnixMillis};
 use tokio::sync::Notify;
 
 use crate::metrics::Gauge;
@@ -19,16 +19,16 @@ const SUSPECTS: usize = 64;
 /// A published object that is lost or altered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damaged {
-    /// Where it is in the object store.
+    /// Its path in the object store.
     pub path: String,
-    /// What is wrong with it.
+    /// The fault, for an operator.
     pub what: String,
-    /// When it was noticed, milliseconds since the Unix epoch.
-    pub since_ms: u64,
+    /// When it was noticed.
+    pub since: UnixMillis,
     /// When it was repaired, and from which copy. `None`: it is still damaged.
-    pub repaired: Option<(u64, String)>,
+    pub repaired: Option<(UnixMillis, String)>,
     /// The shard, and a leaf whose proof needs the object.
-    place: (Arc<str>, u64),
+    place: (Arc<str>, LeafIndex),
 }
 
 /// The damaged objects of one log that this process knows.
@@ -47,9 +47,9 @@ pub(crate) struct Damage {
 struct All {
     found: BTreeMap<String, Damaged>,
     /// Damaged objects that are not in `found` for lack of room.
-    more: BTreeSet<(Arc<str>, u64)>,
+    more: BTreeSet<(Arc<str>, LeafIndex)>,
     /// The first leaf of a level-0 tile whose proof or entry a reader could not be given.
-    suspects: BTreeSet<(Arc<str>, u64)>,
+    suspects: BTreeSet<(Arc<str>, LeafIndex)>,
 }
 
 impl Damage {
@@ -69,8 +69,8 @@ impl Damage {
     }
 
     /// Notes that an object on the path to a leaf of a shard is not as it was written.
-    pub(crate) fn suspect(&self, shard: &Arc<str>, leaf: u64) {
-        let place = (Arc::clone(shard), leaf - leaf % TILE_WIDTH);
+    pub(crate) fn suspect(&self, shard: &Arc<str>, leaf: LeafIndex) {
+        let place = (Arc::clone(shard), leaf.back(leaf.get() % TILE_WIDTH));
         let mut all = self.all();
         // Objects that are known to be damaged are checked on their own schedule.
         let known = |d: &Damaged| d.repaired.is_none() && d.place == place;
@@ -80,8 +80,8 @@ impl Damage {
         }
     }
 
-    /// An object is damaged. The first report of it counts.
-    pub(crate) fn report(&self, path: &str, what: String, place: (Arc<str>, u64)) {
+    /// Notes that an object is damaged. The first report of it counts.
+    pub(crate) fn report(&self, path: &str, what: String, place: (Arc<str>, LeafIndex)) {
         let mut all = self.all();
         let again = all.found.get(path).is_some_and(|d| d.repaired.is_none());
         if again {
@@ -91,11 +91,7 @@ impl Damage {
         if all.found.len() >= LISTED && !all.found.contains_key(path) {
             // Repaired ones make room, the oldest first.
             let repaired = |d: &&Damaged| d.repaired.is_some();
-            let oldest = all
-                .found
-                .values()
-                .filter(repaired)
-                .min_by_key(|d| d.since_ms);
+            let oldest = all.found.values().filter(repaired).min_by_key(|d| d.since);
             let Some(oldest) = oldest.map(|d| d.path.clone()) else {
                 if all.more.len() < LISTED {
                     all.more.insert(place);
@@ -109,7 +105,7 @@ impl Damage {
             Damaged {
                 path: path.to_owned(),
                 what,
-                since_ms: self.clock.now_ms(),
+                since: self.clock.now(),
                 repaired: None,
                 place,
             },
@@ -121,12 +117,12 @@ impl Damage {
         tracing::warn!(path, from, "a damaged object was repaired");
         self.repairs.add(1);
         if let Some(damaged) = self.all().found.get_mut(path) {
-            damaged.repaired = Some((self.clock.now_ms(), from.to_owned()));
+            damaged.repaired = Some((self.clock.now(), from.to_owned()));
         }
     }
 
     /// The places to check now: suspected ones, or those that could not be repaired so far.
-    pub(crate) fn places(&self, known: bool) -> BTreeSet<(Arc<str>, u64)> {
+    pub(crate) fn places(&self, known: bool) -> BTreeSet<(Arc<str>, LeafIndex)> {
         let mut all = self.all();
         let mut places = std::mem::take(&mut all.suspects);
         if known {
@@ -137,8 +133,8 @@ impl Damage {
         places
     }
 
-    /// All objects of a place that are listed as damaged and were found sound, or are not needed any more.
-    pub(crate) fn forget(&self, place: &(Arc<str>, u64), still: &BTreeSet<String>) {
+    /// Takes the unrepaired objects of a place off the list, except those that are `still` damaged.
+    pub(crate) fn forget(&self, place: &(Arc<str>, LeafIndex), still: &BTreeSet<String>) {
         let mut all = self.all();
         all.found.retain(|path, damaged| {
             let gone =

@@ -11,20 +11,22 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use logconfig::FrontendConfig;
-use tlog::{Note, TilePath};
+use tlog::{Note, TilePath, TreeSize};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
 
+use crate::backoff::Backoff;
 use crate::position;
 use crate::position::Pushed;
 use crate::program::{Done, Program};
 use crate::publish::publication::Publication;
-use crate::publish::sign_guard::judge::{Found, Whence};
+use crate::publish::sign_guard::judge::{Found, FoundAt};
 use crate::publish::sign_guard::{Looked, classify};
 use crate::shard::signers::Verifiers;
 use crate::shard::{Shard, Signed};
 use mirror::Tiles;
-use order::litter::completed;
+use order::deletion::completed;
 use order::state::{Phase, State};
 use store::record;
 use store::{Guard, Objects, Outcome, StoreError, Transaction};
@@ -34,8 +36,13 @@ use tlog::tiles_between;
 const AT_ONCE: usize = 64;
 /// Time between checks for checkpoints that were signed again.
 const CHECKPOINT_POLL: Duration = Duration::from_secs(1);
-/// Pauses before a frontend that fails is tried again: the first, and the longest.
-const FRONTEND_BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+/// Time between checks whether a frontend still has the oldest shard.
+const OLDEST_POLL: Duration = Duration::from_secs(10);
+/// Pauses before a frontend that fails is tried again.
+const FRONTEND_BACKOFF: Backoff = Backoff {
+    first: Duration::from_millis(100),
+    longest: Duration::from_secs(2),
+};
 
 /// The distributor of one log.
 pub(crate) struct Distributor {
@@ -45,7 +52,7 @@ pub(crate) struct Distributor {
 }
 
 impl Distributor {
-    /// Runs until the log ends. Returns what it did.
+    /// Runs until the log ends. Returns its progress.
     pub(crate) async fn run(mut self) -> Done {
         let shared = Arc::clone(&self.shared);
         let mut merged = shared.progress.merged.subscribe();
@@ -95,14 +102,16 @@ struct Pusher {
     has: HashMap<String, Has>,
     /// How many of the oldest shards are there whole, with their seals.
     whole: usize,
+    /// When the oldest shard is looked at again.
+    look_at: Instant,
     done: Done,
 }
 
-/// What a frontend has of a shard.
+/// The part of a shard that a frontend has.
 #[derive(Default)]
 struct Has {
     /// Entries under its checkpoint.
-    size: u64,
+    size: TreeSize,
     /// That checkpoint, as this process put it.
     note: Option<Arc<Signed>>,
     /// Whether it is there whole, with its seal.
@@ -123,6 +132,12 @@ fn as_good(there: &[u8], signed: &Signed, keys: &Verifiers) -> bool {
     matches!(both, (Ok(there), Ok(here)) if there.text == here.text && there.signatures.len() >= here.signatures.len())
 }
 
+fn lost(shard: &str) -> StoreError {
+    StoreError::NotYet(format!(
+        "it no longer has the checkpoint of shard {shard}; everything is pushed again"
+    ))
+}
+
 impl Pusher {
     fn new(
         shared: &Arc<Publication>,
@@ -135,6 +150,7 @@ impl Pusher {
             closing,
             has: HashMap::new(),
             whole: 0,
+            look_at: Instant::now(),
             done: Done::default(),
         }
     }
@@ -142,7 +158,7 @@ impl Pusher {
     async fn run(mut self) -> Done {
         let shared = Arc::clone(&self.shared);
         let mut published = shared.progress.published.subscribe();
-        let mut pause = FRONTEND_BACKOFF.0;
+        let mut pause = FRONTEND_BACKOFF.first;
         loop {
             let closing = *self.closing.borrow_and_update();
             published.borrow_and_update();
@@ -155,10 +171,10 @@ impl Pusher {
                 self.whole = 0;
             }
             let wait = if failed.is_some() {
-                pause = (pause * 2).min(FRONTEND_BACKOFF.1);
+                pause = FRONTEND_BACKOFF.after(pause);
                 pause
             } else {
-                pause = FRONTEND_BACKOFF.0;
+                pause = FRONTEND_BACKOFF.first;
                 CHECKPOINT_POLL
             };
             let fails = failed.is_some();
@@ -180,16 +196,10 @@ impl Pusher {
     /// Brings every shard there, oldest first.
     async fn push(&mut self) -> Result<(), StoreError> {
         let shared = Arc::clone(&self.shared);
-        let (places, frontend) = (
-            Arc::clone(&shared.running.merge.places),
-            self.frontend.clone(),
-        );
-        let opened = tokio::task::spawn_blocking(move || places.frontend(&frontend));
-        let place = opened
-            .await
-            .map_err(|e| StoreError::Io(e.to_string()))?
-            .map_err(StoreError::Io)?;
+        let opened = shared.running.merge.places.frontend(&self.frontend).await;
+        let place = opened.map_err(StoreError::Io)?;
         let state = shared.ledger.state();
+        self.look_at_oldest(&*place, &state).await?;
         for (n, at) in state.shards.iter().enumerate().skip(self.whole) {
             let name = &at.identity.name;
             if at.start().is_none() {
@@ -223,6 +233,26 @@ impl Pusher {
         Ok(())
     }
 
+    /// Notices that a frontend lost its disk when no other shard can show it: the others are sealed, or are not there yet.
+    async fn look_at_oldest(
+        &mut self,
+        place: &dyn Objects,
+        state: &State,
+    ) -> Result<(), StoreError> {
+        if self.whole == 0 || Instant::now() < self.look_at {
+            return Ok(());
+        }
+        if let Some(oldest) = state.shards.iter().next() {
+            let name = &oldest.identity.name;
+            let path = self.shared.objects.path(name, "checkpoint");
+            if place.get(&path).await?.is_none() {
+                return Err(lost(name));
+            }
+        }
+        self.look_at = Instant::now() + OLDEST_POLL;
+        Ok(())
+    }
+
     fn path(&self, shard: &Shard, rest: &str) -> String {
         self.shared.objects.path(&shard.name, rest)
     }
@@ -240,7 +270,7 @@ impl Pusher {
         match place.get(&self.path(shard, "checkpoint")).await? {
             Some(there) => Ok(as_good(&there, signed, &shard.verifiers()?)),
             // Its checkpoint may cover tiles that were lost.
-            None => Err(StoreError::Io("it lost what it had".into())),
+            None => Err(lost(&shard.name)),
         }
     }
 
@@ -273,23 +303,23 @@ impl Pusher {
             Found::Signed { size, .. } => *size,
             // A damaged object is put again. Another log's objects are left alone.
             Found::Foreign { why } => {
-                return Err(StoreError::Io(format!(
+                return Err(StoreError::NotYet(format!(
                     "its checkpoint of shard {} is not of this log: {why}",
                     shard.name
                 )));
             }
-            _ => 0,
+            _ => TreeSize::ZERO,
         };
-        let whence = Whence::Frontend(self.frontend.name.to_string());
-        self.shared.guard.fits(shard, &whence, &found).await?;
+        let source = FoundAt::Frontend(self.frontend.name.to_string());
+        self.shared.guard.fits(shard, &source, &found).await?;
         Ok((size <= signed.at.size).then(|| Has {
             size,
             ..Has::default()
         }))
     }
 
-    /// A newer checkpoint than the one of this size was put there by another process: the newest published one is pushed next.
-    async fn overtaken(&self, shard: &Shard, size: u64) -> Result<(), StoreError> {
+    /// Called when another process has put a newer checkpoint there than the one of this size: the newest published one is pushed next.
+    async fn overtaken(&self, shard: &Shard, size: TreeSize) -> Result<(), StoreError> {
         let (store, keys) = (&*self.shared.ledger.store, &self.shared.ledger.keys);
         if let Some(row) = position::published(store, keys, &shard.name).await? {
             self.shared.adopt(shard, &row).await?;
@@ -297,7 +327,7 @@ impl Pusher {
         if shard.published() > size {
             return Ok(());
         }
-        Err(StoreError::Io(format!(
+        Err(StoreError::NotYet(format!(
             "another process has put more of shard {} there than is signed here",
             shard.name
         )))
@@ -328,7 +358,7 @@ impl Pusher {
             objects: &*self.shared.objects.store,
             folder: &folder,
         };
-        let paths: Vec<TilePath> = tiles_between(known.size, size).collect();
+        let paths: Vec<TilePath> = tiles_between(known.size.get(), size.get()).collect();
         for paths in paths.chunks(AT_ONCE) {
             let (tiles, folder) = (&tiles, &folder);
             let read = paths.iter().map(|path| async move {
@@ -361,7 +391,7 @@ impl Pusher {
     }
 
     /// False when another process has put a newer checkpoint meanwhile.
-    async fn record(&self, shard: &Shard, size: u64) -> Result<bool, StoreError> {
+    async fn record(&self, shard: &Shard, size: TreeSize) -> Result<bool, StoreError> {
         let shared = &self.shared;
         let key = shared
             .ledger
@@ -369,11 +399,11 @@ impl Pusher {
             .dist(self.frontend.name.as_str(), &shard.name);
         let pushed = Pushed {
             size,
-            time: shared.ledger.clock.now_ms(),
+            time: shared.ledger.clock.now(),
         };
         let transaction = Transaction {
-            guards: vec![Guard::AtMost(key.clone(), size)],
-            puts: vec![(key, record::encode_numbered(size, &pushed))],
+            guards: vec![Guard::AtMost(key.clone(), size.get())],
+            puts: vec![(key, record::encode_numbered(size.get(), &pushed))],
             ..Transaction::default()
         };
         match shared.ledger.store.transact(transaction).await {
@@ -383,7 +413,7 @@ impl Pusher {
         }
     }
 
-    /// A shard that is there whole gets its seal, once there is one.
+    /// Pushes the seal of a shard that the frontend has completely, once there is one.
     async fn push_seal(
         &mut self,
         place: &dyn Objects,
@@ -413,3 +443,6 @@ impl Pusher {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

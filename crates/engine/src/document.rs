@@ -94,7 +94,7 @@ pub(crate) fn check(stored: &[u8], digest: &Hash, state: &State) -> Result<(), S
 /// The whole document of that digest, by a state that is no older.
 ///
 /// # Errors
-/// What is wrong with the bytes.
+/// The fault of the bytes.
 pub(crate) fn whole(stored: &[u8], digest: &Hash, state: &State) -> Result<LogConfig, String> {
     let document = bytes(stored, digest, state)?;
     serde_json::from_slice(&document).map_err(|error| error.to_string())

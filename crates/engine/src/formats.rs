@@ -54,7 +54,7 @@ mod tests {
     use serde_json::json;
 
     use crate::ingest::answer::AppendError;
-    use crate::promise::tests::Rig;
+    use crate::tests::rig::Rig;
     use qos::Advice;
     use store::fault::Faults;
     use store::record;
@@ -104,7 +104,7 @@ mod tests {
         let configure = async |next: &logconfig::LogConfig| {
             let next = Box::new(next.clone());
             let request = crate::Request::Configure { next, base: None };
-            let caller = crate::Caller {
+            let caller = crate::Author {
                 actor: "test".to_owned(),
                 idempotency_key: None,
                 reason: None,

@@ -1,5 +1,5 @@
 //! The faults that keep a log on this replica from its work: a halt, stuck programs, unreachable peers, a full disk, a wrong clock. The one
-//! part that finds a fault writes it; admission and status read it.
+//! part that finds a fault writes it; admission and status read it. `ingest/full_disk.rs` says what a full disk does.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
@@ -14,9 +14,9 @@ use crate::supervise::Faults;
 
 pub(crate) struct Health {
     pub(crate) halt: Arc<Halt>,
-    /// Why which program is stuck.
+    /// The programs that are stuck, with the reasons.
     trouble: Mutex<BTreeMap<Program, Trouble>>,
-    /// A program got stuck, or got on: the committer waits on this.
+    /// Wakes the committer when a program gets stuck, or makes progress again.
     pub(crate) turned: Notify,
     /// Secondaries, frontends and the like that a program does not reach, by name.
     peers: Mutex<BTreeMap<(Program, String), String>>,
@@ -24,15 +24,21 @@ pub(crate) struct Health {
     pub(crate) rotation_held: Mutex<Option<String>>,
     /// A shard that was opened later than now, and the steady time when that was first seen.
     pub(crate) opened_early: Mutex<Option<(String, u64)>>,
-    /// Whether less space is free than the operator's reserve ([`crate::ingest::space`]).
+    /// Whether less space is free than the operator's reserve ([`crate::ingest::full_disk`]).
     pub(crate) low_space: Arc<AtomicBool>,
-    /// While it is not to be believed, nothing is proposed here.
+    /// The clock; while it is not believed, nothing is proposed here.
     pub(crate) clock: Clock,
     /// Tasks that this process has lost for good.
     pub(crate) faults: Faults,
 }
 
 impl Health {
+    /// Why a rotation that is due is held back on this replica.
+    pub(crate) fn held_rotation(&self) -> Option<String> {
+        let held = self.rotation_held.lock();
+        held.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(crate) fn new(
         halt: Arc<Halt>,
         low_space: Arc<AtomicBool>,
@@ -65,7 +71,7 @@ impl Health {
         }
     }
 
-    /// The trouble that holds publication up: that of the first program that has one.
+    /// The trouble that delays publication: that of the first program that has one.
     pub(crate) fn trouble(&self) -> Option<Trouble> {
         let all = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         let publishing = all

@@ -19,6 +19,7 @@ use order::keys::{REPLICAS, RUNS};
 use order::slot::FORMAT;
 use store::record;
 use store::{Coordination, Guard, Key, Outcome, StoreError, Transaction};
+use tlog::UnixMillis;
 
 /// A replica that is silent for longer does not count as live.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -38,7 +39,7 @@ pub struct ReplicaInfo {
     pub format: u32,
     /// The generation it runs of the log asked for.
     pub generation: Option<Generation>,
-    /// Since its last heartbeat.
+    /// The time since its last heartbeat.
     pub age: Duration,
 }
 
@@ -50,7 +51,7 @@ struct Heartbeat {
     /// Written by earlier versions: the generation that it runs of every log.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     generations: BTreeMap<String, Generation>,
-    time: u64,
+    time: UnixMillis,
 }
 
 fn own(id: &str) -> Key {
@@ -96,7 +97,7 @@ pub(crate) async fn replicas(
     let now = store.now().await?;
     let mut live = Vec::new();
     for (id, beat) in beats(store).await? {
-        let age = Duration::from_millis(now.saturating_sub(beat.time));
+        let age = now.since(beat.time);
         if age > SILENCE {
             continue;
         }
@@ -123,7 +124,7 @@ pub(crate) async fn replicas(
 pub(crate) async fn silent(store: &dyn Coordination) -> Result<Vec<ReplicaInfo>, StoreError> {
     let now = store.now().await?;
     let silent = beats(store).await?.into_iter().filter_map(|(id, beat)| {
-        let age = Duration::from_millis(now.saturating_sub(beat.time));
+        let age = now.since(beat.time);
         (age > SILENCE && age <= GONE).then_some(ReplicaInfo {
             id,
             label: beat.label,
@@ -145,7 +146,7 @@ fn place(label: &str) -> (&str, &str) {
 pub(crate) async fn forget(
     store: &dyn Coordination,
     id: &str,
-    seen: Option<u64>,
+    seen: Option<UnixMillis>,
 ) -> Result<(), StoreError> {
     let key = own(id);
     if let Some(seen) = seen {
@@ -175,13 +176,13 @@ pub(crate) async fn forget(
     }
 }
 
-/// What this process has written for the others.
+/// The rows that this process has written for the others.
 #[derive(Debug)]
 pub(crate) struct Heart {
     id: String,
     label: String,
     /// The store's time at the first beat.
-    began: Option<u64>,
+    began: Option<UnixMillis>,
     /// The rows that are there, by log.
     told: BTreeMap<String, Generation>,
 }
@@ -201,7 +202,7 @@ impl Heart {
     pub(crate) async fn beat<'a>(
         &mut self,
         store: &dyn Coordination,
-        time: u64,
+        time: UnixMillis,
         runs: impl Iterator<Item = (&'a str, Generation)>,
     ) -> Result<Vec<(u32, String)>, StoreError> {
         let beat = Heartbeat {
@@ -245,7 +246,7 @@ impl Heart {
         let mut live = Vec::new();
         let began = *self.began.get_or_insert(time);
         for (id, beat) in beats(store).await? {
-            let age = Duration::from_millis(time.saturating_sub(beat.time));
+            let age = time.since(beat.time);
             // This process was started in its place.
             let replaced =
                 age > SILENCE && beat.time < began && place(&beat.label) == place(&self.label);
@@ -304,7 +305,10 @@ mod tests {
         assert_eq!(of(&names[8]).await, [1].map(generation));
         // Another one finds it silent for long, sweeps it, and it comes back.
         let mut other = Heart::new("b".to_owned(), "host".to_owned());
-        other.beat(&store, now + 61_000, runs(1)).await.unwrap();
+        other
+            .beat(&store, now + Duration::from_secs(61), runs(1))
+            .await
+            .unwrap();
         assert_eq!((rows(&store, RUNS), rows(&store, REPLICAS)), (2000, 1));
         let moved = names.iter().map(|log| {
             (
@@ -312,7 +316,10 @@ mod tests {
                 Generation::new(1 + u64::from(*log == names[7])),
             )
         });
-        heart.beat(&store, now + 62_000, moved).await.unwrap();
+        heart
+            .beat(&store, now + Duration::from_secs(62), moved)
+            .await
+            .unwrap();
         assert_eq!(of(&names[7]).await, [2, 1].map(generation));
         forget(&store, "a", None).await.unwrap();
         assert_eq!((rows(&store, RUNS), rows(&store, REPLICAS)), (2000, 1));
@@ -323,8 +330,8 @@ mod tests {
     async fn the_dead_are_missed_until_their_place_is_taken() {
         let store = MemoryCoordination::new();
         let now = store.now().await.unwrap();
-        let long_ago = now - 30_000;
-        let beat = async |id: &str, label: &str, time: u64| {
+        let long_ago = now - Duration::from_secs(30);
+        let beat = async |id: &str, label: &str, time: UnixMillis| {
             let mut heart = Heart::new(id.to_owned(), label.to_owned());
             heart
                 .beat(&store, time, [("dev", Generation::new(1))].into_iter())

@@ -5,13 +5,14 @@
 
 use std::sync::Arc;
 
-use tlog::{Checkpoint, Hash, Signer};
+use tlog::{Checkpoint, Hash, Signer, TreeSize};
 use tokio::sync::OnceCell;
 
 use crate::ledger::Ledger;
 use crate::running::Running;
 use crate::shard::keys::{Kek, KeyError};
 use crate::shard::{Shards, SignError};
+use order::Generation;
 use store::{Guard, Outcome, StoreError, Transaction};
 
 pub(crate) struct KeyRing {
@@ -45,12 +46,19 @@ impl KeyRing {
         }
     }
 
-    /// The replication key, made at its first use.
+    /// The replication key, made at its first use. It is sealed for the log's origin, so there is none before the log has its first
+    /// configuration, and before this process runs it.
     pub(crate) async fn replication(&self) -> Result<&Signer, SignError> {
         let make = async {
+            self.running.update_running().await?;
+            let running = self.running.now.load_full();
+            if running.generation == Generation::ZERO {
+                let why = format!("the log {} has no configuration yet", self.ledger.name);
+                return Err(StoreError::NotYet(why).into());
+            }
             let (key, origin) = (
                 self.ledger.keys.replication(),
-                self.running.config().origin.clone(),
+                running.document.origin.clone(),
             );
             for _ in 0..3 {
                 if let Some(sealed) = self.ledger.store.get(&key).await? {
@@ -92,12 +100,12 @@ impl KeyRing {
     pub(crate) async fn pending_checkpoint(
         &self,
         origin: &str,
-        size: u64,
+        size: TreeSize,
         root: Hash,
     ) -> Result<String, SignError> {
         let text = Checkpoint {
             origin: origin.to_owned(),
-            size,
+            size: size.get(),
             root,
             extensions: Vec::new(),
         }
@@ -105,7 +113,7 @@ impl KeyRing {
         tlog::sign(&text, &[self.replication().await?]).map_err(failed)
     }
 
-    /// Whether the key-encryption key is the one that the active shard's key was sealed with. Nothing is sealed with another one.
+    /// Checks that the key-encryption key is the one that the active shard's key was sealed with. Nothing is sealed with another one.
     ///
     /// # Errors
     /// [`SignError::Sealed`] if it is another one.

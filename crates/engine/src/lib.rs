@@ -9,7 +9,16 @@
 //! [`Engine`] opens every log of one pair of stores; [`Log`] is the handle that servers use. Everything after the order is a
 //! pure function of it, so any replica may do any of the work.
 
-pub mod clock;
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::iter_over_hash_type,
+        reason = "the order differs from run to run"
+    )
+)]
+
+mod backoff;
+mod clock;
 mod collect;
 mod control;
 mod damage;
@@ -18,15 +27,12 @@ mod document;
 mod engine;
 mod formats;
 pub mod fsck;
-#[cfg(test)]
-mod growth;
 mod halt;
 mod health;
 mod heart;
 mod ingest;
 mod integrate;
 mod keyring;
-mod leases;
 mod leaving;
 pub mod ledger;
 mod life;
@@ -47,39 +53,43 @@ mod read;
 mod recover;
 mod repair;
 mod replicate;
-pub mod restore;
+mod restore;
 mod running;
-pub mod shard;
+mod shard;
 mod status;
 mod supervise;
+#[cfg(feature = "testing")]
+pub mod testing;
+#[cfg(test)]
+mod tests;
 mod uploads;
 
 pub use clock::ClockFault;
 pub use control::audit::{Audited, Receipt, Recorded, Unrecorded, record as audit};
 pub use control::history::HistoryRecord;
 pub use control::rotation::Overdue;
-pub use control::{Action, Applied, Caller, ChangeError, ChangeOutcome, Probation, Request, Trial};
+pub use control::{Action, Applied, Author, ChangeError, ChangeOutcome, Probation, Request, Trial};
 pub use damage::Damaged;
-pub use engine::{Engine, EngineError, EngineOptions, ReplicaInfo, SYSTEM};
+pub use engine::{Engine, EngineError, EngineOptions, MemoryError, ReplicaInfo, SYSTEM};
 pub use ingest::answer::{AppendError, Appended, Unpromisable};
-pub use leases::MemoryError;
 pub use ledger::locations::{UploadProgress, UploadRange};
-pub use ledger::queue::Waiting;
+pub use ledger::queue::PromisedBacklog;
 pub use log::Log;
 pub use metrics::{Gauge, Histogram, LogMetrics, QosMetrics, TierMetrics};
 pub use mirror::{NoPeerClient, PeerAnswer, PeerClient, PeerError, PeerLife, PeerRequest};
 pub use nodes::NodeState;
 pub use order::chunk::{Chunk, UploadId, UploadPart};
-pub use order::slot::Token;
+pub use order::token::Token;
 pub use peers::{Peers, SecondaryState, WitnessCounts};
-pub use places::{Folders, Places};
+pub use places::{Folders, Opening, Places};
 pub use program::{Done, Finished, MergeOptions, Program, Programs, Trouble, TroubleKind};
 pub use progress::view::{MergeView, PeerView, ShardPositions};
 pub use promise::{Placement, Promise, PromiseId};
 pub use read::{EntryRecord, Inclusion, ReadError};
 pub use replicate::manifest::Manifest;
 pub use restore::{Restore, RestoreError, Restored};
-pub use shard::keys::Kek;
+pub use shard::SignError;
+pub use shard::keys::{Kek, KeyError, is_exposed, read_secret, write_secret};
 pub use shard::signers::SignedOpening;
 pub use status::{Condition, ShardView, Status, Watermarks};
 pub use supervise::Faults;

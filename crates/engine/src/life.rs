@@ -28,6 +28,7 @@ use mirror::PeerLife;
 use order::state::State;
 use store::record;
 use store::{Guard, Outcome, StoreError, Transaction};
+use tlog::{GlobalIndex, UnixMillis};
 
 /// Random bits at the end of a life's number.
 const CHANCE: u32 = 22;
@@ -41,23 +42,23 @@ pub(crate) struct Life {
     /// The generation that it was restored in.
     pub generation: Generation,
     /// Entries, in all shards.
-    pub entries: u64,
+    pub entries: GlobalIndex,
     /// After a forced restore: the secondaries that must have taken its manifest, by name. Without
-    /// somebody else's mirrors, which take no manifest.
+    /// third-party mirrors, which take no manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forced: Option<Vec<String>>,
 }
 
 /// A life that begins now, after the one numbered `before`; `random` distinguishes it from others of the same millisecond.
-pub(crate) fn new(now_ms: u64, before: u64, random: u64) -> u64 {
+pub(crate) fn new(now: UnixMillis, before: u64, random: u64) -> u64 {
     let chance = random & ((1 << CHANCE) - 1);
-    let number = now_ms.checked_shl(CHANCE).unwrap_or(u64::MAX) | chance;
+    let number = now.get().checked_shl(CHANCE).unwrap_or(u64::MAX) | chance;
     number.max(before.saturating_add(1))
 }
 
-/// When a life began, milliseconds since the Unix epoch. Older versions wrote just that down.
-pub(crate) fn began_ms(id: u64) -> u64 {
-    if id >> 48 == 0 { id } else { id >> CHANCE }
+/// When a life began. Older versions wrote just that down.
+pub(crate) fn began(id: u64) -> UnixMillis {
+    UnixMillis::new(if id >> 48 == 0 { id } else { id >> CHANCE })
 }
 
 /// The life of one log, and whether it may sign.
@@ -102,11 +103,16 @@ impl LogLife {
             Ok(Some(Life {
                 id,
                 generation: Generation::ZERO,
-                entries: u64::MAX,
+                entries: GlobalIndex::new(u64::MAX),
                 forced: Some(Vec::new()),
             }))
         };
         Ok(self.restored.get_or_try_init(|| read).await?.as_ref())
+    }
+
+    /// Whether it was restored, as far as this process has read.
+    pub(crate) fn is_restored(&self) -> bool {
+        self.restored.get().is_some_and(Option::is_some)
     }
 
     /// The same, in the form for secondaries.
@@ -114,7 +120,7 @@ impl LogLife {
         let life = self.known().await?;
         Ok(life.map(|life| PeerLife {
             id: life.id,
-            entries: life.entries,
+            entries: life.entries.get(),
         }))
     }
 
@@ -136,20 +142,20 @@ impl LogLife {
 impl Running {
     async fn look_around(&self, life: &Life, state: &State) -> Result<Option<String>, StoreError> {
         let (store, keys) = (&*self.ledger.store, &self.ledger.keys);
-        let row = store.get(&keys.announced()).await?;
-        if row.is_some_and(|row| {
-            record::decode_numbered::<u64>(&row).is_ok_and(|(_, id)| id >= life.id)
-        }) {
+        if self.ledger.announced_life().await? >= life.id {
             return Ok(None);
         }
+        let mut counted = Vec::new();
         match &life.forced {
             Some(names) => {
                 let mut missing = Vec::new();
                 for name in names {
+                    let (storage, _) = position::storage(store, keys, name).await?;
                     let row = position::manifest(store, keys, name).await?;
                     if row.is_none_or(|row| row.life < life.id) {
                         missing.push(name.as_str());
                     }
+                    counted.push(position::unmoved(keys, name, storage));
                 }
                 if !missing.is_empty() {
                     return Ok(Some(format!(
@@ -162,76 +168,104 @@ impl Running {
                 let eras = self.eras.load_full();
                 let members = eras.members().iter();
                 for of in members.filter(|of| of.generation <= life.generation) {
-                    if let Some(why) = self.ledger.unannounced_to(of, life).await? {
-                        return Ok(Some(why));
+                    match self.ledger.announced_to(of, life).await? {
+                        Ok(took) => counted.extend(took),
+                        Err(why) => return Ok(Some(why)),
                     }
                     // For two lives with different entries to pass, one secondary would have to verify both, which it never does.
                     let count = of.enough().max(of.quorum as usize);
-                    if !self.holds(of, count, life.entries, state).await? {
-                        return Ok(Some(format!(
-                            "the restored log signs nothing before {count} of its {} secondaries have verified the {} entries that it was restored with",
-                            of.secondaries.len(),
-                            life.entries
-                        )));
+                    match self.holding(of, count, life.entries, state).await? {
+                        Some(holding) => counted.extend(holding),
+                        None => {
+                            return Ok(Some(format!(
+                                "the restored log signs nothing before {count} of its {} secondaries have verified the {} entries that it was restored with",
+                                of.secondaries.len(),
+                                life.entries
+                            )));
+                        }
                     }
                 }
             }
         }
+        counted.push(Guard::AtMost(keys.announced(), life.id));
         let transaction = Transaction {
-            guards: vec![Guard::AtMost(keys.announced(), life.id)],
+            guards: counted,
             puts: vec![(keys.announced(), record::encode_numbered(life.id, &life.id))],
             ..Transaction::default()
         };
         match store.transact(transaction).await {
-            Outcome::Committed | Outcome::Refused => Ok(None),
+            Outcome::Committed => Ok(None),
+            // Another process did the same, or found that one of them has forgotten what it was counted for.
+            Outcome::Refused if self.ledger.announced_life().await? >= life.id => Ok(None),
+            Outcome::Refused => Ok(Some(
+                "the restored log signs nothing before its secondaries have taken it, and one of them answered from another storage meanwhile".to_owned(),
+            )),
             Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
         }
     }
 
-    /// Whether this many of a membership have verified everything before a global index.
-    pub(crate) async fn holds(
+    /// Whether this many of a membership have verified everything before a global index. If so: guards, which refuse a transaction after
+    /// one of those that were counted turned out to hold less.
+    pub(crate) async fn holding(
         &self,
         of: &Membership,
         count: usize,
-        index: u64,
+        index: GlobalIndex,
         state: &State,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<Vec<Guard>>, StoreError> {
         let Some((last, size)) = position::end(state, index) else {
-            return Ok(true);
+            return Ok(Some(Vec::new()));
         };
         let held = self.held(&last.identity.name).await?;
-        let has = |held: &&position::Held| held.verified.as_ref().is_some_and(|v| v.size >= size);
+        let has = |held: &&position::SecondaryHolding| {
+            held.verified.as_ref().is_some_and(|v| v.size >= size)
+        };
         let have = held.iter().filter(|held| of.names(held)).filter(has);
-        Ok(have.count() >= count)
+        let keys = &self.ledger.keys;
+        let counted = have.map(|one| position::unmoved(keys, &one.secondary, one.storage));
+        let counted: Vec<_> = counted.collect();
+        Ok((counted.len() >= count).then_some(counted))
     }
 }
 
 impl Ledger {
-    /// Why too few secondaries of a membership have taken this life, if they are too few.
-    async fn unannounced_to(
+    /// The newest life that was announced; 0 if none was.
+    async fn announced_life(&self) -> Result<u64, StoreError> {
+        let row = self.store.get(&self.keys.announced()).await?;
+        let row = row.and_then(|row| record::decode_numbered::<u64>(&row).ok());
+        Ok(row.map_or(0, |(_, id)| id))
+    }
+
+    /// The guards by which enough secondaries of a membership have taken this life, or why too few have.
+    async fn announced_to(
         &self,
         of: &Membership,
         life: &Life,
-    ) -> Result<Option<String>, StoreError> {
+    ) -> Result<Result<Vec<Guard>, String>, StoreError> {
         let (store, keys) = (&*self.store, &self.keys);
-        let mut missing = Vec::new();
+        let (mut missing, mut counted) = (Vec::new(), Vec::new());
         for secondary in &of.secondaries {
+            let (storage, _) = position::storage(store, keys, secondary.name.as_str()).await?;
             let row = position::manifest(store, keys, secondary.name.as_str()).await?;
             // Another operator's mirror refuses no earlier life, so it never counts here; a restore does not count it either.
             let taken = row.is_some_and(|row| row.vkey == secondary.vkey && row.life >= life.id);
-            if !taken {
+            if taken {
+                counted.push(position::unmoved(keys, secondary.name.as_str(), storage));
+            } else {
                 missing.push(secondary.name.as_str());
             }
         }
-        let have = of.secondaries.len() - missing.len();
-        Ok((have < of.enough()).then(|| {
-            format!(
+        let have = counted.len();
+        Ok(if have < of.enough() {
+            Err(format!(
                 "the restored log signs nothing before {} of its {} secondaries have taken it, so that no other copy of it can publish: {have} have (missing: {}; one that runs an older version of logd does not count)",
                 of.enough(),
                 of.secondaries.len(),
                 missing.join(", ")
-            )
-        }))
+            ))
+        } else {
+            Ok(counted)
+        })
     }
 }
 
@@ -242,16 +276,16 @@ mod tests {
     #[test]
     fn lives_are_ordered_by_time_then_by_chance_and_always_grow() {
         let now = 1_790_000_000_123;
-        let life = new(now, 0, u64::MAX);
-        assert_eq!(began_ms(life), now);
-        assert!(new(now + 1, 0, 0) > life);
+        let life = new(UnixMillis::new(now), 0, u64::MAX);
+        assert_eq!(began(life), UnixMillis::new(now));
+        assert!(new(UnixMillis::new(now + 1), 0, 0) > life);
         // A clock that was set back, and what an older version wrote.
-        assert_eq!(new(5, life, 7), life + 1);
-        assert_eq!(began_ms(now), now);
+        assert_eq!(new(UnixMillis::new(5), life, 7), life + 1);
+        assert_eq!(began(now), UnixMillis::new(now));
         assert!(life > now);
         assert_ne!(
-            new(now, 0, 1),
-            new(now, 0, 2),
+            new(UnixMillis::new(now), 0, 1),
+            new(UnixMillis::new(now), 0, 2),
             "two of one millisecond are two"
         );
     }

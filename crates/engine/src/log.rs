@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use logconfig::RekorConfig;
-use tlog::VerifierKey;
+use tlog::{GlobalIndex, VerifierKey};
 
 use crate::damage::Damaged;
 use crate::health::Health;
@@ -17,7 +17,7 @@ use crate::ingest::answer::{AppendError, Appended};
 use crate::ingest::{Ingest, arrivals};
 use crate::ledger::Ledger;
 use crate::ledger::locations::UploadProgress;
-use crate::ledger::queue::Waiting;
+use crate::ledger::queue::PromisedBacklog;
 use crate::metrics::LogMetrics;
 use crate::objects::LogObjects;
 use crate::peers::Peers;
@@ -115,14 +115,14 @@ impl Log {
         self.ingest.batcher.view(&self.running.policy.load())
     }
 
-    /// Arrivals at all replicas since this duration ago, including refused entries: at most [`arrivals::KEPT`] back, by second and up to
+    /// Arrivals at all replicas since this duration ago, including refused entries: at most seven days back, by second and up to
     /// the last full minute. [`simulate`](qos::simulate::simulate) replays them.
     pub async fn arrivals(&self, since: Duration) -> Result<Vec<Arrival>, StoreError> {
         arrivals::read(&self.ledger, since).await
     }
 
     /// The log as [`simulate`](qos::simulate::simulate) takes it: at the rate measured here, or assumed while nothing was.
-    pub fn machine(&self) -> Machine<impl Fn(u64) -> f64 + use<>> {
+    pub fn machine(&self) -> Machine<impl Fn(Duration) -> f64 + use<>> {
         self.ingest.machine()
     }
 
@@ -222,7 +222,7 @@ impl Log {
     }
 
     /// The shard that an ordered entry is in.
-    pub fn shard_of(&self, index: u64) -> Option<Arc<str>> {
+    pub fn shard_of(&self, index: GlobalIndex) -> Option<Arc<str>> {
         Some(self.ingest.appended(index)?.shard)
     }
 
@@ -252,7 +252,9 @@ impl Log {
     ///
     /// # Errors
     /// [`StoreError`] when the store does not answer.
-    pub async fn promised(&self) -> Result<BTreeMap<(String, String), Waiting>, StoreError> {
+    pub async fn promised(
+        &self,
+    ) -> Result<BTreeMap<(String, String), PromisedBacklog>, StoreError> {
         self.ledger.waiting().await
     }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use qos::TierId;
+use qos::{QueueTime, TierId};
 use store::StoreError;
 
 /// A number that can be set.
@@ -112,14 +112,16 @@ impl Default for TierMetrics {
     }
 }
 
-fn seconds(micros: u64) -> f64 {
-    micros as f64 / 1e6
-}
-
 impl TierMetrics {
-    /// Counts entries that are durable; times in microseconds of one clock.
-    pub(crate) fn ordered(&mut self, now: u64, released: u64, arrived: u64, entries: u64) {
-        let since = |time: u64| seconds(time.saturating_sub(arrived));
+    /// Counts entries that are durable.
+    pub(crate) fn ordered(
+        &mut self,
+        now: QueueTime,
+        released: QueueTime,
+        arrived: QueueTime,
+        entries: u64,
+    ) {
+        let since = |time: QueueTime| time.since(arrived).as_secs_f64();
         self.queued.observe_many(since(released), entries);
         self.ordered.observe_many(since(now), entries);
     }
@@ -127,15 +129,15 @@ impl TierMetrics {
     /// Counts entries that are published.
     pub(crate) fn published(
         &mut self,
-        now: u64,
-        arrived: u64,
-        deadline: Option<u64>,
+        now: QueueTime,
+        arrived: QueueTime,
+        deadline: Option<QueueTime>,
         entries: u64,
     ) {
-        let waited = seconds(now.saturating_sub(arrived));
+        let waited = now.since(arrived).as_secs_f64();
         self.published.observe_many(waited, entries);
         if let Some(deadline) = deadline {
-            let slack = seconds(deadline.saturating_sub(now));
+            let slack = deadline.since(now).as_secs_f64();
             self.slack.observe_many(slack, entries);
             if deadline < now {
                 self.missed += entries;
@@ -177,9 +179,9 @@ pub struct LogMetrics {
     pub commits_in_flight: Gauge,
     /// Seconds from the start of a commit to its decision.
     pub commit_seconds: Histogram,
-    /// Seconds from the announcement of what others are to carry, to its decision; of commits that had to announce.
+    /// Seconds from an announcement to its decision, for commits that had to announce.
     pub announced_seconds: Histogram,
-    /// Proposals a commit took; more than 2 without paging is a bug.
+    /// Proposals per commit; more than 2 without paging is a bug.
     pub commit_rounds: Histogram,
     /// Seconds that one publication took, from the cut to the signed checkpoint.
     pub publish_seconds: Histogram,
@@ -229,7 +231,7 @@ impl LogMetrics {
             StoreError::Full(_) => "full",
             StoreError::Corrupt(_) => "corrupt",
             StoreError::TooLarge { .. } => "too_large",
-            StoreError::Busy(_) => "busy",
+            StoreError::Busy(_) | StoreError::NotYet(_) => "busy",
             StoreError::Quorum { .. } => "quorum",
             StoreError::Clock(_) => "clock",
             StoreError::Io(_) => "io",

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tlog::{TILE_WIDTH, TileKind, TilePath};
+use tlog::{LeafIndex, TILE_WIDTH, TileKind, TilePath, TreeSize};
 
 use crate::clock::Clock;
 use crate::damage::Damage;
@@ -14,7 +14,7 @@ pub(crate) struct LogObjects {
     log: String,
     /// Tiles, bundles, checkpoints, seals.
     pub(crate) store: Arc<dyn Objects>,
-    /// Where large batches are.
+    /// The storage nodes of large batches.
     pub(crate) nodes: Nodes,
     /// Published objects that readers found damaged.
     pub(crate) damage: Damage,
@@ -30,7 +30,7 @@ impl LogObjects {
         }
     }
 
-    /// Where an object of a shard lies.
+    /// The path of an object of a shard.
     pub(crate) fn path(&self, shard: &str, rest: &str) -> String {
         format!("{}/{shard}/{rest}", self.log)
     }
@@ -39,8 +39,8 @@ impl LogObjects {
     pub(crate) async fn bundle(
         &self,
         shard: &str,
-        leaf: u64,
-        published: u64,
+        leaf: LeafIndex,
+        published: TreeSize,
     ) -> Result<Option<Bytes>, StoreError> {
         self.holder(TileKind::Entries, shard, leaf, published).await
     }
@@ -50,20 +50,20 @@ impl LogObjects {
         &self,
         kind: TileKind,
         shard: &str,
-        leaf: u64,
-        published: u64,
+        leaf: LeafIndex,
+        published: TreeSize,
     ) -> Result<Option<Bytes>, StoreError> {
-        let index = leaf / TILE_WIDTH;
+        let index = leaf.get() / TILE_WIDTH;
         let full = TilePath {
             kind,
             index,
             width: 256,
         };
         let whole = self.path(shard, &full.to_string());
-        if (index + 1) * TILE_WIDTH <= published {
+        if (index + 1) * TILE_WIDTH <= published.get() {
             return self.store.get(&whole).await;
         }
-        let width = (published % TILE_WIDTH) as u16;
+        let width = (published.get() % TILE_WIDTH) as u16;
         let partial = TilePath { width, ..full };
         match self
             .store

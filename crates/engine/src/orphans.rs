@@ -6,12 +6,10 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use tlog::{Checkpoint, Note};
+use tlog::{Checkpoint, Note, TreeSize};
 
-use crate::ledger::Ledger;
-use crate::objects::LogObjects;
-use crate::publish::sign_guard::judge;
-use crate::publish::sign_guard::judge::{Conflict, Whence};
+use crate::publish::sign_guard::judge::{Conflict, FoundAt};
+use crate::publish::sign_guard::{SignGuard, judge};
 use store::{Objects, StoreError};
 
 /// Objects that only a shard has, the most telling first.
@@ -25,7 +23,7 @@ pub(crate) struct Orphan {
     /// The object or folder.
     pub(crate) path: String,
     /// The signed checkpoint, when that is what it is: origin and size.
-    pub(crate) signed: Option<(String, u64)>,
+    pub(crate) signed: Option<(String, TreeSize)>,
 }
 
 impl Orphan {
@@ -36,7 +34,7 @@ impl Orphan {
             None => format!("objects of shard {}", self.shard),
         };
         let only = format!("knows no shard {}", self.shard);
-        judge::older(&Whence::Objects(self.path.clone()), &has, &only)
+        judge::older(&FoundAt::Objects(self.path.clone()), &has, &only)
     }
 }
 
@@ -44,7 +42,9 @@ impl std::fmt::Display for Orphan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.path)?;
         match &self.signed {
-            Some((origin, 1)) => write!(f, ", a signed checkpoint of {origin} over 1 entry"),
+            Some((origin, size)) if size.get() == 1 => {
+                write!(f, ", a signed checkpoint of {origin} over 1 entry")
+            }
             Some((origin, size)) => {
                 write!(f, ", a signed checkpoint of {origin} over {size} entries")
             }
@@ -73,7 +73,7 @@ pub(crate) async fn of_shard(
     {
         // The key is unknown here; readers of the checkpoint know it.
         let checkpoint = Checkpoint::parse(note.text).ok();
-        signed = checkpoint.map(|checkpoint| (checkpoint.origin, checkpoint.size));
+        signed = checkpoint.map(|checkpoint| (checkpoint.origin, TreeSize::new(checkpoint.size)));
     }
     Ok(Some(Orphan {
         shard: shard.to_owned(),
@@ -111,7 +111,8 @@ pub(crate) async fn of_others(
 ///
 /// # Errors
 /// [`StoreError::Corrupt`] names the first.
-pub(crate) async fn refuse(ledger: &Ledger, objects: &LogObjects) -> Result<bool, StoreError> {
+pub(crate) async fn refuse(guard: &SignGuard) -> Result<bool, StoreError> {
+    let (ledger, objects) = (&guard.ledger, &guard.objects);
     let shards = || -> HashSet<String> {
         let state = ledger.state();
         let names = state.shards.iter().map(|s| s.identity.name.clone());
@@ -135,7 +136,11 @@ pub(crate) async fn refuse(ledger: &Ledger, objects: &LogObjects) -> Result<bool
     let known = shards();
     match found.iter().find(|orphan| !known.contains(&orphan.shard)) {
         None => Ok(true),
-        Some(orphan) => Err(StoreError::Corrupt(orphan.older().to_string())),
+        Some(orphan) => {
+            let older = orphan.older();
+            guard.stop(&older);
+            Err(StoreError::Corrupt(older.to_string()))
+        }
     }
 }
 
@@ -158,12 +163,14 @@ pub(crate) fn shard_occupied(orphan: &Orphan) -> String {
 mod tests {
     use std::collections::BTreeMap;
     use std::sync::Arc;
+    use tlog::GlobalIndex;
 
     use bytes::Bytes;
     use logconfig::{LogConfig, LogName, ShardName};
 
-    use crate::promise::tests::{Rig, caller};
-    use crate::{ChangeError, Engine, EngineOptions, Kek, Log, Request};
+    use crate::testing;
+    use crate::tests::rig::{Rig, caller};
+    use crate::{ChangeError, Engine, Log, Request};
     use store::fault::Faults;
     use store::{Key, MemoryCoordination, Objects as _};
 
@@ -200,16 +207,12 @@ mod tests {
     }
 
     async fn open(rig: &Rig) -> Result<Arc<Engine>, crate::EngineError> {
-        Engine::open(EngineOptions {
-            coordination: rig.rows.clone(),
-            objects: rig.objects.clone(),
-            kek: Kek::generate(&ambient::Ambient::unset().random).unwrap(),
-            label: "test".into(),
-            min_free: 0,
-            max_pending_bytes: 64 << 20,
-            ambient: ambient::Ambient::unset(),
-            merge: crate::MergeOptions::default(),
-        })
+        let kek = testing::fresh_kek();
+        Engine::open(testing::options_on(
+            rig.rows.clone(),
+            rig.objects.clone(),
+            kek,
+        ))
         .await
     }
 
@@ -351,12 +354,13 @@ mod tests {
         assert!(log.append(Bytes::from_static(b"y")).await.is_err());
         assert_eq!(
             log.status().watermarks.published,
-            1,
+            GlobalIndex::new(1),
             "what is known is shown"
         );
         engine.shutdown().await;
         // Every check reports it with the same sentence and remedy.
-        let nodes = |_: &str| Err(String::new());
+        let nodes =
+            |_: &str| -> crate::Opening<'_> { Box::pin(std::future::ready(Err(String::new()))) };
         let report = crate::fsck::fsck(&*rig.rows, &*rig.objects, &nodes, &mut |_| {})
             .await
             .unwrap();
@@ -384,7 +388,8 @@ mod tests {
             .put(vec![("dev/b/checkpoint".into(), note)])
             .await
             .unwrap();
-        let nodes = |_: &str| Err(String::new());
+        let nodes =
+            |_: &str| -> crate::Opening<'_> { Box::pin(std::future::ready(Err(String::new()))) };
         let unknown = "the coordination store does not know";
         for (keep, place, said) in [
             (true, "dev/b/checkpoint", OLDER),

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::metrics::Histogram;
 use mirror::PeerClient;
+use tlog::TreeSize;
 
-/// How a secondary stands, as far as this process knows.
+/// The state of a secondary, as far as this process knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SecondaryState {
     /// The incarnation that answers.
@@ -44,7 +45,7 @@ pub struct Peers {
     secondaries: Mutex<BTreeMap<String, SecondaryState>>,
     witnesses: Mutex<BTreeMap<String, WitnessCounts>>,
     /// The size that a witness (by URL) is believed to have of a shard.
-    pub(crate) witnessed: Mutex<BTreeMap<(String, String), u64>>,
+    pub(crate) witnessed: Mutex<BTreeMap<(String, String), TreeSize>>,
     /// Shards whose first checkpoint lacks cosignatures.
     unwitnessed: Mutex<BTreeSet<String>>,
 }
@@ -54,7 +55,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Peers {
-    /// Starts without any answers.
+    /// A memory without any answers yet.
     pub fn new(client: Arc<dyn PeerClient>) -> Self {
         Self {
             client,
@@ -70,7 +71,7 @@ impl Peers {
         locked(&self.secondaries).clone()
     }
 
-    /// The secondaries that are not reached or refuse, with the reasons.
+    /// The secondaries that cannot be reached or refuse, with the reasons.
     pub(crate) fn unreached(&self) -> Vec<(String, String)> {
         let why =
             |(name, state): (String, SecondaryState)| Some((name, state.alarm.or(state.trouble)?));
@@ -86,7 +87,7 @@ impl Peers {
         );
     }
 
-    /// Forgets those that are not configured any more.
+    /// Forgets the secondaries that are not configured any more.
     pub(crate) fn keep(&self, named: impl Fn(&str) -> bool) {
         locked(&self.secondaries).retain(|name, _| named(name));
     }
@@ -96,7 +97,7 @@ impl Peers {
         locked(&self.unwitnessed).contains(shard)
     }
 
-    /// Notes that it does; after that it is not asked again.
+    /// Notes that the first checkpoint of a shard waits for witnesses.
     pub(crate) fn wait_for_first(&self, shard: &str) {
         locked(&self.unwitnessed).insert(shard.to_owned());
     }

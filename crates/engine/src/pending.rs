@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use order::slot::{BatchRef, Slot};
 use order::state::State;
+use tlog::GlobalIndex;
 
 /// Memory of an unpublished slot beside its batches: itself and the state after it, each counted by reference, and its places in the
 /// queues. The last part covers the rounding of allocations and the reserve of containers; `tests/memory.rs` measures all of it.
@@ -19,13 +20,13 @@ const SLOT: usize = size_of::<Slot>() + size_of::<State>() + 2 * size_of::<Step>
 
 /// Memory of a batch beside its bytes: its name in the slot and here, its place in the map, the buffer of its bytes, and the record that
 /// measures its publication ([`crate::ingest::in_flight`]).
-const BATCH: usize = 2 * size_of::<BatchRef>() + size_of::<Held>() + 496;
+const BATCH: usize = 2 * size_of::<BatchRef>() + size_of::<PendingBatch>() + 496;
 
 /// A batch that is not published yet.
 #[derive(Debug)]
-pub struct Held {
+pub struct PendingBatch {
     /// Global index of its first entry.
-    pub start: u64,
+    pub start: GlobalIndex,
     /// Its name and size.
     pub batch: BatchRef,
     /// Its bytes, once known here.
@@ -40,7 +41,7 @@ pub type Step = (Arc<Slot>, Arc<State>);
 /// All ordered slots of one log that are not published.
 #[derive(Debug)]
 pub struct Pending {
-    held: RwLock<BTreeMap<u64, Arc<Held>>>,
+    held: RwLock<BTreeMap<GlobalIndex, Arc<PendingBatch>>>,
     bytes: AtomicUsize,
     /// Those bytes, and the overhead beside them.
     memory: AtomicUsize,
@@ -52,13 +53,13 @@ impl Pending {
     /// Makes an empty one, and returns two ends of the queue: the integrator's and the publisher's. The queue is unbounded because its
     /// slots are already decided; admission bounds it, by [`Pending::memory`].
     pub fn new() -> (Self, [mpsc::UnboundedReceiver<Step>; 2]) {
-        let ((fetch, to_integrate), (publisher, to_publish)) =
+        let ((integrator, to_integrate), (publisher, to_publish)) =
             (mpsc::unbounded_channel(), mpsc::unbounded_channel());
         let pending = Self {
             held: RwLock::default(),
             bytes: AtomicUsize::new(0),
             memory: AtomicUsize::new(0),
-            queues: [fetch, publisher],
+            queues: [integrator, publisher],
         };
         (pending, [to_integrate, to_publish])
     }
@@ -77,7 +78,7 @@ impl Pending {
             let bytes = bytes.map_or_else(OnceLock::new, OnceLock::from);
             held.insert(
                 start,
-                Arc::new(Held {
+                Arc::new(PendingBatch {
                     start,
                     batch: batch.clone(),
                     bytes,
@@ -97,22 +98,22 @@ impl Pending {
     }
 
     /// The batch that holds a global index.
-    pub fn find(&self, index: u64) -> Option<Arc<Held>> {
+    pub fn find(&self, index: GlobalIndex) -> Option<Arc<PendingBatch>> {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         let (_, batch) = held.range(..=index).next_back()?;
         (index < batch.start + batch.batch.entries).then(|| Arc::clone(batch))
     }
 
     /// The large batches from a global index on.
-    pub fn objects(&self, from: u64) -> Vec<Arc<Held>> {
+    pub fn objects(&self, from: GlobalIndex) -> Vec<Arc<PendingBatch>> {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
-        let end = |one: &Arc<Held>| one.start + one.batch.entries;
+        let end = |one: &Arc<PendingBatch>| one.start + one.batch.entries;
         let all = held.values().filter(|one| one.batch.object);
         all.filter(|one| end(one) > from).cloned().collect()
     }
 
     /// Notes bytes that were read from the store.
-    pub fn fill(&self, held: &Held, bytes: &Bytes) {
+    pub fn fill(&self, held: &PendingBatch, bytes: &Bytes) {
         if held.bytes.set(bytes.clone()).is_ok() {
             self.bytes.fetch_add(bytes.len(), Relaxed);
             self.memory.fetch_add(bytes.len(), Relaxed);
@@ -120,7 +121,7 @@ impl Pending {
     }
 
     /// Drops everything below a global index.
-    pub fn release(&self, below: u64) {
+    pub fn release(&self, below: GlobalIndex) {
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
         while let Some(first) = held.first_entry() {
             if first.get().start + first.get().batch.entries > below {
@@ -153,29 +154,20 @@ impl Pending {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::promise::tests::caller;
-    use crate::{AppendError, Engine, EngineOptions, Kek, MergeOptions};
+    use crate::testing;
+    use crate::tests::rig::caller;
+    use crate::{AppendError, Engine, EngineOptions};
     use store::{MemoryCoordination, MemoryObjects};
 
     /// While the quorum is away, entries of one byte fill the limit by the memory that they take, not by their bytes.
     #[tokio::test(start_paused = true)]
     async fn the_smallest_entries_are_refused_in_time_while_the_quorum_is_away() {
         const MOST: usize = 1 << 20;
-        let folder = tempfile::tempdir().unwrap();
-        let kek = folder.path().join("kek");
-        Kek::generate(&ambient::Ambient::unset().random)
-            .unwrap()
-            .write_new(&kek)
-            .unwrap();
+        let (rows, objects) = (MemoryCoordination::new(), MemoryObjects::new());
+        let kek = testing::fresh_kek();
         let engine = Engine::open(EngineOptions {
-            coordination: Arc::new(MemoryCoordination::new()),
-            objects: Arc::new(MemoryObjects::new()),
-            kek: Kek::from_file(&kek).unwrap(),
-            label: "test".into(),
-            min_free: 0,
             max_pending_bytes: MOST,
-            ambient: ambient::Ambient::unset(),
-            merge: MergeOptions::default(),
+            ..testing::options_on(Arc::new(rows), Arc::new(objects), kek)
         })
         .await
         .unwrap();

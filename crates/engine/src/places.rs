@@ -1,21 +1,25 @@
 //! The places of storage nodes and frontends, which a configuration only names. The process's own settings say which of them it may use,
 //! never a log's configuration, because that comes over the network.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::future::BoxFuture;
 use logconfig::FrontendConfig;
 
 use store::{Directory, Objects};
 
+/// A place that is being opened: its store, or why there is none.
+pub type Opening<'a> = BoxFuture<'a, Result<Arc<dyn Objects>, String>>;
+
 /// Finds the stores of storage nodes and frontends.
 pub trait Places: Send + Sync + 'static {
     /// The storage node of that name, or why there is none. Never asked for `local`.
-    fn node(&self, name: &str) -> Result<Arc<dyn Objects>, String>;
-    /// The store of a frontend, or why it must not be used. Blocks for some disk accesses.
-    fn frontend(&self, frontend: &FrontendConfig) -> Result<Arc<dyn Objects>, String>;
+    fn node(&self, name: &str) -> Opening<'_>;
+    /// The store of a frontend, or why it must not be used.
+    fn frontend(&self, frontend: &FrontendConfig) -> Opening<'_>;
 
     /// Why this process could never use a storage node of that name, even with a sound disk. Opens and makes nothing:
     /// it is asked before a configuration names the node.
@@ -25,26 +29,29 @@ pub trait Places: Send + Sync + 'static {
     }
 
     /// The same of a frontend.
-    fn refuses_frontend(&self, frontend: &FrontendConfig) -> Option<String> {
+    fn refuses_frontend(&self, frontend: &FrontendConfig) -> BoxFuture<'_, Option<String>> {
         let _ = frontend;
-        None
+        Box::pin(std::future::ready(None))
     }
 }
 
 /// Nodes and frontends that are local folders.
+#[derive(Clone, Default)]
+pub struct Folders(Arc<Inner>);
+
 #[derive(Default)]
-pub struct Folders {
+struct Inner {
     nodes: BTreeMap<String, PathBuf>,
     /// Frontends are below one of these.
     allowed: Vec<PathBuf>,
-    open: Mutex<HashMap<PathBuf, Arc<Directory>>>,
+    open: Mutex<BTreeMap<PathBuf, Arc<Directory>>>,
 }
 
 impl fmt::Debug for Folders {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Folders")
-            .field("nodes", &self.nodes)
-            .field("allowed", &self.allowed)
+            .field("nodes", &self.0.nodes)
+            .field("allowed", &self.0.allowed)
             .finish_non_exhaustive()
     }
 }
@@ -52,13 +59,26 @@ impl fmt::Debug for Folders {
 impl Folders {
     /// Storage nodes by name, and the folders below which frontends may be: none, no frontend.
     pub fn new(nodes: BTreeMap<String, PathBuf>, allowed: Vec<PathBuf>) -> Self {
-        Self {
+        Self(Arc::new(Inner {
             nodes,
             allowed,
             open: Mutex::default(),
-        }
+        }))
     }
 
+    /// Work that waits for the disk, on a thread that may.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> T + Send + 'static,
+    ) -> Result<T, String> {
+        let inner = Arc::clone(&self.0);
+        #[expect(clippy::disallowed_methods, reason = "a driver waits for the disk")]
+        let working = tokio::task::spawn_blocking(move || work(&inner));
+        working.await.map_err(|e| e.to_string())
+    }
+}
+
+impl Inner {
     /// The folder in which the settings put a storage node.
     fn node_path(&self, name: &str) -> Result<&Path, String> {
         let path = self.nodes.get(name);
@@ -127,20 +147,27 @@ fn resolved(path: &Path) -> Result<PathBuf, String> {
 }
 
 impl Places for Folders {
-    fn node(&self, name: &str) -> Result<Arc<dyn Objects>, String> {
-        self.open(self.node_path(name)?)
+    fn node(&self, name: &str) -> Opening<'_> {
+        let name = name.to_owned();
+        let open = move |inner: &Inner| inner.open(inner.node_path(&name)?);
+        Box::pin(async { self.blocking(open).await? })
     }
 
-    fn frontend(&self, frontend: &FrontendConfig) -> Result<Arc<dyn Objects>, String> {
-        self.open(&self.frontend_path(frontend)?)
+    fn frontend(&self, frontend: &FrontendConfig) -> Opening<'_> {
+        let frontend = frontend.clone();
+        let open = move |inner: &Inner| inner.open(&inner.frontend_path(&frontend)?);
+        Box::pin(async { self.blocking(open).await? })
     }
 
     fn refuses_node(&self, name: &str) -> Option<String> {
-        self.node_path(name).err()
+        self.0.node_path(name).err()
     }
 
-    fn refuses_frontend(&self, frontend: &FrontendConfig) -> Option<String> {
-        self.frontend_path(frontend).err()
+    fn refuses_frontend(&self, frontend: &FrontendConfig) -> BoxFuture<'_, Option<String>> {
+        let frontend = frontend.clone();
+        // Links are followed on the disk.
+        let look = move |inner: &Inner| inner.frontend_path(&frontend).err();
+        Box::pin(async { self.blocking(look).await.unwrap_or_else(Some) })
     }
 }
 
@@ -155,8 +182,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn only_below_what_is_allowed_links_followed() {
+    #[tokio::test]
+    async fn only_below_what_is_allowed_links_followed() {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path().canonicalize().unwrap();
         let (srv, etc) = (dir.join("srv"), dir.join("etc"));
@@ -164,12 +191,12 @@ mod tests {
         std::fs::create_dir(&etc).unwrap();
         std::os::unix::fs::symlink(&etc, srv.join("link")).unwrap();
         let none = Folders::default();
-        assert!(none.frontend(&frontend(&srv.join("a"))).is_err());
+        assert!(none.frontend(&frontend(&srv.join("a"))).await.is_err());
         let folders = Folders::new(BTreeMap::new(), vec![srv.clone()]);
         let good = frontend(&srv.join("a/b"));
-        assert_eq!(folders.refuses_frontend(&good), None);
+        assert_eq!(folders.refuses_frontend(&good).await, None);
         assert!(!srv.join("a").exists(), "to ask makes nothing");
-        assert!(folders.frontend(&good).is_ok());
+        assert!(folders.frontend(&good).await.is_ok());
         for bad in [
             srv.clone(),
             etc,
@@ -178,15 +205,16 @@ mod tests {
             dir.join("srvx"),
         ] {
             assert!(
-                folders.frontend(&frontend(&bad)).is_err(),
+                folders.frontend(&frontend(&bad)).await.is_err(),
                 "{}",
                 bad.display()
             );
-            assert!(folders.refuses_frontend(&frontend(&bad)).is_some());
+            assert!(folders.refuses_frontend(&frontend(&bad)).await.is_some());
         }
         assert!(
             folders
                 .node("b")
+                .await
                 .is_err_and(|why| why.contains("[nodes.b]"))
         );
     }

@@ -13,26 +13,28 @@
 //! dist/{frontend}/{shard}                Pushed     distribute  tiles and checkpoint are there
 //! ```
 //!
-//! A row begins with its size, so that a transaction can demand that it never goes back.
+//! A row begins with its size, so that a transaction can demand that it never goes back. What must never happen: a row is written that rests
+//! on what a secondary holds, and another process has found meanwhile that its storage holds less. So each such transaction is guarded by
+//! the number of `storage/{name}` ([`unmoved`]).
 
 use logconfig::SecondaryConfig;
 use order::{Generation, SlotNumber};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tlog::Hash;
+use tlog::{GlobalIndex, Hash, TreeSize, UnixMillis};
 
 use crate::shard::Published;
 use order::keys::Keys;
 use order::state::{Shard, State};
 use store::record;
-use store::{Coordination, StoreError};
+use store::{Coordination, Guard, StoreError};
 
 /// A cut: a size whose tiles and root are durable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Position {
     /// Size of the tree, in entries.
-    pub size: u64,
+    pub size: TreeSize,
     /// Root at that size.
     pub root: Hash,
     /// Slots of the order that it covers.
@@ -44,26 +46,26 @@ pub struct Position {
 #[serde(deny_unknown_fields)]
 pub struct Verified {
     /// Entries of the shard that it holds.
-    pub size: u64,
+    pub size: TreeSize,
     /// Root at that size, computed by the secondary.
     pub root: Hash,
     /// The signature line of its cosignature (C2SP tlog-cosignature) over the checkpoint of that size, without line feed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cosignature: Option<String>,
-    /// When, milliseconds since the Unix epoch.
-    pub time: u64,
+    /// When the secondary said so, milliseconds since the Unix epoch.
+    pub time: UnixMillis,
 }
 
 /// The incarnation of a secondary that counts. A secondary that lost its disk comes back as another incarnation, and starts from zero.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Live {
-    /// What it calls itself; without slashes.
+    /// The name of the incarnation, without slashes.
     pub incarnation: String,
     /// The key that it cosigns with. Its rows count while this is the one that the configuration names.
     pub vkey: String,
     /// Since when, milliseconds since the Unix epoch.
-    pub since: u64,
+    pub since: UnixMillis,
 }
 
 /// The incarnation of a secondary that does not name its storage: another operator's mirror.
@@ -73,7 +75,7 @@ pub(crate) const UNNAMED: &str = "0";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Storage {
-    /// What it calls itself.
+    /// The name of the incarnation that answered.
     pub incarnation: String,
     /// The key that the secondary cosigns with.
     pub vkey: String,
@@ -112,14 +114,14 @@ pub struct Described {
     pub life: u64,
 }
 
-/// What a frontend has.
+/// The published state of a frontend.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pushed {
     /// Entries under the checkpoint that is there.
-    pub size: u64,
-    /// When, milliseconds since the Unix epoch.
-    pub time: u64,
+    pub size: TreeSize,
+    /// When it was pushed, milliseconds since the Unix epoch.
+    pub time: UnixMillis,
 }
 
 fn corrupt(key: &str, why: &dyn std::fmt::Display) -> StoreError {
@@ -187,7 +189,7 @@ pub async fn root(
     store: &dyn Coordination,
     keys: &Keys,
     shard: &str,
-    size: u64,
+    size: TreeSize,
 ) -> Result<Option<Hash>, StoreError> {
     plain(store, &keys.root(shard, size)).await
 }
@@ -257,10 +259,10 @@ pub(crate) async fn foreign(
 
 /// The end of everything before a global index: the shard of the last entry, and how many of that shard's entries are before the index.
 /// Older shards are copied and published first.
-pub(crate) fn end(state: &State, index: u64) -> Option<(&Shard, u64)> {
+pub(crate) fn end(state: &State, index: GlobalIndex) -> Option<(&Shard, TreeSize)> {
     let before = |shard: &&Shard| shard.start().is_some_and(|start| start < index);
     let last = state.shards.iter().rev().find(before)?;
-    let size = index - last.start().unwrap_or_default();
+    let size = index.tree(last.start().unwrap_or_default());
     Some((last, size.min(state.length(last).unwrap_or(size))))
 }
 
@@ -275,7 +277,7 @@ pub async fn verified(
     numbered(store, &keys.verified(secondary, incarnation, shard)).await
 }
 
-/// What a frontend has of a shard.
+/// Reads how much of a shard a frontend has.
 pub async fn pushed(
     store: &dyn Coordination,
     keys: &Keys,
@@ -290,7 +292,7 @@ pub(crate) async fn published_index(
     store: &dyn Coordination,
     keys: &Keys,
     state: &State,
-) -> Result<u64, StoreError> {
+) -> Result<GlobalIndex, StoreError> {
     for shard in state.shards.iter().rev() {
         if let Some(start) = shard.start()
             && let Some(row) = published(store, keys, &shard.identity.name).await?
@@ -298,7 +300,13 @@ pub(crate) async fn published_index(
             return Ok(start + row.size);
         }
     }
-    Ok(0)
+    Ok(GlobalIndex::ZERO)
+}
+
+/// The guard by which the rows of a secondary still count when a transaction is committed that rests on them: since the storage's row had
+/// this number, which is read before them, nobody has found that its storage is another one or an older copy of itself.
+pub(crate) fn unmoved(keys: &Keys, secondary: &str, storage: u64) -> Guard {
+    Guard::AtMost(keys.storage(secondary), storage)
 }
 
 /// The manifest that a secondary holds.
@@ -312,7 +320,7 @@ pub(crate) async fn manifest(
 
 /// A secondary that a binding membership names, and what its live incarnation has verified of a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct SecondaryHolding {
     /// The secondary's name in the configuration.
     pub secondary: String,
     /// The key that it cosigns with.
@@ -321,4 +329,6 @@ pub struct Held {
     pub live: Option<Live>,
     /// The position that this incarnation has verified.
     pub verified: Option<Verified>,
+    /// The number of the storage's row before all that was read.
+    pub storage: u64,
 }

@@ -7,7 +7,7 @@ use crate::places::{Folders, Places};
 use mirror::{NoPeerClient, PeerClient};
 use store::StoreError;
 
-/// One of the four.
+/// One of the four programs of the merge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Program {
     /// Hashes ordered entries into the trees.
@@ -29,7 +29,7 @@ impl Program {
         Self::Distribute,
     ];
 
-    /// The word for it.
+    /// The program's name in commands and messages.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Integrate => "integrate",
@@ -79,7 +79,7 @@ pub struct MergeOptions {
     pub programs: Programs,
     /// Whether it takes writes. A process that only merges commits nothing and releases no promised work.
     pub writes: bool,
-    /// How secondaries and witnesses are asked.
+    /// The client for secondaries and witnesses.
     pub peers: Arc<dyn PeerClient>,
     /// The places of storage nodes and frontends.
     pub places: Arc<dyn Places>,
@@ -96,7 +96,7 @@ impl Default for MergeOptions {
     }
 }
 
-/// What a program did with a log.
+/// The progress of a program with a log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Done {
     /// Entries that its position moved by, over all shards and peers.
@@ -118,11 +118,11 @@ impl Done {
 pub struct Trouble {
     /// The reason, in words for an operator.
     pub why: String,
-    /// What kind of trouble.
+    /// The kind, which decides what writers and readers are told.
     pub kind: TroubleKind,
 }
 
-/// What kind of trouble.
+/// The kinds of trouble that a program can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TroubleKind {
     /// A store has no space.
@@ -162,7 +162,7 @@ impl Trouble {
     }
 }
 
-/// What a program did with a log when it was asked to finish its work.
+/// The result for a log when a program was asked to finish its work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finished {
     /// The name of the log.

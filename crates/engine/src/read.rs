@@ -8,10 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tlog::{Hash, TILE_WIDTH, TileKind, TilePath, TileSet, bundle, leaf_hash};
+use tlog::{
+    GlobalIndex, Hash, LeafIndex, TILE_WIDTH, TileKind, TilePath, TileSet, TreeSize, bundle,
+    leaf_hash,
+};
 use tokio::time::Instant;
 
-use crate::integrate::grow::read_batch;
+use crate::integrate::batch_bytes::read_batch;
 use crate::log::Log;
 use crate::objects::LogObjects;
 use crate::position;
@@ -67,7 +70,7 @@ pub struct EntryRecord {
     /// The shard that the entry is in.
     pub shard: Arc<str>,
     /// Index in its tree.
-    pub leaf_index: u64,
+    pub leaf_index: LeafIndex,
     /// Bytes of the entry, as they were written.
     pub bytes: Bytes,
 }
@@ -78,11 +81,11 @@ pub struct Inclusion {
     /// The shard that the entry is in.
     pub shard: Arc<str>,
     /// Index in its tree.
-    pub leaf_index: u64,
+    pub leaf_index: LeafIndex,
     /// From the leaf's sibling upward.
     pub proof: Vec<Hash>,
     /// Entries under that checkpoint.
-    pub size: u64,
+    pub size: TreeSize,
     /// The root that it signs.
     pub root: Hash,
     /// The signed checkpoint it leads to.
@@ -95,7 +98,7 @@ pub struct Inclusion {
 
 impl LogObjects {
     /// Called when a reader met a lost or altered object of a shard: the repair looks for it, and this read is refused.
-    fn damaged(&self, shard: &Arc<str>, leaf: u64) -> ReadError {
+    fn damaged(&self, shard: &Arc<str>, leaf: LeafIndex) -> ReadError {
         self.damage.reads.add(1);
         self.damage.suspect(shard, leaf);
         ReadError::Damaged {
@@ -107,8 +110,8 @@ impl LogObjects {
     async fn published_entry(
         &self,
         shard: &Arc<str>,
-        leaf: u64,
-        published: u64,
+        leaf: LeafIndex,
+        published: TreeSize,
     ) -> Result<Option<Bytes>, ReadError> {
         let Some(bytes) = self.bundle(shard, leaf, published).await? else {
             return Ok(None);
@@ -117,7 +120,7 @@ impl LogObjects {
         let Some(tile) = tile.await? else {
             return Ok(None);
         };
-        let at = usize::try_from(leaf % TILE_WIDTH).unwrap_or(0);
+        let at = usize::try_from(leaf.get() % TILE_WIDTH).unwrap_or(0);
         let entries = bundle::entries(&bytes).map_err(|_| self.damaged(shard, leaf))?;
         let hash = tile.as_chunks::<{ Hash::LEN }>().0.get(at).copied();
         match entries.get(at) {
@@ -138,7 +141,7 @@ impl Log {
     }
 
     /// Waits until a signed checkpoint covers a global index.
-    pub async fn wait_published(&self, index: u64) -> Result<(), ReadError> {
+    pub async fn wait_published(&self, index: GlobalIndex) -> Result<(), ReadError> {
         let mut published = self.progress.published.subscribe();
         tokio::select! {
             reached = published.wait_for(|at| *at > index) => drop(reached),
@@ -148,7 +151,7 @@ impl Log {
     }
 
     /// The state, with the slots of other replicas read when `index` is not known yet.
-    async fn state_with(&self, index: u64) -> Result<Option<Arc<State>>, ReadError> {
+    async fn state_with(&self, index: GlobalIndex) -> Result<Option<Arc<State>>, ReadError> {
         let mut state = self.ledger.state();
         if index >= state.size && !self.health.halt.is_halted() {
             self.ledger.refresh().await?;
@@ -158,14 +161,17 @@ impl Log {
     }
 
     /// The entry at a global index, from the moment it is ordered.
-    pub async fn entry(&self, index: u64) -> Result<Option<EntryRecord>, ReadError> {
+    pub async fn entry(&self, index: GlobalIndex) -> Result<Option<EntryRecord>, ReadError> {
         let Some(state) = self.state_with(index).await? else {
             return Ok(None);
         };
         let Some(at) = state.shard_at(index) else {
             return Ok(None);
         };
-        let leaf_index = index - at.start().unwrap_or(index);
+        let leaf_index = at
+            .start()
+            .and_then(|start| index.leaf(start))
+            .unwrap_or_default();
         let Some(shard) = self.shards.get(&state, &at.identity.name) else {
             return Ok(None);
         };
@@ -189,12 +195,12 @@ impl Log {
                 return nth(&bytes, index - held.start);
             }
             let published = match shard.published() {
-                known if known > leaf_index => known,
+                known if leaf_index.is_in(known) => known,
                 _ => position::published(&*self.ledger.store, &self.ledger.keys, &shard.name)
                     .await?
-                    .map_or(0, |row| row.size),
+                    .map_or(TreeSize::ZERO, |row| row.size),
             };
-            covered = published > leaf_index;
+            covered = leaf_index.is_in(published);
             if covered
                 && let Some(bytes) = self
                     .objects
@@ -219,7 +225,7 @@ impl Log {
     }
 
     /// The entries of a range of global indexes, as far as they are ordered. Each bundle is read once.
-    pub async fn entries(&self, range: Range<u64>) -> Result<Vec<EntryRecord>, ReadError> {
+    pub async fn entries(&self, range: Range<GlobalIndex>) -> Result<Vec<EntryRecord>, ReadError> {
         let mut found = Vec::new();
         let mut index = range.start;
         while index < range.end {
@@ -241,7 +247,11 @@ impl Log {
     }
 
     /// The published entries from `index` to the end of its bundle, at most up to `end`.
-    async fn bundled(&self, index: u64, end: u64) -> Result<Vec<EntryRecord>, ReadError> {
+    async fn bundled(
+        &self,
+        index: GlobalIndex,
+        end: GlobalIndex,
+    ) -> Result<Vec<EntryRecord>, ReadError> {
         let state = self.ledger.state();
         let Some(shard) = state
             .shard_at(index)
@@ -250,9 +260,11 @@ impl Log {
             return Ok(Vec::new());
         };
         let start = state.shard_at(index).and_then(|at| at.start());
-        let leaf = index - start.unwrap_or(index);
+        let leaf = start
+            .and_then(|start| index.leaf(start))
+            .unwrap_or_default();
         let published = shard.published();
-        if published <= leaf {
+        if !leaf.is_in(published) {
             return Ok(Vec::new());
         }
         let Some(bytes) = self.objects.bundle(&shard.name, leaf, published).await? else {
@@ -260,12 +272,12 @@ impl Log {
         };
         let entries =
             bundle::entries(&bytes).map_err(|_| self.objects.damaged(&shard.name, leaf))?;
-        let room = (end - index).min(published - leaf);
+        let room = (end - index).min(published.get() - leaf.get());
         Ok(entries
             .into_iter()
-            .skip(usize::try_from(leaf % TILE_WIDTH).unwrap_or(0))
+            .skip(usize::try_from(leaf.get() % TILE_WIDTH).unwrap_or(0))
             .take(usize::try_from(room).unwrap_or(usize::MAX))
-            .zip(leaf..)
+            .zip((leaf.get()..).map(LeafIndex::new))
             .map(|(entry, leaf_index)| EntryRecord {
                 shard: Arc::clone(&shard.name),
                 leaf_index,
@@ -275,7 +287,7 @@ impl Log {
     }
 
     /// Proof that the entry at a global index is under a signed checkpoint; `None` until it is published. It always holds.
-    pub async fn inclusion(&self, index: u64) -> Result<Option<Inclusion>, ReadError> {
+    pub async fn inclusion(&self, index: GlobalIndex) -> Result<Option<Inclusion>, ReadError> {
         self.alive()?;
         let Some(state) = self.state_with(index).await? else {
             return Ok(None);
@@ -283,19 +295,22 @@ impl Log {
         let Some(at) = state.shard_at(index) else {
             return Ok(None);
         };
-        let leaf_index = index - at.start().unwrap_or(index);
+        let leaf_index = at
+            .start()
+            .and_then(|start| index.leaf(start))
+            .unwrap_or_default();
         let Some(shard) = self.shards.get(&state, &at.identity.name) else {
             return Ok(None);
         };
         for _ in 0..8 {
-            if shard.published() <= leaf_index {
+            if !leaf_index.is_in(shard.published()) {
                 return Ok(None);
             }
             let Some(signed) = self.publication.signed(&shard).await? else {
                 return Err(self.objects.damaged(&shard.name, leaf_index));
             };
             // A partial tile may go as soon as the full one is there; then a newer checkpoint is, too.
-            let paths = tlog::inclusion_tiles(leaf_index, signed.at.size);
+            let paths = tlog::inclusion_tiles(leaf_index.get(), signed.at.size.get());
             let Some(tiles) = self.tiles(&shard.name, leaf_index, paths).await? else {
                 tokio::task::yield_now().await;
                 continue;
@@ -304,10 +319,10 @@ impl Log {
                 return Ok(None);
             };
             let damaged = || self.objects.damaged(&shard.name, leaf_index);
-            let proof =
-                tlog::inclusion_proof(leaf_index, signed.at.size, &tiles).map_err(|_| damaged())?;
+            let proof = tlog::inclusion_proof(leaf_index.get(), signed.at.size.get(), &tiles)
+                .map_err(|_| damaged())?;
             let (leaf, root) = (leaf_hash(&entry.bytes), &signed.at.root);
-            tlog::verify_inclusion(leaf_index, signed.at.size, &leaf, &proof, root)
+            tlog::verify_inclusion(leaf_index.get(), signed.at.size.get(), &leaf, &proof, root)
                 .map_err(|_| damaged())?;
             return Ok(Some(Inclusion {
                 shard: Arc::clone(&shard.name),
@@ -327,7 +342,7 @@ impl Log {
     async fn tiles(
         &self,
         shard: &Arc<str>,
-        leaf: u64,
+        leaf: LeafIndex,
         paths: Vec<TilePath>,
     ) -> Result<Option<TileSet>, ReadError> {
         let mut set = TileSet::default();
@@ -356,7 +371,7 @@ impl Log {
         }
         if let Some(row) =
             position::published(&*self.ledger.store, &self.ledger.keys, &shard.name).await?
-            && row.size > 0
+            && row.size > TreeSize::ZERO
             // Its first checkpoint waits for witnesses: readers keep the empty one.
             && !self.guard.peers.unwitnessed(&shard.name)
         {
@@ -427,7 +442,7 @@ impl Log {
             let bytes = self.objects.store.get(&object).await?;
             let Some(tile) = tile else {
                 if bytes.is_none() && sealed(&state, &shard.name, &self.shards) {
-                    self.objects.damage.suspect(&shard.name, 0);
+                    self.objects.damage.suspect(&shard.name, LeafIndex::ZERO);
                 }
                 return Ok(bytes);
             };
@@ -438,7 +453,7 @@ impl Log {
                 }
                 return Ok(Some(bytes));
             }
-            let current = TilePath::at(tile.kind, tile.index, shard.published());
+            let current = TilePath::at(tile.kind, tile.index, shard.published().get());
             let full = self.objects.path(&shard.name, &tile.full().to_string());
             if current != Some(tile)
                 || tile.is_partial() && self.objects.store.get(&full).await?.is_some()
@@ -458,17 +473,17 @@ fn sealed(state: &State, name: &str, shards: &Shards) -> bool {
     let next = from
         .nth(1)
         .and_then(|next| shards.get(state, &next.identity.name));
-    next.is_some_and(|next| next.published() > 0)
+    next.is_some_and(|next| next.published() > TreeSize::ZERO)
 }
 
 /// The first leaf under a tile.
-fn first_leaf(tile: TilePath) -> u64 {
+fn first_leaf(tile: TilePath) -> LeafIndex {
     let level = match tile.kind {
         TileKind::Entries => 0,
         TileKind::Hashes(level) => u32::from(level),
     };
     let leaves = TILE_WIDTH.checked_shl(8 * level);
-    tile.index.saturating_mul(leaves.unwrap_or(u64::MAX))
+    LeafIndex::new(tile.index.saturating_mul(leaves.unwrap_or(u64::MAX)))
 }
 
 /// Whether these bytes have the form of this tile or bundle.

@@ -1,11 +1,11 @@
 //! The state that a restarted replica continues from: one snapshot and the slots after it, however old the log; the right edge of
 //! the trees that are not whole, read back and checked against the roots that were written.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tlog::{Hash, TILE_WIDTH, TilePath, bundle, leaf_hash};
+use tlog::{GlobalIndex, Hash, TILE_WIDTH, TilePath, TreeSize, bundle, leaf_hash};
 
 use crate::integrate::grow::Growing;
 use crate::ledger::{Ledger, snapshot};
@@ -19,10 +19,12 @@ use crate::publish::sign_guard::classify;
 use crate::publish::sign_guard::judge;
 use crate::publish::sign_guard::judge::Found;
 use crate::shard::{Published, Shard};
+use order::SlotNumber;
 use order::keys::{Keys, trailing_slot};
+use order::mutant::{Mutant, left_out};
 use order::slot::Slot;
-use order::state::{Phase, State, View};
-use order::{SlotNumber, WINDOW};
+use order::state::{Phase, State};
+use order::view::View;
 use store::record;
 use store::{Coordination, StoreError};
 use tlog::ShardTree;
@@ -37,7 +39,11 @@ fn corrupt(what: &str, why: &dyn std::fmt::Display) -> StoreError {
 }
 
 /// The view at the newest snapshot, with the duplicate filter filled from the slots before it.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] when no snapshot covers the slots below the floor, which are deleted.
 pub(crate) async fn view(keys: &Keys, store: &dyn Coordination) -> Result<View, StoreError> {
+    let mut raised = 0;
     loop {
         let mut state = State::default();
         if let Some((key, bytes)) = snapshot::newest(store, keys).await? {
@@ -47,9 +53,16 @@ pub(crate) async fn view(keys: &Keys, store: &dyn Coordination) -> Result<View, 
             }
         }
         let snapshot = state.len;
+        // The floor is raised in the transaction that writes its snapshot, so the newest one is never below a floor that was read earlier.
+        if snapshot.get() < raised {
+            return Err(corrupt(
+                &keys.floor(),
+                &format!("is {raised}, but the newest snapshot ends at slot {snapshot}"),
+            ));
+        }
         let mut view = View::at(state);
-        let mut from = snapshot.back(WINDOW);
-        while from < snapshot {
+        let mut from = snapshot.back(view.limits.window);
+        while from < snapshot && !left_out(Mutant::SnapshotWithoutFilter) {
             let rows = store.scan(&keys.slots(), &keys.slot(from), 256).await?;
             let before: Vec<_> = rows
                 .into_iter()
@@ -72,6 +85,7 @@ pub(crate) async fn view(keys: &Keys, store: &dyn Coordination) -> Result<View, 
         if floor <= snapshot.get() {
             return Ok(view);
         }
+        raised = floor;
     }
 }
 
@@ -87,7 +101,7 @@ pub(crate) struct Resumed {
     /// How many shards have begun.
     pub opened: usize,
     /// How far the cuts are, as a global index.
-    pub integrated: u64,
+    pub integrated: GlobalIndex,
     /// Slots that were known when this was read.
     pub slots: SlotNumber,
     /// How many of the oldest shards are sealed, as the row says.
@@ -99,9 +113,9 @@ async fn rows<T>(
     ledger: &Ledger,
     prefix: &str,
     mut read: impl FnMut(&str, &[u8]) -> Result<T, StoreError>,
-) -> Result<HashMap<String, T>, StoreError> {
+) -> Result<BTreeMap<String, T>, StoreError> {
     const SCAN_PAGE: usize = 512;
-    let (mut rows, mut from) = (HashMap::new(), prefix.to_owned());
+    let (mut rows, mut from) = (BTreeMap::new(), prefix.to_owned());
     loop {
         let page = ledger.store.scan(prefix, &from, SCAN_PAGE).await?;
         let full = page.len() == SCAN_PAGE;
@@ -132,7 +146,7 @@ pub(crate) async fn start(
     }
     let resume = async {
         shared.running.update_running().await?;
-        if !orphans::refuse(&shared.ledger, &shared.objects).await? {
+        if !orphans::refuse(&shared.guard).await? {
             return Ok(None);
         }
         shared
@@ -248,8 +262,8 @@ async fn resumed(shared: &Publication, trees: bool) -> Result<Option<Resumed>, S
         }
         let cut = integrated_rows.get(name).cloned().flatten();
         let cut = cut.or_else(|| row.map(position::of_published));
-        let published = row.map_or(0, |r| r.size);
-        let integrated = cut.as_ref().map_or(0, |cut| cut.size);
+        let published = row.map_or(TreeSize::ZERO, |r| r.size);
+        let integrated = cut.as_ref().map_or(TreeSize::ZERO, |cut| cut.size);
         if integrated.max(published) > length {
             return Err(StoreError::Corrupt(format!(
                 "the coordination store is damaged: {published} entries of shard {name} are published and {integrated} integrated, but only {length} are ordered; {}",
@@ -305,11 +319,11 @@ pub(crate) async fn show_published(ledger: &Ledger, progress: &Progress) {
     if let Ok(sizes) = read.await {
         let published = sizes
             .values()
-            .fold(0u64, |sum, size| sum.saturating_add(*size));
+            .fold(GlobalIndex::ZERO, |sum, size| sum + *size);
         let published = published.min(ledger.state().size);
-        // What is published is in the trees.
+        // Published entries are in the trees.
         if *progress.integrated.borrow() < published {
-            ledger.metrics.integrated.set(published);
+            ledger.metrics.integrated.set(published.get());
             progress.integrated.send_replace(published);
         }
         progress.published.send_replace(published);
@@ -352,12 +366,12 @@ async fn resume(
     name: &str,
     row: Option<&Position>,
 ) -> Result<ShardTree, StoreError> {
-    let Some(row) = row.filter(|r| r.size > 0) else {
+    let Some(row) = row.filter(|r| r.size > TreeSize::ZERO) else {
         return Ok(ShardTree::default());
     };
     let mut tiles: HashMap<TilePath, Vec<Hash>> = HashMap::new();
     let mut bundle_bytes = Vec::new();
-    for path in tlog::partial_tiles(row.size) {
+    for path in tlog::partial_tiles(row.size.get()) {
         let object = objects.path(name, &path.to_string());
         // The partial tile may have gone because another replica completed it meanwhile: the full one begins with it.
         let full = objects.path(name, &TilePath { width: 256, ..path }.to_string());
@@ -394,8 +408,8 @@ async fn resume(
         }
     }
     let edge = TilePath::entries(
-        row.size / TILE_WIDTH,
-        ((row.size % TILE_WIDTH) as u16).max(1),
+        row.size.get() / TILE_WIDTH,
+        ((row.size.get() % TILE_WIDTH) as u16).max(1),
     );
     let leaves = TilePath {
         kind: tlog::TileKind::Hashes(0),
@@ -410,7 +424,7 @@ async fn resume(
             &"the entries do not match the level-0 tile beside it",
         ));
     }
-    let tree = ShardTree::resume(row.size, bundle_bytes, |path| {
+    let tree = ShardTree::resume(row.size.get(), bundle_bytes, |path| {
         tiles
             .remove(&path)
             .ok_or_else(|| corrupt(&path.to_string(), &"missing"))
@@ -432,13 +446,30 @@ async fn resume(
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+    use tlog::GlobalIndex;
 
     use bytes::Bytes;
 
-    use crate::promise::tests::Rig;
+    use super::view;
+    use crate::tests::rig::Rig;
     use order::keys::Keys;
     use store::fault::{Fault, Faults, Operation};
     use store::record;
+    use store::{Coordination as _, MemoryCoordination, Outcome, StoreError, Transaction};
+
+    /// A floor that no snapshot reaches is damage: the read ends and names it, and does not look for a newer snapshot without end.
+    #[tokio::test]
+    async fn a_floor_above_every_snapshot_is_reported() {
+        let (keys, store) = (Keys::new("dev"), MemoryCoordination::new());
+        let put = Transaction {
+            puts: vec![(keys.floor(), record::encode_number(7))],
+            ..Transaction::default()
+        };
+        assert!(matches!(store.transact(put).await, Outcome::Committed));
+        let error = view(&keys, &store).await.unwrap_err();
+        assert!(matches!(error, StoreError::Corrupt(_)), "{error}");
+        assert!(error.to_string().contains(&keys.floor()), "{error}");
+    }
 
     /// While a server starts, another one may collect slots behind its snapshot that it has not read yet.
     #[tokio::test(start_paused = true)]
@@ -517,8 +548,21 @@ mod tests {
         engine.shutdown().await;
         let (engine, log) = rig.server(&Faults::new()).await;
         let at = log.append(Bytes::from_static(b"y")).await.unwrap();
-        assert_eq!(at.index, 1);
-        log.wait_published(1).await.unwrap();
+        assert_eq!(at.index, GlobalIndex::new(1));
+        log.wait_published(GlobalIndex::new(1)).await.unwrap();
+        engine.shutdown().await;
+    }
+
+    /// A log that is being made runs under a stand-in for its configuration, whose origin is not its own. A key that was sealed for that one
+    /// opened at no later start.
+    #[tokio::test(start_paused = true)]
+    async fn a_log_without_a_configuration_has_no_replication_key() {
+        let rig = Rig::new();
+        let (engine, _log) = rig.server(&Faults::new()).await;
+        engine.open_log("young").await.unwrap();
+        let young = engine.opened("young").unwrap();
+        assert!(young.guard.keyring.replication().await.is_err());
+        assert_eq!(rig.with(&young.ledger.keys.replication()), 0);
         engine.shutdown().await;
     }
 
@@ -591,7 +635,7 @@ mod tests {
                 opened = &mut starting => break opened,
                 at = log.append(Bytes::from_static(b"x")) => {
                     let index = at.unwrap().index;
-                    assert!(index < 20_000, "it does not begin anew");
+                    assert!(index < GlobalIndex::new(20_000), "it does not begin anew");
                     log.wait_published(index).await.unwrap();
                 }
             }

@@ -51,11 +51,9 @@ impl Faults {
     /// Waits for the first report.
     pub async fn reported(&self) -> String {
         let mut reports = self.0.subscribe();
-        match reports.wait_for(Option::is_some).await {
-            Ok(first) => first.clone().unwrap_or_default(),
-            // This cannot happen while `self` lives.
-            Err(_) => std::future::pending().await,
-        }
+        // This cannot fail while `self` lives.
+        let _ = reports.wait_for(Option::is_some).await;
+        self.first().unwrap_or_default()
     }
 
     /// Runs a task that cannot be started again, since it owns its state. Its panic is reported, and then continues.

@@ -7,52 +7,30 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use ambient::Ambient;
 use bytes::Bytes;
 use engine::{
-    AppendError, Applied, Audited, Caller, ChangeError, ChangeOutcome, Condition, Engine,
+    AppendError, Applied, Audited, Author, ChangeError, ChangeOutcome, Condition, Engine,
     EngineOptions, Kek, Log, Request,
+    testing::{self, author as caller},
 };
-use logconfig::{LogConfig, LogName, ShardName, ShardState};
-use store::{Directory, Sqlite};
-use tlog::{Checkpoint, Seal, VerifierKey};
+use logconfig::{SecondaryConfig, ShardName, ShardState};
+use store::fault::{Fault, Faults, FaultyCoordination};
+use store::{MemoryCoordination, MemoryObjects, StoreError};
+use tlog::{Checkpoint, Cosigner, GlobalIndex, Seal, TreeSize, VerifierKey};
 
 async fn open(dir: &Path) -> Arc<Engine> {
-    let kek_path = dir.join("kek");
-    if !kek_path.exists() {
-        Kek::generate(&ambient::Ambient::unset().random)
-            .unwrap()
-            .write_new(&kek_path)
-            .unwrap();
-    }
-    Engine::open(EngineOptions {
-        coordination: Arc::new(Sqlite::open(&dir.join("coordination.db")).unwrap()),
-        objects: Arc::new(Directory::open(&dir.join("objects")).unwrap()),
-        kek: Kek::from_file(&kek_path).unwrap(),
-        label: "test".into(),
-        min_free: 0,
+    let options = EngineOptions {
         max_pending_bytes: 64 << 20,
-        ambient: ambient::Ambient::unset(),
-        merge: engine::MergeOptions::default(),
-    })
-    .await
-    .unwrap()
-}
-
-fn caller() -> Caller {
-    Caller {
-        actor: "test".into(),
-        idempotency_key: None,
-        reason: None,
-    }
+        ..testing::options(dir, &dir.join("kek"))
+    };
+    Engine::open(options).await.unwrap()
 }
 
 async fn create(engine: &Arc<Engine>) -> Arc<Log> {
-    let name = LogName::try_from("dev".to_owned()).unwrap();
-    let shard = ShardName::try_from("a".to_owned()).unwrap();
-    let mut config = LogConfig::new(name, "example.org/dev".into(), shard);
-    config.merge.checkpoint_interval = logconfig::Span::from_millis(10);
     let audited = Audited::new(Arc::clone(engine));
-    audited.create(config, caller()).await.unwrap();
+    let created = audited.create(testing::config(), caller());
+    created.await.unwrap();
     engine.log("dev").unwrap()
 }
 
@@ -60,28 +38,28 @@ async fn change(
     engine: &Arc<Engine>,
     log: &Log,
     request: Request,
-    caller: Caller,
+    caller: Author,
 ) -> Result<Applied, ChangeError> {
     let audited = Audited::new(Arc::clone(engine));
     Ok(audited.change(log, request, caller).await?.0)
 }
 
 /// Every acknowledged entry is at its index, and proven; shards are contiguous and sealed.
-async fn audit(log: &Log, acknowledged: &BTreeMap<u64, String>) {
+async fn audit(log: &Log, acknowledged: &BTreeMap<GlobalIndex, String>) {
     let size = log.status().watermarks.ordered;
-    assert_eq!(acknowledged.len() as u64, size);
+    assert_eq!(acknowledged.len() as u64, size.get());
     assert_eq!(
         acknowledged.keys().copied().collect::<Vec<_>>(),
-        (0..size).collect::<Vec<_>>()
+        GlobalIndex::ZERO.until(size).collect::<Vec<_>>()
     );
-    if size > 0 {
-        log.wait_published(size - 1).await.unwrap();
+    if size > GlobalIndex::ZERO {
+        log.wait_published(size.back(1)).await.unwrap();
     }
     for (index, text) in acknowledged {
         let entry = log.entry(*index).await.unwrap().unwrap();
         assert_eq!(entry.bytes, text.as_bytes(), "entry {index}");
     }
-    for index in (0..size).step_by(37) {
+    for index in GlobalIndex::ZERO.until(size).step_by(37) {
         let proof = log.inclusion(index).await.unwrap().unwrap();
         assert_eq!(
             proof.leaf_index,
@@ -89,18 +67,23 @@ async fn audit(log: &Log, acknowledged: &BTreeMap<u64, String>) {
         );
     }
     let shards = log.status().shards;
-    let mut next = 0;
+    let mut next = GlobalIndex::ZERO;
     for (at, shard) in shards
         .iter()
         .enumerate()
         .filter(|(_, s)| s.state != ShardState::Planned)
     {
         assert_eq!(shard.start_index, Some(next));
-        next += shard.length.unwrap();
+        next = next + shard.length.unwrap();
         let key: VerifierKey = shard.vkey.parse().unwrap();
         let note = log.checkpoint(&shard.name).await.unwrap().unwrap();
         let checkpoint = Checkpoint::open(&note, &key).unwrap();
-        assert_eq!(Some(checkpoint.size), shard.length, "shard {}", shard.name);
+        assert_eq!(
+            Some(checkpoint.size),
+            shard.length.map(TreeSize::get),
+            "shard {}",
+            shard.name
+        );
         let rotated = shards
             .get(at + 1)
             .is_some_and(|s| s.state != ShardState::Planned);
@@ -145,18 +128,9 @@ async fn rotations_under_load_lose_nothing_and_survive_a_restart() {
         .collect();
     for _ in 0..5 {
         let before = log.status().generation;
-        let done = change(
-            &engine,
-            &log,
-            Request::Rotate {
-                name: None,
-                base: None,
-                force: false,
-            },
-            caller(),
-        )
-        .await
-        .unwrap();
+        let done = change(&engine, &log, engine::testing::rotation(), caller())
+            .await
+            .unwrap();
         assert_eq!(done.outcome, ChangeOutcome::Decided);
         assert_eq!(log.status().generation, before.next());
     }
@@ -202,24 +176,18 @@ async fn a_freeze_refuses_definitely_and_an_unfreeze_goes_on_in_the_same_shard()
         .await
         .unwrap();
     assert_eq!(again.outcome, ChangeOutcome::Unchanged);
-    let rotate = change(
-        &engine,
-        &log,
-        Request::Rotate {
-            name: None,
-            base: None,
-            force: false,
-        },
-        caller(),
-    )
-    .await
-    .unwrap_err();
+    let rotate = change(&engine, &log, engine::testing::rotation(), caller())
+        .await
+        .unwrap_err();
     assert!(matches!(rotate, ChangeError::Conflict(_)));
     change(&engine, &log, Request::Unfreeze, caller())
         .await
         .unwrap();
     let two = log.append(Bytes::from_static(b"two")).await.unwrap();
-    assert_eq!((two.index, &*two.shard, two.leaf_index), (1, "a", 1));
+    assert_eq!(
+        (two.index.get(), &*two.shard, two.leaf_index.get()),
+        (1, "a", 1)
+    );
     engine.shutdown().await;
     assert!(engine.logs().is_empty());
     let late = log.append(Bytes::from_static(b"late")).await;
@@ -260,16 +228,12 @@ async fn a_repeated_key_repeats_the_answer_and_a_stale_base_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let engine = open(dir.path()).await;
     let log = create(&engine).await;
-    let keyed = Caller {
+    let keyed = Author {
         actor: "ci".into(),
         idempotency_key: Some("night".into()),
         reason: None,
     };
-    let request = Request::Rotate {
-        name: None,
-        base: None,
-        force: false,
-    };
+    let request = engine::testing::rotation();
     let first = change(&engine, &log, request.clone(), keyed.clone())
         .await
         .unwrap();
@@ -345,19 +309,10 @@ async fn two_engines_on_one_directory_share_one_order() {
         write(Arc::clone(&log), "one"),
         write(Arc::clone(&twin), "two"),
     );
-    change(
-        &second,
-        &twin,
-        Request::Rotate {
-            name: None,
-            base: None,
-            force: false,
-        },
-        caller(),
-    )
-    .await
-    .unwrap();
-    let mut acknowledged: BTreeMap<u64, String> = one.await.unwrap().into_iter().collect();
+    change(&second, &twin, engine::testing::rotation(), caller())
+        .await
+        .unwrap();
+    let mut acknowledged: BTreeMap<GlobalIndex, String> = one.await.unwrap().into_iter().collect();
     acknowledged.extend(two.await.unwrap());
     for (index, text) in &acknowledged {
         assert_eq!(
@@ -444,18 +399,9 @@ async fn a_lost_checkpoint_of_a_sealed_shard_comes_back() {
             log.append(Bytes::from(text)).await.unwrap().index,
             text.to_owned(),
         );
-        change(
-            &engine,
-            &log,
-            Request::Rotate {
-                name: None,
-                base: None,
-                force: false,
-            },
-            caller(),
-        )
-        .await
-        .unwrap();
+        change(&engine, &log, engine::testing::rotation(), caller())
+            .await
+            .unwrap();
     }
     audit(&log, &acknowledged).await;
     let before = log.checkpoint("a").await.unwrap();
@@ -473,4 +419,69 @@ async fn a_lost_checkpoint_of_a_sealed_shard_comes_back() {
     }
     audit(&log, &acknowledged).await;
     engine.shutdown().await;
+}
+
+/// Tasks whose owner is gone could spin forever.
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_is_given_up_leaves_no_task_behind() {
+    let alive = || {
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks()
+    };
+    let ended = || async {
+        for _ in 0..1_000 {
+            if alive() == 0 {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("{} tasks go on", alive());
+    };
+    let ambient = Ambient::simulated(1, 1_800_000_000_000);
+    let store = Arc::new(MemoryCoordination::new().by(ambient.time.clone()));
+    let objects = Arc::new(MemoryObjects::new());
+    let options = |faults: &Faults| EngineOptions {
+        max_pending_bytes: 1 << 20,
+        ambient: ambient.clone(),
+        ..testing::options_on(
+            Arc::new(FaultyCoordination::new(store.clone(), faults.clone())),
+            objects.clone(),
+            Kek::generate(&ambient::Random::seeded(7)).unwrap(),
+        )
+    };
+    let engine = Engine::open(options(&Faults::new())).await.unwrap();
+    let log = create(&engine).await;
+    let mut next = log.config();
+    let mirror = Cosigner::from_seed("mirror.example.net", &[2; 32]).unwrap();
+    next.merge.secondaries = vec![SecondaryConfig {
+        name: "mirror".parse().unwrap(),
+        url: "http://mirror.example.net".to_owned(),
+        vkey: mirror.verifier().to_string(),
+    }];
+    let request = Request::Configure {
+        next: Box::new(next),
+        base: None,
+    };
+    change(&engine, &log, request, caller()).await.unwrap();
+    drop(log);
+    // A stop that is given up.
+    let stop = tokio::time::timeout(std::time::Duration::ZERO, engine.shutdown());
+    let _ = stop.await;
+    drop(engine);
+    ended().await;
+    // An opening that fails, at each of its operations.
+    for nth in 0.. {
+        let faults = Faults::new();
+        faults.nth(nth, Fault::Fail(StoreError::Io("injected".into())));
+        let opened = Engine::open(options(&faults)).await;
+        let through = opened.is_ok();
+        if let Ok(engine) = opened {
+            engine.crash();
+        }
+        ended().await;
+        if through && faults.operations() <= nth {
+            return;
+        }
+    }
 }

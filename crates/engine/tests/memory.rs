@@ -1,4 +1,4 @@
-//! What the limit on unpublished work counts is what that work takes: measured on a process of its own.
+//! The limit on unpublished work counts the memory that the work really takes: measured on a process of its own.
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use engine::pending::Pending;
-use order::slot::{BatchRef, Slot, Tokens};
+use order::slot::{BatchRef, Slot};
 use order::state::State;
-use tlog::Hash;
+use order::token::Tokens;
+use tlog::{GlobalIndex, Hash, UnixMillis};
 
 /// Bytes of this process that are in memory.
 fn resident() -> usize {
@@ -31,18 +32,18 @@ fn the_smallest_entries_are_counted_with_what_they_take() {
         let mut bytes = BytesMut::with_capacity(3);
         bytes.extend_from_slice(&[0, 1, 7]);
         let batch = BatchRef {
-            token: tokens.make(number),
+            token: tokens.make(UnixMillis::new(number)),
             entries: 1,
             digest: Hash([0; 32]),
             object: false,
             shard: None,
-            place: None,
+            location: None,
         };
         let slot = Slot {
             format: 1,
             number: SlotNumber::new(number),
-            start: number,
-            time: 0,
+            start: GlobalIndex::new(number),
+            time: UnixMillis::ZERO,
             previous: Hash([0; 32]),
             batches: vec![batch],
             control: None,
@@ -58,7 +59,7 @@ fn the_smallest_entries_are_counted_with_what_they_take() {
     assert_eq!(pending.bytes(), 3 * SLOTS as usize);
     assert!(counted >= grown, "{counted} counted, {grown} taken");
     assert!(counted <= 2 * grown, "{counted} counted, {grown} taken");
-    pending.release(SLOTS);
+    pending.release(GlobalIndex::new(SLOTS));
     assert_eq!((pending.bytes(), pending.memory()), (0, 0));
     drop((kept, Bytes::new()));
 }

@@ -11,14 +11,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use engine::position::{self, Described, Live, Verified};
 use engine::{
-    Caller, ChangeError, Engine, EngineOptions, Folders, Kek, Log, MergeOptions, Places as _,
-    Program, Programs, ReadError, Request,
+    ChangeError, Engine, EngineOptions, Folders, Log, MergeOptions, Places as _, Program, Programs,
+    ReadError, Request,
+    testing::{self, author as caller},
 };
-use logconfig::{LogConfig, LogName, SecondaryConfig, ShardName};
+use logconfig::{LogConfig, SecondaryConfig};
 use order::keys::Keys;
 use store::record;
 use store::{Coordination, Directory, Outcome, Sqlite, Transaction};
-use tlog::{Checkpoint, Hash};
+use tlog::{Checkpoint, GlobalIndex, Hash, TreeSize, UnixMillis};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -27,33 +28,10 @@ fn store(dir: &Path) -> Arc<Sqlite> {
 }
 
 async fn open(dir: &Path, merge: MergeOptions) -> Arc<Engine> {
-    let kek_path = dir.join("kek");
-    if !kek_path.exists() {
-        Kek::generate(&ambient::Ambient::unset().random)
-            .unwrap()
-            .write_new(&kek_path)
-            .unwrap();
-    }
-    Engine::open(EngineOptions {
-        coordination: store(dir),
-        objects: Arc::new(Directory::open(&dir.join("objects")).unwrap()),
-        kek: Kek::from_file(&kek_path).unwrap(),
-        label: "test".into(),
-        min_free: 0,
-        max_pending_bytes: 1 << 20,
-        ambient: ambient::Ambient::unset(),
-        merge,
-    })
-    .await
-    .unwrap()
-}
-
-fn caller() -> Caller {
-    Caller {
-        actor: "test".into(),
-        idempotency_key: None,
-        reason: None,
-    }
+    let options = testing::options(dir, &dir.join("kek"));
+    Engine::open(EngineOptions { merge, ..options })
+        .await
+        .unwrap()
 }
 
 fn secondary(name: &str) -> SecondaryConfig {
@@ -67,10 +45,7 @@ fn secondary(name: &str) -> SecondaryConfig {
 }
 
 async fn create(engine: &Arc<Engine>, quorum: u32) -> Arc<Log> {
-    let name = LogName::try_from("dev".to_owned()).unwrap();
-    let shard = ShardName::try_from("a".to_owned()).unwrap();
-    let mut config = LogConfig::new(name, "example.org/dev".into(), shard);
-    config.merge.checkpoint_interval = logconfig::Span::from_millis(10);
+    let mut config = testing::config();
     config.merge.secondaries = ["x", "yy", "zzz"].map(secondary).to_vec();
     config.merge.backup_quorum = quorum;
     engine.create_log_unaudited(config, caller()).await.unwrap();
@@ -114,7 +89,7 @@ impl Backup {
         let live = Live {
             incarnation: incarnation.to_owned(),
             vkey: secondary(name).vkey,
-            since: 0,
+            since: UnixMillis::ZERO,
         };
         self.put(self.keys.secondary(name), record::encode(&live))
             .await;
@@ -122,10 +97,10 @@ impl Backup {
 
     async fn verified(&self, name: &str, incarnation: &str, size: u64, root: Hash) {
         let row = Verified {
-            size,
+            size: TreeSize::new(size),
             root,
             cosignature: None,
-            time: 0,
+            time: UnixMillis::ZERO,
         };
         let key = self.keys.verified(name, incarnation, "a");
         self.put(key, record::encode_numbered(size, &row)).await;
@@ -151,7 +126,7 @@ impl Backup {
                 let at = position::integrated(&*self.store, &self.keys, "a")
                     .await
                     .unwrap();
-                if let Some(at) = at.filter(|at| at.size == size) {
+                if let Some(at) = at.filter(|at| at.size == TreeSize::new(size)) {
                     return at.root;
                 }
                 self.store
@@ -166,7 +141,7 @@ impl Backup {
         let row = position::published(&*self.store, &self.keys, "a")
             .await
             .unwrap();
-        row.map_or(0, |row| row.size)
+        row.map_or(0, |row| row.size.get())
     }
 }
 
@@ -183,7 +158,8 @@ fn checkpoint(note: &str, log: &Log) -> Checkpoint {
 }
 
 async fn reaches(log: &Log, published: u64) {
-    let waited = tokio::time::timeout(LONG, log.wait_published(published - 1)).await;
+    let waited =
+        tokio::time::timeout(LONG, log.wait_published(GlobalIndex::new(published - 1))).await;
     waited.unwrap().unwrap();
 }
 
@@ -209,7 +185,10 @@ async fn a_size_is_published_when_the_quorum_holds_it() {
     append(&log, 5).await;
     let ten = backup.cut(10).await;
     assert_eq!(
-        (backup.published().await, log.status().watermarks.published),
+        (
+            backup.published().await,
+            log.status().watermarks.published.get()
+        ),
         (0, 0)
     );
     let lacking = async {
@@ -270,9 +249,14 @@ async fn a_size_is_published_when_the_quorum_holds_it() {
 /// Nothing is wrong with the stores.
 async fn clean(dir: &Path) {
     let objects = Directory::open(&dir.join("objects")).unwrap();
-    let report = engine::fsck::fsck(&*store(dir), &objects, &|_| Err("none".into()), &mut |_| {})
-        .await
-        .unwrap();
+    let report = engine::fsck::fsck(
+        &*store(dir),
+        &objects,
+        &|_| Box::pin(std::future::ready(Err("none".into()))),
+        &mut |_| {},
+    )
+    .await
+    .unwrap();
     assert!(report.is_clean(), "{:?}", report.findings);
 }
 
@@ -296,21 +280,36 @@ async fn a_restart_goes_on_from_the_cut() {
 
     let engine = open(dir.path(), MergeOptions::default()).await;
     let log = engine.log("dev").unwrap();
-    assert_eq!(log.status().watermarks.published, 300);
+    assert_eq!(log.status().watermarks.published, GlobalIndex::new(300));
     let note = log.checkpoint("a").await.unwrap().unwrap();
     assert_eq!(checkpoint(&note, &log).size, 300);
     for index in [0, 299, 300, 699] {
-        let entry = log.entry(index).await.unwrap().unwrap();
+        let entry = log.entry(GlobalIndex::new(index)).await.unwrap().unwrap();
         assert_eq!(entry.bytes, format!("entry {index}"));
     }
-    assert!(log.inclusion(299).await.unwrap().is_some());
-    assert!(log.inclusion(300).await.unwrap().is_none());
+    assert!(
+        log.inclusion(GlobalIndex::new(299))
+            .await
+            .unwrap()
+            .is_some()
+    );
+    assert!(
+        log.inclusion(GlobalIndex::new(300))
+            .await
+            .unwrap()
+            .is_none()
+    );
     append(&log, 1).await;
     let root = backup.cut(701).await;
     backup.verified("x", "1", 701, root).await;
     reaches(&log, 701).await;
     for index in (0..701).step_by(53) {
-        assert!(log.inclusion(index).await.unwrap().is_some());
+        assert!(
+            log.inclusion(GlobalIndex::new(index))
+                .await
+                .unwrap()
+                .is_some()
+        );
     }
     engine.shutdown().await;
 }
@@ -327,7 +326,7 @@ async fn programs_in_processes_of_their_own() {
     let server = open(dir.path(), only(&[], true)).await;
     let log = create(&server, 1).await;
     append(&log, 10).await;
-    assert_eq!(log.status().watermarks.published, 0);
+    assert_eq!(log.status().watermarks.published, GlobalIndex::ZERO);
     let fetch = open(dir.path(), only(&[Program::Integrate], false)).await;
     let backup = Backup::new(dir.path());
     let root = backup.cut(10).await;
@@ -335,11 +334,7 @@ async fn programs_in_processes_of_their_own() {
     backup.live("x", "1").await;
     backup.verified("x", "1", 10, root).await;
     reaches(&log, 10).await;
-    let rotated = Request::Rotate {
-        name: None,
-        base: None,
-        force: false,
-    };
+    let rotated = engine::testing::rotation();
     log.change_unaudited(rotated, caller()).await.unwrap();
     set_quorum(&log, 0).await;
     append(&log, 600).await;
@@ -357,7 +352,7 @@ async fn programs_in_processes_of_their_own() {
     clean(dir.path()).await;
 }
 
-/// What this process could never use is refused while it is alone, and a warning where another one may be allowed to.
+/// A place that this process could never use is refused while it is the only one; if another process may use it, there is a warning.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_no_server_may_use_is_refused_before_it_is_configured() {
     let dir = tempfile::tempdir().unwrap();
@@ -402,7 +397,7 @@ async fn what_no_server_may_use_is_refused_before_it_is_configured() {
         .unwrap();
     assert_eq!(applied.warnings.len(), 2, "{:?}", applied.warnings);
     other.shutdown().await;
-    // What runs is not refused again: the rest can still be changed, and it can be taken out.
+    // A running setting is not refused again: the rest can still be changed, and it can be removed.
     let mut later = log.config();
     later.merge.checkpoint_interval = logconfig::Span::from_millis(20);
     assert_eq!(log.preview(request(&later)).await.unwrap().warnings, []);
@@ -498,7 +493,7 @@ async fn a_first_checkpoint_that_waits_for_witnesses_is_told_as_such() {
     let waits = async {
         loop {
             let row = position::published(&*backup.store, &backup.keys, "a").await;
-            if row.unwrap().is_some_and(|row| row.size > 0) {
+            if row.unwrap().is_some_and(|row| row.size > TreeSize::ZERO) {
                 return log.checkpoint("a").await;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -604,7 +599,9 @@ async fn a_batch_on_any_storage_node_is_there() {
         let objects = Directory::open(&dir.path().join("objects")).unwrap();
         let places = places();
         let node = |name: &str| match name {
-            "c" if away.load(Ordering::Relaxed) => Err("gone".to_owned()),
+            "c" if away.load(Ordering::Relaxed) => {
+                Box::pin(std::future::ready(Err("gone".to_owned())))
+            }
             name => places.node(name),
         };
         let rows = store(dir.path());
@@ -640,7 +637,7 @@ async fn a_batch_on_any_storage_node_is_there() {
     std::fs::write(&file, bytes).unwrap();
     let (found, findings) = look().await;
     assert_eq!(found, [(0, 1, 0), (0, 0, 1), (1, 0, 0)]);
-    let [(engine::fsck::Place::Node, place, _)] = &findings[..] else {
+    let [(engine::fsck::StoreKind::Node, place, _)] = &findings[..] else {
         panic!("{findings:?}");
     };
     assert!(place.starts_with("b/log/dev/batch/"), "{place}");
@@ -648,7 +645,7 @@ async fn a_batch_on_any_storage_node_is_there() {
     std::fs::remove_file(file).unwrap();
     away.store(true, Ordering::Relaxed);
     let (_, findings) = look().await;
-    let [(engine::fsck::Place::Objects, _, what)] = &findings[..] else {
+    let [(engine::fsck::StoreKind::Objects, _, what)] = &findings[..] else {
         panic!("{findings:?}");
     };
     assert!(
@@ -710,7 +707,7 @@ async fn a_storage_node_that_is_taken_out_is_read_from_while_it_is_needed() {
     let log = engine.log("dev").unwrap();
     reaches(&log, 4).await;
     for index in 0..4 {
-        let entry = log.entry(index).await.unwrap().unwrap();
+        let entry = log.entry(GlobalIndex::new(index)).await.unwrap().unwrap();
         assert_eq!(entry.bytes, large);
     }
     engine.shutdown().await;

@@ -7,29 +7,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use engine::Chunk;
-use engine::{AppendError, Caller, Engine, EngineOptions, Kek, Log};
+use engine::{AppendError, Engine, EngineOptions, Log, testing};
 use logconfig::{LogConfig, LogName, ShardName};
 use qos::{Advice, Denied, RefusalReason};
-use store::{Directory, Sqlite};
+use tlog::{GlobalIndex, UnixMillis};
 
 async fn open(dir: &Path, max_pending_bytes: usize) -> Arc<Engine> {
-    let kek_path = dir.join("kek");
-    Kek::generate(&ambient::Ambient::unset().random)
-        .unwrap()
-        .write_new(&kek_path)
-        .unwrap();
-    Engine::open(EngineOptions {
-        coordination: Arc::new(Sqlite::open(&dir.join("coordination.db")).unwrap()),
-        objects: Arc::new(Directory::open(&dir.join("objects")).unwrap()),
-        kek: Kek::from_file(&kek_path).unwrap(),
-        label: "test".into(),
-        min_free: 0,
+    let options = EngineOptions {
         max_pending_bytes,
-        ambient: ambient::Ambient::unset(),
-        merge: engine::MergeOptions::default(),
-    })
-    .await
-    .unwrap()
+        ..testing::options(dir, &dir.join("kek"))
+    };
+    Engine::open(options).await.unwrap()
 }
 
 async fn create(engine: &Arc<Engine>, change: impl FnOnce(&mut LogConfig)) -> Arc<Log> {
@@ -37,13 +25,8 @@ async fn create(engine: &Arc<Engine>, change: impl FnOnce(&mut LogConfig)) -> Ar
     let shard = ShardName::try_from("a".to_owned()).unwrap();
     let mut config = LogConfig::new(name, "example.org/dev".into(), shard);
     change(&mut config);
-    let caller = Caller {
-        actor: "test".into(),
-        idempotency_key: None,
-        reason: None,
-    };
     let audited = engine::Audited::new(Arc::clone(engine));
-    audited.create(config, caller).await.unwrap();
+    audited.create(config, testing::author()).await.unwrap();
     engine.log("dev").unwrap()
 }
 
@@ -66,9 +49,9 @@ async fn advice_is_granted_and_chunks_are_contiguous() {
     let dir = tempfile::tempdir().unwrap();
     let engine = open(dir.path(), 64 << 20).await;
     let log = create(&engine, |_| {}).await;
-    let tenant = log.policy().tenant(None, 0).unwrap();
+    let tenant = log.policy().tenant(None, UnixMillis::ZERO).unwrap();
     assert_eq!(
-        log.policy().tenant(Some("logw_x"), 0),
+        log.policy().tenant(Some("logw_x"), UnixMillis::ZERO),
         Err(Denied::UnknownToken)
     );
 
@@ -85,7 +68,7 @@ async fn advice_is_granted_and_chunks_are_contiguous() {
     let advised = log.submit("two".into(), tenant, &advice).unwrap();
     assert_eq!(&*advised.granted.tier, "standard");
     assert_eq!(advised.granted.merge_by, Some(Duration::from_secs(7)));
-    // What nobody of this tenant may have, or what cannot be, is clamped.
+    // Advice beyond the tenant's limits, or impossible advice, is clamped.
     let absurd = Advice {
         urgency: Some(0),
         merge_by: Some(Duration::ZERO),
@@ -121,12 +104,18 @@ async fn advice_is_granted_and_chunks_are_contiguous() {
         advised.answer.await,
         clamped.answer.await,
     ] {
-        assert!(answer.unwrap().index < 5_007);
+        assert!(answer.unwrap().index < GlobalIndex::new(5_007));
     }
     let mut last = None;
     for (entries, answer) in places {
         let first = answer.await.unwrap().index;
-        for (n, index) in [(0, first), (entries - 1, first + entries - 1)] {
+        for (n, index) in [
+            (0, first),
+            (
+                entries - 1,
+                GlobalIndex::new(first + entries - GlobalIndex::new(1)),
+            ),
+        ] {
             let record = log.entry(index).await.unwrap().unwrap();
             assert_eq!(record.bytes, format!("entry {n} of a chunk"));
         }
@@ -136,7 +125,7 @@ async fn advice_is_granted_and_chunks_are_contiguous() {
         );
         last = Some(first);
     }
-    log.wait_published(5_006).await.unwrap();
+    log.wait_published(GlobalIndex::new(5_006)).await.unwrap();
     let view = log.qos();
     let bulk = view.classes.iter().find(|c| &*c.tier == "bulk").unwrap();
     assert_eq!(
@@ -156,7 +145,7 @@ async fn advice_is_granted_and_chunks_are_contiguous() {
 }
 
 #[tokio::test]
-async fn a_tenant_over_its_rate_hears_when_to_go_on() {
+async fn a_tenant_over_its_rate_is_told_when_to_continue() {
     let dir = tempfile::tempdir().unwrap();
     let engine = open(dir.path(), 64 << 20).await;
     let log = create(&engine, |config| {
@@ -164,7 +153,7 @@ async fn a_tenant_over_its_rate_hears_when_to_go_on() {
         config.qos.tiers.iter_mut().for_each(|t| t.burst = 5);
     })
     .await;
-    let tenant = log.policy().tenant(None, 0).unwrap();
+    let tenant = log.policy().tenant(None, UnixMillis::ZERO).unwrap();
     let mut answers = Vec::new();
     let refused = loop {
         match log.submit("entry".into(), tenant, &Advice::default()) {
@@ -193,7 +182,7 @@ async fn a_full_queue_refuses_with_a_time_and_keeps_what_it_took() {
     let dir = tempfile::tempdir().unwrap();
     let engine = open(dir.path(), 1 << 20).await;
     let log = create(&engine, |_| {}).await;
-    let tenant = log.policy().tenant(None, 0).unwrap();
+    let tenant = log.policy().tenant(None, UnixMillis::ZERO).unwrap();
     let scavenge = Advice {
         urgency: Some(7),
         ..Advice::default()

@@ -25,10 +25,10 @@ use crate::error::Error;
 use crate::listener::{Listener, Open};
 use crate::tls::Tls;
 use crate::track::Tracked;
-use crate::watch::{Place, WINDOW, Watch};
+use crate::watch::{ConnectionPlace, WINDOW, Watch};
 use crate::watched::{Order, Phase, Watched};
 
-/// How long the loop rests after the system refused a connection, for instance for lack of file descriptors.
+/// Pause after the system refused a connection, for example for lack of file descriptors.
 const REST: Duration = Duration::from_millis(100);
 /// How often HTTP/2 peers are asked whether they are still there.
 const PING: Duration = Duration::from_secs(20);
@@ -44,8 +44,8 @@ const FULL: &[u8] =
 
 /// Answers the requests of a listener.
 pub trait Plane: Sized + Send + Sync + 'static {
-    /// What answers on a connection from `origin` whose client showed this certificate, which was verified; the connection is closed
-    /// where there is none.
+    /// The service for a connection from `origin` whose client showed this verified certificate; without a service, the connection is
+    /// closed.
     fn meet(
         self: &Arc<Self>,
         _origin: Origin,
@@ -67,7 +67,7 @@ pub trait Plane: Sized + Send + Sync + 'static {
     ) -> impl Future<Output = Response<Body>> + Send;
 }
 
-/// Where a connection comes from.
+/// The origin of a connection.
 #[derive(Clone, Copy, Debug)]
 pub enum Origin {
     /// An address, which proves nothing.
@@ -125,7 +125,7 @@ pub fn serve<P: Plane>(
     })
 }
 
-/// What the connections of a listener share.
+/// The state that the connections of a listener share.
 struct Door<P> {
     plane: Arc<P>,
     watch: Arc<Watch>,
@@ -205,7 +205,7 @@ fn builder(watch: &Watch) -> auto::Builder<TokioExecutor> {
         .http1()
         .max_buf_size(limits.header_bytes)
         .keep_alive(true)
-        // A client that has said all it has to say still waits for the answer.
+        // A client that has closed its sending side still waits for the answer.
         .half_close(true)
         .writev(false);
     builder
@@ -223,7 +223,12 @@ fn builder(watch: &Watch) -> auto::Builder<TokioExecutor> {
     }
 }
 
-fn admit<P: Plane>(accepted: Accepted, place: Option<Place>, listener: &Open, door: &Arc<Door<P>>) {
+fn admit<P: Plane>(
+    accepted: Accepted,
+    place: Option<ConnectionPlace>,
+    listener: &Open,
+    door: &Arc<Door<P>>,
+) {
     let tls = match listener {
         Open::Tcp(_, tls) => tls.clone(),
         Open::Unix { .. } => None,
@@ -238,7 +243,7 @@ fn admit<P: Plane>(accepted: Accepted, place: Option<Place>, listener: &Open, do
     if let Accepted::Tcp(stream, _) = &accepted {
         let patience = door.watch.limits().peer_timeout.as_millis();
         let patience = u32::try_from(patience).unwrap_or(u32::MAX);
-        // The watch ends a client that takes nothing; this, one that is gone. An old kernel that refuses changes nothing else.
+        // The watch ends a client that reads nothing; this option ends one that is gone. If an old kernel refuses it, nothing else changes.
         let _ = rustix::net::sockopt::set_tcp_user_timeout(stream, patience);
         // Answers are written whole, so waiting for more only delays them.
         let _ = stream.set_nodelay(true);
@@ -263,7 +268,7 @@ async fn secured<P: Plane>(
     origin: Origin,
     tls: &Arc<Tls>,
     door: &Door<P>,
-    place: &Place,
+    place: &ConnectionPlace,
 ) {
     let handshake = async {
         let late = || {
@@ -290,7 +295,7 @@ async fn secured<P: Plane>(
 }
 
 /// Drives `future` unless the connection is asked to end first.
-async fn until_closed<F: Future>(place: &Place, future: F) -> Option<F::Output> {
+async fn until_closed<F: Future>(place: &ConnectionPlace, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     poll_fn(|context| match place.watched().order(context) {
         Order::Serve => future.as_mut().poll(context).map(Some),
@@ -310,7 +315,7 @@ async fn connection<P: Plane, T: AsyncRead + AsyncWrite + Unpin + Send + 'static
     origin: Origin,
     certificate: Option<&CertificateDer<'_>>,
     door: &Door<P>,
-    place: &Place,
+    place: &ConnectionPlace,
 ) {
     let Some(plane) = door.plane.meet(origin, certificate) else {
         return;

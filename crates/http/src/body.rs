@@ -23,7 +23,7 @@ pub enum Body {
     Whole(Bytes),
     /// All of it, before the request was read to its end.
     Early(Box<Early>),
-    /// Parts that come by and by, without an end in sight. Whoever makes them bounds their number and their time.
+    /// Parts that come over time, without a known end. Their author bounds their number and their time.
     Events(axum::body::Body),
 }
 

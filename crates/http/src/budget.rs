@@ -26,7 +26,7 @@ pub struct Spent;
 
 /// The bytes that one request holds; returned when dropped.
 #[derive(Debug)]
-pub struct Held {
+pub struct HeldBytes {
     bodies: Arc<Bodies>,
     bytes: usize,
 }
@@ -54,8 +54,8 @@ impl Bodies {
     ///
     /// # Errors
     /// [`Spent`]: it does not fit.
-    pub fn begin(self: &Arc<Self>, announced: usize) -> Result<Held, Spent> {
-        let mut held = Held {
+    pub fn begin(self: &Arc<Self>, announced: usize) -> Result<HeldBytes, Spent> {
+        let mut held = HeldBytes {
             bodies: Arc::clone(self),
             bytes: 0,
         };
@@ -77,7 +77,7 @@ impl Bodies {
     ) -> Result<Bytes, Spent> {
         let mut held = self.begin(bytes.len())?;
         held.grow(bytes.len())?;
-        Ok(Bytes::from_owner(Answer {
+        Ok(Bytes::from_owner(HeldAnswer {
             bytes,
             _held: held,
             _beside: beside,
@@ -85,19 +85,19 @@ impl Bodies {
     }
 }
 
-struct Answer<T> {
+struct HeldAnswer<T> {
     bytes: Bytes,
-    _held: Held,
+    _held: HeldBytes,
     _beside: T,
 }
 
-impl<T> AsRef<[u8]> for Answer<T> {
+impl<T> AsRef<[u8]> for HeldAnswer<T> {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-impl Held {
+impl HeldBytes {
     /// Notes that this many more bytes arrived.
     ///
     /// # Errors
@@ -114,7 +114,7 @@ impl Held {
     /// These bytes, which count until they are dropped.
     #[must_use]
     pub fn keep(self, bytes: Bytes) -> Bytes {
-        Bytes::from_owner(Answer {
+        Bytes::from_owner(HeldAnswer {
             bytes,
             _held: self,
             _beside: (),
@@ -139,7 +139,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldBytes {
     fn drop(&mut self) {
         self.bodies.held.fetch_sub(self.bytes, Relaxed);
     }

@@ -63,7 +63,7 @@ pub enum Error {
     ClientCa {
         /// The file with the authorities.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault of the file.
         problem: String,
     },
     /// The provider of cryptography lacks a protocol version.

@@ -44,7 +44,7 @@ struct Failed {
 
 /// The result of a check of the files.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Look {
+pub enum FileCheck {
     /// The files are the same as before.
     Same,
     /// There is a new value.
@@ -62,7 +62,7 @@ impl<T> Follow<T> {
     /// Reads the files for the first time.
     ///
     /// # Errors
-    /// What `load` says: a value is needed to begin with.
+    /// The error of `load`: a value is needed to begin with.
     pub fn open<E: std::error::Error>(
         files: impl IntoIterator<Item = PathBuf>,
         load: impl Fn() -> Result<T, E> + Send + Sync + 'static,
@@ -87,23 +87,23 @@ impl<T> Follow<T> {
     }
 
     /// Checks the files, and reads them when they changed, or when they could not be used a while ago.
-    pub fn look(&self) -> Look {
+    pub fn look(&self) -> FileCheck {
         self.read(false)
     }
 
     /// Reads the files, whether or not they changed.
-    pub fn reload(&self) -> Look {
+    pub fn reload(&self) -> FileCheck {
         self.read(true)
     }
 
-    fn read(&self, anyway: bool) -> Look {
+    fn read(&self, anyway: bool) -> FileCheck {
         // Taken before the files are read: a change in between shows next time.
         let now = stamps(&self.files);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         match &seen.failed {
-            None if now == seen.stamps && !anyway => return Look::Same,
+            None if now == seen.stamps && !anyway => return FileCheck::Same,
             Some(failed) if failed.stamps == now && failed.tried.elapsed() < AGAIN && !anyway => {
-                return Look::Unusable {
+                return FileCheck::Unusable {
                     why: failed.why.clone(),
                     known: true,
                 };
@@ -114,7 +114,7 @@ impl<T> Follow<T> {
             Ok(next) => {
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
                 (seen.stamps, seen.failed) = (now, None);
-                Look::Replaced
+                FileCheck::Replaced
             }
             Err(why) => {
                 let before = seen.failed.take();
@@ -124,7 +124,7 @@ impl<T> Follow<T> {
                     tried: Instant::now(),
                     why: why.clone(),
                 });
-                Look::Unusable { why, known }
+                FileCheck::Unusable { why, known }
             }
         }
     }
@@ -160,12 +160,12 @@ mod tests {
             false => Err(std::io::ErrorKind::PermissionDenied.into()),
         })
         .unwrap();
-        assert_eq!((follow.look(), &**follow.last()), (Look::Same, "one"));
+        assert_eq!((follow.look(), &**follow.last()), (FileCheck::Same, "one"));
 
         readable.store(false, Relaxed);
         std::fs::write(&file, "two").unwrap();
-        let unusable = |look: Look| match look {
-            Look::Unusable { known, .. } => known,
+        let unusable = |look: FileCheck| match look {
+            FileCheck::Unusable { known, .. } => known,
             other => panic!("{other:?}"),
         };
         assert!(!unusable(follow.look()), "said once");
@@ -175,10 +175,10 @@ mod tests {
         // As with the mode of a folder above it: nothing about the file itself changes.
         readable.store(true, Relaxed);
         let deadline = Instant::now() + Duration::from_secs(60);
-        while follow.look() != Look::Replaced {
+        while follow.look() != FileCheck::Replaced {
             assert!(Instant::now() < deadline);
             std::thread::yield_now();
         }
-        assert_eq!((follow.look(), &**follow.last()), (Look::Same, "two"));
+        assert_eq!((follow.look(), &**follow.last()), (FileCheck::Same, "two"));
     }
 }

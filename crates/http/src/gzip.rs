@@ -67,6 +67,7 @@ pub async fn packed(
         return response;
     };
     let bytes = response.body().clone();
+    #[expect(clippy::disallowed_methods, reason = "packing keeps a processor busy")]
     let packed = tokio::task::spawn_blocking(move || {
         // Kept by the thread: a client that hangs up makes no room for the next one.
         let _turn = turn;

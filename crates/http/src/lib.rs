@@ -6,6 +6,14 @@
 //! connection that can stay forever without progress, memory that grows with the number of connections and streams, and a stop that cuts
 //! off an answer whose entry is ordered.
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::iter_over_hash_type,
+        reason = "the order differs from run to run"
+    )
+)]
+
 mod accept;
 mod body;
 mod budget;
@@ -25,15 +33,15 @@ mod watched;
 
 pub use accept::{Origin, Plane, serve};
 pub use body::{Body, Unread};
-pub use budget::{Bodies, Held, SHORT, Spent};
+pub use budget::{Bodies, HeldBytes, SHORT, Spent};
 pub use error::{Error, causes};
-pub use follow::{Follow, Look};
+pub use follow::{FileCheck, Follow};
 pub use gzip::packed;
 pub use limits::{Limits, WhenFull};
 pub use listener::Listener;
 pub use pace::{PACE, Pace};
-pub use reply::{BYTES, FOR_EVER, JSON, NEVER, TEXT, busy, later, refused, reply, said};
+pub use reply::{BYTES, IMMUTABLE, JSON, NEVER, TEXT, busy, later, refused, reply, said};
 pub use stamp::Stamp;
 pub use tls::{Audience, Tls, TlsFiles, provider, read_pair};
-pub use watch::{Place, Watch};
+pub use watch::{ConnectionPlace, Watch};
 pub use watched::{Order, Phase, Watched};

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Limits {
     /// Connections at a time.
     pub connections: usize,
-    /// What happens to one more connection.
+    /// How one more connection is handled.
     pub when_full: WhenFull,
     /// Whether HTTP/2 is offered. Without it, a client cannot stall the choice of protocol by sending nothing.
     pub http2: bool,
@@ -27,7 +27,7 @@ pub struct Limits {
     pub answers: usize,
 }
 
-/// What happens to a new connection when there are as many as allowed.
+/// How a new connection is handled when there are as many as allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenFull {
     /// It is answered 503: an idle connection may already carry a client's next write.

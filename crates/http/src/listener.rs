@@ -36,7 +36,7 @@ impl Listener {
     /// Binds an address; the answer knows the port that was given for port 0.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the operating system.
     pub fn tcp(address: SocketAddr) -> Result<(Self, SocketAddr), Error> {
         let open = || -> io::Result<_> {
             let listener = std::net::TcpListener::bind(address)?;

@@ -13,9 +13,9 @@ pub const TEXT: &str = "text/plain; charset=utf-8";
 pub const JSON: &str = "application/json";
 /// The type of tiles.
 pub const BYTES: &str = "application/octet-stream";
-/// `Cache-Control` of what never changes.
-pub const FOR_EVER: &str = "public, max-age=31536000, immutable";
-/// `Cache-Control` of what changes.
+/// `Cache-Control` of objects that never change.
+pub const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+/// `Cache-Control` of objects that change.
 pub const NEVER: &str = "no-cache";
 
 /// An answer of this type that caches may keep as `cache` says.

@@ -18,7 +18,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::Semaphore;
 
 use crate::error::Error;
-use crate::follow::{Follow, Look};
+use crate::follow::{FileCheck, Follow};
 
 /// How long a handshake waits for a check of the files.
 const FILES_TIMEOUT: Duration = Duration::from_secs(1);
@@ -94,10 +94,10 @@ impl Tls {
     /// They can't be used; the words say that the old ones stay.
     pub fn reload(&self) -> Result<String, String> {
         match self.follow.reload() {
-            Look::Unusable { why, .. } => Err(format!(
+            FileCheck::Unusable { why, .. } => Err(format!(
                 "the certificate is not usable, the old one stays in use: {why}"
             )),
-            Look::Same | Look::Replaced => {
+            FileCheck::Same | FileCheck::Replaced => {
                 Ok(format!("certificate {}", self.certificate.display()))
             }
         }
@@ -118,6 +118,7 @@ impl Tls {
         let mut looked = false;
         if let Some(turn) = turn {
             let tls = Arc::clone(self);
+            #[expect(clippy::disallowed_methods, reason = "certificates and keys are files")]
             let look = tokio::task::spawn_blocking(move || {
                 let _turn = turn;
                 tls.look();
@@ -129,11 +130,11 @@ impl Tls {
 
     fn look(&self) {
         match self.follow.look() {
-            Look::Same | Look::Unusable { known: true, .. } => {}
-            Look::Replaced => {
+            FileCheck::Same | FileCheck::Unusable { known: true, .. } => {}
+            FileCheck::Replaced => {
                 tracing::info!(cert = %self.certificate.display(), "new certificate in use");
             }
-            Look::Unusable { why, known: false } => {
+            FileCheck::Unusable { why, known: false } => {
                 tracing::error!(
                     error = why,
                     "the changed certificate is not usable, the old one stays in use"

@@ -4,7 +4,7 @@
 //! places are taken on a listener of [`WhenFull::ReplaceIdle`], the next connection gets the place of the one that has been idle longest:
 //! a connection that waits for a request costs its peer nothing, so thousands of them must not keep out a client with a request.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,33 +29,33 @@ pub struct Watch {
     shared: Arc<Shared>,
     /// Locked when a connection opens or closes, and by the sweep.
     connections: Mutex<Connections>,
-    /// Told when a connection has gone.
+    /// Notified when a connection is gone.
     gone: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Connections {
     next: u64,
-    all: HashMap<u64, Arc<Watched>>,
+    all: BTreeMap<u64, Arc<Watched>>,
     order: u8,
 }
 
 /// A connection's place in its [`Watch`]; leaves it when dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct ConnectionPlace {
     watch: Arc<Watch>,
     number: u64,
     watched: Arc<Watched>,
 }
 
-impl Place {
+impl ConnectionPlace {
     /// The connection that has the place.
     pub fn watched(&self) -> &Arc<Watched> {
         &self.watched
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPlace {
     fn drop(&mut self) {
         self.watch.lock().all.remove(&self.number);
         self.watch.gone.notify_waiters();
@@ -121,7 +121,7 @@ impl Watch {
     }
 
     /// A place for one more connection; `None` when there are as many as allowed.
-    pub fn join(self: &Arc<Self>) -> Option<Place> {
+    pub fn join(self: &Arc<Self>) -> Option<ConnectionPlace> {
         let mut connections = self.lock();
         if connections.all.len() >= self.limits.connections {
             return None;
@@ -131,7 +131,7 @@ impl Watch {
         let watched = Arc::new(Watched::new(&self.shared));
         watched.start_with(connections.order);
         connections.all.insert(number, Arc::clone(&watched));
-        Some(Place {
+        Some(ConnectionPlace {
             watch: Arc::clone(self),
             number,
             watched,
@@ -139,7 +139,7 @@ impl Watch {
     }
 
     /// A place for one more connection, which is waited for where idle ones make room.
-    pub(crate) async fn place(self: &Arc<Self>) -> Option<Place> {
+    pub(crate) async fn place(self: &Arc<Self>) -> Option<ConnectionPlace> {
         if let Some(place) = self.join() {
             return Some(place);
         }

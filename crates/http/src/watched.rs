@@ -29,7 +29,7 @@ const SMALL: usize = 8 << 10;
 const OUTGOING: usize = 32 << 20;
 /// A connection that has read nothing of its long answers for this many seconds is closed if others need the memory.
 const STALLED: u32 = 2;
-/// What a connection is doing.
+/// The phase of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Between requests: an answer may still be on its way out.
@@ -43,13 +43,13 @@ pub enum Phase {
     /// Many requests at once (HTTP/2): only the time without one, and without progress of an answer, is watched. Each body has a
     /// timer of its own. Pings are no requests.
     Multiplexed,
-    /// A body without an end in sight is arriving: only its silence is watched.
+    /// A body without a known end is arriving: only its silence is watched.
     Streaming,
-    /// An answer without an end in sight goes out as its parts come: only whether the client takes them is watched.
+    /// An answer without a known end is sent as its parts come: the watch only checks that the client reads them.
     Events,
 }
 
-/// What the owner of a connection has been asked to do.
+/// The order to the owner of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// Continue to serve its requests.
@@ -259,7 +259,7 @@ impl Watched {
         Stream(Arc::clone(self))
     }
 
-    /// Something that counts happened on a multiplexed connection: a request, or a piece of an answer.
+    /// Notes progress on a multiplexed connection: a request, or a piece of an answer.
     pub(crate) fn progressed(&self) {
         self.phase
             .store(pack(Phase::Multiplexed, self.now()), Relaxed);
@@ -282,7 +282,7 @@ impl Watched {
         }
     }
 
-    /// Bytes were to go out.
+    /// Notes an attempt to send bytes.
     pub(crate) fn tried(&self, sent: &Poll<io::Result<usize>>) {
         match sent {
             Poll::Ready(Ok(bytes)) => self.sent(*bytes),
@@ -352,7 +352,7 @@ impl Watched {
 fn less(owed: &AtomicU64, bytes: usize) {
     let before = owed.load(Relaxed);
     if before > 0 {
-        // The watcher adds once a second; a second that is lost here is no harm.
+        // The watcher adds once a second; losing one second here does no harm.
         owed.store(before.saturating_sub(bytes as u64), Relaxed);
     }
 }

@@ -13,7 +13,7 @@ use crate::name::ShardName;
 
 /// The effects of a change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Change {
+pub struct DocumentChange {
     /// New shards, in order: each needs an origin and a key before the decision.
     pub plan: Vec<ShardName>,
     /// The shard that opens; the running active one freezes in the same decision. May also be in `plan`.
@@ -23,11 +23,11 @@ pub struct Change {
 }
 
 /// Compares `next` with the running configuration. `running` has the fields that the server fills in; if `next` has them too, they must be
-/// the same. A `next` whose content is the running one's is a [`Change`] without differences, whatever its generation.
+/// the same. A `next` whose content is the running one's is a [`DocumentChange`] without differences, whatever its generation.
 ///
 /// # Errors
 /// All findings, with pointers into `next`; [`crate::locate`] adds lines and columns.
-pub fn change(running: &LogConfig, next: &LogConfig) -> Result<Change, Vec<Finding>> {
+pub fn change(running: &LogConfig, next: &LogConfig) -> Result<DocumentChange, Vec<Finding>> {
     let mut next = next.clone();
     next.fill_origin();
     if next.log != running.log {
@@ -66,7 +66,7 @@ pub fn change(running: &LogConfig, next: &LogConfig) -> Result<Change, Vec<Findi
     if let Some(finding) = next.validate_planned(plan.len()) {
         return Err(vec![finding]);
     }
-    Ok(Change {
+    Ok(DocumentChange {
         plan,
         open: opened(running, &next).cloned(),
         differences,

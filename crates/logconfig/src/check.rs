@@ -1,5 +1,5 @@
-//! A tree against the schema: every unknown key, wrong type and bad value, not only the first. What is wrong is left out of the
-//! result (or stands in for by a placeholder), so that the rest can still be looked at as a whole.
+//! Checks a tree against the schema: finds every unknown key, wrong type and bad value, not only the first. Wrong values are left
+//! out of the result or replaced by a placeholder, so that the rest can still be judged as a whole.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -10,22 +10,23 @@ use crate::finding::{Finding, Problem, join, quote};
 use crate::name::{LogName, NameError, NodeName, ShardName, TenantName, TierName};
 use crate::qos::{ByteRate, Percent, Rate, Urgency};
 use crate::span::Span;
+use crate::text::nearest;
 use crate::tree::{Entry, MAX_FINDINGS, Mark, Node, Value};
 
-/// How the names begin that stand for wrong ones.
+/// The beginning of the names that replace wrong ones.
 pub(crate) const PLACEHOLDER: &str = "placeholder.";
 
-/// What came of a check.
+/// The result of a check.
 pub(crate) struct Checked {
-    /// What is left when everything wrong is taken out.
+    /// The value without everything that is wrong.
     pub(crate) value: Json,
     pub(crate) findings: Vec<Finding>,
-    /// Pointers of what was taken out or replaced: nothing said about those places can be trusted.
+    /// Pointers of the values that were removed or replaced: findings about those places cannot be trusted.
     damaged: Vec<String>,
 }
 
 impl Checked {
-    /// Whether a judgement about `pointer` rests on something that was taken out.
+    /// Whether a finding about `pointer` depends on a value that was removed.
     pub(crate) fn is_damaged(&self, pointer: &str) -> bool {
         let under = |above: &str, below: &str| {
             below
@@ -121,7 +122,7 @@ impl Walk<'_> {
                 break;
             }
             let pointer = join(pointer, &index.to_string());
-            // A placeholder keeps the later items at their index, so that what is said of them points at them.
+            // A placeholder keeps the later items at their index, so that findings about them point at them.
             let value = self
                 .node(item, item_schema, &pointer)
                 .unwrap_or_else(|| self.placeholder(item_schema, &pointer));
@@ -276,7 +277,7 @@ fn wrong_type(value: &Value, schema: &Json) -> Problem {
     }
 }
 
-/// What is a number with a unit, as an example.
+/// An example of the value, for a schema of numbers with a unit.
 fn unit(schema: &Json) -> Option<&'static str> {
     match schema.get("format").and_then(Json::as_str)? {
         "span" => Some("200ms"),
@@ -378,31 +379,4 @@ fn elsewhere(key: &str, schema: &Json, path: &str) -> Option<String> {
         };
         elsewhere(key, schema, &path)
     })
-}
-
-/// The candidate that the writer most likely meant; spelling conventions (`start_index`) count as no difference.
-pub(crate) fn nearest<'a>(
-    text: &str,
-    candidates: impl Iterator<Item = &'a str>,
-) -> Option<&'a str> {
-    if text.len() > 64 {
-        return None;
-    }
-    let fold = |text: &str| {
-        text.chars()
-            .filter(char::is_ascii_alphanumeric)
-            .collect::<String>()
-            .to_ascii_lowercase()
-    };
-    let folded = fold(text);
-    candidates
-        .map(|candidate| {
-            (
-                strsim::damerau_levenshtein(&folded, &fold(candidate)),
-                candidate,
-            )
-        })
-        .filter(|(distance, candidate)| *distance <= candidate.len().div_ceil(3).min(3))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
 }

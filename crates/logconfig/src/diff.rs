@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::list::{is_extended, names, numbered};
 use crate::model::{KeySpec, LogConfig, ShardConfig};
-use crate::{front, merge, qos};
+use crate::{merge, qos, rekor};
 
 /// One difference between two configurations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Difference {
-    /// What differs: `shard 2026b`, `merge.checkpointInterval`.
+    /// The setting that differs: `shard 2026b`, `merge.checkpointInterval`.
     pub subject: String,
     /// The value before; absent when added.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -92,7 +92,7 @@ pub fn diff(a: &LogConfig, b: &LogConfig) -> Vec<Difference> {
             );
         }
     }
-    // What both have, in the order of each. An addition at the end needs no word about order, one elsewhere does.
+    // The shards that both have, in the order of each. An addition at the end is no difference of the order, one elsewhere is.
     if !is_extended(&before, &after) {
         compare(
             "order of shards".to_owned(),
@@ -113,7 +113,7 @@ pub fn diff(a: &LogConfig, b: &LogConfig) -> Vec<Difference> {
     qos::compare(&a.qos, &b.qos, &mut compare);
     merge::compare(&a.merge, &b.merge, &mut compare);
     merge::compare_witnesses(&a.witnesses, &b.witnesses, &mut compare);
-    front::compare(&a.rekor, &b.rekor, &mut compare);
+    rekor::compare(&a.rekor, &b.rekor, &mut compare);
     differences
 }
 

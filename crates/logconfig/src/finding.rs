@@ -1,4 +1,4 @@
-//! What is wrong with a document, where, and what to do. Codes are stable: scripts and tests compare them. Texts are for people
+//! The faults of a document, their places and remedies. Codes are stable: scripts and tests compare them. Texts are for people
 //! and quote what the document says, shortened and with control characters escaped, so that a hostile document cannot write to
 //! a terminal.
 
@@ -12,7 +12,7 @@ use serde::Serialize;
 pub struct Finding {
     /// Stable identifier in kebab-case; scripts compare it.
     pub code: &'static str,
-    /// What is wrong, a lowercase fragment.
+    /// The fault, a lowercase fragment.
     pub message: String,
     /// JSON pointer (RFC 6901) into the document; empty for the whole of it.
     pub pointer: String,
@@ -22,13 +22,13 @@ pub struct Finding {
     /// 1-based column, in characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub column: Option<u32>,
-    /// What to do about it.
+    /// The remedy, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
 
 impl Finding {
-    /// A finding of somebody who knows more than the document: the running server.
+    /// A finding that does not follow from the document alone, such as one of the running server.
     #[must_use]
     pub fn new(
         code: &'static str,
@@ -56,7 +56,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// A finding that does not know yet where it is.
+/// A finding without a position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
     code: &'static str,

@@ -35,11 +35,18 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::iter_over_hash_type,
+        reason = "the order differs from run to run"
+    )
+)]
+
 mod change;
 mod check;
 mod diff;
 mod finding;
-mod front;
 mod list;
 mod merge;
 mod model;
@@ -49,6 +56,7 @@ mod parse;
 mod plan;
 mod qos;
 mod rekor;
+mod rekor_shards;
 mod rollback;
 mod schema;
 mod span;
@@ -59,10 +67,9 @@ mod tree;
 mod validate;
 mod write;
 
-pub use change::{Change, change};
+pub use change::{DocumentChange, change};
 pub use diff::{Difference, diff};
 pub use finding::Finding;
-pub use front::{Duplicates, FirstEntry, RekorConfig};
 pub use merge::{
     BucketKind, BucketUrl, BucketUrlError, FrontendConfig, LOCAL, MAX_NODES, MAX_PEERS,
     MergeConfig, SecondaryConfig, StorageConfig, StorageNode, WitnessConfig,
@@ -82,7 +89,8 @@ pub use qos::{
     Rate, RateError, TOKEN_PREFIX, TenantConfig, TierConfig, Urgency, UrgencyError, WriterToken,
     is_token_hash, token_hash, token_text,
 };
-pub use rekor::{RekorShards, read_rekor, write_rekor};
+pub use rekor::{Duplicates, FirstEntry, RekorConfig};
+pub use rekor_shards::{RekorShards, read_rekor, write_rekor};
 pub use rollback::{changes_settings, rolled_back};
 pub use schema::{SCHEMA_ID, schema};
 pub use span::{Span, SpanError};

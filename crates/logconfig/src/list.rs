@@ -50,7 +50,7 @@ pub(crate) trait Named {
     fn name(&self) -> &str;
     /// All fields but the name and the lists of named things. Different values have different texts.
     fn fields(&self) -> Vec<Field>;
-    /// The thing in one line, where it is new or goes.
+    /// The thing in one line, for a new or removed one.
     fn whole(&self) -> String {
         let fields: Vec<_> = self
             .fields()

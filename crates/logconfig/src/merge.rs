@@ -1,5 +1,5 @@
-//! The settings from the order to the readers: the nodes that keep large batches, the secondaries that must hold a copy before a size is
-//! published, and the frontends that get the result.
+//! The settings of the merge, from the order to the readers: the nodes that keep large batches, the secondaries that must hold a copy
+//! before a size is published, and the frontends that get the result.
 //!
 //! Settings added later are left out while they have their defaults, so that an older document keeps its bytes and its entity tag.
 
@@ -32,16 +32,16 @@ pub struct MergeConfig {
     pub checkpoint_interval: Span,
     /// A shard that does not grow gets a fresh checkpoint this often, 1s to 1d.
     pub idle_republish: Span,
-    /// Where large batches are kept until they are integrated.
+    /// Storage of large batches until they are integrated.
     #[serde(skip_serializing_if = "StorageConfig::is_default")]
     pub storage: StorageConfig,
     /// Secondaries that must have verified a size before it is published; 0: none.
     #[serde(skip_serializing_if = "is_zero")]
     pub backup_quorum: u32,
-    /// Servers that keep a verified copy (`logd secondary`), at most 32.
+    /// Servers that keep a verified copy of the log (`logd secondary`), at most 32.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub secondaries: Vec<SecondaryConfig>,
-    /// Where tiles and checkpoints are pushed to, at most 32.
+    /// Folders and buckets that tiles and checkpoints are pushed to, at most 32.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub frontends: Vec<FrontendConfig>,
 }
@@ -53,7 +53,7 @@ pub struct MergeConfig {
 pub struct StorageConfig {
     /// Nodes that must have a large batch before it is announced.
     pub quorum: u32,
-    /// Where large batches are written: at most 16 nodes.
+    /// Nodes that large batches are written to, at most 16.
     pub nodes: Vec<StorageNode>,
 }
 
@@ -62,7 +62,7 @@ pub struct StorageConfig {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(inline)]
 pub struct StorageNode {
-    /// `local` is the server's own store; every other is a [nodes.NAME] of logd.toml.
+    /// Name of the node: `local`, the server's own store, or a [nodes.NAME] of logd.toml.
     pub name: NodeName,
 }
 
@@ -71,11 +71,11 @@ pub struct StorageNode {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(inline)]
 pub struct SecondaryConfig {
-    /// Unique among the secondaries.
+    /// Name of the secondary, unique among the secondaries.
     pub name: NodeName,
-    /// Where it takes entries, https://HOST or http://HOST.
+    /// Address for the entries, https://HOST or http://HOST.
     pub url: String,
-    /// Key of its cosignatures, as `logd secondary` shows it.
+    /// Verifier key of its cosignatures, as `logd secondary` shows it.
     pub vkey: String,
 }
 
@@ -84,9 +84,9 @@ pub struct SecondaryConfig {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(inline)]
 pub struct FrontendConfig {
-    /// Unique among the frontends.
+    /// Name of the frontend, unique among the frontends.
     pub name: NodeName,
-    /// A folder, file:///srv/NAME, or a bucket, s3://BUCKET/PREFIX (gs://, az://); below one that logd.toml allows.
+    /// Folder, file:///srv/NAME, or bucket, s3://BUCKET/PREFIX (gs://, az://); below one that logd.toml allows.
     pub url: String,
 }
 
@@ -149,7 +149,7 @@ impl Default for WitnessConfig {
 }
 
 impl WitnessConfig {
-    /// The policy; an empty text is one that asks for nothing.
+    /// The policy; an empty text is a policy without requirements.
     ///
     /// # Errors
     /// The line that is not understood.
@@ -166,13 +166,13 @@ impl WitnessConfig {
 }
 
 impl FrontendConfig {
-    /// The folder, where the URL names one.
+    /// The folder, if the URL names one.
     #[must_use]
     pub fn folder(&self) -> Option<&str> {
         self.url.strip_prefix("file://")
     }
 
-    /// The bucket, where the URL names one.
+    /// The bucket, if the URL names one.
     #[must_use]
     pub fn bucket(&self) -> Option<BucketUrl> {
         self.url.parse().ok()
@@ -218,7 +218,7 @@ impl Named for FrontendConfig {
     }
 }
 
-/// Compares all of both.
+/// Compares all settings of both.
 pub(crate) fn compare(a: &MergeConfig, b: &MergeConfig, compare: &mut Compare<'_>) {
     let mut setting = |subject: &str, before: String, after: String| {
         compare(format!("merge.{subject}"), Some(before), Some(after));
@@ -249,7 +249,7 @@ pub(crate) fn compare(a: &MergeConfig, b: &MergeConfig, compare: &mut Compare<'_
     compare_lists("frontend", &a.frontends, &b.frontends, compare);
 }
 
-/// Compares all of both. A policy is shown in one line, escaped, so that different ones have different texts.
+/// Compares all settings of both. A policy is shown in one line, escaped, so that different ones have different texts.
 pub(crate) fn compare_witnesses(a: &WitnessConfig, b: &WitnessConfig, compare: &mut Compare<'_>) {
     let line = |config: &WitnessConfig| {
         if config.policy.is_empty() {

@@ -1,13 +1,13 @@
-//! The document itself. Only what the server acts on is here: a field that it would ignore is a lie. The field comments are
-//! what an operator reads in a generated file and in an editor, so they are short and say what the field does.
+//! The document itself. Each field is one that the server acts on: an ignored field would mislead. Operators read the field
+//! comments in generated files and in editors, so they are short and say what the field does.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::front::RekorConfig;
 use crate::merge::{MergeConfig, WitnessConfig};
 use crate::name::{LogName, ShardName};
 use crate::qos::QosConfig;
+use crate::rekor::RekorConfig;
 use crate::span::Span;
 
 /// Configuration of one log.
@@ -17,15 +17,15 @@ pub struct LogConfig {
     /// Format of this document.
     #[serde(default)]
     pub api_version: ApiVersion,
-    /// What this document describes.
+    /// Kind of this document.
     #[serde(default)]
     pub kind: Kind,
     /// Name of the log.
     pub log: LogName,
-    /// Generation this file was made from: the base of the change.
+    /// Generation that this file was made from: the base of the change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
-    /// What checkpoint origins are made of, see originForm; fixed once the log exists (default: the log's name).
+    /// Common part of all checkpoint origins, see originForm; fixed once the log exists (default: the log's name).
     #[serde(default)]
     pub origin: String,
     /// Checkpoint origins are ORIGIN/SHARD (path) or SHARD.ORIGIN (host); fixed once the log exists.
@@ -34,13 +34,13 @@ pub struct LogConfig {
     /// Signing key of each shard that is created from now on, unless the shard says otherwise.
     #[serde(default, skip_serializing_if = "KeySpec::is_default")]
     pub key: KeySpec,
-    /// Oldest first: frozen ones, at most one active, planned ones.
+    /// Shards, oldest first: frozen ones, at most one active, planned ones.
     #[serde(default)]
     pub shards: Vec<ShardConfig>,
-    /// When shards are rotated out by themselves, and how they are named.
+    /// Automatic rotation, and the names of new shards.
     #[serde(default)]
     pub rotate: RotateConfig,
-    /// What writers are promised, and who comes first.
+    /// Quality of service: tiers and tenants.
     #[serde(default)]
     pub qos: QosConfig,
     /// How entries become signed trees.
@@ -58,13 +58,13 @@ pub struct LogConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 pub enum ApiVersion {
-    /// The only one so far.
+    /// The only version so far.
     #[default]
     #[serde(rename = "logctl/v1")]
     V1,
 }
 
-/// What the document describes; so far always a log.
+/// Kind of a document; so far always a log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 pub enum Kind {
@@ -78,35 +78,35 @@ pub enum Kind {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(inline)]
 pub struct ShardConfig {
-    /// Unique in the log, for good.
+    /// Name of the shard, unique in the log for good.
     pub name: ShardName,
-    /// planned, active (takes the writes; one at most) or frozen.
+    /// planned, active (accepts the writes; one at most) or frozen.
     #[serde(default)]
     pub state: ShardState,
-    /// Its signing key, made by the server; fixed once the shard exists.
+    /// Signing key of the shard, made by the server; fixed once the shard exists.
     #[serde(default)]
     pub key: KeySpec,
     /// Filled in by the server, checked when given: global index of its first entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_index: Option<u64>,
-    /// Filled in by the server, checked when given: its entries, once frozen.
+    /// Filled in by the server, checked when given: number of its entries, once frozen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub length: Option<u64>,
     /// Filled in by the server, checked when given: final root, hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root_hash: Option<String>,
-    /// Filled in by the server, checked when given: decimal, in quotes.
+    /// Filled in by the server, checked when given: tree ID, decimal, in quotes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tree_id: Option<String>,
     /// Filled in by the server, checked when given: verifier key of its checkpoints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vkey: Option<String>,
-    /// Filled in by the server, checked when given: the second key, of ecdsa-p256.
+    /// Filled in by the server, checked when given: the second verifier key, for ecdsa-p256.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ecdsa_vkey: Option<String>,
 }
 
-/// How the origin of a shard is made of the log's origin and the shard's name.
+/// How a shard's origin is made from the log's origin and the shard's name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
@@ -114,7 +114,7 @@ pub enum OriginForm {
     /// ORIGIN/SHARD, a schema-less URL.
     #[default]
     Path,
-    /// SHARD.ORIGIN, a bare host name: what clients of Sigstore expect.
+    /// SHARD.ORIGIN, a bare host name, which Sigstore's clients expect.
     Host,
 }
 
@@ -136,16 +136,16 @@ pub enum OriginForm {
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
 pub enum ShardState {
-    /// Has its origin and key, opens at a later rotation.
+    /// Has its origin and key; opens at a later rotation.
     #[default]
     Planned,
-    /// Takes the log's writes.
+    /// Accepts the log's writes.
     Active,
-    /// Takes no more writes.
+    /// Accepts no more writes.
     Frozen,
 }
 
-/// Which key signs a shard's checkpoints.
+/// The kind of key that signs a shard's checkpoints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(inline)]
@@ -167,17 +167,17 @@ pub enum Algorithm {
     EcdsaP256,
 }
 
-/// When shards are rotated out by themselves, and how they are named.
+/// Automatic rotation, and the names of new shards.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(inline)]
 pub struct RotateConfig {
     /// Names of new shards: {year} is the year (UTC), {letter} counts a…z, aa, ab…
     pub name: String,
-    /// A shard with this many entries is rotated out by the server (absent: never by size).
+    /// Rotate when the active shard has this many entries (absent: never by size).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_entries: Option<u64>,
-    /// So is one that has entries and is open this long, 1s to 3650d (absent: never).
+    /// Rotate when a shard with entries is open this long, 1s to 3650d (absent: never).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_age: Option<Span>,
 }
@@ -307,8 +307,8 @@ impl LogConfig {
         }
     }
 
-    /// What is stored and compared: defaults filled; generation and server-filled fields removed, so that a late root does
-    /// not change it.
+    /// The form that is stored and compared: defaults filled in; generation and server-filled fields removed, so that a late root
+    /// does not change it.
     #[must_use]
     pub fn stripped(&self) -> Self {
         Self {
@@ -339,19 +339,19 @@ impl LogConfig {
         config
     }
 
-    /// Whether both have the same settings; whatever their shards.
+    /// Whether both have the same settings, whatever their shards.
     #[must_use]
     pub fn same_settings(&self, other: &Self) -> bool {
         self.without_shards() == other.without_shards()
     }
 
-    /// Whether both list the same shards in the same states; whatever the server fills in.
+    /// Whether both list the same shards in the same states, whatever the server fills in.
     #[must_use]
     pub fn same_shards(&self, other: &Self) -> bool {
         self.shards.len() == other.shards.len() && self.shards_in_common(other) == self.shards.len()
     }
 
-    /// How many shards both begin with.
+    /// The number of shards that both begin with.
     pub(crate) fn shards_in_common(&self, other: &Self) -> usize {
         let pairs = self.shards.iter().zip(&other.shards);
         pairs.take_while(|(one, other)| one.same(other)).count()
@@ -366,7 +366,7 @@ impl LogConfig {
         }
     }
 
-    /// Whether it needs a program that knows keys of ECDSA and origins that are host names.
+    /// Whether it has ECDSA keys or origins that are host names, which older programs do not know.
     #[must_use]
     pub fn has_hosts_or_ecdsa(&self) -> bool {
         let ecdsa = |key: KeySpec| key.algorithm == Algorithm::EcdsaP256;

@@ -77,7 +77,7 @@ pub fn next_name(template: &str, taken: &[ShardName], year: i16) -> Result<Shard
         }
         match name.parse::<ShardName>() {
             Ok(name) => return Ok(name),
-            // Names only get longer, so the end is reached.
+            // Names only get longer, so there are no more valid ones.
             Err(NameError::Malformed) => {
                 let message = format!(
                     "the template {} makes {}: {}",
@@ -123,7 +123,7 @@ fn unused_name(
     }
 }
 
-/// Where a shard that opens goes: behind all that are or were open.
+/// The position of a shard that opens: behind all that are or were open.
 fn first_planned(config: &LogConfig) -> usize {
     config
         .shards

@@ -3,7 +3,7 @@
 //! Three passes, each of which continues after a mistake: the text to a tree ([`crate::tree`]), the tree against the schema
 //! ([`crate::check`]), the document as a whole ([`LogConfig::validate`], [`change`]).
 
-use crate::change::{Change, change};
+use crate::change::{DocumentChange, change};
 use crate::check::{Checked, check};
 use crate::finding::{Finding, Problem, join};
 use crate::model::LogConfig;
@@ -29,7 +29,10 @@ pub fn parse(text: &str) -> Result<LogConfig, Vec<Finding>> {
 ///
 /// # Errors
 /// As [`parse`] and [`change`].
-pub fn parse_change(text: &str, running: &LogConfig) -> Result<(LogConfig, Change), Vec<Finding>> {
+pub fn parse_change(
+    text: &str,
+    running: &LogConfig,
+) -> Result<(LogConfig, DocumentChange), Vec<Finding>> {
     examine(text, |config, checked| {
         // Shards are compared by name; where names are wrong, only the document itself can be judged.
         if checked.is_anonymous() {
@@ -50,7 +53,7 @@ fn examine<T>(
     let mut checked = check(&document.root, schema_ref(), document.partial);
     findings.append(&mut checked.findings);
     let judged = match read(std::mem::take(&mut checked.value)) {
-        // Of half a document nothing can be said as a whole.
+        // Half a document cannot be judged as a whole.
         Ok(_) if document.partial => Err(Vec::new()),
         Ok(config) => judge(&config, &checked).map(|judgement| (config, judgement)),
         Err(finding) => Err(vec![finding]),
@@ -104,9 +107,9 @@ fn in_order(mut findings: Vec<Finding>) -> Vec<Finding> {
     findings
 }
 
-/// What passed the schema fits the model; should the two ever disagree, the document is refused rather than misread.
+/// A tree that passed the schema fits the model; if the two ever disagree, the document is refused rather than misread.
 fn read(mut value: serde_json::Value) -> Result<LogConfig, Finding> {
-    // A shard that says nothing of its key has the log's.
+    // A shard without a key of its own gets the log's.
     if let Some(key) = value.get("key").cloned()
         && let Some(shards) = value.get_mut("shards").and_then(|list| list.as_array_mut())
     {

@@ -1,8 +1,8 @@
-//! A change as a file: made and reviewed now, applied later, and only just so.
+//! A change as a file: made and reviewed now, applied later, unchanged.
 //!
-//! A plan holds the whole base, the whole next document and what the server said would come of it, under one digest. What must never
+//! A plan holds the whole base, the whole next document and the effect that the server computed, under one digest. What must never
 //! happen: a plan does something else than what was reviewed. So it is decoded strictly, its digest covers every byte that matters, and
-//! what can be computed from the documents (tags, differences) is compared, not believed.
+//! everything that follows from the documents (tags, differences) is computed again and compared.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -18,7 +18,7 @@ pub const MAX_PLAN_BYTES: usize = 4 * MAX_BYTES;
 
 const HINT: &str = "make it again: `logctl config plan FILE -o plan.json`";
 
-/// A change that is worked out and not made.
+/// A change that was computed and not made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Plan {
@@ -28,7 +28,7 @@ pub struct Plan {
     pub base: PlanDocument,
     /// The configuration that is to run: exactly this, in its canonical form, and from then on under this entity tag.
     pub next: PlanDocument,
-    /// What that changes, in an operator's words.
+    /// The differences from base to next, in an operator's words.
     pub differences: Vec<Difference>,
     /// When it was made, RFC 3339.
     pub made_at: String,
@@ -129,7 +129,7 @@ impl Plan {
     /// Reads a plan's file. A plan that was edited is refused, whether or not its digest was edited too.
     ///
     /// # Errors
-    /// What is wrong first, with a pointer into the file, and line and column where the JSON itself is wrong.
+    /// The first fault, with a pointer into the file, and with line and column if it is a fault of the JSON itself.
     pub fn decode(bytes: &[u8]) -> Result<Self, Finding> {
         let not_a_plan = |message: String| {
             Problem::new("not-a-plan", message).hint(

@@ -1,5 +1,5 @@
-//! Quality of service as an operator writes it: tiers (what is promised, and who comes first), tenants (who may ask for what)
-//! and the tokens of writers. Only hashes of tokens are here; taking one out revokes it.
+//! Quality of service as an operator writes it: tiers (promises and shares), tenants (the tiers that writers may use) and the
+//! tokens of writers. Only hashes of tokens are here; removing one revokes it.
 
 mod compare;
 mod text;
@@ -20,14 +20,14 @@ pub(crate) use compare::compare;
 use crate::name::{TenantName, TierName};
 use crate::span::Span;
 
-/// What writers are promised, and who comes first.
+/// Quality of service: tiers and tenants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(inline)]
 pub struct QosConfig {
     /// Classes of writes, at most 32.
     pub tiers: Vec<TierConfig>,
-    /// Who writes, and which tiers they may ask for; at most 1000.
+    /// Writers, with the tiers that they may use; at most 1000.
     pub tenants: Vec<TenantConfig>,
 }
 
@@ -36,65 +36,65 @@ pub struct QosConfig {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(inline)]
 pub struct TierConfig {
-    /// Unique among the tiers; the answer to a write bears it.
+    /// Name of the tier, unique among the tiers; the answer to a write contains it.
     pub name: TierName,
-    /// Promise: accepted writes are published within this, up to 365d (absent: none).
+    /// Promise: accepted writes are published within this time, up to 365d (absent: none).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_merge_delay: Option<Span>,
-    /// Bulk work gives way so that its writes are durable within this (absent: it need not).
+    /// Elastic work gives way so that writes are durable within this (absent: no target).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_target: Option<Span>,
-    /// Share of what is left to share, against the other tiers: 1 to 1000.
+    /// Share of the capacity that the floors leave, relative to the other tiers: 1 to 1000.
     #[serde(default = "one")]
     pub weight: u32,
-    /// Share that it gets whatever the others do; all floors together at most 100%.
+    /// Share that the tier gets whatever the others do; all floors together at most 100%.
     #[serde(default)]
     pub floor: Percent,
     /// Entries that a tenant may send at once beyond its rate.
     #[serde(default = "burst")]
     pub burst: u64,
-    /// Advice `Priority: u=N` that asks for it, 0 most urgent: "3", "1-2" or none.
+    /// Advice `Priority: u=N` that selects the tier, 0 most urgent: "3", "1-2" or none.
     #[serde(default)]
     pub priority: Urgency,
 }
 
-/// One party that writes.
+/// A writer, or a group of writers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(inline)]
 pub struct TenantConfig {
-    /// Unique among the tenants.
+    /// Name of the tenant, unique among the tenants.
     pub name: TenantName,
-    /// Tiers it may ask for; the first is for writes without advice.
+    /// Tiers it may use; the first is for writes without advice.
     #[serde(default)]
     pub tiers: Vec<TierName>,
-    /// Most entries (absent: no limit).
+    /// Highest rate of entries (absent: no limit).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<Rate>,
-    /// Most bytes of entries (absent: no limit).
+    /// Highest rate of bytes (absent: no limit).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<ByteRate>,
-    /// Share of each tier, against the other tenants: 1 to 1000.
+    /// Share of each tier, relative to the other tenants: 1 to 1000.
     #[serde(default = "one")]
     pub weight: u32,
-    /// Whether writers without a token are this tenant; one tenant at most.
+    /// Whether writers without a token belong to this tenant; at most one tenant has this.
     #[serde(default)]
     pub anonymous: bool,
-    /// What its writers show, at most 32; `logctl qos set tenant NAME --add-token` makes one.
+    /// Writers' tokens, at most 32; `logctl qos set tenant NAME --add-token` makes one.
     #[serde(default)]
     pub tokens: Vec<WriterToken>,
 }
 
-/// The hash of a secret that makes its bearer a tenant.
+/// The hash of a token that makes its bearer a writer of the tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(inline)]
 pub struct WriterToken {
-    /// Unique among the tenant's tokens.
+    /// Name of the token, unique among the tenant's tokens.
     pub name: String,
-    /// SHA-256 of the token's text, 64 hex digits; taking it out revokes the token.
+    /// SHA-256 of the token's text, 64 hex digits; removing it revokes the token.
     pub sha256: String,
-    /// Valid until then, RFC 3339 (absent: until it is taken out).
+    /// Expiry, RFC 3339 (absent: valid until it is removed).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<String>,
 }
@@ -108,8 +108,8 @@ const fn burst() -> u64 {
     10_000
 }
 
-/// The tiers that come with the server, and the tenants that make them usable: whoever has no token, and the operator's own
-/// writers, who alone may be `critical` and have no token until they are given one.
+/// The tiers that come with the server, and the tenants that make them usable: one for writers without a token, and one for the
+/// operator's own writers, which alone may use `critical` and has no token until the operator adds one.
 impl Default for QosConfig {
     fn default() -> Self {
         let tier = |name, max_merge_delay, weight, floor, priority| TierConfig {
@@ -219,7 +219,7 @@ impl QosConfig {
     }
 
     /// The settings of `earlier`, but of its tokens only those that are here too, as they are here: going back never makes a
-    /// token valid that was taken out or ran out since.
+    /// token valid that was removed or has expired since.
     pub(crate) fn rolled_back(&self, earlier: &Self) -> Self {
         let mut settings = earlier.clone();
         for tenant in &mut settings.tenants {

@@ -1,4 +1,4 @@
-//! Back to earlier settings. Pure.
+//! Going back to earlier settings; pure.
 
 use crate::model::LogConfig;
 
@@ -26,7 +26,7 @@ pub fn changes_settings(running: &LogConfig, next: &LogConfig) -> bool {
 /// never change.
 #[must_use]
 pub fn rolled_back(running: &LogConfig, earlier: &LogConfig) -> LogConfig {
-    // Written out: whoever adds a setting decides here on which side it is.
+    // Written out, so that the author of a new setting decides here on which side it is.
     LogConfig {
         api_version: earlier.api_version,
         kind: earlier.kind,

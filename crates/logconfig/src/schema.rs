@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::model::LogConfig;
 
-/// Where editors find the schema; also its `$id`.
+/// The address at which editors find the schema; also its `$id`.
 pub const SCHEMA_ID: &str = "https://logctl.dev/schema/logctl-v1.json";
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
@@ -20,7 +20,7 @@ static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
         .into_generator()
         .into_root_schema_for::<LogConfig>();
     schema.insert("$id".to_owned(), SCHEMA_ID.into());
-    // Their defaults depend on other fields; the empty values that stand for them are not what an operator would get.
+    // Their defaults depend on other fields; an operator would never get the empty values that stand for them.
     for field in ["/properties/origin", "/properties/shards"] {
         if let Some(Value::Object(field)) = schema.pointer_mut(field) {
             field.remove("default");

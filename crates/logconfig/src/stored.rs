@@ -26,7 +26,7 @@ struct Head {
     behind: String,
 }
 
-/// How that line begins.
+/// The beginning of that line.
 const BEGINS: &[u8] = b"{\"frozen\":";
 
 /// A document as it is named and stored: worked out once, since that takes the longer the more shards it lists.
@@ -114,7 +114,7 @@ impl LogConfig {
 /// checked here; their digest shows whether they are right.
 ///
 /// # Errors
-/// What is wrong with the bytes, or there are too few shards.
+/// The fault of the bytes, or there are too few shards.
 pub fn whole<'a>(
     stored: &[u8],
     opened: impl IntoIterator<Item = &'a str>,
@@ -159,7 +159,7 @@ pub fn whole<'a>(
 /// The stored part as a document: its settings, and the shards that are not left out.
 ///
 /// # Errors
-/// What is wrong with the bytes.
+/// The fault of the bytes.
 pub fn settings(stored: &[u8]) -> Result<LogConfig, String> {
     let head = stored.starts_with(BEGINS);
     let line = stored.iter().position(|byte| *byte == b'\n' && head);

@@ -1,4 +1,4 @@
-//! How numbers are written for people.
+//! How numbers are written for people, and which name they may have meant.
 
 use std::fmt::Display;
 
@@ -33,6 +33,31 @@ pub fn bytes(count: u64) -> String {
         Some((unit, shift)) => format!("{:.1} {unit}", count as f64 / (1u64 << shift) as f64),
         None => format!("{count} B"),
     }
+}
+
+/// The candidate that the author most likely meant; spelling conventions (`start_index`) count as no difference.
+pub fn nearest<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    if text.len() > 64 {
+        return None;
+    }
+    let fold = |text: &str| {
+        text.chars()
+            .filter(char::is_ascii_alphanumeric)
+            .collect::<String>()
+            .to_ascii_lowercase()
+    };
+    let folded = fold(text);
+    candidates
+        .map(|candidate| {
+            (
+                strsim::damerau_levenshtein(&folded, &fold(candidate)),
+                candidate,
+            )
+        })
+        .filter(|(distance, candidate)| *distance <= candidate.len().div_ceil(3).min(3))
+        // Of several, the last: shards are listed from the oldest.
+        .max_by_key(|(distance, _)| std::cmp::Reverse(*distance))
+        .map(|(_, candidate)| candidate)
 }
 
 #[cfg(test)]

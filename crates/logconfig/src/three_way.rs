@@ -11,7 +11,7 @@ use crate::model::LogConfig;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Moved {
-    /// What it is about: `shard 2026b`, `merge.checkpointInterval`.
+    /// The setting that differs: `shard 2026b`, `merge.checkpointInterval`.
     pub subject: String,
     /// Its value in the base; absent when it was not there.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -99,9 +99,9 @@ impl Node {
     }
 }
 
-/// What could be read.
+/// The part of a document that could be read.
 pub(crate) struct Document {
-    /// The tree, or what there is of it.
+    /// The tree, or the part of it before the break.
     pub(crate) root: Node,
     /// Problems of the text itself: syntax, duplicate keys, aliases.
     pub(crate) findings: Vec<Finding>,

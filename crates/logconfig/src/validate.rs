@@ -107,7 +107,7 @@ impl LogConfig {
         findings
     }
 
-    /// Frozen ones, at most one active, planned ones.
+    /// Checks the order of the states: frozen shards, at most one active, planned ones.
     fn validate_states(&self, findings: &mut Vec<Finding>) {
         let rank = |state| match state {
             ShardState::Frozen => 0,
@@ -175,7 +175,7 @@ impl LogConfig {
         }
     }
 
-    /// Names that begin a host name are one label of it.
+    /// Checks that names which begin a host name are one label of it.
     fn validate_labels(&self, findings: &mut Vec<Finding>) {
         for (index, shard) in self.shards.iter().enumerate() {
             let name = shard.name.as_str();

@@ -4,10 +4,10 @@
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::front::RekorConfig;
 use crate::merge::{MergeConfig, WitnessConfig};
 use crate::model::{KeySpec, LogConfig, ShardConfig};
 use crate::qos::{QosConfig, TenantConfig, TierConfig};
+use crate::rekor::RekorConfig;
 use crate::schema::{SCHEMA_ID, schema_ref};
 use crate::span::Span;
 use crate::tree;
@@ -327,7 +327,7 @@ impl Yaml {
         }
     }
 
-    /// A field that may be absent: then it is offered once, where it would first be.
+    /// Writes a field that may be absent: then it is offered as a comment, once, at its first place.
     fn optional(
         &mut self,
         lead: &str,
@@ -343,7 +343,7 @@ impl Yaml {
         }
     }
 
-    /// The line of a field that is not set, as a comment: to be uncommented.
+    /// Writes the line of a field that is not set as a comment, which the operator can uncomment.
     fn offer(&mut self, lead: &str, key: &str, schema: &str, example: &str) {
         self.field(&format!("{lead}# "), key, schema, example);
     }

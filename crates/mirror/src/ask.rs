@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use tlog::TreeSize;
 
 /// A request to a secondary or a witness.
 #[derive(Clone, Debug)]
 pub struct PeerRequest {
-    /// Where to: an absolute URL.
+    /// The absolute URL of the request.
     pub url: String,
     /// The body of a POST with its media type; a GET without it.
     pub body: Option<(&'static str, Bytes)>,
@@ -59,7 +60,7 @@ pub struct PeerAnswer {
     /// The storage that answered (`Mirror-Incarnation`), if the peer names it.
     pub incarnation: Option<String>,
     /// The peer saw two roots at this size (`Mirror-Alarm`).
-    pub alarm: Option<u64>,
+    pub alarm: Option<TreeSize>,
     /// The life of the log that the peer takes something of (`Log-Life`); it refuses earlier ones.
     pub life: Option<PeerLife>,
     /// The body, as it was received.

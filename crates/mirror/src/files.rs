@@ -13,15 +13,15 @@
 //! the rows, so it is never ahead of those that belong to these files. It is not synced: after a power cut it may be behind, and then
 //! proves nothing.
 
-use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use store::record;
-use tlog::{Hash, ShardTree, TILE_WIDTH, TileBytes, TileKind, TilePath, TileSet, bundle};
+use tlog::{Hash, ShardTree, TILE_WIDTH, TileBytes, TileKind, TilePath, TileSet, TreeSize, bundle};
+
+use crate::disk::{Disk, DiskFile, shown};
 
 const TILE_BYTES: u64 = TILE_WIDTH * Hash::LEN as u64;
 
@@ -30,21 +30,21 @@ const TILE_BYTES: u64 = TILE_WIDTH * Hash::LEN as u64;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Position {
     /// Entries in the files.
-    pub(crate) next: u64,
+    pub(crate) next: TreeSize,
     pub(crate) bytes: u64,
 }
 
 /// A file, and whether it was written since the last sync.
-#[derive(Debug)]
 struct Part {
-    file: File,
+    file: Box<dyn DiskFile>,
     dirty: bool,
 }
 
 /// The files of one log.
-#[derive(Debug)]
 pub(crate) struct Files {
-    dir: PathBuf,
+    disk: Arc<dyn Disk>,
+    /// Their folder on it.
+    dir: String,
     entries: Part,
     bundles: Part,
     levels: Vec<Part>,
@@ -58,21 +58,19 @@ pub(crate) struct Files {
 const COSIGNED: &str = "cosigned";
 const COSIGNED_BYTES: usize = 8 + Hash::LEN + 8;
 
-fn cosigned(size: u64, root: Hash) -> [u8; COSIGNED_BYTES] {
+fn cosigned(size: TreeSize, root: Hash) -> [u8; COSIGNED_BYTES] {
     let mut bytes = [0; COSIGNED_BYTES];
     let (said, sum) = bytes.split_at_mut(8 + Hash::LEN);
-    said[..8].copy_from_slice(&size.to_be_bytes());
+    said[..8].copy_from_slice(&size.get().to_be_bytes());
     said[8..].copy_from_slice(&root.0);
     sum.copy_from_slice(&record::digest(said).0[..8]);
     bytes
 }
 
 /// The last cosigned position, according to the files in `dir`; `None` if they do not have it.
-pub(crate) fn last_cosigned(dir: &Path) -> io::Result<Option<(u64, Hash)>> {
-    let bytes = match std::fs::read(dir.join(COSIGNED)) {
-        Ok(bytes) => bytes,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(e),
+pub(crate) fn last_cosigned(disk: &dyn Disk, dir: &str) -> io::Result<Option<(TreeSize, Hash)>> {
+    let Some(bytes) = disk.read(&format!("{dir}/{COSIGNED}"))? else {
+        return Ok(None);
     };
     let Ok(bytes) = <[u8; COSIGNED_BYTES]>::try_from(bytes) else {
         return Ok(None);
@@ -80,7 +78,7 @@ pub(crate) fn last_cosigned(dir: &Path) -> io::Result<Option<(u64, Hash)>> {
     let (mut size, mut root) = ([0; 8], [0; Hash::LEN]);
     size.copy_from_slice(&bytes[..8]);
     root.copy_from_slice(&bytes[8..8 + Hash::LEN]);
-    let said = (u64::from_be_bytes(size), Hash(root));
+    let said = (TreeSize::new(u64::from_be_bytes(size)), Hash(root));
     Ok((cosigned(said.0, said.1) == bytes).then_some(said))
 }
 
@@ -97,34 +95,28 @@ fn width(level: usize, size: u64) -> u64 {
 }
 
 impl Part {
-    fn open(path: &Path, length: u64) -> io::Result<Self> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)?;
-        let found = file.metadata()?.len();
+    fn open(disk: &dyn Disk, path: &str, length: u64) -> io::Result<Self> {
+        let file = disk.open(path)?;
+        let found = file.length()?;
         if found < length {
             return Err(corrupt(format!(
                 "{} has {found} bytes where {length} were acknowledged",
-                path.display()
+                shown(disk, path).display()
             )));
         }
-        file.set_len(length)?;
+        file.cut(length)?;
         Ok(Self { file, dirty: false })
     }
 
     fn write(&mut self, bytes: &[u8], at: u64) -> io::Result<()> {
         self.dirty = true;
-        self.file.write_all_at(bytes, at)
+        self.file.write(bytes, at)
     }
 
     fn read(&self, at: u64, length: u64) -> io::Result<Vec<u8>> {
         let length = usize::try_from(length).map_err(|_| corrupt("too long".to_owned()))?;
         let mut bytes = vec![0; length];
-        self.file.read_exact_at(&mut bytes, at)?;
+        self.file.read(&mut bytes, at)?;
         Ok(bytes)
     }
 }
@@ -132,45 +124,53 @@ impl Part {
 impl Files {
     /// Opens the files in `dir`, which is made when absent, and cuts off bytes behind the position. The result holds the tree at the
     /// position.
-    pub(crate) fn open(dir: &Path, position: Position) -> io::Result<(Self, ShardTree)> {
-        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    pub(crate) fn open(
+        disk: &Arc<dyn Disk>,
+        dir: &str,
+        position: Position,
+    ) -> io::Result<(Self, ShardTree)> {
+        disk.make(dir)?;
+        let part = |name: &str, length: u64| Part::open(&**disk, &format!("{dir}/{name}"), length);
         let Position { next, bytes } = position;
-        let bundles = next.div_ceil(TILE_WIDTH);
+        let bundles = next.get().div_ceil(TILE_WIDTH);
         let mut files = Self {
+            disk: Arc::clone(disk),
             dir: dir.to_owned(),
-            entries: Part::open(&dir.join("entries"), bytes)?,
-            bundles: Part::open(&dir.join("bundles"), 8 * bundles)?,
+            entries: part("entries", bytes)?,
+            bundles: part("bundles", 8 * bundles)?,
             levels: Vec::new(),
             named: true,
             bundle_at: bytes,
         };
         let mut level = 0;
-        while level == 0 || width(level, next) > 0 || files.level_path(level).exists() {
-            let hashes = width(level, next);
+        while level == 0
+            || width(level, next.get()) > 0
+            || disk.find(&files.level_path(level)).is_some()
+        {
+            let hashes = width(level, next.get());
             let path = files.level_path(level);
-            files
-                .levels
-                .push(Part::open(&path, hashes * Hash::LEN as u64)?);
+            let opened = Part::open(&**disk, &path, hashes * Hash::LEN as u64)?;
+            files.levels.push(opened);
             level += 1;
         }
         let mut partial = Vec::new();
-        if next % TILE_WIDTH > 0 {
+        if next.get() % TILE_WIDTH > 0 {
             files.bundle_at = files.bundle_start(bundles - 1)?;
             let length = bytes.checked_sub(files.bundle_at);
             let length = length.ok_or_else(|| corrupt("bundles: beyond the entries".to_owned()))?;
             partial = files.entries.read(files.bundle_at, length)?;
         }
-        let tree = ShardTree::resume(next, partial, |path| files.hashes(path))?;
+        let tree = ShardTree::resume(next.get(), partial, |path| files.hashes(path))?;
         Ok((files, tree))
     }
 
-    fn level_path(&self, level: usize) -> PathBuf {
-        self.dir.join(format!("level-{level}"))
+    fn level_path(&self, level: usize) -> String {
+        format!("{}/level-{level}", self.dir)
     }
 
     fn bundle_start(&self, bundle: u64) -> io::Result<u64> {
         let mut bytes = [0; 8];
-        self.bundles.file.read_exact_at(&mut bytes, 8 * bundle)?;
+        self.bundles.file.read(&mut bytes, 8 * bundle)?;
         Ok(u64::from_be_bytes(bytes))
     }
 
@@ -189,7 +189,7 @@ impl Files {
                 TileKind::Hashes(level) => {
                     while self.levels.len() <= usize::from(level) {
                         let path = self.level_path(self.levels.len());
-                        self.levels.push(Part::open(&path, 0)?);
+                        self.levels.push(Part::open(&*self.disk, &path, 0)?);
                         self.named = true;
                     }
                     self.levels[usize::from(level)].write(bytes, TILE_BYTES * path.index)?;
@@ -201,22 +201,19 @@ impl Files {
 
     /// Makes everything written durable. `partial` is the length of the bundle that is not full; returns the position for this many
     /// entries. After an error the files must not be used any more.
-    pub(crate) fn sync(&mut self, next: u64, partial: usize) -> io::Result<Position> {
+    pub(crate) fn sync(&mut self, next: TreeSize, partial: usize) -> io::Result<Position> {
         for part in [&mut self.entries, &mut self.bundles]
             .into_iter()
             .chain(&mut self.levels)
         {
             if std::mem::take(&mut part.dirty) {
-                part.file.sync_data()?;
+                part.file.sync()?;
             }
         }
         if std::mem::take(&mut self.named) {
-            for folder in [Some(self.dir.as_path()), self.dir.parent()]
-                .into_iter()
-                .flatten()
-            {
-                File::open(folder)?.sync_all()?;
-            }
+            self.disk.sync(&self.dir)?;
+            let above = self.dir.rsplit_once('/');
+            self.disk.sync(above.map_or("", |(above, _)| above))?;
         }
         Ok(Position {
             next,
@@ -225,12 +222,13 @@ impl Files {
     }
 
     /// The end of the tree of `size` entries, which are durable here: `all` is the durable end.
-    pub(crate) fn position(&self, size: u64, all: Position) -> io::Result<Position> {
+    pub(crate) fn position(&self, size: TreeSize, all: Position) -> io::Result<Position> {
         if size >= all.next {
             return Ok(all);
         }
-        let mut bytes = self.bundle_start(size / TILE_WIDTH)?;
-        if let Some(partial) = TilePath::at(TileKind::Entries, size / TILE_WIDTH, size) {
+        let mut bytes = self.bundle_start(size.get() / TILE_WIDTH)?;
+        if let Some(partial) = TilePath::at(TileKind::Entries, size.get() / TILE_WIDTH, size.get())
+        {
             let bundle = self.read(partial, all)?;
             bytes += bundle.map_or(0, |bundle| bundle.len() as u64);
         }
@@ -238,19 +236,14 @@ impl Files {
     }
 
     /// Notes the last cosigned position, once the rows have it.
-    pub(crate) fn note_cosigned(&self, size: u64, root: Hash) -> io::Result<()> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(self.dir.join(COSIGNED))?;
-        file.write_all_at(&cosigned(size, root), 0)
+    pub(crate) fn note_cosigned(&self, size: TreeSize, root: Hash) -> io::Result<()> {
+        let file = self.disk.open(&format!("{}/{COSIGNED}", self.dir))?;
+        file.write(&cosigned(size, root), 0)
     }
 
     /// The same files without the bytes behind the position.
     pub(crate) fn cut(&self, position: Position) -> io::Result<(Self, ShardTree)> {
-        Self::open(&self.dir, position)
+        Self::open(&self.disk, &self.dir, position)
     }
 
     /// The hashes of a tile; of a partial one, those that its name says.
@@ -281,7 +274,7 @@ impl Files {
     /// A tile or bundle as it is in the tree of `size` entries or a larger one; `None` where that tree does not have it. The
     /// size must be durable here.
     pub(crate) fn read(&self, path: TilePath, size: Position) -> io::Result<Option<Bytes>> {
-        let wide = TilePath::at(path.kind, path.index, size.next);
+        let wide = TilePath::at(path.kind, path.index, size.next.get());
         if wide.is_none_or(|wide| wide.width < path.width) {
             return Ok(None);
         }
@@ -289,7 +282,7 @@ impl Files {
             return self.tile(path).map(|bytes| Some(Bytes::from(bytes)));
         }
         let start = self.bundle_start(path.index)?;
-        let end = if path.index + 1 < size.next.div_ceil(TILE_WIDTH) {
+        let end = if path.index + 1 < size.next.get().div_ceil(TILE_WIDTH) {
             self.bundle_start(path.index + 1)?
         } else {
             size.bytes
@@ -307,14 +300,14 @@ impl Files {
     }
 
     /// The root of the tree of `size` entries, which are written here.
-    pub(crate) fn root(&self, size: u64) -> io::Result<Hash> {
+    pub(crate) fn root(&self, size: TreeSize) -> io::Result<Hash> {
         let mut tiles = TileSet::new();
-        for path in tlog::edge_tiles(size) {
+        for path in tlog::edge_tiles(size.get()) {
             tiles
                 .insert(path, &self.tile(path)?)
                 .map_err(|e| corrupt(format!("{path}: {e}")))?;
         }
-        tlog::edge_from_tiles(size, &tiles)
+        tlog::edge_from_tiles(size.get(), &tiles)
             .map(|edge| edge.root())
             .map_err(|e| corrupt(e.to_string()))
     }
@@ -322,9 +315,13 @@ impl Files {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
+    use ambient::Random;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::disk::{Folder, MemoryDisk};
 
     fn entry(i: u64) -> Vec<u8> {
         format!("entry {}", i * i).into_bytes()
@@ -342,55 +339,79 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
-        fn what_was_synced_is_there_again(steps in prop::collection::vec((1..900u64, any::<bool>()), 1..6)) {
+        fn what_was_synced_is_there_again(steps in prop::collection::vec((1..900u64, any::<bool>()), 1..6), seed: u64) {
             let dir = tempfile::tempdir().unwrap();
-            let mut durable = Position::default();
-            let (mut files, mut tree) = Files::open(dir.path(), durable).unwrap();
-            let mut roots = vec![(0, tlog::empty_root())];
-            for (more, kept) in steps {
-                grow(&mut tree, &mut files, durable.next + more);
-                if kept {
-                    durable = files.sync(tree.size(), tree.partial_bundle()).unwrap();
-                    roots.push((durable.next, tree.root()));
-                }
-                // Bytes above the position are gone, as after a crash.
-                (files, tree) = Files::open(dir.path(), durable).unwrap();
-                prop_assert_eq!(tree.size(), durable.next);
-                for (size, root) in &roots {
-                    prop_assert_eq!(files.root(*size).unwrap(), *root);
-                }
+            synced_is_there_again(&steps, Arc::new(Folder::new(dir.path())), |disk| disk)?;
+            let random = Random::seeded(seed);
+            let memory = MemoryDisk::new();
+            let disk = RefCell::new(memory.clone());
+            synced_is_there_again(&steps, Arc::new(memory), |_| {
+                let found = disk.borrow().crash(&random).unwrap();
+                disk.replace(found.clone());
+                Arc::new(found)
+            })?;
+        }
+    }
+
+    /// `found` is the disk after a crash.
+    fn synced_is_there_again(
+        steps: &[(u64, bool)],
+        disk: Arc<dyn Disk>,
+        found: impl Fn(Arc<dyn Disk>) -> Arc<dyn Disk>,
+    ) -> Result<(), TestCaseError> {
+        let mut disk = disk;
+        let mut durable = Position::default();
+        let (mut files, mut tree) = Files::open(&disk, "x", durable).unwrap();
+        let mut roots = vec![(TreeSize::ZERO, tlog::empty_root())];
+        for &(more, kept) in steps {
+            grow(&mut tree, &mut files, (durable.next + more).get());
+            if kept {
+                durable = files
+                    .sync(TreeSize::new(tree.size()), tree.partial_bundle())
+                    .unwrap();
+                roots.push((durable.next, tree.root()));
             }
-            let mut oracle = std::collections::HashMap::new();
-            let (mut other, mut out) = (ShardTree::default(), Vec::new());
-            for i in 0..durable.next {
-                other.push(&entry(i), &mut out);
-            }
-            oracle.extend(out);
-            oracle.extend(other.partials());
-            for (path, bytes) in &oracle {
-                let read = files.read(*path, durable).unwrap();
-                prop_assert_eq!(read.as_ref(), Some(bytes));
-                if path.is_partial() {
-                    let wider = TilePath { width: path.width + 1, ..*path };
-                    prop_assert_eq!(files.read(wider, durable).unwrap(), None);
-                }
+            // Bytes above the position are gone, as after a crash.
+            disk = found(disk);
+            (files, tree) = Files::open(&disk, "x", durable).unwrap();
+            prop_assert_eq!(tree.size(), durable.next.get());
+            for (size, root) in &roots {
+                prop_assert_eq!(files.root(*size).unwrap(), *root);
             }
         }
+        let mut oracle = std::collections::HashMap::new();
+        let (mut other, mut out) = (ShardTree::default(), Vec::new());
+        for i in 0..durable.next.get() {
+            other.push(&entry(i), &mut out);
+        }
+        oracle.extend(out);
+        oracle.extend(other.partials());
+        for (path, bytes) in &oracle {
+            let read = files.read(*path, durable).unwrap();
+            prop_assert_eq!(read.as_ref(), Some(bytes));
+            if path.is_partial() {
+                let wider = TilePath {
+                    width: path.width + 1,
+                    ..*path
+                };
+                prop_assert_eq!(files.read(wider, durable).unwrap(), None);
+            }
+        }
+        Ok(())
     }
 
     #[test]
     fn missing_bytes_are_noticed() {
-        let dir = tempfile::tempdir().unwrap();
-        let (mut files, mut tree) = Files::open(dir.path(), Position::default()).unwrap();
+        let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+        let (mut files, mut tree) = Files::open(&disk, "x", Position::default()).unwrap();
         grow(&mut tree, &mut files, 600);
-        let position = files.sync(600, tree.partial_bundle()).unwrap();
-        drop(files);
-        let entries = OpenOptions::new()
-            .write(true)
-            .open(dir.path().join("entries"))
+        let position = files
+            .sync(TreeSize::new(600), tree.partial_bundle())
             .unwrap();
-        entries.set_len(position.bytes - 1).unwrap();
-        let error = Files::open(dir.path(), position).unwrap_err();
+        drop(files);
+        let entries = disk.open("x/entries").unwrap();
+        entries.cut(position.bytes - 1).unwrap();
+        let error = Files::open(&disk, "x", position).err().unwrap();
         assert!(error.to_string().contains("acknowledged"), "{error}");
     }
 }

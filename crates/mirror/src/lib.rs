@@ -12,7 +12,7 @@
 //! ```
 //! use std::sync::Arc;
 //!
-//! use mirror::{Ended, Mirror, MirrorOptions, Tiles};
+//! use mirror::{Ended, Folder, Mirror, MirrorOptions, Tiles};
 //! use ambient::Ambient;
 //! use store::{MemoryCoordination, MemoryObjects, Objects as _};
 //! use tlog::mirror::{AddCheckpoint, EntriesHead, origin_hash};
@@ -36,7 +36,7 @@
 //! // The secondary: it trusts that key for every origin below the key's name.
 //! let folder = tempfile::tempdir()?;
 //! let secondary = Mirror::open(MirrorOptions {
-//!     dir: folder.path().to_owned(),
+//!     disk: Arc::new(Folder::new(folder.path())),
 //!     logs: vec![log.verifier().clone()],
 //!     cosigner: Cosigner::from_seed("mirror.example.net", &[2; 32])?,
 //!     rows: Arc::new(MemoryCoordination::new()),
@@ -80,12 +80,22 @@
 //! |---|---|
 //! | `storage`, `mirror` | a secondary: its folder and incarnation; the logs that it knows |
 //! | `origin/` | one mirrored shard: pending checkpoints, packages, uploads, the cosignature |
+//! | `disk/` | the folder: in a file system; in memory, for tests |
 //! | `files`, `rows` | entries and hashes in flat files; positions in a coordination store of its own |
 //! | `lives`, `manifest` | which life of a log counts; what else a restore needs, sealed |
 //! | `http/` | a secondary behind HTTP; with the feature `http` |
 //! | `ask`, `tiles` | the log's side: requests to its peers; proofs and packages from its tiles |
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::iter_over_hash_type,
+        reason = "the order differs from run to run"
+    )
+)]
+
 mod ask;
+mod disk;
 mod files;
 #[cfg(feature = "http")]
 pub mod http;
@@ -101,6 +111,9 @@ mod tests;
 mod tiles;
 
 pub use ask::{NoPeerClient, PeerAnswer, PeerClient, PeerError, PeerLife, PeerRequest};
+#[cfg(any(test, feature = "testing"))]
+pub use disk::MemoryDisk;
+pub use disk::{Disk, DiskEntry, DiskFile, DiskWork, Folder};
 pub use manifest::{MAX_MANIFEST, SignedManifest, Stamp};
 pub use mirror::Mirror;
 pub use origin::OriginStatus;

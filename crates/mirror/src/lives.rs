@@ -41,7 +41,7 @@ impl Drop for Superseding {
 }
 
 impl Mirror {
-    /// A log was restored: what its shards had announced and not copied in full is not in it.
+    /// After a restore of a log: drops what its shards had announced and never copied in full.
     async fn drop_uncosigned(&self, log: &VerifierKey) -> Result<(), Refusal> {
         let origins: Vec<_> = {
             let all = self.origins.read().unwrap_or_else(PoisonError::into_inner);
@@ -67,10 +67,10 @@ impl Mirror {
     /// from entries that the lost primary had announced and not copied in full; cosigned entries stay.
     ///
     /// From then on earlier lives are refused. Returns the accepted life, with the cosigned size. `entries` is how many entries the log was
-    /// restored with, if it says so.
+    /// restored with, if the request names it.
     ///
     /// # Errors
-    /// [`Refusal::Size`] with the number of a newer one; [`Refusal::Superseded`] or [`Refusal::Ahead`]; otherwise as it says.
+    /// [`Refusal::Size`] with the number of a newer one; [`Refusal::Superseded`] or [`Refusal::Ahead`]; [`Refusal::Malformed`], [`Refusal::Unsigned`] or [`Refusal::Storage`] for a body that cannot be read or kept.
     pub async fn put_manifest(
         self: &Arc<Self>,
         bytes: &[u8],

@@ -1,7 +1,6 @@
 //! All logs that one secondary copies: which of them it knows, and the requests of logs and readers.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -11,6 +10,7 @@ use store::{Coordination, Objects, StoreError, Transaction, record};
 use tlog::mirror::{AddCheckpoint, EntriesHead, origin_hash};
 use tlog::{Checkpoint, Cosigner, Note, TilePath, VerifierKey};
 
+use crate::disk::Disk;
 use crate::origin::upload::Upload;
 use crate::origin::{Origin, OriginStatus};
 use crate::refusal::Refusal;
@@ -28,7 +28,9 @@ pub struct Mirror {
     pub(crate) objects: Arc<dyn Objects>,
     pub(crate) min_free: u64,
     pub(crate) time: Time,
-    pub(crate) data: PathBuf,
+    pub(crate) disk: Arc<dyn Disk>,
+    /// The folder of the copies on it.
+    pub(crate) data: String,
     pub(crate) incarnation: String,
     pub(crate) origins: RwLock<BTreeMap<String, Arc<Origin>>>,
     /// The life of each log that is accepted, by the log's name.
@@ -52,7 +54,7 @@ impl Mirror {
         self.cosigner.verifier()
     }
 
-    /// How every log stands, by origin.
+    /// The status of every shard, by origin.
     pub fn status(&self) -> Vec<OriginStatus> {
         let origins = self.origins.read().unwrap_or_else(PoisonError::into_inner);
         let mut all: Vec<OriginStatus> = origins.values().map(|o| o.status()).collect();
@@ -92,7 +94,7 @@ impl Mirror {
         let origins = self.origins.read().unwrap_or_else(PoisonError::into_inner);
         let own = origins.values().map(|origin| origin.status());
         let own = own.filter(|at| self.key(&at.origin).is_some_and(|key| key == log));
-        own.map(|at| at.mirrored).sum()
+        own.map(|at| at.mirrored.get()).sum()
     }
 
     fn by_hash(&self, hash: &str) -> Option<Arc<Origin>> {
@@ -107,7 +109,8 @@ impl Mirror {
         let hash = origin_hash(origin);
         let loaded = Origin::load(
             origin,
-            &self.data.join(&hash),
+            Arc::clone(&self.disk),
+            format!("{}/{hash}", self.data),
             Arc::clone(&self.rows),
             Arc::clone(&self.cosigner),
             self.time.clone(),

@@ -1,7 +1,7 @@
 //! The rows of a mirror in its coordination store.
 
 use serde::{Deserialize, Serialize};
-use tlog::Hash;
+use tlog::{Hash, TreeSize, UnixMillis};
 
 /// The row that names this storage.
 pub(crate) const INCARNATION: &str = "incarnation";
@@ -19,7 +19,7 @@ pub(crate) struct Known {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Pending {
-    pub(crate) size: u64,
+    pub(crate) size: TreeSize,
     /// Root of their tree.
     pub(crate) root: Hash,
     /// The checkpoint with the log's signature.
@@ -31,7 +31,7 @@ pub(crate) struct Pending {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Mirrored {
     /// Entries that are durable here and lead to the root.
-    pub(crate) size: u64,
+    pub(crate) size: TreeSize,
     pub(crate) root: Hash,
     /// The checkpoint with the log's signature and the mirror's own.
     pub(crate) note: String,
@@ -41,10 +41,10 @@ pub(crate) struct Mirrored {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Alarm {
-    /// When it was raised, milliseconds since the Unix epoch.
-    pub time: u64,
+    /// When it was raised.
+    pub time: UnixMillis,
     /// The size at which two roots were seen.
-    pub size: u64,
+    pub size: TreeSize,
     /// The root that this mirror has.
     pub ours: Hash,
     /// The signed checkpoint that says otherwise: the proof.
@@ -65,14 +65,14 @@ impl Rows {
         format!("pending/{}/", self.0)
     }
     /// The key of the pending checkpoint of this size.
-    pub(crate) fn pending(&self, size: u64) -> String {
+    pub(crate) fn pending(&self, size: TreeSize) -> String {
         format!("pending/{}/{size:020}", self.0)
     }
-    /// The size of the newest.
+    /// The key of the size of the newest pending checkpoint.
     pub(crate) fn pending_size(&self) -> String {
         format!("pending-size/{}", self.0)
     }
-    /// How far the entries are durable.
+    /// The key of the position up to which entries are durable.
     pub(crate) fn position(&self) -> String {
         format!("position/{}", self.0)
     }

@@ -3,7 +3,6 @@
 //! What must never happen: acknowledged copies are lost, and the secondary starts over as if it had never had any.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, RwLock};
 
@@ -12,13 +11,14 @@ use store::{Coordination, Guard, Objects, Outcome, StoreError, Transaction, reco
 use tlog::mirror::origin_hash;
 use tlog::{Cosigner, VerifierKey};
 
+use crate::disk::{Disk, DiskEntry, shown};
 use crate::mirror::{MAX_ORIGINS, Mirror};
 use crate::rows::{INCARNATION, Known, ORIGINS, Rows};
 
-/// What a mirror needs.
+/// The settings of a mirror.
 pub struct MirrorOptions {
     /// A folder of its own.
-    pub dir: PathBuf,
+    pub disk: Arc<dyn Disk>,
     /// The keys of the logs: each is trusted for the origins below its name.
     pub logs: Vec<VerifierKey>,
     /// The mirror's own key.
@@ -46,19 +46,17 @@ pub(crate) async fn transact(
     }
 }
 
-fn io(what: &Path, error: &std::io::Error) -> StoreError {
-    StoreError::Io(format!("{}: {error}", what.display()))
+fn io(disk: &dyn Disk, what: &str, error: &std::io::Error) -> StoreError {
+    StoreError::Io(format!("{}: {error}", shown(disk, what).display()))
 }
 
 /// A folder of copies that some incarnation has written to.
-fn left_behind(dir: &Path) -> std::io::Result<Option<PathBuf>> {
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
-        let ours = entry.file_name().to_string_lossy().starts_with("data-");
+fn left_behind(disk: &dyn Disk) -> std::io::Result<Option<String>> {
+    for (name, entry) in disk.list("")? {
+        let ours = name.starts_with("data-") && entry == DiskEntry::Folder;
         // A crash between the folder and its row leaves an empty one.
-        if ours && entry.file_type()?.is_dir() && std::fs::read_dir(entry.path())?.next().is_some()
-        {
-            return Ok(Some(entry.path()));
+        if ours && !disk.list(&name)?.is_empty() {
+            return Ok(Some(name));
         }
     }
     Ok(None)
@@ -71,7 +69,7 @@ impl Mirror {
     /// [`StoreError`] when the rows name entries that are not there any more.
     pub async fn open(options: MirrorOptions) -> Result<Self, StoreError> {
         let MirrorOptions {
-            dir,
+            disk,
             logs,
             cosigner,
             rows,
@@ -86,32 +84,31 @@ impl Mirror {
             ),
             None => None,
         };
-        let folder = |incarnation: &str| dir.join(format!("data-{incarnation}"));
+        let folder = |incarnation: &str| format!("data-{incarnation}");
         let incarnation = match found {
             Some(incarnation) => {
-                if !folder(&incarnation).is_dir() {
+                if disk.find(&folder(&incarnation)) != Some(DiskEntry::Folder) {
                     return Err(StoreError::Corrupt(format!(
                         "{} is gone: what this mirror had is lost. Move mirror.db and all that begins with its name out of {}, leave mirror.key, \
                          and start again: it copies everything again, as a new incarnation",
-                        folder(&incarnation).display(),
-                        dir.display()
+                        shown(&*disk, &folder(&incarnation)).display(),
+                        disk.place().display()
                     )));
                 }
                 incarnation
             }
             None => {
-                if let Some(left) = left_behind(&dir).map_err(|e| io(&dir, &e))? {
+                if let Some(left) = left_behind(&*disk).map_err(|e| io(&*disk, "", &e))? {
                     return Err(StoreError::Corrupt(format!(
                         "{} holds what this mirror has copied, but its rows do not know it: mirror.db is missing, or was copied without \
                          mirror.db-wal. Put it back; or, to begin from zero as a new incarnation, move that folder away and keep it",
-                        left.display()
+                        shown(&*disk, &left).display()
                     )));
                 }
                 let incarnation = tlog::hex(&ambient.random.bytes::<8>()?);
                 let data = folder(&incarnation);
-                std::fs::create_dir(&data)
-                    .and_then(|()| std::fs::File::open(&dir)?.sync_all())
-                    .map_err(|e| io(&data, &e))?;
+                let made = disk.make(&data).and_then(|()| disk.sync(""));
+                made.map_err(|e| io(&*disk, &data, &e))?;
                 let row = Transaction {
                     guards: vec![Guard::Absent(INCARNATION.to_owned())],
                     puts: vec![(INCARNATION.to_owned(), record::encode(&incarnation))],
@@ -133,6 +130,7 @@ impl Mirror {
         let mirror = Self {
             lives,
             data: folder(&incarnation),
+            disk,
             logs,
             cosigner: Arc::new(cosigner),
             rows,

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use store::{Directory, MemoryObjects, Objects, Sqlite, StoreError};
+use store::{
+    Coordination, Directory, MemoryCoordination, MemoryObjects, Objects, Sqlite, StoreError,
+};
 use tlog::mirror::{AddCheckpoint, EntriesHead, origin_hash, packages};
-use tlog::{Checkpoint, Cosigner, Note, ShardTree, Signer, TileKind, TilePath};
+use tlog::{Checkpoint, Cosigner, Note, ShardTree, Signer, TileKind, TilePath, TreeSize};
 
 use crate::*;
 
@@ -97,7 +99,7 @@ impl Primary {
         let text = Checkpoint {
             origin: ORIGIN.into(),
             size,
-            root: self.tiles().root(size).await.unwrap(),
+            root: self.tiles().root(TreeSize::new(size)).await.unwrap(),
             extensions: Vec::new(),
         }
         .to_text();
@@ -107,7 +109,11 @@ impl Primary {
     async fn pending(&self, mirror: &Mirror, old: u64, size: u64) -> Result<(), Refusal> {
         let body = AddCheckpoint {
             old,
-            proof: self.tiles().consistency(old, size).await.unwrap(),
+            proof: self
+                .tiles()
+                .consistency(TreeSize::new(old), TreeSize::new(size))
+                .await
+                .unwrap(),
             checkpoint: self.note(size).await,
         };
         mirror.add_checkpoint(&body.to_body(), self.life).await
@@ -148,7 +154,7 @@ impl Primary {
 
     /// All of it, in as many requests as it takes.
     async fn copy(&self, mirror: &Mirror, end: u64) -> String {
-        let mut start = mirror.status().first().map_or(0, |s| s.next);
+        let mut start = mirror.status().first().map_or(0, |s| s.next.get());
         loop {
             match self
                 .send(mirror, start, end, usize::MAX, 1 << 20)
@@ -192,7 +198,7 @@ async fn open(dir: &Path) -> Result<Arc<Mirror>, StoreError> {
 
 async fn open_for(dir: &Path, log: &str) -> Result<Arc<Mirror>, StoreError> {
     let mirror = Mirror::open(MirrorOptions {
-        dir: dir.to_owned(),
+        disk: Arc::new(Folder::new(dir)),
         logs: vec![Signer::from_seed(log, &[1; 32]).unwrap().verifier().clone()],
         cosigner: Cosigner::from_seed("mirror", &[2; 32]).unwrap(),
         rows: Arc::new(Sqlite::open(&dir.join("rows.db")).unwrap()),
@@ -281,15 +287,19 @@ async fn who_may_not_and_what_is_wrong() {
     let mut primary = Primary::new();
     primary.grow(600).await;
     let body = async |old, note: String| {
-        let proof = if old == 0 {
+        let proof = if old == TreeSize::ZERO {
             Vec::new()
         } else {
-            primary.tiles().consistency(old, 600).await.unwrap()
+            primary
+                .tiles()
+                .consistency(old, TreeSize::new(600))
+                .await
+                .unwrap()
         };
         mirror
             .add_checkpoint(
                 &AddCheckpoint {
-                    old,
+                    old: old.get(),
                     proof,
                     checkpoint: note,
                 }
@@ -314,22 +324,28 @@ async fn who_may_not_and_what_is_wrong() {
         "other",
     ] {
         assert!(
-            matches!(body(0, text(origin)).await, Err(Refusal::Unknown)),
+            matches!(
+                body(TreeSize::ZERO, text(origin)).await,
+                Err(Refusal::Unknown)
+            ),
             "{origin}"
         );
     }
     let good = text(ORIGIN);
     let other = Signer::from_seed(LOG, &[9; 32]).unwrap();
     let forged = tlog::sign(Note::parse(&good).unwrap().text, &[&other]).unwrap();
-    assert!(matches!(body(0, forged).await, Err(Refusal::Unsigned(_))));
     assert!(matches!(
-        body(601, good.clone()).await,
+        body(TreeSize::ZERO, forged).await,
+        Err(Refusal::Unsigned(_))
+    ));
+    assert!(matches!(
+        body(TreeSize::new(601), good.clone()).await,
         Err(Refusal::Malformed(_))
     ));
-    let mut stranger = primary.head(0, 600);
-    stranger.origin = "other/1".into();
+    let mut other_log = primary.head(0, 600);
+    other_log.origin = "other/1".into();
     assert!(matches!(
-        mirror.begin(&stranger, 0).await,
+        mirror.begin(&other_log, 0).await,
         Err(Refusal::Unknown)
     ));
     // C2SP tlog-mirror, "add-entries": a log that is known and has no pending checkpoint is a 422.
@@ -338,10 +354,13 @@ async fn who_may_not_and_what_is_wrong() {
         Err(Refusal::Wrong(_))
     ));
     assert!(mirror.status().is_empty(), "strangers leave nothing behind");
-    assert!(matches!(body(5, good.clone()).await, Err(Refusal::Size(0))));
-    body(0, good.clone()).await.unwrap();
     assert!(matches!(
-        body(0, good.clone()).await,
+        body(TreeSize::new(5), good.clone()).await,
+        Err(Refusal::Size(0))
+    ));
+    body(TreeSize::ZERO, good.clone()).await.unwrap();
+    assert!(matches!(
+        body(TreeSize::ZERO, good.clone()).await,
         Err(Refusal::Size(600))
     ));
     for (start, end) in [(0, 500), (1, 600), (0, 0)] {
@@ -368,9 +387,9 @@ async fn who_may_not_and_what_is_wrong() {
             "byte {at}: {ended:?}"
         );
     }
-    assert_eq!(mirror.status()[0].mirrored, 0);
+    assert_eq!(mirror.status()[0].mirrored, TreeSize::ZERO);
     let next = mirror.status()[0].next;
-    assert!(next < 600 && next % 256 == 0);
+    assert!(next < TreeSize::new(600) && next.get() % 256 == 0);
     primary.copy(&mirror, 600).await;
 }
 
@@ -408,8 +427,8 @@ async fn a_second_root_is_an_alarm_that_stays() {
     ));
     let alarm = mirror.status()[0].alarm.clone().unwrap();
     assert_eq!(
-        (alarm.size, alarm.ours),
-        (900, good.tiles().root(900).await.unwrap())
+        (alarm.size.get(), alarm.ours),
+        (900, good.tiles().root(TreeSize::new(900)).await.unwrap())
     );
     let before = mirror.checkpoint(&origin_hash(ORIGIN)).await;
     drop(mirror);
@@ -505,14 +524,18 @@ async fn a_restored_log_frees_what_was_never_copied() {
     assert!(matches!(bound, Err(Refusal::Size(1000))), "{bound:?}");
     // The lost primary's manifest again frees nothing, the restored one's does, once.
     mirror.put_manifest(&first, None).await.unwrap();
-    assert_eq!(mirror.status()[0].pending, 1000);
+    assert_eq!(mirror.status()[0].pending, TreeSize::new(1000));
     mirror
         .put_manifest(&primary.manifest(9, 77), None)
         .await
         .unwrap();
     let status = mirror.status().remove(0);
     assert_eq!(
-        (status.pending, status.next, status.mirrored),
+        (
+            status.pending.get(),
+            status.next.get(),
+            status.mirrored.get()
+        ),
         (700, 700, 700)
     );
     assert_eq!(mirror.checkpoint(&origin_hash(ORIGIN)).await, cosigned);
@@ -527,7 +550,7 @@ async fn a_restored_log_frees_what_was_never_copied() {
         .put_manifest(&primary.manifest(10, 77), None)
         .await
         .unwrap();
-    assert_eq!(mirror.status()[0].pending, 750);
+    assert_eq!(mirror.status()[0].pending, TreeSize::new(750));
     primary.copy(&mirror, 750).await;
     primary.pending(&mirror, 750, 1000).await.unwrap();
     primary.copy(&mirror, 1000).await;
@@ -582,7 +605,7 @@ async fn the_mirror_checkpoint_stays_a_valid_end() {
         mirror.begin(&primary.head(299, 299), 0).await,
         Err(Refusal::GoOn(_))
     ));
-    assert_eq!(mirror.status()[0].pending, 340);
+    assert_eq!(mirror.status()[0].pending, TreeSize::new(340));
 }
 
 /// C2SP tlog-mirror, "Processing": where no package came, a range that is not empty is a 400, also when its entries are here.
@@ -670,7 +693,7 @@ async fn a_lost_disk_is_another_incarnation() {
 
 /// Rows that were lost, or copied in part: what was cosigned is not forgotten without a word.
 #[tokio::test]
-async fn copies_without_their_rows_are_not_begun_anew() {
+async fn copies_without_their_rows_are_not_begun_again() {
     let dir = tempfile::tempdir().unwrap();
     let mirror = open(dir.path()).await.unwrap();
     let data = dir.path().join(format!("data-{}", mirror.incarnation()));
@@ -719,7 +742,7 @@ async fn rows_that_are_older_than_the_files_cut_nothing_off() {
     );
     back(600);
     let mirror = open(dir.path()).await.unwrap();
-    assert_eq!(mirror.status()[0].mirrored, 600);
+    assert_eq!(mirror.status()[0].mirrored, TreeSize::new(600));
     primary.grow(700).await;
     primary.pending(&mirror, 600, 700).await.unwrap();
     primary.copy(&mirror, 700).await;
@@ -807,7 +830,7 @@ async fn one_damaged_copy_is_no_reason_to_refuse_a_manifest() {
         std::fs::write(path, bytes).unwrap();
     }
     let mirror = open(dir.path()).await.unwrap();
-    assert_eq!(mirror.status()[0].pending, 600);
+    assert_eq!(mirror.status()[0].pending, TreeSize::new(600));
 }
 
 #[tokio::test]
@@ -947,12 +970,12 @@ proptest! {
                         // Of the sizes that were pending it knows the one that it restored.
                         pendings.retain(|&size| size == 0 || size == mirrored);
                         next = mirrored;
-                        assert!(mirror.status().iter().all(|s| (s.pending, s.next) == (mirrored, mirrored)));
+                        assert!(mirror.status().iter().all(|s| (s.pending.get(), s.next.get()) == (mirrored, mirrored)));
                     }
                 }
                 if let Some(status) = mirror.status().first() {
-                    assert!(status.next >= next && status.mirrored == mirrored && status.mirrored <= status.next);
-                    next = status.next;
+                    assert!(status.next >= TreeSize::new(next) && status.mirrored == TreeSize::new(mirrored) && status.mirrored <= status.next);
+                    next = status.next.get();
                     if mirrored > 0 {
                         checked(&mirror, &mirror.checkpoint(&origin_hash(ORIGIN)).await.unwrap(), mirrored);
                     }
@@ -970,7 +993,7 @@ proptest! {
             if size > 0 {
                 primary.pending(&mirror, *pendings.last().unwrap(), size).await.unwrap();
                 primary.copy(&mirror, size).await;
-                assert_eq!(mirror.status()[0].mirrored, size);
+                assert_eq!(mirror.status()[0].mirrored, TreeSize::new(size));
             }
         });
     }
@@ -1038,5 +1061,68 @@ async fn a_manifest_is_taken_to_the_end_whoever_hangs_up() {
         assert!(kept.is_ok(), "dropped after {polls}");
         let early = primary.pending(&mirror, 10, 20).await;
         assert!(matches!(early, Err(Refusal::Superseded(_))), "{early:?}");
+    }
+}
+
+/// A mirror on one thread: its folder and its stores are in memory.
+async fn open_memory(
+    disk: &MemoryDisk,
+    rows: &Arc<MemoryCoordination>,
+) -> Result<Arc<Mirror>, StoreError> {
+    let mirror = Mirror::open(MirrorOptions {
+        disk: Arc::new(disk.clone()),
+        logs: vec![Signer::from_seed(LOG, &[1; 32]).unwrap().verifier().clone()],
+        cosigner: Cosigner::from_seed("mirror", &[2; 32]).unwrap(),
+        rows: Arc::clone(rows) as Arc<dyn Coordination>,
+        objects: Arc::new(MemoryObjects::new()),
+        min_free: 0,
+        ambient: ambient::Ambient::simulated(1, 1_800_000_000_000),
+    });
+    mirror.await.map(Arc::new)
+}
+
+/// The disk fails at its n-th operation, for each n, and then the power goes: what was cosigned is there again, and the copy can be finished.
+#[tokio::test(start_paused = true)]
+async fn what_was_cosigned_survives_a_power_cut_at_any_operation() {
+    let mut primary = Primary::new();
+    let sizes = [10, 300, 700];
+    for size in sizes {
+        primary.grow(size).await;
+    }
+    let random = ambient::Random::seeded(3);
+    for n in 0.. {
+        let (disk, rows) = (MemoryDisk::new(), Arc::new(MemoryCoordination::new()));
+        disk.fail(n);
+        let mut cosigned = 0;
+        if let Ok(mirror) = open_memory(&disk, &rows).await {
+            for size in sizes {
+                let sent = match primary.pending(&mirror, cosigned, size).await {
+                    Ok(()) => primary.send(&mirror, cosigned, size, usize::MAX, 99).await,
+                    Err(refusal) => Err(refusal),
+                };
+                match sent {
+                    Ok(Ended::Cosigned(_)) => cosigned = size,
+                    Ok(Ended::Partial(_)) => panic!("it was sent in full"),
+                    Err(_) => break,
+                }
+            }
+        }
+        let whole = disk.operations() <= n;
+        let disk = disk.crash(&random).unwrap();
+        let mirror = open_memory(&disk, &rows).await.unwrap();
+        let (pending, mirrored) = mirror.status().first().map_or((0, 0), |status| {
+            (status.pending.get(), status.mirrored.get())
+        });
+        assert_eq!(mirrored, cosigned, "operation {n}");
+        if cosigned > 0 {
+            let note = mirror.checkpoint(&origin_hash(ORIGIN)).await.unwrap();
+            checked(&mirror, &note, cosigned);
+        }
+        primary.pending(&mirror, pending, 700).await.unwrap();
+        primary.copy(&mirror, 700).await;
+        if whole {
+            assert_eq!(cosigned, 700);
+            break;
+        }
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use tlog::mirror::{EntriesHead, MAX_PACKAGES, Package, packages, push_proof};
-use tlog::{Hash, TILE_WIDTH, TileKind, TilePath, TileSet, bundle};
+use tlog::{Hash, TILE_WIDTH, TileKind, TilePath, TileSet, TreeSize, bundle};
 
 use store::{Objects, StoreError};
 
@@ -65,21 +65,23 @@ impl Tiles<'_> {
     ///
     /// # Errors
     /// [`StoreError`] when a tile is missing.
-    pub async fn consistency(&self, old: u64, new: u64) -> Result<Vec<Hash>, StoreError> {
-        if old == 0 || old >= new {
+    pub async fn consistency(&self, old: TreeSize, new: TreeSize) -> Result<Vec<Hash>, StoreError> {
+        if old == TreeSize::ZERO || old >= new {
             return Ok(Vec::new());
         }
-        let tiles = self.set(tlog::consistency_tiles(old, new)).await?;
-        tlog::consistency_proof(old, new, &tiles).map_err(|e| corrupt(self.folder, &e))
+        let tiles = self
+            .set(tlog::consistency_tiles(old.get(), new.get()))
+            .await?;
+        tlog::consistency_proof(old.get(), new.get(), &tiles).map_err(|e| corrupt(self.folder, &e))
     }
 
     /// The root at a size.
     ///
     /// # Errors
     /// [`StoreError`] when a tile is missing.
-    pub async fn root(&self, size: u64) -> Result<Hash, StoreError> {
-        let tiles = self.set(tlog::edge_tiles(size)).await?;
-        tlog::edge_from_tiles(size, &tiles)
+    pub async fn root(&self, size: TreeSize) -> Result<Hash, StoreError> {
+        let tiles = self.set(tlog::edge_tiles(size.get())).await?;
+        tlog::edge_from_tiles(size.get(), &tiles)
             .map(|edge| edge.root())
             .map_err(|e| corrupt(self.folder, &e))
     }
@@ -91,21 +93,21 @@ impl Tiles<'_> {
     /// [`StoreError`] when a tile is missing, or they do not lead there.
     pub async fn root_under(
         &self,
-        size: u64,
-        (new, root): (u64, Hash),
+        size: TreeSize,
+        (new, root): (TreeSize, Hash),
     ) -> Result<Hash, StoreError> {
-        let edge = tlog::edge_tiles(size).into_iter();
+        let edge = tlog::edge_tiles(size.get()).into_iter();
         // The edge tiles have their width at `new`.
-        let edge = edge.filter_map(|path| TilePath::at(path.kind, path.index, new));
-        let mut paths = tlog::consistency_tiles(size, new);
+        let edge = edge.filter_map(|path| TilePath::at(path.kind, path.index, new.get()));
+        let mut paths = tlog::consistency_tiles(size.get(), new.get());
         paths.extend(edge);
         paths.sort_unstable();
         paths.dedup();
         let tiles = self.set(paths).await?;
         let proven = || {
-            let old = tlog::edge_from_tiles(size, &tiles)?.root();
-            let proof = tlog::consistency_proof(size, new, &tiles)?;
-            tlog::verify_consistency(size, new, &proof, &old, &root).map(|()| old)
+            let old = tlog::edge_from_tiles(size.get(), &tiles)?.root();
+            let proof = tlog::consistency_proof(size.get(), new.get(), &tiles)?;
+            tlog::verify_consistency(size.get(), new.get(), &proof, &old, &root).map(|()| old)
         };
         proven().map_err(|e| {
             let why = format!("its tiles do not lead to the root {root} at size {new}: {e}");

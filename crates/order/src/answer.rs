@@ -1,14 +1,18 @@
-//! The answers of a commit: a pure function of the view and of the slots that the committer has looked into.
+//! The answers of a commit: a pure function of the view and of the slots that the committer has read.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use tlog::GlobalIndex;
 
-use crate::litter::STORED;
+use crate::SlotNumber;
+use crate::deletion::STORED;
+use crate::mutant::{Mutant, left_out};
+use crate::proposal::Proposal;
 use crate::propose::too_large;
-use crate::slot::{BatchRef, Control, Promised, Slot, Work};
-use crate::state::{Intake, Refusal, View};
-use crate::{Generation, SlotNumber};
+use crate::slot::{BatchRef, Control, Slot};
+use crate::state::{Intake, Refusal};
+use crate::view::View;
+use crate::work::{Promised, Work};
 use store::StoreError;
 
 /// The location of an ordered work.
@@ -17,16 +21,16 @@ pub struct Placed {
     /// The slot that ordered it.
     pub slot: Arc<Slot>,
     /// Global index of its first entry (a batch), or at which it took effect (a control).
-    pub start: u64,
+    pub start: GlobalIndex,
 }
 
 /// Why a work was not ordered.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CommitError {
-    /// The log is frozen; the work never will be ordered.
+    /// The log is frozen; the work will never be ordered.
     #[error("the log is frozen")]
     Frozen,
-    /// The batch is for a shard that takes no entries; it never will be ordered, since a shard never opens again.
+    /// The batch is for a shard that takes no entries; it will never be ordered, since a shard never opens again.
     #[error("the batch is for another shard than the active one")]
     WrongShard,
     /// Another batch was ordered as this part of the upload, with this many entries; this one will never be.
@@ -34,7 +38,7 @@ pub enum CommitError {
     Taken(u64),
     /// It will never be ordered and may be sent again: since the call, so many slots were decided that its announcement no longer counts,
     /// or the storage nodes with its bytes were taken out.
-    #[error("too many slots passed it over; it never will be ordered")]
+    #[error("too many slots passed it over; it will never be ordered")]
     Overtaken,
     /// Slots were decided that this commit has not read, so the work is not proposed: its author reads the placed row and
     /// starts again.
@@ -89,64 +93,20 @@ impl CommitError {
     }
 }
 
-/// One work to commit.
-#[derive(Clone, Debug)]
-pub struct Proposal {
-    /// The batch or control.
-    pub work: Work,
-    /// The batch's entries, as they are stored; empty for a control.
-    pub bytes: Bytes,
-    /// For a part of an upload, which may have been sent before: the first slot that may have it. `None`: the token is fresh.
-    pub first_slot: Option<SlotNumber>,
-    /// For a large batch: what was known before its object was written.
-    pub stored: Option<Stored>,
-}
-
-/// When a large batch became an object, and where.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stored {
-    /// The number of slots.
-    pub slots: SlotNumber,
-    /// The generation whose storage nodes have it, or an earlier one.
-    pub generation: Generation,
-}
-
-impl Proposal {
-    /// Work that was not sent before.
-    pub fn fresh(work: Work, bytes: Bytes) -> Self {
-        Self {
-            work,
-            bytes,
-            first_slot: None,
-            stored: None,
-        }
-    }
-
-    /// A batch whose bytes are an object of their own.
-    pub fn is_object(&self) -> bool {
-        self.work.batch().is_some_and(|batch| batch.object)
-    }
-
-    /// Whether its object is on nodes that may no longer be read.
-    pub fn is_left(&self, view: &View) -> bool {
-        self.stored
-            .is_some_and(|stored| stored.generation < view.storage_from)
-    }
-}
-
-/// The answer for a work, when the view has one. The token is looked for before anything else. `first`: the first slot after
-/// the call; `looked`: the slots below it were looked into before.
+/// The answer for a work, when the view has one. Its token is looked for first. `first`: the first slot after
+/// the call; `scanned_to`: the slots below it were already read.
 pub fn settle(
     view: &View,
     mine: &Proposal,
     first: SlotNumber,
-    looked: SlotNumber,
+    scanned_to: SlotNumber,
 ) -> Option<Result<Placed, CommitError>> {
     let token = mine.work.token();
     if let Some(slot) = view.find(token) {
         if let (Work::Control(mine), Some(decided)) = (&mine.work, &slot.control)
             && decided.operation == token
             && decided.request != mine.request
+            && !left_out(Mutant::RequestIsNotCompared)
         {
             // The same key asked for something else, here or on another replica, and that came first.
             return Some(Err(CommitError::Refused(Refusal::KeyReused)));
@@ -167,7 +127,8 @@ pub fn settle(
         && let Some(other) = slot.batches.iter().find(|b| b.part() == Some(part))
     {
         // Sent twice: the same entries have one place.
-        return Some(if other.digest == batch.digest {
+        let same = other.digest == batch.digest || left_out(Mutant::KeyIsNotCompared);
+        return Some(if same {
             Ok(Placed {
                 slot: Arc::clone(slot),
                 start: start_of(slot, |b| b.part() == Some(part)),
@@ -176,10 +137,10 @@ pub fn settle(
             Err(CommitError::Taken(other.entries))
         });
     }
-    if !view.limits.covers(view.state.len, looked) {
+    if !view.limits.covers(view.state.len, scanned_to) {
         return Some(Err(CommitError::AskAgain));
     }
-    // A batch is announced under one number only, so that every process knows when it no longer counts (`crate::litter`).
+    // A batch is announced under one number only, so that every process knows when it no longer counts (`crate::deletion`).
     let late = mine.stored.is_some_and(|at| first > at.slots + STORED);
     if mine.work.batch().is_some() && (late || !view.limits.covers(view.state.len, first)) {
         return Some(Err(CommitError::Overtaken));
@@ -194,19 +155,20 @@ pub fn settle(
                 .map(|r| Err(CommitError::Refused(r))),
         },
         Work::Batch(batch) | Work::Promised(Promised { batch, .. }) => {
-            let frozen = matches!(view.state.gate, Intake::Frozen { .. });
+            let frozen = matches!(view.state.intake, Intake::Frozen { .. });
             let froze_since = view.state.last_freeze.is_some_and(|slot| slot >= first);
             if frozen || froze_since {
                 return Some(Err(CommitError::Frozen));
             }
             let active = view.state.active().map(|s| &s.identity.name);
             let wrong = batch.shard.is_some() && batch.shard.as_ref() != active;
+            let wrong = wrong && !left_out(Mutant::DemandIsIgnored);
             wrong.then_some(Err(CommitError::WrongShard))
         }
     }
 }
 
-fn start_of(slot: &Slot, is: impl Fn(&BatchRef) -> bool) -> u64 {
+fn start_of(slot: &Slot, is: impl Fn(&BatchRef) -> bool) -> GlobalIndex {
     let mut placed = slot.placed();
     placed
         .find(|(_, batch)| is(batch))

@@ -5,14 +5,16 @@
 //! call; a refusal by the store only while no earlier write of this committer can still land.
 
 use crate::SlotNumber;
-use crate::answer::{CommitError, Placed, Proposal, settle};
+use crate::answer::{CommitError, Placed, settle};
+use crate::mutant::{Mutant, left_out};
+use crate::proposal::Proposal;
 use crate::propose::alive;
-use crate::slot::Announcement;
-use crate::state::View;
+use crate::view::View;
+use crate::work::Announcement;
 use store::Outcome;
 
 /// The answer to a committer about a work.
-pub type Answer = Result<Placed, CommitError>;
+pub type CommitAnswer = Result<Placed, CommitError>;
 
 /// The next step of a committer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,31 +38,31 @@ pub enum Step {
 #[derive(Clone, Debug)]
 pub struct Attempt {
     /// The first undecided slot when it began.
-    pub first: SlotNumber,
+    pub(crate) first: SlotNumber,
     /// The number that its announcements are made under.
-    pub seen: SlotNumber,
-    /// Under which its works are in the bag.
-    pub announced_at: Option<SlotNumber>,
+    pub(crate) seen: SlotNumber,
+    /// The slot number under which its works are in the bag.
+    pub(crate) announced_at: Option<SlotNumber>,
     /// How many slots it has proposed so far.
-    pub rounds: u32,
+    pub(crate) rounds: u32,
     /// Whether an earlier write of this attempt may be in the store, or land there later.
-    pub doubt: bool,
+    pub(crate) doubt: bool,
     /// The slots were read in this call.
-    pub fresh: bool,
-    /// A proposal was lost, or is likely to be: the others are to help.
-    pub lost: bool,
+    pub(crate) fresh: bool,
+    /// A proposal was lost, or is likely to be: it announces its works, and other committers carry them.
+    pub(crate) must_announce: bool,
     /// Others may have decided slots, which must be read.
-    pub behind: bool,
-    /// The slots below this number have been read, by this call or by the caller that set a work's `first slot`.
-    pub looked: Option<SlotNumber>,
-    /// For each work, once it is known.
-    pub answers: Vec<Option<Answer>>,
+    pub(crate) behind: bool,
+    /// The slots below this number have been read, by this call or by the caller that set a work's `first_slot`.
+    pub(crate) scanned_to: Option<SlotNumber>,
+    /// The answer to each work, once it is known.
+    pub(crate) answers: Vec<Option<CommitAnswer>>,
 }
 
 impl Attempt {
-    /// Begins the commit of this many works, on a view of `len` slots. `company`: contention is likely, so it announces at once instead of
+    /// Begins the commit of this many works, on a view of `len` slots. `contended`: contention is likely, so it announces at once instead of
     /// losing a proposal first.
-    pub fn new(len: SlotNumber, works: usize, company: bool) -> Self {
+    pub fn new(len: SlotNumber, works: usize, contended: bool) -> Self {
         Self {
             first: len,
             seen: len,
@@ -68,9 +70,9 @@ impl Attempt {
             rounds: 0,
             doubt: false,
             fresh: false,
-            lost: company,
+            must_announce: contended,
             behind: false,
-            looked: None,
+            scanned_to: None,
             answers: vec![None; works],
         }
     }
@@ -82,7 +84,7 @@ impl Attempt {
         }
         for (answer, m) in self.answers.iter_mut().zip(mine) {
             if answer.is_none() {
-                let since = self.looked.or(m.first_slot).unwrap_or(self.first);
+                let since = self.scanned_to.or(m.first_slot).unwrap_or(self.first);
                 *answer = settle(view, m, self.first, since);
                 // An announcement in the bag is waited for. Before that, all our writes are already refused, unless they landed earlier.
                 if answer.is_none() && self.announced_at.is_none() && m.is_left(view) {
@@ -94,9 +96,9 @@ impl Attempt {
             }
         }
         let len = view.state.len;
-        self.looked = Some(len);
+        self.scanned_to = Some(len);
         // No work is refused because of an old view: another replica may have changed the state since.
-        let refused = |a: &Option<Answer>| matches!(a, Some(Err(e)) if e.may_change());
+        let refused = |a: &Option<CommitAnswer>| matches!(a, Some(Err(e)) if e.may_change());
         if !self.fresh && self.answers.iter().any(refused) {
             self.answers
                 .iter_mut()
@@ -120,7 +122,7 @@ impl Attempt {
             // The announcement has ended, for every committer. Only a control gets here, and is announced again.
             self.seen = len;
         }
-        if self.lost && self.announced_at != Some(self.seen) {
+        if self.must_announce && self.announced_at != Some(self.seen) {
             return Step::Announce(self.seen);
         }
         self.decide()
@@ -129,7 +131,7 @@ impl Attempt {
     fn decide(&mut self) -> Step {
         self.rounds += 1;
         Step::Decide {
-            look: self.rounds > 1 || self.lost,
+            look: self.rounds > 1 || self.must_announce,
             bytes: self.announced_at.is_none(),
         }
     }
@@ -138,7 +140,7 @@ impl Attempt {
     pub fn read(&mut self, new: u64) {
         self.fresh = true;
         // Refused with no new slot: only the bag was not empty, and the next proposal reads it.
-        self.lost |= self.behind && (new > 0 || self.doubt);
+        self.must_announce |= self.behind && (new > 0 || self.doubt);
         self.behind = false;
     }
 
@@ -159,7 +161,12 @@ impl Attempt {
     pub fn decided(&mut self, outcome: &Outcome) {
         match outcome {
             Outcome::Committed => {}
-            Outcome::Failed(e) if !self.doubt => self.answer(&CommitError::Store(e.clone())),
+            Outcome::Failed(e) if !self.doubt || left_out(Mutant::DoubtIsForgotten) => {
+                self.answer(&CommitError::Store(e.clone()));
+            }
+            Outcome::Unknown(e) if left_out(Mutant::TimeoutIsARefusal) => {
+                self.answer(&CommitError::Store(e.clone()));
+            }
             other => {
                 self.doubt |= matches!(other, Outcome::Unknown(_));
                 self.behind = true;
@@ -184,13 +191,13 @@ impl Attempt {
     }
 
     /// The slots below this number were read for the open works.
-    pub fn looked(&self) -> SlotNumber {
-        self.looked.unwrap_or(self.first)
+    pub fn scanned_to(&self) -> SlotNumber {
+        self.scanned_to.unwrap_or(self.first)
     }
 
     /// Whether others committed at the same time.
-    pub fn had_company(&self) -> bool {
-        let shared = |a: &Option<Answer>| {
+    pub fn was_contended(&self) -> bool {
+        let shared = |a: &Option<CommitAnswer>| {
             let own = self.answers.len();
             matches!(a, Some(Ok(placed)) if placed.slot.tokens().nth(own).is_some())
         };
@@ -203,7 +210,7 @@ impl Attempt {
     }
 
     /// One answer for each work, in their order.
-    pub fn answers(&self) -> impl Iterator<Item = Answer> {
+    pub fn answers(&self) -> impl Iterator<Item = CommitAnswer> {
         let missing = || Err(CommitError::Unknown("not decided".into()));
         self.answers
             .iter()

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::slot::Token;
+use crate::token::Token;
 use store::record;
 
 /// A contiguous run of entries, ordered as one.

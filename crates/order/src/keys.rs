@@ -2,9 +2,11 @@
 
 use crate::chunk::UploadId;
 use crate::location::Location;
-use crate::slot::{Promised, Token};
+use crate::token::Token;
+use crate::work::Promised;
 use crate::{Generation, SlotNumber};
 use store::Key;
+use tlog::TreeSize;
 
 /// Rows that name the logs of this store: `logs/{name}`.
 pub const LOGS: &str = "logs/";
@@ -161,7 +163,7 @@ impl Keys {
         format!("{}root/{shard}/", self.prefix)
     }
     /// The root that was signed for a size.
-    pub fn root(&self, shard: &str, size: u64) -> Key {
+    pub fn root(&self, shard: &str, size: TreeSize) -> Key {
         format!("{}root/{shard}/{size:020}", self.prefix)
     }
     /// The incarnation of a secondary that counts.
@@ -295,6 +297,10 @@ impl Keys {
     /// The prefix of all bases of changes on probation.
     pub fn probation_bases(&self) -> Key {
         format!("{}probation-base/", self.prefix)
+    }
+    /// The prefix under which the ends of all probations are.
+    pub fn probations_ended(&self) -> Key {
+        format!("{}probation-ended/", self.prefix)
     }
     /// How the probation of a change ended.
     pub fn probation_ended(&self, operation: Token) -> Key {

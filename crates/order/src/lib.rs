@@ -3,27 +3,39 @@
 //! Nothing else in the project orders anything. What must never happen: a slot changes, a token is in two slots, an acknowledged batch is
 //! in none, or an entry is in a shard after its freeze.
 //!
-//! - [`slot`] the record that is decided; [`location`] where a batch went, kept for its author; [`state`] the pure transition
-//!   function slots → state;
-//! - [`propose`] what to put in the next slot, a pure function of the state and the bag;
+//! - [`slot`] the record that is decided; [`token`] the names of batches and operations; [`location`] where a batch went, kept for its author;
+//! - [`state`] the pure transition function slots → state; [`view`] the state and the duplicate filter, which a committer has;
+//! - [`work`] what is not decided yet; [`proposal`] what a committer is asked to order; [`propose`] what to put in the next slot, a pure
+//!   function of the state and the bag;
 //! - [`attempt`] a committer's program, step by step, and [`writes`] the transactions it makes; [`answer`] has the answers;
 //! - [`queue`] promised work that was not taken; [`batch`] the bytes of a batch; [`chunk`] what writers hand in beside single entries;
-//! - [`litter`] the rule that says what may be deleted; [`snapshot`] a state as rows; [`keys`] the keys of the rows;
+//! - [`deletion`] the rule that says what may be deleted; [`snapshot`] a state as rows; [`keys`] the keys of the rows;
+//! - [`mutant`] lets a test leave out a rule;
 //! - [`SlotNumber`] and [`Generation`] are the numbers of the order;
 //! - `model` all of it under a model checker.
 //!
 //! Everything here is a function from values to values: no task, no clock, no store. The engine's `ledger` runs it over a store.
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::iter_over_hash_type,
+        reason = "the order differs from run to run"
+    )
+)]
+
 pub mod answer;
 pub mod attempt;
 pub mod batch;
 pub mod chunk;
+pub mod deletion;
 pub mod keys;
-pub mod litter;
 pub mod location;
 #[cfg(test)]
 mod model;
+pub mod mutant;
 mod number;
+pub mod proposal;
 pub mod propose;
 pub mod queue;
 #[cfg(any(test, feature = "testing"))]
@@ -33,9 +45,13 @@ pub mod snapshot;
 pub mod state;
 #[cfg(test)]
 mod tests;
+pub mod token;
+pub mod view;
+pub mod work;
 pub mod writes;
 
-pub use number::{Generation, SlotNumber};
+use mutant::{Mutant, left_out};
+pub use number::{Generation, SlotNumber, StoreAge};
 
 /// How many slots an announcement counts for, and the length of the duplicate filter, in slots.
 pub const WINDOW: u64 = 1024;
@@ -65,16 +81,43 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
+        let window = window();
         Self {
-            window: WINDOW,
-            filter: WINDOW,
+            window,
+            filter: if left_out(Mutant::ShortFilter) {
+                window / 4
+            } else {
+                window
+            },
             batches: MAX_BATCHES,
             bytes: MAX_SLOT,
         }
     }
 }
 
+/// The window of the logs on this thread.
+#[cfg(not(any(test, feature = "testing")))]
+const fn window() -> u64 {
+    WINDOW
+}
+
+#[cfg(any(test, feature = "testing"))]
+fn window() -> u64 {
+    SHORT_WINDOW.get()
+}
+
+#[cfg(any(test, feature = "testing"))]
+thread_local! {
+    static SHORT_WINDOW: std::cell::Cell<u64> = const { std::cell::Cell::new(WINDOW) };
+}
+
 impl Limits {
+    /// Gives all logs on this thread a window of so many slots, so that a short test reaches what comes after it.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn shorten(window: u64) {
+        SHORT_WINDOW.set(window);
+    }
+
     /// Whether the filter of a view with `len` slots has every slot from `since` on.
     pub fn covers(&self, len: SlotNumber, since: SlotNumber) -> bool {
         len <= since + self.window

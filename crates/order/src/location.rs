@@ -6,8 +6,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use tlog::{GlobalIndex, UnixMillis};
+
 use crate::SlotNumber;
 use crate::chunk::UploadId;
+use crate::mutant::{Mutant, left_out};
 use crate::slot::BatchRef;
 
 /// A part of an upload: no two batches with one part are ordered, even with different tokens.
@@ -35,11 +38,11 @@ pub struct LocationRow {
     /// The slot that ordered it.
     pub slot: SlotNumber,
     /// Global index of its first entry.
-    pub index: u64,
+    pub index: GlobalIndex,
     /// Number of its entries.
     pub entries: u64,
-    /// The slot's time, milliseconds since the Unix epoch.
-    pub time: u64,
+    /// The time of that slot.
+    pub time: UnixMillis,
     /// SHA-256 of its bytes.
     pub digest: tlog::Hash,
 }
@@ -64,9 +67,11 @@ impl LocationRow {
 impl BatchRef {
     /// The part of an upload that it is.
     pub fn part(&self) -> Option<Part> {
-        match self.place {
-            Some(Location::Upload { id, offset }) => Some((id, offset)),
-            Some(Location::Promise) | None => None,
+        match self.location {
+            Some(Location::Upload { id, offset }) if !left_out(Mutant::PartIsOrderedTwice) => {
+                Some((id, offset))
+            }
+            _ => None,
         }
     }
 }

@@ -1,4 +1,6 @@
-//! The numbers that the order gives out.
+//! The numbers that the order gives out, and the age of the store that it is kept in.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,5 +27,20 @@ impl Generation {
     #[must_use]
     pub const fn before(self) -> Self {
         Self(self.0.saturating_sub(1))
+    }
+}
+
+tlog::number! {
+    /// How long the replicas of a store have lived, in milliseconds; it is no time of day, and no clock that is set moves it.
+    #[derive(Serialize, Deserialize)]
+    StoreAge
+}
+
+impl std::ops::Add<Duration> for StoreAge {
+    type Output = Self;
+
+    fn add(self, span: Duration) -> Self {
+        let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(millis))
     }
 }

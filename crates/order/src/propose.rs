@@ -9,27 +9,34 @@ use std::collections::HashSet;
 
 use crate::Limits;
 use crate::location::Part;
-use crate::slot::{Announcement, BatchRef, Control, Decision, FORMAT, Slot, Token, Work};
-use crate::state::{Intake, Phase, View};
+use crate::mutant::{Mutant, left_out};
+use crate::slot::{BatchRef, Control, Decision, FORMAT, Slot};
+use crate::state::{Intake, Phase};
+use crate::token::Token;
+use crate::view::View;
+use crate::work::{Announcement, Work};
 use store::StoreError;
 use store::record;
+use tlog::UnixMillis;
 
 /// Whether an announcement still counts for the next slot.
 pub fn alive(view: &View, announcement: &Announcement) -> bool {
     let next = view.state.len;
     announcement.seen <= next
-        && next <= announcement.seen + view.limits.window
-        && view
+        && (next <= announcement.seen + view.limits.window || left_out(Mutant::NoWindow))
+        && (view
             .state
             .last_freeze
             .is_none_or(|freeze| announcement.seen > freeze)
-        && !(turns(&announcement.work) && view.state.turned_since(announcement.seen))
+            || left_out(Mutant::FreezeSparesAnnouncements)
+            || left_out(Mutant::FreezeIsAFlag))
+        && !(is_reversible(&announcement.work) && view.state.turned_since(announcement.seen))
         && !ordered(view, &announcement.work)
 }
 
-/// Whether the work may be refused now and fit again later: it opens, hides or shows the log, and others may do so first and then take it
-/// back. It counts only until then, because otherwise refused work would be decided.
-fn turns(work: &Work) -> bool {
+/// Whether the work may be refused now and fit again later: it opens, hides or shows the log, and another committer's control may do the
+/// same first and be reversed later. It counts only until then, because otherwise refused work would be decided.
+fn is_reversible(work: &Work) -> bool {
     matches!(work, Work::Control(d)
         if matches!(d.control, Control::Unfreeze | Control::Delete | Control::Undelete))
 }
@@ -121,7 +128,7 @@ fn is_due(view: &View, decision: &Decision) -> bool {
 
 /// The proposal for the next slot; `None` when nothing may go into it. `bag` in ascending order of `(seen, token)`; it must
 /// have been scanned after the view was read.
-pub fn propose(view: &View, bag: &[Announcement], mine: &[Work], now_ms: u64) -> Option<Slot> {
+pub fn propose(view: &View, bag: &[Announcement], mine: &[Work], now: UnixMillis) -> Option<Slot> {
     let state = &view.state;
     let announced = bag.iter().filter(|a| alive(view, a)).map(|a| &a.work);
     let own = mine.iter().filter(|w| !ordered(view, w));
@@ -138,20 +145,23 @@ pub fn propose(view: &View, bag: &[Announcement], mine: &[Work], now_ms: u64) ->
         }) => Some(name.clone()),
         _ => state.active().map(|shard| shard.identity.name.clone()),
     };
-    let active = active.filter(|_| !matches!(state.gate, Intake::Frozen { .. }));
+    let frozen = matches!(state.intake, Intake::Frozen { .. }) && !left_out(Mutant::FreezeIsAFlag);
+    let active = active.filter(|_| !frozen);
     let active = active.as_deref();
     let mut slot = Slot {
         format: FORMAT,
         number: state.len,
         start: state.size,
-        time: state.time.max(now_ms),
+        time: state.time.max(now),
         previous: state.last,
         batches: Vec::new(),
         control,
     };
     let mut bytes = record::size(record::json_size(&slot));
     for batch in works.iter().filter_map(|work| work.batch()) {
-        let fits = active.is_some() && batch.shard.as_deref().is_none_or(|s| active == Some(s));
+        let demand = batch.shard.as_deref();
+        let demand = demand.filter(|_| !left_out(Mutant::DemandIsIgnored));
+        let fits = active.is_some() && demand.is_none_or(|s| active == Some(s));
         let twice = |b: &BatchRef| {
             b.token == batch.token || (b.part().is_some() && b.part() == batch.part())
         };

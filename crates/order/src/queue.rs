@@ -2,18 +2,18 @@
 
 /// The meaning of a refused put into the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
+pub enum QueueRefusal {
     /// An earlier put of this promise was applied: the work is promised.
     Promised,
     /// An earlier put of this promise was applied long ago, or may still be. It is never put again, or it could be ordered twice.
     Unknown,
     /// The log takes no promises.
     Closed,
-    /// Slots since its `first_slot` were collected: the work gets a new `first slot` and is put again.
+    /// Slots since its `first_slot` were collected: the work gets a new `first_slot` and is put again.
     Again,
 }
 
-impl Refused {
+impl QueueRefusal {
     /// Judges by the rows that were read after the refusal. `doubt`: an earlier put's outcome is unknown; `somewhere`: the work is in queue
     /// or bag, or ordered; `closing`: the log is closing or frozen.
     pub fn of(doubt: bool, somewhere: bool, closing: bool) -> Self {

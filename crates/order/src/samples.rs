@@ -7,22 +7,22 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use store::record;
-use tlog::Hash;
+use tlog::{Hash, UnixMillis};
 
 use crate::Generation;
-use crate::answer::Proposal;
 use crate::chunk::UploadId;
 use crate::keys::Keys;
 use crate::location::Location;
+use crate::proposal::Proposal;
 use crate::propose::propose;
-use crate::slot::{
-    Action, Announcement, BatchRef, Control, Decision, ShardIdentity, Slot, Token, Tokens, Work,
-};
-use crate::state::View;
+use crate::slot::{Action, BatchRef, Control, Decision, ShardIdentity, Slot};
+use crate::token::{Token, Tokens};
+use crate::view::View;
+use crate::work::{Announcement, Work};
 
 /// A decision of the operator `test`, with its own operation token.
 pub fn decision(tokens: &Tokens, control: Control) -> Decision {
-    let operation = tokens.make(1);
+    let operation = tokens.make(UnixMillis::new(1));
     Decision {
         operation,
         request: Hash([7; 32]),
@@ -64,12 +64,12 @@ pub fn batch(tokens: &Tokens, text: &str) -> Proposal {
     tlog::bundle::push(&mut bytes, text.as_bytes());
     let bytes = Bytes::from(bytes);
     let work = Work::Batch(BatchRef {
-        token: tokens.make(1),
+        token: tokens.make(UnixMillis::new(1)),
         entries: 1,
         digest: record::digest(&bytes),
         object: false,
         shard: None,
-        place: None,
+        location: None,
     });
     Proposal::fresh(work, bytes)
 }
@@ -133,7 +133,7 @@ pub fn opened(tokens: &Tokens) -> View {
 
 /// Proposes the next slot from own work and bag, and decides it.
 pub fn step(view: &mut View, mine: &[Work], bag: &[Announcement]) -> Slot {
-    let slot = propose(view, bag, mine, 5).unwrap();
+    let slot = propose(view, bag, mine, UnixMillis::new(5)).unwrap();
     let digest = record::digest(&record::encode(&slot));
     view.advance(Arc::new(slot.clone()), digest).unwrap();
     slot

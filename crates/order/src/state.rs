@@ -3,15 +3,16 @@
 //! What must never happen: two programs read the same slots and disagree. So nothing here reads a clock, a store or a map without order,
 //! and a slot that does not follow from the state is an error, never repaired.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tlog::Hash;
+use tlog::{GlobalIndex, Hash, TreeSize, UnixMillis};
 
-use crate::location::Part;
-use crate::slot::{Action, Control, Decision, FORMAT, ShardIdentity, Slot, Token};
-use crate::{Generation, Limits, MAX_BATCHES, SlotNumber};
+use crate::mutant::{Mutant, left_out};
+use crate::slot::{Action, Control, Decision, FORMAT, ShardIdentity, Slot};
+use crate::token::Token;
+use crate::{Generation, MAX_BATCHES, SlotNumber};
 
 /// How many of the latest operations the state remembers.
 pub const REMEMBERED_OPERATIONS: usize = 256;
@@ -25,14 +26,14 @@ pub enum Phase {
     /// Takes the entries from this global index on.
     Active {
         /// Global index of its first entry.
-        start: u64,
+        start: GlobalIndex,
     },
     /// Closed forever: no entry is added to it.
     Frozen {
         /// Global index of its first entry.
-        start: u64,
+        start: GlobalIndex,
         /// Number of its entries.
-        length: u64,
+        length: TreeSize,
     },
 }
 
@@ -48,7 +49,7 @@ pub struct Shard {
 
 impl Shard {
     /// Global index of its first entry, when it has been opened.
-    pub fn start(&self) -> Option<u64> {
+    pub fn start(&self) -> Option<GlobalIndex> {
         match self.phase {
             Phase::Planned => None,
             Phase::Active { start } | Phase::Frozen { start, .. } => Some(start),
@@ -68,8 +69,8 @@ pub enum Intake {
     Frozen {
         /// The slot that froze it.
         slot: SlotNumber,
-        /// Its time, milliseconds since the Unix epoch.
-        time: u64,
+        /// The time of that slot.
+        time: UnixMillis,
     },
 }
 
@@ -81,16 +82,16 @@ pub struct Remembered {
     pub operation: Token,
     /// Digest of its request.
     pub request: Hash,
-    /// What was asked for.
+    /// The action that was asked for.
     pub action: Action,
     /// The actor that asked for it.
     pub actor: String,
     /// The slot that decided it.
     pub slot: SlotNumber,
-    /// That slot's time, milliseconds since the Unix epoch.
-    pub time: u64,
+    /// The time of that slot.
+    pub time: UnixMillis,
     /// The global index at which it took effect.
-    pub at_index: u64,
+    pub at_index: GlobalIndex,
     /// The generation before it.
     pub base: Generation,
     /// The generation after it.
@@ -104,9 +105,9 @@ pub struct State {
     /// Number of slots; also the first undecided slot.
     pub len: SlotNumber,
     /// Number of entries; also the next global index.
-    pub size: u64,
-    /// The last slot's time, milliseconds since the Unix epoch.
-    pub time: u64,
+    pub size: GlobalIndex,
+    /// The time of the last slot.
+    pub time: UnixMillis,
     /// Digest of the last slot's record.
     pub last: Hash,
     /// The running generation; 0 before the first slot.
@@ -116,7 +117,8 @@ pub struct State {
     /// All shards of the log, oldest first.
     pub shards: Arc<Vec<Shard>>,
     /// Whether entries are taken.
-    pub gate: Intake,
+    #[serde(rename = "gate")]
+    pub intake: Intake,
     /// Hidden by its operator; frozen as well.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
@@ -130,13 +132,13 @@ impl Default for State {
     fn default() -> Self {
         Self {
             len: SlotNumber::ZERO,
-            size: 0,
-            time: 0,
+            size: GlobalIndex::ZERO,
+            time: UnixMillis::ZERO,
             last: Hash([0; 32]),
             generation: Generation::ZERO,
             document: Hash([0; 32]),
             shards: Arc::default(),
-            gate: Intake::Open,
+            intake: Intake::Open,
             deleted: false,
             last_freeze: None,
             operations: Arc::default(),
@@ -179,7 +181,7 @@ pub enum Refusal {
 }
 
 impl State {
-    /// The shard that takes entries, whatever the gate says.
+    /// The shard that takes entries, whatever the intake is.
     pub fn active(&self) -> Option<&Shard> {
         self.shards
             .iter()
@@ -188,7 +190,7 @@ impl State {
     }
 
     /// The shard that holds a global index.
-    pub fn shard_at(&self, index: u64) -> Option<&Shard> {
+    pub fn shard_at(&self, index: GlobalIndex) -> Option<&Shard> {
         // Opened shards come first, and each starts where the one before it ends.
         let before = |s: &Shard| s.start().is_some_and(|start| start <= index);
         let after = self.shards.partition_point(before);
@@ -197,10 +199,10 @@ impl State {
     }
 
     /// Number of entries ordered into a shard.
-    pub fn length(&self, shard: &Shard) -> Option<u64> {
+    pub fn length(&self, shard: &Shard) -> Option<TreeSize> {
         match shard.phase {
             Phase::Planned => None,
-            Phase::Active { start } => Some(self.size - start),
+            Phase::Active { start } => Some(self.size.tree(start)),
             Phase::Frozen { length, .. } => Some(length),
         }
     }
@@ -216,13 +218,13 @@ impl State {
     /// Whether the log was frozen, unfrozen, deleted or undeleted in slot `seen` or later; yes, if that is no longer remembered.
     pub fn turned_since(&self, seen: SlotNumber) -> bool {
         let turns = |o: &Remembered| {
-            let gate = [
+            let turns = [
                 Action::Freeze,
                 Action::Unfreeze,
                 Action::Delete,
                 Action::Undelete,
             ];
-            gate.contains(&o.action)
+            turns.contains(&o.action)
         };
         let mut since = self.operations.iter().rev().take_while(|o| o.slot >= seen);
         let forgotten = self.operations.len() == REMEMBERED_OPERATIONS
@@ -232,21 +234,24 @@ impl State {
 
     /// Whether a control may be decided now. The operation id is looked for before the base.
     pub fn check(&self, decision: &Decision) -> Result<(), Refusal> {
-        if let Some(before) = self.remembered(decision.operation) {
-            return Err(if before.request == decision.request {
+        if let Some(before) = self.remembered(decision.operation)
+            && !left_out(Mutant::RepeatIsDecidedAgain)
+        {
+            let same = before.request == decision.request;
+            return Err(if same || left_out(Mutant::RequestIsNotCompared) {
                 Refusal::Already(Box::new(before.clone()))
             } else {
                 Refusal::KeyReused
             });
         }
-        let frozen = matches!(self.gate, Intake::Frozen { .. });
+        let frozen = matches!(self.intake, Intake::Frozen { .. });
         match &decision.control {
             Control::Undelete if self.deleted => Ok(()),
             Control::Undelete => Err(Refusal::NotDeleted),
             _ if self.deleted => Err(Refusal::Deleted),
             Control::Delete if frozen => Ok(()),
             Control::Delete => Err(Refusal::NotFrozen),
-            Control::Unfreeze if self.gate == Intake::Open => Err(Refusal::NotFrozen),
+            Control::Unfreeze if self.intake == Intake::Open => Err(Refusal::NotFrozen),
             Control::Unfreeze => Ok(()),
             _ if frozen => Err(Refusal::Frozen),
             Control::Reconfigure { base, .. } if *base != self.generation => Err(Refusal::Stale {
@@ -296,7 +301,7 @@ impl State {
         &self,
         plan: &[ShardIdentity],
         open: Option<&str>,
-        at: u64,
+        at: GlobalIndex,
     ) -> Result<Vec<Shard>, String> {
         let mut shards = self.shards.to_vec();
         shards.extend(plan.iter().map(|identity| Shard {
@@ -324,7 +329,7 @@ impl State {
             {
                 active.phase = Phase::Frozen {
                     start,
-                    length: at - start,
+                    length: at.tree(start),
                 };
             }
             next = next.min(shards.len() - 1);
@@ -401,15 +406,15 @@ impl State {
                     next.generation = next.generation.next();
                     next.document = *document;
                 }
-                Control::Closing => next.gate = Intake::Closing,
+                Control::Closing => next.intake = Intake::Closing,
                 Control::Freeze => {
-                    next.gate = Intake::Frozen {
+                    next.intake = Intake::Frozen {
                         slot: slot.number,
                         time: slot.time,
                     };
                     next.last_freeze = Some(slot.number);
                 }
-                Control::Unfreeze if slot.batches.is_empty() => next.gate = Intake::Open,
+                Control::Unfreeze if slot.batches.is_empty() => next.intake = Intake::Open,
                 Control::Unfreeze => return Err(invalid("has batches beside an unfreeze".into())),
                 // The log is frozen, so there are no batches: looked at below.
                 Control::Delete => next.deleted = true,
@@ -436,14 +441,17 @@ impl State {
             });
         }
         if !slot.batches.is_empty() {
-            if matches!(self.gate, Intake::Frozen { .. }) {
+            let frozen = matches!(self.intake, Intake::Frozen { .. });
+            if frozen && !left_out(Mutant::FreezeIsAFlag) {
                 return Err(invalid("has batches although the log is frozen".into()));
             }
             let Some(active) = next.active() else {
                 return Err(invalid("has batches although no shard is active".into()));
             };
             let mut asks = slot.batches.iter().filter_map(|b| b.shard.as_ref());
-            if let Some(other) = asks.find(|s| **s != active.identity.name) {
+            if let Some(other) = asks.find(|s| **s != active.identity.name)
+                && !left_out(Mutant::DemandIsIgnored)
+            {
                 return Err(invalid(format!(
                     "orders into shard {} a batch that is for shard {other} only",
                     active.identity.name
@@ -451,96 +459,5 @@ impl State {
             }
         }
         Ok(next)
-    }
-}
-
-/// The state and everything that the next proposal needs: the tokens, and the parts of uploads, of the last [`Limits::filter`] slots.
-#[derive(Clone, Debug, Default)]
-pub struct View {
-    /// The state after the slots so far.
-    pub state: State,
-    /// The same for all views of a log.
-    pub limits: Limits,
-    /// The first generation whose storage nodes count for large batches, as far as it was read.
-    pub storage_from: Generation,
-    recent: VecDeque<Arc<Slot>>,
-    tokens: HashMap<Token, SlotNumber>,
-    parts: HashMap<Part, SlotNumber>,
-}
-
-impl View {
-    /// A view that starts at a snapshot; [`View::remember`] fills the filter with the slots before it.
-    pub fn at(state: State) -> Self {
-        Self {
-            state,
-            ..Self::default()
-        }
-    }
-
-    /// Takes a slot from before the snapshot into the duplicate filter. In ascending order.
-    pub fn remember(&mut self, slot: Arc<Slot>) {
-        self.tokens.extend(slot.tokens().map(|t| (t, slot.number)));
-        self.parts.extend(slot.parts().map(|p| (p, slot.number)));
-        self.recent.push_back(slot);
-        while self.recent.len() as u64 > self.limits.filter {
-            let Some(old) = self.recent.pop_front() else {
-                break;
-            };
-            for token in old.tokens() {
-                self.tokens.remove(&token);
-            }
-            for part in old.parts() {
-                self.parts.remove(&part);
-            }
-        }
-    }
-
-    /// Moves to the state after `slot`.
-    pub fn advance(&mut self, slot: Arc<Slot>, digest: Hash) -> Result<(), InvalidSlot> {
-        if let Some(token) = slot.tokens().find(|t| self.tokens.contains_key(t)) {
-            return Err(InvalidSlot {
-                slot: self.state.len,
-                why: format!("orders {token} a second time"),
-            });
-        }
-        let mut seen = std::collections::HashSet::new();
-        if !slot.tokens().all(|t| seen.insert(t)) {
-            return Err(InvalidSlot {
-                slot: self.state.len,
-                why: "orders one token twice".into(),
-            });
-        }
-        let mut seen = std::collections::HashSet::new();
-        let again = |part: &Part| self.parts.contains_key(part) || !seen.insert(*part);
-        if let Some((id, offset)) = slot.parts().find(again) {
-            return Err(InvalidSlot {
-                slot: self.state.len,
-                why: format!("orders the part at {offset} of upload {id} a second time"),
-            });
-        }
-        self.state = self.state.apply(&slot, digest)?;
-        self.remember(slot);
-        Ok(())
-    }
-
-    /// The slots in the filter, oldest first.
-    pub fn recent(&self) -> impl Iterator<Item = &Arc<Slot>> {
-        self.recent.iter()
-    }
-
-    /// The slot that ordered a token, if one of those in the filter did.
-    pub fn find(&self, token: Token) -> Option<&Arc<Slot>> {
-        self.recent_slot(*self.tokens.get(&token)?)
-    }
-
-    /// The slot that ordered a part of an upload, if one of those in the filter did.
-    pub fn find_part(&self, part: Part) -> Option<&Arc<Slot>> {
-        self.recent_slot(*self.parts.get(&part)?)
-    }
-
-    fn recent_slot(&self, number: SlotNumber) -> Option<&Arc<Slot>> {
-        let first = self.recent.front()?.number;
-        self.recent
-            .get(usize::try_from(number.get().checked_sub(first.get())?).ok()?)
     }
 }

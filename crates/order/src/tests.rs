@@ -1,19 +1,25 @@
-//! What may be in a slot, and what a slot does to what comes after it. No store, no time.
+//! The valid contents of a slot, and the effect of a slot on later ones. No store, no time.
 
 use std::sync::Arc;
 
-use crate::answer::{CommitError, Proposal, settle};
+use crate::answer::{CommitError, settle};
 use crate::attempt::{Attempt, Step};
 use crate::location::*;
+use crate::proposal::Proposal;
 use crate::propose::propose;
 use crate::propose::{Share, alive};
 use crate::samples::*;
 use crate::slot::*;
-use crate::state::View;
 use crate::state::{Intake, Phase, Refusal, State};
+use crate::token::*;
+use crate::view::View;
+use crate::work::*;
 use crate::{Generation, MAX_BATCHES, SlotNumber, WINDOW};
 use store::record;
-use tlog::Hash;
+use tlog::{GlobalIndex, Hash, TreeSize, UnixMillis};
+
+/// When slots are proposed, later than any before them.
+const NOW: UnixMillis = UnixMillis::new(5);
 
 /// A shard condition holds for the slot's own shard: of a slot that rotates, the new one.
 #[test]
@@ -31,11 +37,11 @@ fn a_batch_for_one_shard_goes_into_no_other() {
             work: m.work.clone(),
         })
         .into();
-    let first = propose(&view, &bag, &[], 5).unwrap();
+    let first = propose(&view, &bag, &[], NOW).unwrap();
     assert_eq!(first.batches, [a.work.batch().unwrap().clone()]);
     assert_eq!(first.format, 2);
     let rotate = Work::Control(open(&tokens, Generation::new(1), "b"));
-    let second = propose(&view, &bag, std::slice::from_ref(&rotate), 5).unwrap();
+    let second = propose(&view, &bag, std::slice::from_ref(&rotate), NOW).unwrap();
     assert_eq!(second.batches, [b.work.batch().unwrap().clone()]);
     // A slot that breaks the condition does not follow.
     let mut bad = second.clone();
@@ -55,7 +61,7 @@ fn a_batch_for_one_shard_goes_into_no_other() {
             work,
         })
         .collect();
-    assert_eq!(propose(&view, &many, &[], 5).unwrap().batches.len(), 1);
+    assert_eq!(propose(&view, &many, &[], NOW).unwrap().batches.len(), 1);
     // Planned and unknown: refused at once. Active: no answer yet. Frozen: forever.
     let answer =
         |view: &View, mine: &Proposal| settle(view, mine, SlotNumber::new(1), SlotNumber::new(1));
@@ -70,7 +76,7 @@ fn a_batch_for_one_shard_goes_into_no_other() {
         answer(&view, &a),
         Some(Err(CommitError::WrongShard))
     ));
-    assert_eq!(propose(&view, &bag[..1], &[], 5), None);
+    assert_eq!(propose(&view, &bag[..1], &[], NOW), None);
 }
 
 /// Whatever the tokens: a part is in at most one slot, and its author is told where, or that others took its place.
@@ -80,7 +86,7 @@ fn a_part_of_an_upload_is_ordered_once() {
     let mut view = opened(&tokens);
     let part = |text: &str, offset| {
         with(batch(&tokens, text), |b| {
-            b.place = Some(upload(offset));
+            b.location = Some(upload(offset));
         })
     };
     let (one, same, other) = (part("one", 0), part("one", 0), part("uno", 0));
@@ -91,9 +97,9 @@ fn a_part_of_an_upload_is_ordered_once() {
     assert_eq!(tokens_in, [one.work.token(), next.work.token()]);
     let answer = |m: &Proposal| settle(&view, m, SlotNumber::new(1), SlotNumber::new(1)).unwrap();
     for m in [&one, &same] {
-        assert_eq!(answer(m).unwrap().start, 0);
+        assert_eq!(answer(m).unwrap().start, GlobalIndex::ZERO);
     }
-    assert_eq!(answer(&next).unwrap().start, 1);
+    assert_eq!(answer(&next).unwrap().start, GlobalIndex::new(1));
     assert!(matches!(answer(&other), Err(CommitError::Taken(1))));
     // That is said as soon as it is known: who looks again later may look when the filter has forgotten it.
     let late = Proposal {
@@ -103,11 +109,11 @@ fn a_part_of_an_upload_is_ordered_once() {
     let mut attempt = Attempt::new(SlotNumber::new(1), 1, false);
     assert_eq!(attempt.next(&view, &[late]), Step::Done);
     assert_eq!(
-        propose(&view, &[], std::slice::from_ref(&same.work), 5),
+        propose(&view, &[], std::slice::from_ref(&same.work), NOW),
         None
     );
     // A slot with the part again does not follow, nor one that has it twice.
-    let mut again = propose(&view, &[], &[batch(&tokens, "x").work], 5).unwrap();
+    let mut again = propose(&view, &[], &[batch(&tokens, "x").work], NOW).unwrap();
     again.format = 2;
     again.batches = vec![same.work.batch().unwrap().clone()];
     let error = view.advance(Arc::new(again.clone()), Hash([0; 32]));
@@ -131,19 +137,23 @@ fn the_records_of_before_are_unchanged() {
     let text = serde_json::to_string(plain.work.batch().unwrap()).unwrap();
     assert!(!text.contains("shard") && !text.contains("place"), "{text}");
     let view = opened(&tokens);
-    let slot = propose(&view, &[], &[plain.work], 5).unwrap();
+    let slot = propose(&view, &[], &[plain.work], NOW).unwrap();
     assert_eq!(slot.format, 1);
     for place in [upload(3), Location::Promise] {
-        let placed = with(batch(&tokens, "y"), |b| b.place = Some(place));
-        let slot = propose(&view, &[], &[placed.work], 5).unwrap();
+        let placed = with(batch(&tokens, "y"), |b| b.location = Some(place));
+        let slot = propose(&view, &[], &[placed.work], NOW).unwrap();
         assert_eq!(slot.format, 2);
         let back: Slot = record::decode(&record::encode(&slot)).unwrap();
         assert_eq!(back, slot);
     }
-    let kept = tokens.make_kept(1_700_000_000_000);
-    assert!(kept.is_kept() && kept > tokens.make(u64::MAX >> 17));
-    assert_eq!(kept.birth_ms(), 1_700_000_000_000);
-    assert!(!tokens.make(1_700_000_000_000).is_kept());
+    let kept = tokens.make_promised(UnixMillis::new(1_700_000_000_000));
+    assert!(kept.is_promised() && kept > tokens.make(UnixMillis::new(u64::MAX >> 17)));
+    assert_eq!(kept.made().get(), 1_700_000_000_000);
+    assert!(
+        !tokens
+            .make(UnixMillis::new(1_700_000_000_000))
+            .is_promised()
+    );
 }
 
 #[test]
@@ -165,13 +175,22 @@ fn a_rotation_takes_the_slots_entries_into_the_new_shard_and_a_freeze_comes_afte
         phases,
         [
             Phase::Frozen {
-                start: 0,
-                length: 1
+                start: GlobalIndex::ZERO,
+                length: TreeSize::new(1)
             },
-            Phase::Active { start: 1 }
+            Phase::Active {
+                start: GlobalIndex::new(1)
+            }
         ]
     );
-    assert_eq!(view.state.shard_at(1).unwrap().identity.name, "b");
+    assert_eq!(
+        view.state
+            .shard_at(GlobalIndex::new(1))
+            .unwrap()
+            .identity
+            .name,
+        "b"
+    );
     step(
         &mut view,
         &[
@@ -181,10 +200,13 @@ fn a_rotation_takes_the_slots_entries_into_the_new_shard_and_a_freeze_comes_afte
         &[],
     );
     let freeze = Some(SlotNumber::new(3));
-    assert_eq!((view.state.size, view.state.last_freeze), (3, freeze));
+    assert_eq!(
+        (view.state.size, view.state.last_freeze),
+        (GlobalIndex::new(3), freeze)
+    );
     let more = batch(&tokens, "four").work;
     assert_eq!(
-        propose(&view, &[], std::slice::from_ref(&more), 5),
+        propose(&view, &[], std::slice::from_ref(&more), NOW),
         None,
         "nothing is ordered into a frozen log"
     );
@@ -199,12 +221,12 @@ fn a_rotation_takes_the_slots_entries_into_the_new_shard_and_a_freeze_comes_afte
         std::slice::from_ref(&stale),
     );
     assert!(thaw.batches.is_empty());
-    assert_eq!(propose(&view, std::slice::from_ref(&stale), &[], 5), None);
+    assert_eq!(propose(&view, std::slice::from_ref(&stale), &[], NOW), None);
     let fresh = Announcement {
         seen: SlotNumber::new(5),
         work: more,
     };
-    assert_eq!(propose(&view, &[fresh], &[], 5).unwrap().batches.len(), 1);
+    assert_eq!(propose(&view, &[fresh], &[], NOW).unwrap().batches.len(), 1);
 }
 
 #[test]
@@ -221,15 +243,15 @@ fn announcements_count_for_the_window_and_no_token_twice() {
     assert_eq!(view.state.len, SlotNumber::new(WINDOW + 1));
     let bag = std::slice::from_ref(&early);
     assert!(
-        propose(&view, bag, &[], 5).is_some(),
+        propose(&view, bag, &[], NOW).is_some(),
         "slot seen + W is the last it counts for"
     );
     let mut other = view.clone();
     step(&mut other, &[batch(&tokens, "x").work], &[]);
-    assert_eq!(propose(&other, bag, &[], 5), None);
+    assert_eq!(propose(&other, bag, &[], NOW), None);
     step(&mut view, &[], bag);
     assert_eq!(
-        propose(&view, bag, std::slice::from_ref(&early.work), 5),
+        propose(&view, bag, std::slice::from_ref(&early.work), NOW),
         None,
         "ordered already"
     );
@@ -240,7 +262,7 @@ fn announcements_count_for_the_window_and_no_token_twice() {
         })
         .collect();
     assert_eq!(
-        propose(&view, &many, &[], 5).unwrap().batches.len(),
+        propose(&view, &many, &[], NOW).unwrap().batches.len(),
         MAX_BATCHES
     );
 }
@@ -249,13 +271,13 @@ fn announcements_count_for_the_window_and_no_token_twice() {
 fn slots_that_do_not_follow_are_refused() {
     let tokens = Tokens::new([1; 6]);
     let view = opened(&tokens);
-    let good = propose(&view, &[], &[batch(&tokens, "x").work], 5).unwrap();
+    let good = propose(&view, &[], &[batch(&tokens, "x").work], NOW).unwrap();
     assert!(view.state.apply(&good, Hash([0; 32])).is_ok());
     type Spoil = (&'static str, fn(&mut Slot));
     let spoil: [Spoil; 8] = [
         ("claims", |s| s.number += 1),
         ("starts at", |s| s.start += 1),
-        ("time", |s| s.time = 0),
+        ("time", |s| s.time = UnixMillis::ZERO),
         ("digest", |s| s.previous = Hash([9; 32])),
         ("empty", |s| s.batches.clear()),
         ("format", |s| s.format = 99),
@@ -404,12 +426,12 @@ fn what_opens_the_log_counts_until_the_log_is_open() {
     step(&mut view, &[turn(Action::Unfreeze, Control::Unfreeze)], &[]);
     step(&mut view, &[close()], &[]);
     assert!(!alive(&view, &late));
-    assert_eq!(propose(&view, std::slice::from_ref(&late), &[], 5), None);
+    assert_eq!(propose(&view, std::slice::from_ref(&late), &[], NOW), None);
     let fresh = Announcement {
         seen: SlotNumber::new(4),
         ..late
     };
-    assert!(propose(&view, &[fresh], &[], 5).is_some());
+    assert!(propose(&view, &[fresh], &[], NOW).is_some());
 }
 
 /// Only a frozen log goes, nothing is decided about one that is gone, and it comes back as it went.
@@ -442,20 +464,20 @@ fn a_deleted_log_is_frozen_and_takes_an_undelete_only() {
         view.state.check(&open(&tokens, Generation::new(1), "b")),
         Err(Refusal::Deleted)
     );
-    // What waits in the bag stays out of the slot that brings it back.
+    // Work that waits in the bag stays out of the slot that brings it back.
     let late = batch(&tokens, "late");
     step(
         &mut view,
         &[late.work, Work::Control(ask(Control::Undelete))],
         &[],
     );
-    assert!(!view.state.deleted && matches!(view.state.gate, Intake::Frozen { .. }));
+    assert!(!view.state.deleted && matches!(view.state.intake, Intake::Frozen { .. }));
     step(&mut view, &[Work::Control(ask(Control::Unfreeze))], &[]);
-    assert_eq!(view.state.gate, Intake::Open);
+    assert_eq!(view.state.intake, Intake::Open);
 }
 
 proptest::proptest! {
-    /// What is read of the bag for a proposal makes the same slot as all of it.
+    /// The part of the bag that is read for a proposal makes the same slot as the whole bag.
     #[test]
     fn a_share_of_the_bag_makes_the_same_slot(
         works in proptest::collection::vec((0u64..12, 0u8..7, 0u64..3), 0..60),
@@ -475,7 +497,7 @@ proptest::proptest! {
                         2 => Some("other".to_owned()),
                         _ => None,
                     };
-                    b.place = match kind {
+                    b.location = match kind {
                         3 => Some(upload(*name)),
                         4 => Some(Location::Promise),
                         _ => None,
@@ -492,7 +514,7 @@ proptest::proptest! {
         bag.sort_by_key(|a| (a.seen, a.work.token()));
         for _ in 0..passed {
             // Some of it is ordered, and its rows are still there.
-            if propose(&view, &bag, &[], 5).is_some() {
+            if propose(&view, &bag, &[], NOW).is_some() {
                 step(&mut view, &[], &bag);
             }
         }
@@ -507,7 +529,7 @@ proptest::proptest! {
         proptest::prop_assert!(used.len() <= 2 * batches + 1);
         let mine = batch(&tokens, "own").work;
         for mine in [&[][..], &[mine]] {
-            proptest::prop_assert_eq!(propose(&view, &used, mine, 5), propose(&view, &bag, mine, 5));
+            proptest::prop_assert_eq!(propose(&view, &used, mine, NOW), propose(&view, &bag, mine, NOW));
         }
     }
 
@@ -528,7 +550,7 @@ proptest::proptest! {
                 let mine = with(batch(&tokens, "x"), |b| {
                     b.entries = *entries;
                     b.shard = (*kind == 1).then(|| "n".repeat(*name));
-                    b.place = match kind {
+                    b.location = match kind {
                         2 => Some(upload(*name as u64)),
                         3 => Some(Location::Promise),
                         _ => None,
@@ -547,12 +569,12 @@ proptest::proptest! {
             .map(|work| Announcement { seen: SlotNumber::new(1), work: work.clone() })
             .collect();
         let may = works.iter().any(|(_, kind, _)| *kind != 1) || (who > 0 && small);
-        let slot = propose(&view, &bag, &[], 5);
+        let slot = propose(&view, &bag, &[], NOW);
         proptest::prop_assert_eq!(slot.is_some(), may);
         let Some(slot) = slot else { return Ok(()) };
         let bytes = record::encode(&slot);
         proptest::prop_assert!(bytes.len() <= room, "{} > {}", bytes.len(), room);
-        proptest::prop_assert_eq!(&slot, &propose(&view, &bag, &[], 5).unwrap());
+        proptest::prop_assert_eq!(&slot, &propose(&view, &bag, &[], NOW).unwrap());
         proptest::prop_assert_eq!(slot.control.is_some(), who > 0 && small);
         view.advance(Arc::new(slot), record::digest(&bytes)).unwrap();
     }

@@ -6,12 +6,15 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 
-use crate::answer::Proposal;
 use crate::keys::Keys;
 use crate::location::LocationRow;
-use crate::slot::{Announcement, Control, Promised, Slot, Token, Work};
+use crate::mutant::{Mutant, left_out};
+use crate::proposal::Proposal;
+use crate::slot::{Control, Slot};
 use crate::snapshot;
 use crate::state::State;
+use crate::token::Token;
+use crate::work::{Announcement, Promised, Work};
 use crate::{Generation, Limits, SlotNumber};
 use store::record;
 use store::{Guard, Key, Transaction};
@@ -55,6 +58,9 @@ pub fn announce(keys: &Keys, seen: SlotNumber, mine: &[&Proposal]) -> Transactio
         (key, record::encode(&m.work))
     }));
     let mut guards = vec![Guard::AtMost(keys.floor(), seen.get())];
+    if left_out(Mutant::NoFloorGuard) {
+        guards.clear();
+    }
     guards.extend(stored(keys, mine));
     Transaction {
         guards,
@@ -84,13 +90,21 @@ pub fn decide(
         puts: bytes,
         deletes: Vec::new(),
     };
+    if left_out(Mutant::SlotIsReplaced) {
+        transaction.guards.remove(0);
+    }
+    if left_out(Mutant::NoFloorGuard) {
+        transaction.guards.truncate(1);
+    }
     match bag {
         Some(bag) => {
             for (key, announced) in bag {
                 if slot.tokens().any(|t| t == announced.work.token()) {
                     transaction.deletes.push(key.clone());
                     // A late copy of the row, from a put whose author could not learn its outcome.
-                    if let Work::Promised(promised) = &announced.work {
+                    if let Work::Promised(promised) = &announced.work
+                        && !left_out(Mutant::ReleasedTwice)
+                    {
                         transaction.deletes.push(keys.queued(promised));
                     }
                 }
@@ -102,7 +116,7 @@ pub fn decide(
         }
     }
     for (index, batch) in slot.placed() {
-        if let Some(place) = &batch.place {
+        if let Some(place) = &batch.location {
             let row = LocationRow {
                 slot: number,
                 index,
@@ -177,6 +191,10 @@ pub fn release(keys: &Keys, seen: SlotNumber, works: &[Promised]) -> Transaction
             .puts
             .push((keys.announcement(seen, token), work));
     }
+    if left_out(Mutant::ReleasedTwice) {
+        transaction.guards.truncate(2);
+        transaction.deletes.clear();
+    }
     transaction
 }
 
@@ -196,7 +214,9 @@ pub fn settle(keys: &Keys, key: &str, promised: &Promised, placed: bool) -> Opti
         return None;
     } else {
         transaction.guards.push(Guard::Absent(place));
-        transaction.puts.push((queued, record::encode(promised)));
+        if !left_out(Mutant::PromiseEndsAtAFreeze) {
+            transaction.puts.push((queued, record::encode(promised)));
+        }
     }
     Some(transaction)
 }
@@ -223,9 +243,15 @@ pub fn raise(
     len: SlotNumber,
     published: &State,
 ) -> Option<(SlotNumber, Transaction)> {
-    let floor = len.back(limits.window).min(published.len);
+    let floor = match left_out(Mutant::CollectsUnpublishedSlots) {
+        true => len.back(limits.window),
+        false => len.back(limits.window).min(published.len),
+    };
     (floor >= before + limits.window).then(|| {
-        let mut puts = snapshot::rows(keys, published);
+        let mut puts = match left_out(Mutant::FloorWithoutSnapshot) {
+            true => Vec::new(),
+            false => snapshot::rows(keys, published),
+        };
         puts.push((keys.floor(), record::encode_number(floor.get())));
         let transaction = Transaction {
             guards: vec![Guard::AtMost(keys.floor(), floor.get())],

@@ -1,21 +1,15 @@
 //! Decides which work is admitted: first the tenant's own limits, then whether the promise can be kept beside earlier ones, then memory.
 //!
-//! A refusal is an answer at once, with a time after which to try again that follows from the backlog. What must never happen: an accepted
+//! A refusal is an answer at once, with a time after which to try again (`retry_after.rs`). What must never happen: an accepted
 //! promise is taken back; one tenant or tier fills all the room.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::demand::{self, Demand, Lack, Service};
-use super::job::cost;
 use super::rate::Rate;
-use super::scheduler::micros;
-use super::{Backlog, Grant, Policy, TenantId};
-
-/// The shortest wait that a refusal asks for, microseconds.
-const SOON: u64 = 50_000;
-/// The longest wait that a refusal asks for, microseconds.
-const LATE: u64 = 3_600_000_000;
+use super::retry_after;
+use super::{Backlog, Cost, Grant, Policy, QueueTime, TenantId};
 
 /// Part of the measured rate that is counted on.
 const SURE: f64 = 0.95;
@@ -99,10 +93,10 @@ pub struct Ask {
 /// A promise as admission counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Promise {
-    /// Must be published then.
-    pub deadline: u64,
+    /// The time by which it must be published.
+    pub deadline: QueueTime,
     /// Its row in the demand.
-    pub due: u64,
+    pub due: QueueTime,
 }
 
 /// Two buckets as times: at which each would be full again (generic cell rate algorithm), in nanoseconds.
@@ -112,7 +106,7 @@ struct Buckets {
     bytes: u64,
 }
 
-/// The state of admission. Times are microseconds of a monotonic clock.
+/// The state of admission.
 #[derive(Clone, Debug)]
 pub struct Admission {
     buckets: Vec<Buckets>,
@@ -123,27 +117,23 @@ pub struct Admission {
 }
 
 /// When a bucket would be full again after `n` more, or how long to wait for them.
-fn fill(full: u64, now: u64, n: u64, rate: u64, burst: u64) -> Result<u64, u64> {
+fn fill(full: u64, now: QueueTime, n: u64, rate: u64, burst: u64) -> Result<u64, Duration> {
     let each = |n: u64| {
         let nanos = u128::from(n) * 1_000_000_000 / u128::from(rate.max(1));
         u64::try_from(nanos).unwrap_or(u64::MAX)
     };
-    let now = now.saturating_mul(1_000);
+    let now = now.get().saturating_mul(1_000);
     let after = full.max(now).saturating_add(each(n));
     // More than the burst at once passes when the bucket is full.
     match after.saturating_sub(now.saturating_add(each(burst.max(n)))) {
         0 => Ok(after),
-        wait => Err(wait / 1_000),
+        wait => Err(Duration::from_micros(wait / 1_000)),
     }
-}
-
-fn wait(micros: u64) -> Duration {
-    Duration::from_micros(micros.clamp(SOON, LATE))
 }
 
 impl Admission {
     /// Starts with nothing accepted and nothing measured.
-    pub fn new(now: u64, latency: u64) -> Self {
+    pub fn new(now: QueueTime, latency: Duration) -> Self {
         Self {
             buckets: Vec::new(),
             demand: Demand::default(),
@@ -155,7 +145,7 @@ impl Admission {
     /// Admits work, or returns the reason why not. Admitted work must be [released](Self::release) when the scheduler hands it out.
     pub fn admit(
         &mut self,
-        now: u64,
+        now: QueueTime,
         policy: &Policy,
         ask: &Ask,
     ) -> Result<Option<Promise>, Refused> {
@@ -164,13 +154,13 @@ impl Admission {
         let service = self.promised();
         let promise = match ask.grant.merge_by {
             None => None,
-            Some(delay) => Some(self.promise(now, micros(delay), policy, ask, &service)?),
+            Some(delay) => Some(self.promise(now, delay, policy, ask, &service)?),
         };
         if ask.own.bytes + ask.bytes > ask.free {
             let missing = (ask.own.bytes + ask.bytes - ask.free) as f64 / 2.0;
             return Err(Refused {
                 reason: RefusalReason::Queue,
-                retry_after: wait(service.time(missing)),
+                retry_after: retry_after::published(&service, missing),
                 available: None,
             });
         }
@@ -182,14 +172,19 @@ impl Admission {
             self.buckets[ask.tenant.index()] = filled;
         }
         if let Some(promise) = promise {
-            let cost = cost(ask.entries, ask.bytes);
+            let cost = Cost::of(ask.entries, ask.bytes);
             self.demand.add(promise.due, promise.deadline, cost);
         }
         Ok(promise)
     }
 
     /// The tenant's buckets after this, if it has any.
-    fn limits(&self, now: u64, policy: &Policy, ask: &Ask) -> Result<Option<Buckets>, Refused> {
+    fn limits(
+        &self,
+        now: QueueTime,
+        policy: &Policy,
+        ask: &Ask,
+    ) -> Result<Option<Buckets>, Refused> {
         let Some(tenant) = policy.tenants().get(ask.tenant.index()) else {
             return Ok(None);
         };
@@ -201,9 +196,9 @@ impl Admission {
             .get(ask.tenant.index())
             .copied()
             .unwrap_or_default();
-        let refused = |reason, micros| Refused {
+        let refused = |reason, wait| Refused {
             reason,
-            retry_after: wait(micros),
+            retry_after: retry_after::refilled(wait),
             available: None,
         };
         if let Some(rate) = tenant.rate {
@@ -221,17 +216,17 @@ impl Admission {
 
     fn promise(
         &self,
-        now: u64,
-        delay: u64,
+        now: QueueTime,
+        delay: Duration,
         policy: &Policy,
         ask: &Ask,
         service: &Service,
     ) -> Result<Promise, Refused> {
-        let deadline = now.saturating_add(delay);
+        let deadline = now + delay;
         let due = demand::due(now, deadline);
         let (size, own) = (
-            cost(ask.entries, ask.bytes),
-            cost(ask.own.entries, ask.own.bytes),
+            Cost::of(ask.entries, ask.bytes),
+            Cost::of(ask.own.entries, ask.own.bytes),
         );
         let ahead = policy.tier(ask.grant.tier).is_critical();
         let test = self.demand.test(now, (due, ahead), size, own, service);
@@ -239,30 +234,31 @@ impl Admission {
             let due = if ahead { demand::AHEAD } else { due };
             return Ok(Promise { deadline, due });
         };
-        let most = policy
-            .tier(ask.grant.tier)
-            .max_merge_delay
-            .map_or(0, micros);
-        let offer = self
-            .demand
-            .offer(now, delay, most, size, (own, ahead), service);
+        let most = policy.tier(ask.grant.tier).max_merge_delay;
+        let offer = self.demand.offer(
+            now,
+            (delay, most.unwrap_or_default()),
+            size,
+            (own, ahead),
+            service,
+        );
         Err(Refused {
             reason: match share {
                 true => RefusalReason::TenantShare,
                 false => RefusalReason::Promises,
             },
-            retry_after: wait(service.time(missing)),
-            available: offer.map(Duration::from_micros),
+            retry_after: retry_after::published(service, missing),
+            available: offer,
         })
     }
 
     /// A promise is on its way: the scheduler gave it out, or its writer gave up.
-    pub fn release(&mut self, due: u64, cost: u64) {
+    pub fn release(&mut self, due: QueueTime, cost: Cost) {
         self.demand.remove(due, cost);
     }
 
     /// Counts a promise in that was given elsewhere: by another replica, or before a restart.
-    pub fn adopt(&mut self, now: u64, deadline: u64, cost: u64) -> Promise {
+    pub fn adopt(&mut self, now: QueueTime, deadline: QueueTime, cost: Cost) -> Promise {
         let promise = Promise {
             deadline,
             due: demand::due(now, deadline),
@@ -272,12 +268,12 @@ impl Admission {
     }
 
     /// Cost of the promised work that waits.
-    pub fn accepted(&self) -> u64 {
+    pub fn accepted(&self) -> Cost {
         self.demand.total()
     }
 
     /// Promises due until then press.
-    pub fn pressing(&self, now: u64) -> u64 {
+    pub fn pressing(&self, now: QueueTime) -> QueueTime {
         self.demand.pressing(now, &self.promised())
     }
 

@@ -1,11 +1,12 @@
 //! Quality of service: writers give advice, the server decides, and turns what it accepts into deadlines.
 //!
 //! - [`policy`] the configuration as tables, and the one rule that turns advice into a grant;
-//! - [`admission`] which work is admitted: limits, the test of the promises ([`demand`]) against the measured [`rate`], memory;
+//! - [`admission`] which work is admitted: limits, the test of the promises ([`demand`]) against the measured [`rate`], memory; what a refusal says in
+//!   `Retry-After` is in `retry_after.rs`;
 //! - [`scheduler`] which [`job`] goes next; [`pace`] how much of it, and when;
 //! - [`simulate`] what would have become of the [`simulate::Arrival`]s of a log under another configuration.
 //!
-//! All of it is pure: time is an argument, microseconds of a monotonic clock, so that a clock that jumps changes nothing.
+//! All of it is pure: time is an argument, a [`QueueTime`] of a monotonic clock, so that a clock that jumps changes nothing.
 //!
 //! What must never happen: a promise is silently dropped, or the work of a tier is not accounted for.
 //!
@@ -14,22 +15,22 @@
 //! ```
 //! use std::time::Duration;
 //! use logconfig::QosConfig;
-//! use qos::{Admission, Advice, Ask, Backlog, Job, Limits, Names, Policy, Schedule, Scheduler};
+//! use qos::{Admission, Advice, Ask, Backlog, Job, Limits, Names, Policy, QueueTime, Schedule, Scheduler};
 //!
 //! let second = Duration::from_secs(1);
 //! let policy = Policy::new(&QosConfig::default(), second, &mut Names::default());
-//! let tenant = policy.tenant(None, 0).unwrap();
+//! let tenant = policy.tenant(None, tlog::UnixMillis::ZERO).unwrap();
 //!
 //! // The writer asks for 10 ms; the checkpoint interval makes two seconds of it.
 //! let advice = Advice { merge_by: Some(Duration::from_millis(10)), ..Advice::default() };
 //! let grant = policy.grant(tenant, &advice);
 //! assert_eq!(grant.merge_by, Some(2 * second));
 //!
-//! let (now, entries, bytes) = (0, 1, 300);
-//! let mut admission = Admission::new(now, 0);
+//! let (now, entries, bytes) = (QueueTime::ZERO, 1, 300);
+//! let mut admission = Admission::new(now, Duration::ZERO);
 //! let ask = Ask { tenant, grant, entries, bytes, own: Backlog::default(), free: 64 << 20 };
 //! let promise = admission.admit(now, &policy, &ask).unwrap().unwrap();
-//! assert_eq!(promise.deadline, 2_000_000);
+//! assert_eq!(promise.deadline, now + 2 * second);
 //!
 //! let mut scheduler = Scheduler::new(&policy);
 //! let deadline = Some(promise.deadline);
@@ -39,12 +40,22 @@
 //! assert_eq!(job.payload, "entry");
 //! ```
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::iter_over_hash_type,
+        reason = "the order differs from run to run"
+    )
+)]
+
 pub mod admission;
 pub mod demand;
 pub mod job;
+mod number;
 pub mod pace;
 pub mod policy;
 pub mod rate;
+mod retry_after;
 pub mod scheduler;
 pub mod simulate;
 pub mod tally;
@@ -53,8 +64,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use admission::{Admission, Ask, RefusalReason};
-pub use job::{ENTRY_COST, Job, Limits, Schedule};
-pub use pace::Pace;
+pub use job::{Job, Limits, Schedule};
+pub use number::{Cost, QueueTime};
+pub use pace::{CommittedWork, FastWork, Pace};
 pub use policy::{Denied, Grant, Names, Policy, TenantRule, TierRule};
 pub use scheduler::{Backlog, Scheduler};
 pub use tally::{ClassView, Counts, QosView};

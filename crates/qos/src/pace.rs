@@ -4,62 +4,64 @@
 //! which shrinks when a tier with a latency target waits too long and grows while it doesn't; when no such tier writes, it grows to
 //! everything.
 //!
-//! And it flows: released all at once after a checkpoint, it would fill the window, and every later writer, even in an elastic tier, would
-//! wait for the next checkpoint. Alone it flows as fast as the log can; beside others at a rate that falls when publications take longer
-//! than their interval and rises otherwise: every checkpoint waits for the hashing, writing and syncing of the backlog.
+//! Elastic work is released at a steady rate. Released all at once after a checkpoint, it would fill the window, and every later writer, even
+//! in an elastic tier, would wait for the next checkpoint. Alone it is released as fast as the log can take it. Beside others its rate falls
+//! when publications take longer than their interval, and rises otherwise: every checkpoint waits for the hashing, writing and syncing of the
+//! backlog.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::demand::Service;
-use super::{TenantId, TierId};
+use super::{Cost, QueueTime, TenantId, TierId};
 
-/// The smallest budget of elastic work in a commit, as cost: a chunk or two.
-const MIN_BUDGET_COST: u64 = 32 << 10;
-/// The largest commit, as cost.
-pub const MAX_COMMIT_COST: u64 = 8 << 20;
-/// What a commit adds to the budget when there was time left.
-const BUDGET_STEP_COST: u64 = 16 << 10;
-/// After this long without other work, microseconds, a backlog delays no other writer.
-const ALONE_AFTER_US: u64 = 1_000_000;
+/// The smallest budget of elastic work in a commit: a chunk or two.
+const MIN_BUDGET: Cost = Cost::new(32 << 10);
+/// The most work that one commit takes.
+pub const MAX_COMMIT: Cost = Cost::new(8 << 20);
+/// The addition to the budget after a commit with time left.
+const BUDGET_STEP: Cost = Cost::new(16 << 10);
+/// After this long without other work a backlog delays no other writer.
+const ALONE_AFTER: Duration = Duration::from_secs(1);
 /// Cost that may always be under way between order and checkpoint.
-const MIN_WINDOW_COST: u64 = 8 << 20;
+const MIN_WINDOW: Cost = Cost::new(8 << 20);
 
-/// How long a commit of elastic work should take when no other writer is there, microseconds.
-const COMMIT_ALONE_US: u64 = 20_000;
-/// How long a commit of elastic work should take beside fast work, microseconds.
-const COMMIT_BESIDE_FAST_US: u64 = 10_000;
+/// How long a commit of elastic work should take when no other writer is there.
+const COMMIT_ALONE: Duration = Duration::from_millis(20);
+/// How long a commit of elastic work should take beside fast work.
+const COMMIT_BESIDE_FAST: Duration = Duration::from_millis(10);
 
 /// The first rate of a backlog beside other work, as a share of the most that it could flow with.
 const INITIAL_RATE_SHARE: f64 = 0.35;
 /// The lowest rate of a backlog beside other work, as a share of the same.
 const MIN_RATE_SHARE: f64 = 0.25;
-/// What two slow publications in a row multiply the rate by. A single slow one does not count: less work would not have avoided it.
+/// The factor for the rate after two slow publications in a row. A single slow one does not count: less work would not have avoided it.
 const RATE_DECREASE_FACTOR: f64 = 0.85;
-/// What each publication multiplies the rate by until the first decrease.
+/// The factor for the rate after each publication until the first decrease.
 const FIRST_INCREASE_FACTOR: f64 = 1.25;
 /// After a decrease, the n-th publication raises the rate by n in this many: slowly at first, close to the rate that was too high, and
 /// faster the longer ago that was.
 const RECOVERY_PUBLICATIONS: f64 = 131_072.0;
 
-/// The pace of one log on this replica. Times are microseconds of a monotonic clock.
+/// The pace of one log on this replica.
 #[derive(Clone, Debug)]
 pub struct Pace {
-    budget: u64,
+    budget: Cost,
     /// Cost of elastic work that has flowed in and is not taken, and until when that was counted. One job may pass it.
     credit: f64,
-    counted: u64,
+    counted: QueueTime,
     /// How long the last two backlogs took to become durable beside the commits.
-    stored: [u64; 2],
+    stored: [Duration; 2],
     /// When fast work was last seen, and the shortest latency target there was.
-    fast: Option<(u64, u64)>,
+    fast: Option<(QueueTime, Duration)>,
     /// When other work than backlogs was last seen, and how the backlogs go beside it.
-    company: Option<u64>,
-    cruise: Option<Cruise>,
+    others_seen: Option<QueueTime>,
+    beside: Option<BesideOthers>,
 }
 
-/// How backlogs go beside other work.
+/// The state of backlogs beside other work.
 #[derive(Clone, Copy, Debug)]
-struct Cruise {
+struct BesideOthers {
     /// Cost per second that backlogs get.
     rate: f64,
     /// Publications since it was slowed down; `None` before the first time.
@@ -73,165 +75,190 @@ struct Cruise {
 impl Default for Pace {
     fn default() -> Self {
         Self {
-            budget: MAX_COMMIT_COST / 8,
+            budget: MAX_COMMIT / 8,
             credit: 0.0,
-            counted: 0,
-            stored: [0; 2],
+            counted: QueueTime::ZERO,
+            stored: [Duration::ZERO; 2],
             fast: None,
-            company: None,
-            cruise: None,
+            others_seen: None,
+            beside: None,
         }
     }
 }
 
 impl Pace {
     /// Cost of elastic work that may go into one commit.
-    pub fn elastic(&self) -> u64 {
+    pub fn elastic(&self) -> Cost {
         self.budget
     }
 
-    /// Cost of elastic work that may go now; if none, microseconds until there is a commit's worth of it.
-    pub fn flow(&mut self, now: u64, service: &Service, interval: u64) -> Result<u64, u64> {
+    /// Cost of elastic work that may go now; if none, the time until there is a commit's worth of it.
+    pub fn flow(
+        &mut self,
+        now: QueueTime,
+        service: &Service,
+        interval: Duration,
+    ) -> Result<Cost, Duration> {
         let [last, before] = self.stored;
-        let (rate, commit_us, stored) = match self.cruise(now, service, interval) {
-            Some(rate) => (rate, COMMIT_BESIDE_FAST_US, 0),
+        let (rate, commit, stored) = match self.rate_beside(now, service, interval) {
+            Some(rate) => (rate, COMMIT_BESIDE_FAST, Duration::ZERO),
             None => (
                 Self::most(service, interval),
-                COMMIT_ALONE_US,
+                COMMIT_ALONE,
                 last.min(before),
             ),
         };
-        let full = (rate * commit_us as f64 / 1e6)
-            .min(self.budget as f64)
-            .max(MIN_BUDGET_COST as f64);
-        let since = now.saturating_sub(self.counted) as f64;
+        let full = (rate * commit.as_secs_f64())
+            .min(self.budget.as_f64())
+            .max(MIN_BUDGET.as_f64());
+        let since = now.since(self.counted).as_secs_f64();
         self.counted = now;
         // Alone, what flows in while one is stored is not lost, however slow the storage nodes are; a single slow sync saves nothing up.
         // Beside others it would come in larger pieces from a disk that is slow for everybody.
-        let most = (rate * stored as f64 / 1e6).max(2.0 * full);
-        self.credit = (self.credit + rate * since / 1e6).clamp(-full, most);
+        let most = (rate * stored.as_secs_f64()).max(2.0 * full);
+        self.credit = (self.credit + rate * since).clamp(-full, most);
         if self.credit >= full {
-            return Ok((self.credit as u64).min(self.budget));
+            return Ok(Cost::whole(self.credit).min(self.budget));
         }
-        Err(((full - self.credit) / rate * 1e6) as u64 + 1)
+        let micros = ((full - self.credit) / rate * 1e6) as u64;
+        Err(Duration::from_micros(micros.saturating_add(1)))
     }
 
-    /// So much elastic work was taken.
-    pub fn taken(&mut self, elastic: u64) {
-        self.credit -= elastic as f64;
-        if let (Some(cruise), true) = (&mut self.cruise, elastic > 0) {
-            cruise.used = true;
+    /// Notes that this cost of elastic work was taken.
+    pub fn taken(&mut self, elastic: Cost) {
+        self.credit -= elastic.as_f64();
+        if let (Some(beside), true) = (&mut self.beside, elastic > Cost::ZERO) {
+            beside.used = true;
         }
     }
 
     /// A backlog became durable beside the commits in this time; none is taken meanwhile.
-    pub fn stored(&mut self, took: u64) {
+    pub fn stored(&mut self, took: Duration) {
         self.stored = [took, self.stored[0]];
     }
 
     /// Cost per second that fills the window in the time that a publication takes: so it is seldom shut.
-    fn most(service: &Service, interval: u64) -> f64 {
-        let latency = service.latency.max(interval).max(1);
-        Self::window(0, service, interval) as f64 * 1e6 / latency as f64
+    fn most(service: &Service, interval: Duration) -> f64 {
+        let latency = service.latency.max(interval).max(Duration::from_micros(1));
+        Self::window(Cost::ZERO, service, interval).as_f64() / latency.as_secs_f64()
     }
 
     /// Cost per second of the backlogs, while others are there.
-    fn cruise(&mut self, now: u64, service: &Service, interval: u64) -> Option<f64> {
-        if !lately(now, self.company) {
-            self.cruise = None;
+    fn rate_beside(
+        &mut self,
+        now: QueueTime,
+        service: &Service,
+        interval: Duration,
+    ) -> Option<f64> {
+        if !lately(now, self.others_seen) {
+            self.beside = None;
             return None;
         }
-        let cruise = self.cruise.get_or_insert_with(|| Cruise {
+        let beside = self.beside.get_or_insert_with(|| BesideOthers {
             rate: Self::most(service, interval) * INITIAL_RATE_SHARE,
             since: None,
             slow: false,
             used: false,
         });
-        Some(cruise.rate)
+        Some(beside.rate)
     }
 
     /// Cost per second that backlogs flow with, while they are slowed down for others.
-    pub fn cruises(&self) -> Option<f64> {
-        self.cruise.map(|cruise| cruise.rate)
+    pub fn rate_beside_others(&self) -> Option<f64> {
+        self.beside.map(|beside| beside.rate)
     }
 
     /// Own work was published, `latency` after the oldest of it was released.
-    pub fn published(&mut self, latency: u64, service: &Service, interval: u64) {
-        let Some(cruise) = self.cruise.as_mut().filter(|cruise| cruise.used) else {
+    pub fn published(&mut self, latency: Duration, service: &Service, interval: Duration) {
+        let Some(beside) = self.beside.as_mut().filter(|beside| beside.used) else {
             return;
         };
-        cruise.used = false;
+        beside.used = false;
         // The time beside the wait for the next checkpoint.
         let took = latency.saturating_sub(interval);
         let slow = took > interval / 4;
-        let again = std::mem::replace(&mut cruise.slow, slow);
-        match &mut cruise.since {
+        let again = std::mem::replace(&mut beside.slow, slow);
+        match &mut beside.since {
             _ if slow && again => {
-                cruise.since = Some(0);
-                cruise.rate *= RATE_DECREASE_FACTOR;
+                beside.since = Some(0);
+                beside.rate *= RATE_DECREASE_FACTOR;
             }
             _ if slow => {}
-            None => cruise.rate *= FIRST_INCREASE_FACTOR,
+            None => beside.rate *= FIRST_INCREASE_FACTOR,
             Some(since) => {
                 *since += 1;
-                cruise.rate *= 1.0 + f64::from(*since) / RECOVERY_PUBLICATIONS;
+                beside.rate *= 1.0 + f64::from(*since) / RECOVERY_PUBLICATIONS;
             }
         }
         let most = Self::most(service, interval);
-        cruise.rate = cruise.rate.clamp(most * MIN_RATE_SHARE, most);
+        beside.rate = beside.rate.clamp(most * MIN_RATE_SHARE, most);
     }
 
     /// The shortest latency target of fast work that was seen lately.
-    fn hurries(&self, now: u64) -> Option<u64> {
+    fn recent_target(&self, now: QueueTime) -> Option<Duration> {
         let (seen, target) = self.fast?;
         lately(now, Some(seen)).then_some(target)
     }
 
-    /// A commit took `took`; in it was other work than backlogs (`company`), and fast work of this target that had waited
-    /// `waited` when it was answered.
-    pub fn committed(
-        &mut self,
-        now: u64,
-        took: u64,
-        (elastic, company): (u64, bool),
-        fast: Option<(u64, u64)>,
-    ) {
-        if company {
-            self.company = Some(now);
+    /// A commit with this work took `took`.
+    pub fn committed(&mut self, now: QueueTime, took: Duration, work: &CommittedWork) {
+        if work.beside_others {
+            self.others_seen = Some(now);
         }
-        if let Some((target, _)) = fast {
-            self.fast = Some((now, target));
+        if let Some(fast) = &work.fast {
+            self.fast = Some((now, fast.target));
         }
-        let Some(target) = self.hurries(now) else {
-            self.budget = self.budget.saturating_mul(2).min(MAX_COMMIT_COST);
+        let Some(target) = self.recent_target(now) else {
+            self.budget = (self.budget * 2).min(MAX_COMMIT);
             return;
         };
         // Work that arrives just after a commit began waits for that commit and for its own.
-        let slow = took > target * 2 / 5 || fast.is_some_and(|(_, waited)| waited > target * 4 / 5);
+        let slow =
+            took > target * 2 / 5 || work.fast.is_some_and(|fast| fast.waited > target * 4 / 5);
         if !slow {
             // Only a used budget shows that more would be possible.
-            if elastic * 2 >= self.budget {
-                self.budget = (self.budget + BUDGET_STEP_COST).min(MAX_COMMIT_COST);
+            if work.elastic * 2 >= self.budget {
+                self.budget = (self.budget + BUDGET_STEP).min(MAX_COMMIT);
             }
-        } else if elastic * 4 > MIN_BUDGET_COST {
+        } else if work.elastic * 4 > MIN_BUDGET {
             // A smaller part of the commit did not cause the delay.
-            self.budget = (self.budget * 3 / 4).max(MIN_BUDGET_COST);
+            self.budget = (self.budget * 3 / 4).max(MIN_BUDGET);
         }
     }
 
     /// Cost that may still be released while `unpublished` is ordered and not published: twice what is published in the time that it takes,
     /// so that the publication never starves and the backlog waits where it can be overtaken. At most the checkpoint interval of that time
     /// counts: a backlog behind the order makes publication slow, which would otherwise make room for more backlog.
-    pub fn window(unpublished: u64, service: &Service, interval: u64) -> u64 {
-        let flow = service.rate * service.latency.min(interval) as f64 / 1e6 * 2.0;
-        MIN_WINDOW_COST.max(flow as u64).saturating_sub(unpublished)
+    pub fn window(unpublished: Cost, service: &Service, interval: Duration) -> Cost {
+        let flow = service.rate * service.latency.min(interval).as_secs_f64() * 2.0;
+        MIN_WINDOW.max(Cost::whole(flow)) - unpublished
     }
 
-    /// The share of elastic work in an open window. The rest stays free for urgent work, which behind a shut gate would wait for the next
+    /// The share of elastic work in an open window. The rest stays free for urgent work, which behind a full window would wait for the next
     /// checkpoint, however small it is.
-    pub fn share(open: u64) -> u64 {
-        open.saturating_sub(MIN_WINDOW_COST / 4)
+    pub fn share(open: Cost) -> Cost {
+        open - MIN_WINDOW / 4
     }
+}
+
+/// The work of one commit, as far as the pace depends on it.
+#[derive(Clone, Copy, Debug)]
+pub struct CommittedWork {
+    /// Cost of the backlogs in it.
+    pub elastic: Cost,
+    /// Whether other work was beside them.
+    pub beside_others: bool,
+    /// Its work with a latency target, if there was any.
+    pub fast: Option<FastWork>,
+}
+
+/// Work with a latency target in one commit.
+#[derive(Clone, Copy, Debug)]
+pub struct FastWork {
+    /// The shortest latency target of that work.
+    pub target: Duration,
+    /// The longest wait, until the answer.
+    pub waited: Duration,
 }
 
 /// A tenant in a tier.
@@ -240,8 +267,8 @@ pub type Class = (TierId, TenantId);
 /// Whose work is in a commit: backlogs, and others.
 #[derive(Debug, Default)]
 pub struct Classes {
-    backlogs: HashSet<Class>,
-    others: HashSet<Class>,
+    backlogs: BTreeSet<Class>,
+    others: BTreeSet<Class>,
     last: Option<(Class, bool)>,
 }
 
@@ -258,18 +285,18 @@ impl Classes {
     }
 
     /// Whether other work than the end of the backlog itself is in the commit or waiting.
-    pub fn company(&self, waits: bool) -> bool {
+    pub fn beside_others(&self, waits: bool) -> bool {
         (waits || !self.backlogs.is_empty()) && !self.others.is_subset(&self.backlogs)
     }
 
     /// The classes that have a backlog in it.
-    pub fn backlogs(self) -> HashSet<Class> {
+    pub fn backlogs(self) -> BTreeSet<Class> {
         self.backlogs
     }
 }
 
-fn lately(now: u64, seen: Option<u64>) -> bool {
-    seen.is_some_and(|seen| now.saturating_sub(seen) < ALONE_AFTER_US)
+fn lately(now: QueueTime, seen: Option<QueueTime>) -> bool {
+    seen.is_some_and(|seen| now.since(seen) < ALONE_AFTER)
 }
 
 #[cfg(test)]
@@ -277,18 +304,37 @@ mod tests {
     use super::*;
 
     /// A disk: so much for a sync, so much per cost.
-    fn took(cost: u64) -> u64 {
-        1_000 + cost / 100
+    fn took(cost: Cost) -> Duration {
+        Duration::from_micros(1_000 + cost.get() / 100)
     }
 
-    fn run(pace: &mut Pace, from: u64, commits: u64, target: Option<u64>) -> (u64, u64) {
-        let (mut now, mut worst) = (from, 0);
+    const START: QueueTime = QueueTime::ZERO;
+    const MILLISECOND: Duration = Duration::from_millis(1);
+    /// The time between two checkpoints.
+    const INTERVAL: Duration = Duration::from_millis(200);
+
+    fn run(
+        pace: &mut Pace,
+        from: QueueTime,
+        commits: u64,
+        target: Option<Duration>,
+    ) -> (QueueTime, Duration) {
+        let (mut now, mut worst) = (from, Duration::ZERO);
         for _ in 0..commits {
             let cost = pace.elastic();
             let time = took(cost);
             now += time;
             // Came just after the commit before began.
-            pace.committed(now, time, (cost, false), target.map(|t| (t, 2 * time)));
+            let fast = target.map(|target| FastWork {
+                target,
+                waited: 2 * time,
+            });
+            let work = CommittedWork {
+                elastic: cost,
+                beside_others: false,
+                fast,
+            };
+            pace.committed(now, time, &work);
             worst = worst.max(2 * time);
         }
         (now, worst)
@@ -297,69 +343,86 @@ mod tests {
     #[test]
     fn it_yields_to_a_target_and_takes_everything_back() {
         let mut pace = Pace::default();
-        let (now, _) = run(&mut pace, 0, 50, None);
-        assert_eq!(pace.elastic(), MAX_COMMIT_COST);
-        let (now, _) = run(&mut pace, now, 100, Some(10_000));
-        let (now, worst) = run(&mut pace, now, 1_000, Some(10_000));
-        assert!(worst <= 10_000, "{worst}");
+        let (now, _) = run(&mut pace, START, 50, None);
+        assert_eq!(pace.elastic(), MAX_COMMIT);
+        let (now, _) = run(&mut pace, now, 100, Some(10 * MILLISECOND));
+        let (now, worst) = run(&mut pace, now, 1_000, Some(10 * MILLISECOND));
+        assert!(worst <= 10 * MILLISECOND, "{worst:?}");
         // And not to nothing: most of what the target leaves room for.
-        assert!(took(pace.elastic()) > 2_500, "{}", pace.elastic());
-        let (_, _) = run(&mut pace, now + ALONE_AFTER_US, 50, None);
-        assert_eq!(pace.elastic(), MAX_COMMIT_COST);
+        assert!(
+            took(pace.elastic()) > 5 * MILLISECOND / 2,
+            "{}",
+            pace.elastic()
+        );
+        let (_, _) = run(&mut pace, now + ALONE_AFTER, 50, None);
+        assert_eq!(pace.elastic(), MAX_COMMIT);
     }
 
     #[test]
     fn a_target_that_cannot_be_kept_leaves_the_least() {
         let mut pace = Pace::default();
-        run(&mut pace, 0, 1_000, Some(100));
-        assert_eq!(pace.elastic(), MIN_BUDGET_COST);
+        run(&mut pace, START, 1_000, Some(MILLISECOND / 10));
+        assert_eq!(pace.elastic(), MIN_BUDGET);
     }
 
     #[test]
     fn elastic_work_flows() {
         let service = Service {
             rate: 100e6,
-            latency: 200_000,
+            latency: INTERVAL,
         };
         let mut pace = Pace::default();
-        let (mut now, mut taken, mut commits) = (0, 0, 0);
-        while now < 1_000_000 {
-            match pace.flow(now, &service, 200_000) {
+        let (mut now, mut taken, mut commits) = (START, Cost::ZERO, 0);
+        while now < START + 1_000 * MILLISECOND {
+            match pace.flow(now, &service, INTERVAL) {
                 Ok(cost) => {
                     pace.taken(cost);
                     (taken, commits) = (taken + cost, commits + 1);
-                    now += 1_000;
+                    now += MILLISECOND;
                 }
                 Err(wait) => now += wait,
             }
         }
         // Twice as much as is published, so that more can be, in even pieces.
-        assert!((190_000_000..=210_000_000).contains(&taken), "{taken}");
+        assert!(
+            (190_000_000..=210_000_000).contains(&taken.get()),
+            "{taken}"
+        );
         assert!((50..=200).contains(&commits), "{commits}");
         // Beside fast work there are more and smaller ones.
-        pace.committed(now, 1_000, (0, true), Some((10_000, 1_000)));
+        let work = CommittedWork {
+            elastic: Cost::ZERO,
+            beside_others: true,
+            fast: Some(FastWork {
+                target: 10 * MILLISECOND,
+                waited: MILLISECOND,
+            }),
+        };
+        pace.committed(now, MILLISECOND, &work);
         let wait = loop {
-            match pace.flow(now, &service, 200_000) {
+            match pace.flow(now, &service, INTERVAL) {
                 Ok(cost) => pace.taken(cost),
                 Err(wait) => break wait,
             }
         };
-        assert!(wait <= COMMIT_BESIDE_FAST_US + 1, "{wait}");
+        assert!(
+            wait <= COMMIT_BESIDE_FAST + Duration::from_micros(1),
+            "{wait:?}"
+        );
     }
 
     /// Storage nodes may be far away: with latencies of half a publication a backlog flows as it does without.
     #[test]
     fn what_flows_in_while_a_backlog_is_stored_is_not_lost() {
-        const INTERVAL: u64 = 200_000;
         let service = Service {
             rate: 30e6,
             latency: INTERVAL,
         };
-        let flowed = |latency: u64| {
+        let flowed = |latency: Duration| {
             let mut pace = Pace::default();
-            run(&mut pace, 0, 50, None);
-            let (mut now, mut taken) = (0, 0);
-            while now < 20 * INTERVAL {
+            run(&mut pace, START, 50, None);
+            let (mut now, mut taken) = (START, Cost::ZERO);
+            while now < START + 20 * INTERVAL {
                 match pace.flow(now, &service, INTERVAL) {
                     Ok(cost) => {
                         pace.taken(cost);
@@ -369,40 +432,45 @@ mod tests {
                     Err(wait) => now += wait,
                 }
             }
-            taken
+            taken.get()
         };
-        let near = flowed(1_000);
+        let near = flowed(MILLISECOND);
         assert!(flowed(INTERVAL / 2) > near * 9 / 10, "{near}");
         // One slow sync is no such latency.
         let mut pace = Pace::default();
         let mut after = |took| {
-            pace.stored(1_000);
+            pace.stored(MILLISECOND);
             pace.stored(took);
-            let now = pace.counted + 1_000_000;
+            let now = pace.counted + 1_000 * MILLISECOND;
             let cost = pace.flow(now, &service, INTERVAL).unwrap();
             pace.taken(cost);
             cost
         };
-        assert_eq!(after(1_000), after(INTERVAL));
+        assert_eq!(after(MILLISECOND), after(INTERVAL));
     }
 
     #[test]
     fn beside_others_a_backlog_goes_as_fast_as_checkpoints_stay_in_time() {
         // A log that can publish so much, and needs time for a checkpoint that grows as it gets near that.
         const CAPACITY: f64 = 100e6;
-        const INTERVAL: u64 = 200_000;
-        let took = |rate: f64| (4_000.0 / (1.0 - (rate / CAPACITY).min(0.99))) as u64;
+        let took = |rate: f64| (4 * MILLISECOND).div_f64(1.0 - (rate / CAPACITY).min(0.99));
+        let (end, one) = (START + 3_000 * INTERVAL, Cost::new(1));
         let service = Service {
             rate: CAPACITY,
             latency: INTERVAL,
         };
         let (mut pace, mut slow) = (Pace::default(), 0);
-        assert_eq!(pace.cruise(0, &service, INTERVAL), None);
+        assert_eq!(pace.rate_beside(START, &service, INTERVAL), None);
         for round in 1..=3_000 {
-            let now = round * INTERVAL;
-            pace.committed(now, 1_000, (1, true), None);
-            let rate = pace.cruise(now, &service, INTERVAL).unwrap();
-            pace.taken(1);
+            let now = START + round * INTERVAL;
+            let work = CommittedWork {
+                elastic: one,
+                beside_others: true,
+                fast: None,
+            };
+            pace.committed(now, MILLISECOND, &work);
+            let rate = pace.rate_beside(now, &service, INTERVAL).unwrap();
+            pace.taken(one);
             let took = took(rate);
             pace.published(INTERVAL + took, &service, INTERVAL);
             slow += u64::from(round > 500 && took > INTERVAL / 4);
@@ -410,37 +478,41 @@ mod tests {
         }
         assert!(slow < 50, "{slow} of 2,500");
         // A slow sync now and then slows nothing down.
-        let before = pace.cruise(3_000 * INTERVAL, &service, INTERVAL).unwrap();
+        let before = pace.rate_beside(end, &service, INTERVAL).unwrap();
         for round in 0..100 {
-            pace.taken(1);
-            let took = if round % 4 == 0 { INTERVAL } else { 4_000 };
+            pace.taken(one);
+            let took = if round % 4 == 0 {
+                INTERVAL
+            } else {
+                4 * MILLISECOND
+            };
             pace.published(INTERVAL + took, &service, INTERVAL);
         }
-        let after = pace.cruise(3_000 * INTERVAL, &service, INTERVAL).unwrap();
+        let after = pace.rate_beside(end, &service, INTERVAL).unwrap();
         assert!(after >= before, "{before} {after}");
         // On a machine that is slow for another reason, it does not starve.
         for _ in 0..100 {
-            pace.taken(1);
+            pace.taken(one);
             pace.published(2 * INTERVAL, &service, INTERVAL);
         }
-        let rate = pace.cruise(3_000 * INTERVAL, &service, INTERVAL);
+        let rate = pace.rate_beside(end, &service, INTERVAL);
         assert!(rate.unwrap() > CAPACITY / 4.0, "{rate:?}");
         // Alone again, it gets everything.
         assert_eq!(
-            pace.cruise(3_001 * INTERVAL + ALONE_AFTER_US, &service, INTERVAL),
+            pace.rate_beside(end + INTERVAL + ALONE_AFTER, &service, INTERVAL),
             None
         );
     }
 
     #[test]
-    fn the_end_of_a_backlog_is_no_company() {
+    fn the_end_of_a_backlog_is_not_beside_others() {
         let [a, b] = [0, 1].map(|tenant| (TierId(3), TenantId(tenant)));
-        let company = |noted: &[((TierId, TenantId), bool)], waits| {
+        let beside_others = |noted: &[((TierId, TenantId), bool)], waits| {
             let mut classes = Classes::default();
             noted
                 .iter()
                 .for_each(|(class, backlog)| classes.note(*class, *backlog));
-            classes.company(waits)
+            classes.beside_others(waits)
         };
         for (noted, waits, expected) in [
             (&[(a, true), (a, false)][..], false, false),
@@ -450,7 +522,7 @@ mod tests {
             (&[(a, false)], true, true),
             (&[(b, true), (a, false), (b, false)], false, true),
         ] {
-            assert_eq!(company(noted, waits), expected, "{noted:?} {waits}");
+            assert_eq!(beside_others(noted, waits), expected, "{noted:?} {waits}");
         }
     }
 
@@ -458,13 +530,16 @@ mod tests {
     fn the_window_follows_the_flow() {
         let service = |rate| Service {
             rate,
-            latency: 500_000,
+            latency: 500 * MILLISECOND,
         };
-        let second = 1_000_000;
-        assert_eq!(Pace::window(0, &service(1e6), second), MIN_WINDOW_COST);
-        assert_eq!(Pace::window(0, &service(1e8), second), 100_000_000);
-        assert_eq!(Pace::window(200_000_000, &service(1e8), second), 0);
+        let window = |unpublished, rate, interval| {
+            Pace::window(Cost::new(unpublished), &service(rate), interval).get()
+        };
+        let second = 1_000 * MILLISECOND;
+        assert_eq!(window(0, 1e6, second), MIN_WINDOW.get());
+        assert_eq!(window(0, 1e8, second), 100_000_000);
+        assert_eq!(window(200_000_000, 1e8, second), 0);
         // However slow publication is, the room does not grow with it.
-        assert_eq!(Pace::window(0, &service(1e8), 200_000), 40_000_000);
+        assert_eq!(window(0, 1e8, INTERVAL), 40_000_000);
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use logconfig::{QosConfig, Span, TenantConfig, TierConfig, TierName};
 use sha2::{Digest as _, Sha256};
-use tlog::Hash;
+use tlog::{Hash, UnixMillis};
 
 use super::{Advice, Granted, TenantId, TierId};
 
@@ -68,7 +68,7 @@ struct TokenRule {
     hash: [u8; 32],
     tenant: TenantId,
     name: Arc<str>,
-    expires_ms: Option<u64>,
+    expires: Option<UnixMillis>,
 }
 
 /// Why a writer is no tenant.
@@ -89,9 +89,11 @@ pub enum Denied {
 }
 
 /// The end of a token's time; a text that is not a time counts as expired: a token is never valid because its expiry cannot be read.
-fn expires_ms(text: &str) -> u64 {
+fn expires(text: &str) -> UnixMillis {
     let time = text.parse::<jiff::Timestamp>();
-    time.map_or(0, |t| u64::try_from(t.as_millisecond()).unwrap_or(0))
+    time.map_or(UnixMillis::ZERO, |t| {
+        UnixMillis::new(u64::try_from(t.as_millisecond()).unwrap_or(0))
+    })
 }
 
 /// The result of advice under a policy.
@@ -215,7 +217,7 @@ impl Policy {
                     hash: token.sha256.parse::<Hash>().ok()?.0,
                     tenant,
                     name: token.name.as_str().into(),
-                    expires_ms: token.expires.as_deref().map(expires_ms),
+                    expires: token.expires.as_deref().map(expires),
                 })
             }));
         }
@@ -232,7 +234,7 @@ impl Policy {
     }
 
     /// Whom a writer token stands for; `None` is a writer without one. All tokens are compared, each in constant time.
-    pub fn tenant(&self, token: Option<&str>, now_ms: u64) -> Result<TenantId, Denied> {
+    pub fn tenant(&self, token: Option<&str>, now: UnixMillis) -> Result<TenantId, Denied> {
         let Some(token) = token else {
             return self.anonymous.ok_or(Denied::Anonymous);
         };
@@ -244,7 +246,7 @@ impl Policy {
             }
         }
         let rule = found.ok_or(Denied::UnknownToken)?;
-        if rule.expires_ms.is_some_and(|end| end <= now_ms) {
+        if rule.expires.is_some_and(|end| end <= now) {
             return Err(Denied::Expired {
                 name: rule.name.to_string(),
             });

@@ -21,20 +21,21 @@ mod class;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::time::Duration;
 
 use class::{Class, LaneKey};
 
 use super::job::{Job, Limits, Schedule};
-use super::{Policy, TenantId, TierId};
+use super::{Cost, Policy, QueueTime, TenantId, TierId};
 
 /// Virtual time per cost at weight 1; weights go up to 1000.
 const SCALE: u64 = 1 << 10;
-/// How much of its floor a tier may be owed at most, and how far ahead of its share another may get, as cost.
-const MOST_OWED: u64 = 4 << 20;
-const MOST_AHEAD: u64 = 64 << 20;
+/// How much of its floor a tier may be owed at most, and how far ahead of its share another may get.
+const MOST_OWED: Cost = Cost::new(4 << 20);
+const MOST_AHEAD: Cost = Cost::new(64 << 20);
 
 /// Cost that may wait of a tenant in a tier that is sparse still: a few dozen small entries.
-const SPARSE: u64 = 16 << 10;
+const SPARSE: Cost = Cost::new(16 << 10);
 
 /// How many wait, and how much they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,8 +53,8 @@ struct Tier<P> {
     critical: bool,
     /// Has no latency target: the pace holds it.
     elastic: bool,
-    /// Its own promise, microseconds: the exact delay of its main lane.
-    delay: Option<u64>,
+    /// Its own promise: the exact delay of its main lane.
+    delay: Option<Duration>,
     classes: Vec<Option<Box<Class<P>>>>,
     /// Classes that wait, by a lower bound of their virtual time.
     ready: BinaryHeap<Reverse<(u64, u16)>>,
@@ -75,7 +76,7 @@ pub struct Scheduler<P> {
     /// Tiers in which work waits.
     waiting: Vec<u16>,
     /// Promises, one row per lane, by a lower bound of the deadline of the lane's first job.
-    promises: BinaryHeap<Reverse<(u64, u16, u16, LaneKey)>>,
+    promises: BinaryHeap<Reverse<(QueueTime, u16, u16, LaneKey)>>,
     virtual_time: u64,
     jobs: usize,
 }
@@ -118,7 +119,7 @@ impl<P> Scheduler<P> {
             tier.floor = rule.floor;
             tier.critical = rule.is_critical();
             tier.elastic = rule.is_elastic();
-            tier.delay = rule.max_merge_delay.map(micros);
+            tier.delay = rule.max_merge_delay;
         }
         self.weights = policy
             .tenants()
@@ -139,7 +140,7 @@ impl<P> Scheduler<P> {
     }
 
     /// All waiting work by tier and tenant, and since when the oldest of it waits.
-    pub fn backlogs(&self) -> impl Iterator<Item = (TierId, TenantId, Backlog, u64)> + '_ {
+    pub fn backlogs(&self) -> impl Iterator<Item = (TierId, TenantId, Backlog, QueueTime)> + '_ {
         self.waiting.iter().flat_map(|tier| {
             let classes = self.tiers[usize::from(*tier)].classes.iter();
             (0u16..).zip(classes).filter_map(|(tenant, class)| {
@@ -162,21 +163,21 @@ impl<P> Scheduler<P> {
         let cost = job.cost();
         for other in &self.waiting {
             let tier = &mut self.tiers[usize::from(*other)];
-            tier.owed = (tier.owed + tier.floor * cost as f64).min(MOST_OWED as f64);
+            tier.owed = (tier.owed + tier.floor * cost.as_f64()).min(MOST_OWED.as_f64());
         }
         let tier = &mut self.tiers[usize::from(at)];
-        tier.owed = (tier.owed - cost as f64).max(0.0);
-        let most = self.virtual_time + MOST_AHEAD * SCALE / tier.weight;
-        tier.start = (tier.start + cost * SCALE / tier.weight).min(most.max(tier.start));
+        tier.owed = (tier.owed - cost.as_f64()).max(0.0);
+        let most = self.virtual_time + virtual_time(MOST_AHEAD, tier.weight);
+        tier.start = (tier.start + virtual_time(cost, tier.weight)).min(most.max(tier.start));
         tier.jobs -= 1;
         self.jobs -= 1;
         if tier.jobs == 0 {
             tier.owed = 0.0;
             self.waiting.retain(|t| *t != at);
         }
-        limits.total = limits.total.saturating_sub(cost);
+        limits.total -= cost;
         if held {
-            limits.elastic = limits.elastic.saturating_sub(cost);
+            limits.elastic -= cost;
             limits.spent += cost;
         }
     }
@@ -186,7 +187,7 @@ impl<P> Scheduler<P> {
         let tiers = &mut self.tiers;
         let owed = self.waiting.iter().copied().find(|at| {
             let tier = &mut tiers[usize::from(*at)];
-            tier.owed >= 1.0 && tier.owed >= tier.first_cost() as f64
+            tier.owed >= 1.0 && tier.owed >= tier.first_cost().as_f64()
         });
         let tier = |at: &u16| &self.tiers[usize::from(*at)];
         let critical = || self.waiting.iter().filter(|at| tier(at).critical);
@@ -198,13 +199,13 @@ impl<P> Scheduler<P> {
         let Self { tiers, waiting, .. } = self;
         let may_go = waiting.iter().filter_map(|at| {
             let tier = &mut tiers[usize::from(*at)];
-            (limits.elastic > 0 || !tier.is_held()).then_some((tier.start, *at))
+            (limits.elastic > Cost::ZERO || !tier.is_held()).then_some((tier.start, *at))
         });
         may_go.min().map(|(_, at)| at)
     }
 
     /// The lane of the first promise that presses.
-    fn pressing(&mut self, now: u64, until: u64) -> Option<(u16, u16, LaneKey)> {
+    fn pressing(&mut self, now: QueueTime, until: QueueTime) -> Option<(u16, u16, LaneKey)> {
         while let Some(Reverse((bound, tier, tenant, lane))) = self.promises.peek().copied() {
             if bound > until {
                 return None;
@@ -236,11 +237,11 @@ impl<P> Tier<P> {
     }
 
     /// Cost of the job whose turn it is: what a floor must have saved up for.
-    fn first_cost(&mut self) -> u64 {
+    fn first_cost(&mut self) -> Cost {
         let class = self.turn().map(usize::from);
         class
             .and_then(|at| self.classes[at].as_deref())
-            .map_or(u64::MAX, Class::first_cost)
+            .map_or(Cost::MAX, Class::first_cost)
     }
 
     /// The class whose turn it is.
@@ -267,13 +268,13 @@ impl<P> Tier<P> {
     }
 }
 
-/// Microseconds of a duration.
-pub(super) fn micros(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+/// How far work of this cost moves a share of this weight.
+fn virtual_time(cost: Cost, weight: u64) -> u64 {
+    cost.get() * SCALE / weight
 }
 
 impl<P> Schedule<P> for Scheduler<P> {
-    fn push(&mut self, now: u64, job: Job<P>) {
+    fn push(&mut self, now: QueueTime, job: Job<P>) {
         let (tier_at, tenant_at) = (job.tier.0, job.tenant.0);
         let tier = &mut self.tiers[job.tier.index()];
         if tier.jobs == 0 {
@@ -301,8 +302,8 @@ impl<P> Schedule<P> for Scheduler<P> {
         }
     }
 
-    fn next(&mut self, now: u64, limits: &mut Limits) -> Option<Job<P>> {
-        if self.jobs == 0 || limits.total == 0 {
+    fn next(&mut self, now: QueueTime, limits: &mut Limits) -> Option<Job<P>> {
+        if self.jobs == 0 || limits.total == Cost::ZERO {
             return None;
         }
         let least = |t: &u16| self.tiers[usize::from(*t)].start;

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use logconfig::QosConfig;
 
-use super::job::cost;
+use super::number::micros;
 use super::rate::Publication;
-use super::scheduler::micros;
-use super::{Admission, Ask, Backlog, Grant, Job, Limits, Names, Policy, Schedule, Scheduler};
-use super::{TenantId, TierId};
+use super::{
+    Admission, Ask, Backlog, Cost, Grant, Job, Limits, Names, Policy, QueueTime, Schedule,
+};
+use super::{Scheduler, TenantId, TierId};
 
 /// The arrivals of one tenant in one tier in one second.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,16 +30,19 @@ pub struct Arrival {
 }
 
 /// The most steps of one simulation: long ones are less fine.
-const STEPS: u64 = 4_000_000;
-/// Steps, microseconds: whole parts of a second.
-const FINE: [u64; 7] = [10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000];
+const STEPS: u128 = 4_000_000;
+/// Steps, milliseconds: whole parts of a second.
+const FINE: [u64; 7] = [10, 20, 50, 100, 200, 500, 1_000];
+const SECOND: Duration = Duration::from_secs(1);
+/// A machine that has not done the work this long after the last arrival does nothing.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(400 * 86_400);
 /// Cost of one job: arrivals are cut into pieces of about this.
-const PIECE: u64 = 32 << 10;
+const PIECE: Cost = Cost::new(32 << 10);
 
 /// The log that is simulated.
 #[derive(Clone, Copy, Debug)]
 pub struct Machine<R> {
-    /// Cost (see [`super::job::cost`]) that it publishes per second, given the microseconds since the first arrival.
+    /// [`Cost`] that it publishes per second, given the time since the first arrival.
     pub rate: R,
     /// Time between two checkpoints; work is published with the next one after it was released.
     pub interval: Duration,
@@ -84,7 +88,8 @@ struct Waits {
 }
 
 impl Waits {
-    fn add(&mut self, wait: u64, n: u64) {
+    fn add(&mut self, wait: Duration, n: u64) {
+        let wait = micros(wait);
         let octave = wait.max(16).ilog2();
         let at = ((octave - 4) * 16) as usize + ((wait.max(16) >> (octave - 4)) & 15) as usize;
         if self.counts.len() <= at {
@@ -118,7 +123,7 @@ struct Seen {
 /// Work in the simulation: the row of its promise.
 #[derive(Clone, Copy, Debug)]
 pub struct Piece {
-    due: Option<u64>,
+    due: Option<QueueTime>,
 }
 
 /// Replays arrivals, ascending by second, under a configuration and the engine's scheduler. An arrival in a tier that the
@@ -127,7 +132,7 @@ pub struct Piece {
 pub fn simulate(
     arrivals: &[Arrival],
     qos: &QosConfig,
-    machine: &Machine<impl Fn(u64) -> f64>,
+    machine: &Machine<impl Fn(Duration) -> f64>,
 ) -> Simulation {
     let policy = Policy::new(qos, machine.interval, &mut Names::default());
     let scheduler = Scheduler::new(&policy);
@@ -138,7 +143,7 @@ pub fn simulate(
 pub fn simulate_with(
     arrivals: &[Arrival],
     policy: &Policy,
-    machine: &Machine<impl Fn(u64) -> f64>,
+    machine: &Machine<impl Fn(Duration) -> f64>,
     scheduler: impl Schedule<Piece>,
 ) -> Simulation {
     let (Some(first), Some(last)) = (arrivals.first(), arrivals.last()) else {
@@ -147,27 +152,31 @@ pub fn simulate_with(
             ..Simulation::default()
         };
     };
-    let span = (last.second - first.second + 1) * 1_000_000;
-    let fine = FINE.into_iter().find(|step| span / step <= STEPS);
-    let step = fine.unwrap_or(1_000_000);
-    let interval = micros(machine.interval).max(step);
+    let span = Duration::from_secs(last.second - first.second + 1);
+    let mut fine = FINE.into_iter().map(Duration::from_millis);
+    let fine = fine.find(|step| span.as_millis() / step.as_millis() <= STEPS);
+    let step = fine.unwrap_or(SECOND);
+    let steps = micros(SECOND) / micros(step);
+    let interval = machine.interval.max(step);
+    let begin = QueueTime::ZERO;
     let mut run = Run {
         policy,
         machine,
         scheduler,
-        admission: Admission::new(0, interval),
+        admission: Admission::new(begin, interval),
         seen: vec![Seen::default(); policy.tiers().len()],
         own: Vec::new(),
         queued: 0,
         flight: VecDeque::new(),
         credit: 0.0,
     };
-    let (mut now, mut next, mut publish) = (0, 0, interval);
+    let (mut now, mut next, mut publish) = (begin, 0, begin + interval);
     while next < arrivals.len() || !run.scheduler.is_empty() || !run.flight.is_empty() {
-        let second = first.second + now / 1_000_000;
+        let elapsed = now.since(begin);
+        let second = first.second + elapsed.as_secs();
         if run.scheduler.is_empty() && run.flight.is_empty() && arrivals[next].second > second {
             // Nothing to do until then.
-            now = (arrivals[next].second - first.second) * 1_000_000;
+            now = begin + Duration::from_secs(arrivals[next].second - first.second);
             publish = now + interval;
             run.credit = 0.0;
             continue;
@@ -175,7 +184,7 @@ pub fn simulate_with(
         while arrivals.get(next).is_some_and(|a| a.second < second) {
             next += 1;
         }
-        let (at, steps) = (now % 1_000_000 / step, 1_000_000 / step);
+        let at = u64::from(elapsed.subsec_micros()) / micros(step);
         let here = arrivals[next..].iter().take_while(|a| a.second == second);
         here.for_each(|a| run.arrive(now, a, at, steps));
         run.serve(now, step);
@@ -184,13 +193,13 @@ pub fn simulate_with(
             run.publish(now);
             publish = now + interval;
         }
-        if now > span + 400 * 86_400_000_000 {
-            break; // A machine that does nothing.
+        if now > begin + span + GIVEN_UP_AFTER {
+            break;
         }
     }
     Simulation {
-        span: Duration::from_micros(span),
-        rate: (machine.rate)(0) as u64,
+        span,
+        rate: (machine.rate)(Duration::ZERO) as u64,
         tiers: outcomes(policy, run.seen),
     }
 }
@@ -218,13 +227,13 @@ struct Run<'a, R, S> {
     /// The waiting work by tier and tenant, which other schedulers do not know.
     own: Vec<Vec<Backlog>>,
     queued: u64,
-    /// Released, not published: when, and what.
-    flight: VecDeque<(u64, Job<Piece>)>,
+    /// Jobs that are released and not published, each with its time.
+    flight: VecDeque<(QueueTime, Job<Piece>)>,
     /// Cost that may be released.
     credit: f64,
 }
 
-impl<R: Fn(u64) -> f64, S: Schedule<Piece>> Run<'_, R, S> {
+impl<R: Fn(Duration) -> f64, S: Schedule<Piece>> Run<'_, R, S> {
     fn own(&mut self, tier: TierId, tenant: TenantId) -> &mut Backlog {
         if self.own.len() <= tier.index() {
             self.own.resize(tier.index() + 1, Vec::new());
@@ -237,7 +246,7 @@ impl<R: Fn(u64) -> f64, S: Schedule<Piece>> Run<'_, R, S> {
     }
 
     /// Adds the part of a second's arrivals that comes in one of its steps.
-    fn arrive(&mut self, now: u64, arrival: &Arrival, at: u64, steps: u64) {
+    fn arrive(&mut self, now: QueueTime, arrival: &Arrival, at: u64, steps: u64) {
         let part = |n: u64| n * (at + 1) / steps - n * at / steps;
         let mut entries = part(arrival.entries);
         if entries == 0 {
@@ -263,7 +272,7 @@ impl<R: Fn(u64) -> f64, S: Schedule<Piece>> Run<'_, R, S> {
             .filter(|t| rule.tiers.contains(t))
             .unwrap_or(rule.tiers[0]);
         let tenant = TenantId(tenant);
-        let piece = (PIECE / cost(1, size)).max(1);
+        let piece = (PIECE.get() / Cost::of(1, size).get()).max(1);
         while entries > 0 {
             let n = piece.min(entries);
             entries -= n;
@@ -271,7 +280,7 @@ impl<R: Fn(u64) -> f64, S: Schedule<Piece>> Run<'_, R, S> {
         }
     }
 
-    fn submit(&mut self, now: u64, tier: TierId, tenant: TenantId, entries: u64, bytes: u64) {
+    fn submit(&mut self, now: QueueTime, tier: TierId, tenant: TenantId, entries: u64, bytes: u64) {
         let grant = Grant {
             tier,
             merge_by: self.policy.tier(tier).max_merge_delay,
@@ -298,7 +307,7 @@ impl<R: Fn(u64) -> f64, S: Schedule<Piece>> Run<'_, R, S> {
             self.seen[tier.index()].refused += entries;
             return;
         } else {
-            (grant.merge_by.map(|d| now + micros(d)), None)
+            (grant.merge_by.map(|delay| now + delay), None)
         };
         self.seen[tier.index()].accepted += entries;
         self.queued += bytes;
@@ -318,12 +327,13 @@ impl<R: Fn(u64) -> f64, S: Schedule<Piece>> Run<'_, R, S> {
     }
 
     /// Serves the work of one step.
-    fn serve(&mut self, now: u64, step: u64) {
-        self.credit += (self.machine.rate)(now) * step as f64 / 1e6;
+    fn serve(&mut self, now: QueueTime, step: Duration) {
+        let rate = (self.machine.rate)(now.since(QueueTime::ZERO));
+        self.credit += rate * step.as_secs_f64();
         let urgent_until = self.admission.pressing(now);
         while self.credit >= 1.0 {
             let mut limits = Limits {
-                total: self.credit as u64,
+                total: Cost::whole(self.credit),
                 ..Limits::none(urgent_until)
             };
             let Some(job) = self.scheduler.next(now, &mut limits) else {
@@ -331,7 +341,7 @@ impl<R: Fn(u64) -> f64, S: Schedule<Piece>> Run<'_, R, S> {
                 self.credit = 0.0;
                 return;
             };
-            self.credit -= job.cost() as f64;
+            self.credit -= job.cost().as_f64();
             if let Some(due) = job.payload.due {
                 self.admission.release(due, job.cost());
             }
@@ -344,7 +354,7 @@ impl<R: Fn(u64) -> f64, S: Schedule<Piece>> Run<'_, R, S> {
     }
 
     /// A checkpoint over everything that was released.
-    fn publish(&mut self, now: u64) {
+    fn publish(&mut self, now: QueueTime) {
         let Some((oldest, _)) = self.flight.front() else {
             return;
         };
@@ -354,7 +364,7 @@ impl<R: Fn(u64) -> f64, S: Schedule<Piece>> Run<'_, R, S> {
             entries += job.entries;
             bytes += job.bytes;
             let seen = &mut self.seen[job.tier.index()];
-            seen.waits.add(now - job.arrived, job.entries);
+            seen.waits.add(now.since(job.arrived), job.entries);
             if job.deadline.is_some_and(|d| d < now) {
                 seen.missed += job.entries;
             }
@@ -362,7 +372,7 @@ impl<R: Fn(u64) -> f64, S: Schedule<Piece>> Run<'_, R, S> {
         let published = Publication {
             entries,
             bytes,
-            latency: now - oldest,
+            latency: now.since(oldest),
         };
         self.admission.rate().published(now, &published);
     }

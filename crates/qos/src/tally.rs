@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::admission::{RefusalReason, Refused};
-use super::{Backlog, Policy, TenantId, TierId};
+use super::{Backlog, Cost, Policy, QueueTime, TenantId, TierId};
 
 /// Counted since the start, of one tenant in one tier.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct Counts {
     pub accepted: u64,
     /// Entries refused, by [`RefusalReason::ALL`].
     pub refused: [u64; RefusalReason::ALL.len()],
-    /// Released to the order.
+    /// Work released to the order.
     pub share: Backlog,
 }
 
@@ -42,19 +42,19 @@ pub struct ClassView {
     pub counts: Counts,
 }
 
-/// Quality of service as it stands.
+/// The current state of quality of service.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QosView {
     /// Tenants and tiers with anything to show.
     pub classes: Vec<ClassView>,
-    /// Measured: cost (bytes, and [`super::ENTRY_COST`] per entry) published per second.
+    /// Measured: cost (bytes, and [`Cost::PER_ENTRY`] per entry) published per second.
     pub rate: f64,
     /// Measured: from release to publication.
     pub latency: Duration,
     /// Cost of elastic work that goes into one commit now.
-    pub elastic: u64,
+    pub elastic: Cost,
     /// Cost per second that backlogs flow with, while they are slowed down for others.
-    pub cruise: Option<f64>,
+    pub rate_beside_others: Option<f64>,
 }
 
 /// Counters by tier and tenant.
@@ -79,9 +79,9 @@ impl Tally {
     /// All that is not zero, with what waits.
     pub fn view(
         &self,
-        now: u64,
+        now: QueueTime,
         policy: &Policy,
-        waiting: impl Iterator<Item = (TierId, TenantId, Backlog, u64)>,
+        waiting: impl Iterator<Item = (TierId, TenantId, Backlog, QueueTime)>,
     ) -> Vec<ClassView> {
         let waiting: Vec<_> = waiting.collect();
         let mut classes = Vec::new();
@@ -97,7 +97,7 @@ impl Tally {
                     tier: Arc::clone(&policy.tier(tier).name),
                     tenant: Arc::clone(&policy.tenants()[tenant.index()].name),
                     queue,
-                    oldest: Duration::from_micros(now.saturating_sub(oldest)),
+                    oldest: now.since(oldest),
                     counts: *counts,
                 });
             }

@@ -52,6 +52,14 @@
 //! # }
 //! ```
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::iter_over_hash_type,
+        reason = "the order differs from run to run"
+    )
+)]
+
 mod base64;
 pub mod export;
 mod first;

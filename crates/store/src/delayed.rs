@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use super::{Coordination, Key, Objects, Outcome, StoreError, Transaction};
+use tlog::UnixMillis;
 
 /// A coordination store whose every operation takes at least this long.
 pub struct DelayedCoordination {
@@ -59,7 +60,7 @@ impl Coordination for DelayedCoordination {
         self.inner.value_limit()
     }
 
-    fn now(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
+    fn now(&self) -> BoxFuture<'_, Result<UnixMillis, StoreError>> {
         self.inner.now()
     }
 

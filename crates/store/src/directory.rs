@@ -19,7 +19,7 @@ mod scratch;
 mod tests;
 mod together;
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -108,6 +108,7 @@ impl Directory {
         let task = tokio::spawn(async move {
             let permit = threads.acquire_owned().await;
             let permit = permit.map_err(|error| StoreError::Io(error.to_string()))?;
+            #[expect(clippy::disallowed_methods, reason = "a driver waits for the disk")]
             let work = tokio::task::spawn_blocking(move || {
                 // The permit lives as long as the thread works, even when nobody waits for the answer any more.
                 let _permit = permit;
@@ -143,7 +144,7 @@ impl Objects for Directory {
                 parts.push(self.run(move |inner| inner.put(&part)));
             }
             // Folders are synced once per put, after all names are in them.
-            let mut folders = HashSet::new();
+            let mut folders = BTreeSet::new();
             for part in futures_util::future::join_all(parts).await {
                 folders.extend(part?);
             }

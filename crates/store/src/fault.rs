@@ -12,6 +12,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use super::{Coordination, Key, Objects, Outcome, StoreError, Transaction};
+use tlog::UnixMillis;
 
 /// The fault of one operation.
 #[derive(Clone, Debug)]
@@ -31,7 +32,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// The disk is full.
+    /// The fault of a full disk.
     pub fn full() -> Self {
         Self::Fail(StoreError::Full("injected".into()))
     }
@@ -246,7 +247,7 @@ impl Coordination for FaultyCoordination {
         self.inner.value_limit()
     }
 
-    fn now(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
+    fn now(&self) -> BoxFuture<'_, Result<UnixMillis, StoreError>> {
         self.inner.now()
     }
 

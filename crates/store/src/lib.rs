@@ -4,6 +4,8 @@
 //! What must never happen: a transaction is applied in part, a refused one was in truth applied, or a failure is reported as a refusal. If
 //! a driver does not know, it returns [`Outcome::Unknown`], and the caller finds out by reading.
 //!
+//! A driver whose disk is full says [`StoreError::Full`]; the engine's `ingest/full_disk.rs` says what becomes of the writes.
+//!
 //! | driver | coordination | objects |
 //! |---|---|---|
 //! | SQLite, for one machine | `Sqlite` | |
@@ -34,11 +36,20 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::iter_over_hash_type,
+        reason = "the order differs from run to run"
+    )
+)]
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use tlog::UnixMillis;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
@@ -139,6 +150,9 @@ pub enum StoreError {
     /// Nothing was written: the clock of this server is not to be believed.
     #[error("{0}")]
     Clock(String),
+    /// Nothing failed: another process was quicker, or something is not there yet. The text says what; the caller tries again.
+    #[error("{0}")]
+    NotYet(String),
     /// Any other failure of the store or the operating system below it.
     #[error("store failed: {0}")]
     Io(String),
@@ -176,7 +190,7 @@ pub trait Coordination: Send + Sync + 'static {
     fn value_limit(&self) -> usize;
 
     /// The store's own clock, milliseconds since the Unix epoch, for skew checks.
-    fn now(&self) -> BoxFuture<'_, Result<u64, StoreError>>;
+    fn now(&self) -> BoxFuture<'_, Result<UnixMillis, StoreError>>;
 
     /// The last call of a process that stops: moves everything beside the store's main file into it, so that a copy of that file alone is
     /// whole, as far as other users of the store allow it. Everything committed is durable with or without it.

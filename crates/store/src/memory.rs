@@ -13,6 +13,7 @@ use futures_util::future::BoxFuture;
 use super::directory::valid;
 use super::sqlite::{VALUE_LIMIT, Waiters, at_most};
 use super::{Coordination, Guard, Key, Objects, Outcome, StoreError, Transaction, system};
+use tlog::UnixMillis;
 
 /// A coordination store that lives as long as the value.
 #[derive(Default)]
@@ -134,10 +135,10 @@ impl Coordination for MemoryCoordination {
         VALUE_LIMIT
     }
 
-    fn now(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
+    fn now(&self) -> BoxFuture<'_, Result<UnixMillis, StoreError>> {
         Box::pin(std::future::ready(match &self.time {
-            Some(time) => Ok(time.now_ms()),
-            None => system::now_ms(),
+            Some(time) => Ok(UnixMillis::new(time.now_ms())),
+            None => system::now(),
         }))
     }
 }

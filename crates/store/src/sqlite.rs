@@ -31,9 +31,10 @@ use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::{Semaphore, oneshot};
 
 use self::connection::{failure, open_reader};
-use self::look::Look;
+use self::look::ReadMode;
 use self::writer::{Command, Job, Writer};
 use super::{Coordination, Key, Outcome, StoreError, Transaction};
+use tlog::UnixMillis;
 
 pub use backup::{CopiedShard, SqliteCopy};
 pub(crate) use watch::Waiters;
@@ -94,6 +95,7 @@ impl Sqlite {
         let shared = Arc::<Shared>::default();
         let (commands, received) = std::sync::mpsc::channel();
         let writer = Writer::open(path.to_owned(), received, shared.clone())?;
+        #[expect(clippy::disallowed_methods, reason = "a driver waits for the disk")]
         let writer = std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || writer.run())
@@ -114,7 +116,7 @@ impl Sqlite {
     /// # Errors
     /// The file cannot be read, or is not a coordination store.
     pub fn open_to_read(path: &Path) -> Result<Self, StoreError> {
-        let look = Look::at(path)?;
+        let look = ReadMode::at(path)?;
         look::check(&look)?;
         Ok(Self {
             commands: None,
@@ -249,8 +251,8 @@ impl Coordination for Sqlite {
         VALUE_LIMIT
     }
 
-    fn now(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
-        Box::pin(std::future::ready(crate::system::now_ms()))
+    fn now(&self) -> BoxFuture<'_, Result<UnixMillis, StoreError>> {
+        Box::pin(std::future::ready(crate::system::now()))
     }
 
     fn rest(&self) -> BoxFuture<'_, ()> {
@@ -277,11 +279,11 @@ struct Readers {
     permits: Arc<Semaphore>,
     idle: Mutex<Vec<Connection>>,
     /// How the file is read if nothing is to be written; replaced once a server has started on it.
-    look: Option<Mutex<Arc<Look>>>,
+    look: Option<Mutex<Arc<ReadMode>>>,
 }
 
 impl Readers {
-    fn new(path: PathBuf, look: Option<Arc<Look>>) -> Self {
+    fn new(path: PathBuf, look: Option<Arc<ReadMode>>) -> Self {
         Self {
             path,
             permits: Arc::new(Semaphore::new(READERS)),
@@ -306,7 +308,7 @@ impl Readers {
                 if !look.holds()? {
                     // Do not trust this read: a server has started, and may have written to the file meanwhile.
                     self.close();
-                    *current = Arc::new(Look::at(&self.path)?);
+                    *current = Arc::new(ReadMode::at(&self.path)?);
                     continue;
                 }
                 // Others have turned to another way already: the connection is of the old one.
@@ -334,6 +336,7 @@ impl Readers {
         let task = tokio::spawn(async move {
             let permit = readers.permits.clone().acquire_owned().await;
             let permit = permit.map_err(|error| StoreError::Io(error.to_string()))?;
+            #[expect(clippy::disallowed_methods, reason = "a driver waits for the disk")]
             let work = tokio::task::spawn_blocking(move || {
                 // The permit lives as long as the thread works, even when nobody waits for the answer any more.
                 let _permit = permit;
@@ -344,7 +347,7 @@ impl Readers {
         task.await.map_err(cut_short)?
     }
 
-    /// Closes the idle ones.
+    /// Closes the idle connections.
     fn close(&self) {
         self.lock().clear();
     }

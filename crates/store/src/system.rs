@@ -8,14 +8,17 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use tlog::UnixMillis;
+
 use crate::StoreError;
 
-/// The system clock, milliseconds since the Unix epoch.
-pub(crate) fn now_ms() -> Result<u64, StoreError> {
+/// The time by the system clock.
+pub(crate) fn now() -> Result<UnixMillis, StoreError> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let since = since
         .map_err(|error| StoreError::Io(format!("the system clock is before 1970: {error}")))?;
     u64::try_from(since.as_millis())
+        .map(UnixMillis::new)
         .map_err(|error| StoreError::Io(format!("the system clock: {error}")))
 }
 

@@ -25,7 +25,7 @@ pub enum EdgeError {
         size: u64,
         /// How many complete subtrees a tree of that size has.
         expected: usize,
-        /// How many were given.
+        /// The number of hashes that were given.
         found: usize,
     },
     /// It has more than [`RightEdge::MAX_SIZE`] leaves.

@@ -123,14 +123,10 @@ impl GlobalIndex {
     pub fn leaf(self, start: Self) -> Option<LeafIndex> {
         self.0.checked_sub(start.0).map(LeafIndex)
     }
-}
 
-/// The position in the log of a leaf of the shard that begins here.
-impl std::ops::Add<LeafIndex> for GlobalIndex {
-    type Output = Self;
-
-    fn add(self, leaf: LeafIndex) -> Self {
-        self + leaf.0
+    /// The size of the tree of a shard that begins at `start`, when its log ends here.
+    pub fn tree(self, start: Self) -> TreeSize {
+        TreeSize(self - start)
     }
 }
 
@@ -148,17 +144,12 @@ impl LeafIndex {
     pub fn is_in(self, size: TreeSize) -> bool {
         self.0 < size.0
     }
-
-    /// The size of the smallest tree that has the leaf.
-    pub fn tree(self) -> TreeSize {
-        TreeSize(self.0.saturating_add(1))
-    }
 }
 
 impl TreeSize {
-    /// The index of the leaf that is added next.
-    pub fn next_leaf(self) -> LeafIndex {
-        LeafIndex(self.0)
+    /// The index of the last leaf; `None` for the empty tree.
+    pub fn last_leaf(self) -> Option<LeafIndex> {
+        self.0.checked_sub(1).map(LeafIndex)
     }
 }
 
@@ -204,11 +195,14 @@ mod tests {
 
     #[test]
     fn a_global_index_is_the_start_of_the_shard_and_the_leaf() {
-        let (start, leaf) = (GlobalIndex::new(10), LeafIndex::new(3));
-        assert_eq!((start + leaf).leaf(start), Some(leaf));
-        assert_eq!(start.leaf(start + leaf), None);
-        assert!(leaf.is_in(leaf.tree()) && !leaf.tree().next_leaf().is_in(leaf.tree()));
-        assert_eq!(start + leaf.tree(), (start + leaf).next());
+        let (start, size) = (GlobalIndex::new(10), TreeSize::new(4));
+        let (end, leaf) = (start + size, size.last_leaf().unwrap());
+        assert_eq!(
+            (end.tree(start), end.back(1).leaf(start)),
+            (size, Some(leaf))
+        );
+        assert!(leaf.is_in(size) && !leaf.next().is_in(size));
+        assert_eq!((start.leaf(end), TreeSize::ZERO.last_leaf()), (None, None));
     }
 
     #[test]

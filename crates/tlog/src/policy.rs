@@ -60,7 +60,7 @@ pub struct Policy {
 pub struct PolicyError {
     /// The line, from 1; the line after the last one for what is missing.
     pub line: usize,
-    /// What is wrong with it.
+    /// The fault of the line.
     pub problem: String,
 }
 

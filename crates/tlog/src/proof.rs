@@ -185,8 +185,8 @@ pub fn verify_subtree(
     } else {
         last.trailing_ones()
     };
-    let climb = (u64::BITS - (first ^ last).leading_zeros()).min(stop);
-    let shift = |value: u64| value.checked_shr(climb).unwrap_or(0);
+    let levels = (u64::BITS - (first ^ last).leading_zeros()).min(stop);
+    let shift = |value: u64| value.checked_shr(levels).unwrap_or(0);
     (first, last, end) = (shift(first), shift(last), shift(end));
     let (start, path) = match proof {
         _ if first == last => (*hash, proof),

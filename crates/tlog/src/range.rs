@@ -33,7 +33,7 @@ pub(crate) fn fold(subtrees: &[Hash]) -> Hash {
         .fold(*last, |right, left| node_hash(left, &right))
 }
 
-/// Where a tree of `length > 1` leaves splits: the largest power of two below its length.
+/// The split of a tree of `length > 1` leaves: the largest power of two below its length.
 fn split(length: u64) -> u64 {
     1 << (length - 1).ilog2()
 }

@@ -33,7 +33,7 @@ impl TileKind {
 /// The name of one tile, full or partial. `Display` and `FromStr` are its path below a shard's prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TilePath {
-    /// What the tile holds.
+    /// The content of the tile.
     pub kind: TileKind,
     /// Number among the tiles of its kind and level, from 0.
     pub index: u64,

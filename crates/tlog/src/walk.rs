@@ -72,7 +72,7 @@ pub struct Object {
 }
 
 impl Object {
-    /// What was read where `asked` was looked for under each of its [names](TilePath::names): the name that was there, and
+    /// The object for `asked`, from the result of a read under each of its [names](TilePath::names): the name that was found, and
     /// the bytes. Of a wider tile in place of a partial one only the beginning counts.
     pub fn read(asked: TilePath, read: Option<(TilePath, &[u8])>) -> Self {
         let Some((found, bytes)) = read else {
@@ -153,7 +153,7 @@ pub enum Event {
     Flawed {
         /// As it was found, or asked for.
         path: TilePath,
-        /// What is wrong with it.
+        /// The fault of the object.
         flaw: Flaw,
     },
     /// A hash in a tile is not the one that the object below it leads to.

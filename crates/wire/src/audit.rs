@@ -2,25 +2,28 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tlog::{GlobalIndex, LeafIndex};
 
-/// Proof that an entry is in the audit trail (RFC 9162 inclusion proof against a signed checkpoint). What it proves is checked
-/// by the client; a server that rewrites its trail can't give proofs against checkpoints that clients have pinned.
+/// Proof that an entry is in the audit trail (RFC 9162 inclusion proof against a signed checkpoint). The client checks it; a
+/// server that rewrites its trail can't give proofs against checkpoints that clients have pinned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditReceipt {
     /// Index of the entry in the system log.
-    pub index: u64,
+    #[schemars(with = "u64")]
+    pub index: GlobalIndex,
     /// The shard of the system log that holds it.
     pub shard: String,
-    /// Its index in that shard: what the proof is about.
-    pub leaf_index: u64,
-    /// The entry's bytes, which are JSON text.
+    /// Its index in that shard, for which the proof holds.
+    #[schemars(with = "u64")]
+    pub leaf_index: LeafIndex,
+    /// The bytes of the entry, which are JSON text.
     pub entry: String,
     /// Hashes from the leaf's sibling up, hex.
     pub proof: Vec<String>,
     /// The signed checkpoint (C2SP tlog-checkpoint) that the proof leads to.
     pub checkpoint: String,
-    /// Verifier key of the checkpoint (C2SP signed-note). Pin it: one that comes with the proof proves nothing alone.
+    /// Verifier key of the checkpoint (C2SP signed-note). Pin it: a key that comes with the proof proves nothing alone.
     pub vkey: String,
 }
 
@@ -29,34 +32,36 @@ pub struct AuditReceipt {
 #[serde(rename_all = "camelCase")]
 pub struct AuditEntry {
     /// Index in the system log.
-    pub index: u64,
-    /// `intent`: asked for. `outcome`: what became of an intent. `event`: anything else (a failed login, a new token).
+    #[schemars(with = "u64")]
+    pub index: GlobalIndex,
+    /// `intent`: a requested change. `outcome`: the result of an intent. `event`: anything else (a failed login, a new token).
     pub kind: String,
     /// When it was written, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<String>,
-    /// Who: `uid:0`, `token:ci`, `auto`.
+    /// The actor: `uid:0`, `token:ci`, `auto`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
-    /// What is asked for: `configure`, `rotate`, `token-create`, `login-failed`.
+    /// The action: `configure`, `rotate`, `token-create`, `login-failed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
-    /// Name of the log that it is about; absent when it is about none.
+    /// Name of the log concerned; absent when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
-    /// Id of the operation that it is about; absent when it is about none.
+    /// ID of the operation concerned; absent when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<String>,
-    /// Of an outcome: `decided`, `unchanged`, `refused`, `not-decided`, `unknown`.
+    /// Result of an outcome: `decided`, `unchanged`, `refused`, `not-decided`, `unknown`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
-    /// Of an outcome: index of its intent.
+    /// Index of the intent, for an outcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub intent: Option<u64>,
-    /// Of an outcome: the generation after it.
+    #[schemars(with = "Option<u64>")]
+    pub intent: Option<GlobalIndex>,
+    /// The generation after the change, for an outcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
-    /// Details, in words for a person.
+    /// Details, for a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
@@ -66,11 +71,13 @@ pub struct AuditEntry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditPage {
-    /// Entries in the trail, in all.
-    pub size: u64,
+    /// Number of entries in the trail.
+    #[schemars(with = "u64")]
+    pub size: GlobalIndex,
     /// Newest first; at most 1000.
     pub entries: Vec<AuditEntry>,
-    /// What to send as `before` for the next page; absent at the end.
+    /// The value of `before` for the next page; absent at the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<u64>,
+    #[schemars(with = "Option<u64>")]
+    pub next: Option<GlobalIndex>,
 }

@@ -2,27 +2,27 @@
 
 /// 400: the request was not understood.
 pub const BAD_REQUEST: &str = "bad-request";
-/// 401: who are you.
+/// 401: no credentials, or unknown ones.
 pub const UNAUTHENTICATED: &str = "unauthenticated";
 /// 403: the caller may not do this.
 pub const FORBIDDEN: &str = "forbidden";
-/// 403: a browser asked.
+/// 403: the request comes from a browser.
 pub const BROWSER_REFUSED: &str = "browser-refused";
 /// 404: no such log, shard, operation or route.
 pub const NOT_FOUND: &str = "not-found";
-/// 405: not with this method.
+/// 405: the resource does not have this method.
 pub const METHOD_NOT_ALLOWED: &str = "method-not-allowed";
 /// 408: the body did not arrive in time.
 pub const REQUEST_TIMEOUT: &str = "request-timeout";
-/// 409: not in the log's present condition (frozen, not frozen).
+/// 409: the log's condition does not allow it (frozen, not frozen).
 pub const CONFLICT: &str = "conflict";
-/// 412: the base moved.
+/// 412: the base has changed.
 pub const STALE: &str = "stale";
-/// 413: body too large.
+/// 413: the body is too large.
 pub const TOO_LARGE: &str = "too-large";
-/// 415: wrong content type or a compressed body.
+/// 415: the content type is wrong, or the body compressed.
 pub const UNSUPPORTED_MEDIA_TYPE: &str = "unsupported-media-type";
-/// 422: refused by validation; see the findings.
+/// 422: validation refused the document; see the findings.
 pub const INVALID: &str = "invalid";
 /// 422: this idempotency key was used with another body.
 pub const KEY_REUSED: &str = "idempotency-key-reused";
@@ -38,7 +38,7 @@ pub const UNSUPPORTED: &str = "unsupported";
 pub const HALTED: &str = "halted";
 /// 503: the stores can't be reached, or the server is stopping; nothing was changed.
 pub const UNAVAILABLE: &str = "unavailable";
-/// 503: the outcome could not be learned; safe to ask again with the same idempotency key.
+/// 503: the outcome is unknown; repeat the request with the same idempotency key.
 pub const UNKNOWN_OUTCOME: &str = "unknown-outcome";
 /// 507: no space left on the store.
 pub const FULL: &str = "full";
@@ -55,8 +55,8 @@ pub const TABLE: &[Code] = &[
     (NOT_FOUND, 404, "Not found"),
     (METHOD_NOT_ALLOWED, 405, "Method not allowed"),
     (REQUEST_TIMEOUT, 408, "The body did not arrive in time"),
-    (CONFLICT, 409, "Not in the log's present condition"),
-    (STALE, 412, "The configuration has moved on"),
+    (CONFLICT, 409, "The log's condition does not allow this"),
+    (STALE, 412, "The configuration has changed"),
     (TOO_LARGE, 413, "The body is too large"),
     (
         UNSUPPORTED_MEDIA_TYPE,
@@ -75,7 +75,7 @@ pub const TABLE: &[Code] = &[
     (UNSUPPORTED, 501, "This server can't do that"),
     (HALTED, 503, "The log is halted on this replica"),
     (UNAVAILABLE, 503, "Not available now"),
-    (UNKNOWN_OUTCOME, 503, "The outcome is not known"),
+    (UNKNOWN_OUTCOME, 503, "The outcome is unknown"),
     (FULL, 507, "No space left"),
 ];
 

@@ -1,11 +1,11 @@
-//! What travels between clients and a log server: plain values, no behaviour beyond serialisation. At the top what `logctl` and an admin
-//! endpoint say to each other, by resource; in [`data`] what writers and readers get.
+//! The messages between clients and a log server: plain values, no behaviour beyond serialisation. The modules at the top have those of
+//! `logctl` and an admin endpoint, by resource; [`data`] has those of writers and readers.
 //!
 //! Every body is JSON. Unknown fields in requests are errors; clients ignore unknown fields in answers, so that an older
 //! `logctl` can talk to a newer server. Sizes are entries, times are RFC 3339 UTC strings, hashes are lowercase hex.
 //!
 //! [`routes`] names each request with its permission, parameters, bodies and refusals. A client, a server and the document
-//! [`openapi`] are made from that table, so none of them knows a request that the others don't. A refusal is a [`Problem`] whose
+//! [`openapi`] are made from that table, so all of them have the same requests. A refusal is a [`Problem`] whose
 //! `code` is one of [`codes`].
 //!
 //! ```
@@ -18,7 +18,7 @@
 //! assert_eq!(Name::RotateShard.need().unwrap().to_string(), "shard:rotate");
 //!
 //! let answer = r#"{
-//!     "type": "urn:logctl:problem:stale", "title": "The configuration has moved on", "status": 412,
+//!     "type": "urn:logctl:problem:stale", "title": "The configuration has changed", "status": 412,
 //!     "code": "stale", "detail": "the running generation is 8", "since": "a newer server"
 //! }"#;
 //! let problem: Problem = serde_json::from_str(answer)?;
@@ -26,6 +26,14 @@
 //! assert!(COMMON.iter().chain(rotate.codes).any(|code| *code == problem.code));
 //! # Ok::<(), serde_json::Error>(())
 //! ```
+
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::iter_over_hash_type,
+        reason = "the order differs from run to run"
+    )
+)]
 
 mod audit;
 pub mod codes;
@@ -64,5 +72,5 @@ pub use server::{Capabilities, Diagnosis, Diagnostics, Replica, Replicas, Severi
 pub use shard::{PlanRequest, RotateRequest, Shard, ShardState, Shards};
 pub use token::{NewToken, Revoked, Session, Token, TokenRequest, Tokens};
 
-/// Where every resource lives.
+/// The base path of every resource.
 pub const BASE: &str = "/admin/v1";

@@ -1,22 +1,23 @@
-//! Logs: their condition and positions, and how they are made, frozen and deleted.
+//! Logs: their condition and positions, and requests to create, freeze and delete them.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Shard;
+use tlog::GlobalIndex;
 
-/// Whether a log takes writes.
+/// The condition of a log: whether it accepts writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogCondition {
-    /// Takes writes and orders them.
+    /// Accepts writes and orders them.
     #[default]
     Open,
-    /// Finishes promised work before a freeze; takes no new writes.
+    /// Finishes promised work before a freeze; accepts no new writes.
     Closing,
-    /// Takes no writes until it is unfrozen.
+    /// Accepts no writes until it is unfrozen.
     Frozen,
-    /// Stopped on this replica, because something is wrong; see `reason`.
+    /// Stopped on this replica because of a fault; see `reason`.
     Halted,
 }
 
@@ -24,12 +25,15 @@ pub enum LogCondition {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Watermarks {
-    /// Decided and durable, with a place in the log.
-    pub ordered: u64,
-    /// In the Merkle tree.
-    pub integrated: u64,
-    /// Covered by signed checkpoints.
-    pub published: u64,
+    /// Entries that are durable and have their index.
+    #[schemars(with = "u64")]
+    pub ordered: GlobalIndex,
+    /// Entries in the Merkle trees.
+    #[schemars(with = "u64")]
+    pub integrated: GlobalIndex,
+    /// Entries covered by signed checkpoints.
+    #[schemars(with = "u64")]
+    pub published: GlobalIndex,
 }
 
 /// One log: `GET logs/{log}`, and an element of `GET logs`.
@@ -38,23 +42,23 @@ pub struct Watermarks {
 pub struct LogStatus {
     /// The log's name in addresses and commands.
     pub log: String,
-    /// Whether the log takes writes.
+    /// The condition of the log on this replica.
     pub condition: LogCondition,
-    /// Why it is halted, or since when frozen; for a person.
+    /// Why it is halted, since when it is frozen, and which change is on probation; for a person.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The configuration generation that this replica runs.
     pub generation: u64,
     /// The configuration's entity tag, `g<generation>-<sha256 prefix>`, without quotes.
     pub etag: String,
-    /// How far the log is, as this replica sees it.
+    /// The positions of the log on this replica.
     pub watermarks: Watermarks,
     /// Time of the last publication, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub published_at: Option<String>,
     /// All shards, oldest first.
     pub shards: Vec<Shard>,
-    /// Where readers and writers reach the log (`http://127.0.0.1:7070`), when the server knows.
+    /// The log's address for readers and writers (`http://127.0.0.1:7070`), when the server knows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
 }

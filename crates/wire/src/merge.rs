@@ -1,75 +1,76 @@
-//! The merge on the wire: how far each program and each peer is, and what is lacking.
+//! The merge: the progress of each program and each peer, and their faults.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Watermarks;
+use tlog::GlobalIndex;
 
-/// `GET logs/{log}/merge`: the merge of a log, as the replica that answers sees it.
+/// `GET logs/{log}/merge`: the merge of a log, as seen by the replica that answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MergeStatus {
-    /// Name of the log that it is about.
+    /// Name of the log.
     pub log: String,
-    /// The generation whose nodes, secondaries and frontends these are.
+    /// The generation of the configuration that names these nodes, secondaries and frontends.
     pub generation: u64,
-    /// When this was read, RFC 3339 with milliseconds.
+    /// Time of the reading, RFC 3339 with milliseconds.
     pub time: String,
-    /// How far the log is, as this replica sees it.
+    /// The positions of the log on this replica.
     pub watermarks: Watermarks,
-    /// Milliseconds since the publication last moved, while it is behind the order; 0 when it is not.
+    /// Milliseconds since the published position last grew, while it is behind the order; 0 when it is not.
     pub lag_millis: u64,
     /// Secondaries that must have verified a size before it is published.
     pub backup_quorum: u32,
     /// Secondaries that hold everything that is published.
     pub holding: u32,
-    /// Secondaries that count for the quorum now: heard of under their key, reached, without an alarm, and with all that was
-    /// published a moment ago. With fewer than the quorum nothing more is published.
+    /// Secondaries that count for the quorum now: each has answered under its key, can be reached, has no alarm, and has
+    /// everything published a moment ago. With fewer than the quorum nothing more is published.
     #[serde(default)]
     pub live: u32,
     /// Storage nodes that must have a large batch before it is announced.
     pub storage_quorum: u32,
-    /// Verifier key of what the log tells its secondaries before it is published; `logd secondary` is given it.
+    /// Verifier key with which secondaries check positions that are not published yet; `logd secondary` needs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replication_key: Option<String>,
     /// The four programs of the merge, wherever they run.
     pub programs: Vec<ProgramStatus>,
-    /// In the order of the document.
+    /// The storage nodes, in the order of the document.
     pub nodes: Vec<NodeStatus>,
-    /// In the order of the document.
+    /// The secondaries, in the order of the document.
     pub secondaries: Vec<PeerStatus>,
-    /// In the order of the document.
+    /// The frontends, in the order of the document.
     pub frontends: Vec<PeerStatus>,
-    /// Those that were asked.
+    /// The witnesses that were asked for a cosignature.
     pub witnesses: Vec<WitnessStatus>,
 }
 
-/// One of the four programs.
+/// One of the four programs of the merge.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProgramStatus {
-    /// integrate, replicate, publish or distribute.
+    /// Name of the program: integrate, replicate, publish or distribute.
     pub program: String,
-    /// Whether the replica that answers runs it; else another process does, or nobody.
+    /// Whether the replica that answers runs it; otherwise another process does, or none.
     pub here: bool,
-    /// What holds it up.
+    /// The fault that stops it, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
 }
 
-/// A storage node, as the replica that answers sees it.
+/// A storage node, as seen by the replica that answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeStatus {
     /// The name that the configuration gives the storage node.
     pub name: String,
-    /// Whether it answers as it should.
+    /// Whether it answers without faults.
     pub up: bool,
-    /// Objects that it missed and does not have yet.
+    /// Objects that it missed and still lacks.
     pub missed: u64,
-    /// Objects that were written again since the server's start.
+    /// Objects that were written to it again since the server's start.
     pub repaired: u64,
-    /// What is wrong with it.
+    /// The fault of the storage node, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
 }
@@ -82,26 +83,27 @@ pub struct PeerStatus {
     pub name: String,
     /// The address that the configuration names for it.
     pub url: String,
-    /// Of a secondary: the storage whose word counts; another one after its loss.
+    /// Incarnation of a secondary: the name of its storage, another one after a loss.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<String>,
     /// Global index up to which it has everything; absent while it has nothing of the newest shards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub position: Option<u64>,
-    /// Milliseconds since it last moved, while it is behind; 0 when it is not.
+    #[schemars(with = "Option<u64>")]
+    pub position: Option<GlobalIndex>,
+    /// Milliseconds since its position last grew while it is behind; 0 when it is not.
     pub lag_millis: u64,
-    /// Why it is stuck.
+    /// Why it makes no progress.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
-    /// Of a secondary: it saw, or showed, another root for the same size.
+    /// Alarm of a secondary: it saw, or showed, another root for the same size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alarm: Option<String>,
-    /// Of a secondary: why it does not count for the quorum now.
+    /// Why a secondary does not count for the quorum now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub away: Option<String>,
 }
 
-/// A witness, as it answered the last time.
+/// A witness, and the result of the last request to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WitnessStatus {

@@ -9,15 +9,15 @@ use serde_json::{Map, Value, json};
 use crate::routes::{Answer, Base, Body, COMMON, Kind, ROUTES, Route, Scope};
 use crate::{BASE, PROBLEM_TYPE, Problem, codes};
 
-/// Where the document keeps its schemas.
+/// The place of the schemas in the document.
 const SCHEMAS: &str = "/components/schemas";
-/// Where it keeps the answers that are problems, by status.
+/// The place of the answers that are problems, by status.
 const RESPONSES: &str = "/components/responses";
 
-/// The OpenAPI document. It is the same for every server of this version: what a host can't do is 501.
+/// The OpenAPI document. It is the same for every server of this version: a host answers 501 to a request that it does not support.
 #[must_use]
 pub fn openapi() -> Value {
-    // What a request may be, not what an answer happens to be: one definition serves both directions.
+    // The schemas say what a request may hold, not only what an answer holds: one definition serves both directions.
     let mut generator = SchemaSettings::draft2020_12()
         .with(|settings| {
             settings.definitions_path = SCHEMAS.into();
@@ -65,8 +65,8 @@ pub fn openapi() -> Value {
 }
 
 const INTRODUCTION: &str = "\
-Sizes are entries, times RFC 3339 UTC strings, hashes lowercase hex. Over the Unix socket the caller is known by their uid \
-and needs neither token nor certificate. Unknown query parameters and unknown members of a request are refused; clients \
+Sizes count entries, times are RFC 3339 UTC strings, hashes lowercase hex. Over the Unix socket the caller is identified by \
+the user ID and needs neither token nor certificate. Unknown query parameters and unknown members of a request are refused; clients \
 ignore unknown members of answers. Each operation names the permission that it needs, `resource:verb`; the third part of \
 a permission is a log's name or `*`.";
 
@@ -83,7 +83,7 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
         let on = match scope {
             Scope::Path => "the log of the path",
             Scope::Body => "the log of the body",
-            Scope::Operation => "the log of the operation; for anybody else there is none",
+            Scope::Operation => "the log of the operation; other callers get 404",
             Scope::Some => "any log; the answer holds what the caller may see",
             Scope::NamedOrSome => {
                 "the log of `?log=`, or any; the answer holds what the caller may see"
@@ -205,7 +205,7 @@ fn query_parameter((name, schema): (&String, &Value)) -> Value {
     let description = schema
         .as_object_mut()
         .and_then(|schema| schema.remove("description"));
-    // What is absent stands for null: no text does.
+    // In a query, an absent parameter stands for null: no text does.
     if let Some(types) = schema["type"].as_array() {
         let own = types.iter().find(|kind| *kind != "null").cloned();
         schema["type"] = own.unwrap_or_default();
@@ -254,7 +254,7 @@ fn responses(route: &Route, generator: &mut SchemaGenerator) -> Value {
             "application/json": {"schema": shape(generator).to_value()},
             "text/event-stream": {"schema": {
                 "type": "string",
-                "description": "`operation` events with the operation as JSON, until it stays as it is; or, at the end, a `problem` event.",
+                "description": "`operation` events with the operation as JSON, until its state is final; or, at the end, a `problem` event.",
             }},
         }),
         Answer::AnyJson => json!({"application/json": {"schema": any}}),
@@ -274,8 +274,7 @@ fn responses(route: &Route, generator: &mut SchemaGenerator) -> Value {
         Kind::Plain | Kind::Keyed => {}
         Kind::Conditional => {
             good["headers"] = json!({"ETag": etag});
-            let unchanged =
-                json!({"description": "What If-None-Match names", "headers": {"ETag": etag}});
+            let unchanged = json!({"description": "The document is the one that If-None-Match names", "headers": {"ETag": etag}});
             responses.insert("304".to_owned(), unchanged);
         }
         Kind::Write(_) => good["headers"] = json!({"ETag": etag}),
@@ -310,7 +309,7 @@ fn problems(generator: &mut SchemaGenerator) -> BTreeMap<String, Value> {
     let problem = generator.subschema_for::<Problem>().to_value();
     let retry = |status| match status {
         429 | 503 => json!({"Retry-After": {
-            "description": "Seconds after which to ask again, when that helps.",
+            "description": "Seconds after which to try again, if that helps.",
             "schema": {"type": "string", "pattern": "^[0-9]+$"},
         }}),
         _ => json!({}),

@@ -1,11 +1,12 @@
-//! Changes, as asked for and as they went.
+//! Changes: the request and the result.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{AuditReceipt, Difference, Finding, Replica};
+use tlog::GlobalIndex;
 
-/// What kind of change an operation makes.
+/// The kind of change that an operation makes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
@@ -16,25 +17,25 @@ pub enum Action {
     Rotate,
     /// A shard was planned.
     Plan,
-    /// The log stopped taking writes.
+    /// The log was frozen.
     Freeze,
-    /// The log takes writes again.
+    /// The log was unfrozen.
     Unfreeze,
     /// The log was created.
     Create,
     /// The log was hidden; its data is kept.
     Delete,
-    /// A deleted log is there again.
+    /// A deleted log was shown again.
     Undelete,
-    /// An unconfirmed change was taken back, by the server itself.
+    /// An unconfirmed change was reverted by the server itself.
     Revert,
 }
 
-/// How far an operation got.
+/// The state of an operation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OperationState {
-    /// Nothing to do: what was asked for already runs.
+    /// Nothing to do: the requested configuration already runs.
     #[default]
     Unchanged,
     /// A preview; nothing was changed.
@@ -45,46 +46,48 @@ pub enum OperationState {
     Done,
     /// It runs, and is reverted unless somebody confirms it in time; see `confirmBy`.
     Unconfirmed,
-    /// It ran, nobody confirmed it, and the settings before it run again; see `revertedBy`.
+    /// It ran, nobody confirmed it, and the earlier settings run again; see `revertedBy`.
     Reverted,
     /// Refused; nothing was changed.
     Refused,
 }
 
-/// One change, as asked for and as it went: the answer to every write, and `GET operations/{id}`.
+/// One change, its request and its result: the answer to every write, and `GET operations/{id}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Operation {
-    /// Id of the operation: 32 hex digits.
+    /// ID of the operation: 32 hex digits.
     pub id: String,
     /// The log it changes.
     pub log: String,
-    /// What kind of change it makes.
+    /// The kind of change.
     pub action: Action,
-    /// How far it got.
+    /// The state of the operation.
     pub state: OperationState,
-    /// The generation before it.
+    /// The generation before the change.
     pub base_generation: u64,
-    /// The generation after it.
+    /// The generation after the change.
     pub generation: u64,
-    /// The entity tag after it.
+    /// The entity tag after the change.
     pub etag: String,
-    /// When it was decided, RFC 3339; absent when nothing was.
+    /// When it was decided, RFC 3339; absent when nothing was decided.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decided_at: Option<String>,
     /// The global index at which it took effect; absent when nothing was decided.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub at_index: Option<u64>,
-    /// Who asked (`uid:0`, `token:ci`).
+    #[schemars(with = "Option<u64>")]
+    pub at_index: Option<GlobalIndex>,
+    /// The actor that asked for it (`uid:0`, `token:ci`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
     /// The reason that the caller gave, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Index of its intent in the system log.
+    /// Index of the intent in the system log.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub audit_index: Option<u64>,
-    /// Proof that its intent is in the audit trail; only in the answer to the write itself.
+    #[schemars(with = "Option<u64>")]
+    pub audit_index: Option<GlobalIndex>,
+    /// Proof that the intent is in the audit trail; only in the answer to the write itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<AuditReceipt>,
     /// Until when it must be confirmed over a new connection, RFC 3339; afterwards it is reverted.
@@ -93,7 +96,7 @@ pub struct Operation {
     /// The operation that reverted it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reverted_by: Option<String>,
-    /// What changed, or would.
+    /// The differences that the change makes, or would make.
     pub differences: Vec<Difference>,
     /// Each live replica and whether it runs the result.
     #[serde(default)]
@@ -101,8 +104,8 @@ pub struct Operation {
     /// The last signed checkpoint of a frozen log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<String>,
-    /// What will not go as its author may expect, although the change can be made; only in the answer to the write itself and to
-    /// its preview.
+    /// Warnings about a change that can be made: it may not do what its author expects. Only in the answer to the write itself
+    /// and to its preview.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Finding>,
 }
@@ -110,6 +113,6 @@ pub struct Operation {
 /// `GET operations?log=NAME`: newest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Operations {
-    /// Newest first, at most 100.
+    /// The operations, newest first; at most 100.
     pub operations: Vec<Operation>,
 }

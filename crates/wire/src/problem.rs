@@ -1,4 +1,4 @@
-//! What is wrong: findings and problem documents (RFC 9457).
+//! Findings and problem documents (RFC 9457).
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,23 +9,23 @@ use crate::codes;
 /// The media type of [`Problem`] (RFC 9457).
 pub const PROBLEM_TYPE: &str = "application/problem+json";
 
-/// What is wrong, where, and what to do: an element of [`Problem::findings`].
+/// A fault of a document, its place and its remedy: an element of [`Problem::findings`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
     /// Stable identifier in kebab-case; scripts compare it.
     pub code: String,
-    /// What is wrong, in words for a person.
+    /// The fault, for a person.
     pub message: String,
     /// JSON pointer into the document.
     pub pointer: String,
-    /// 1-based, when the server parsed text.
+    /// Line of the text, from 1, when the server parsed text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
-    /// 1-based, when the server parsed text.
+    /// Column of that line, from 1, when the server parsed text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub column: Option<u32>,
-    /// What the author of the document can do about it.
+    /// The remedy, for the author of the document.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
@@ -56,33 +56,36 @@ pub struct Problem {
     pub status: u16,
     /// Stable identifier, kebab-case; see [`codes`].
     pub code: String,
-    /// This occurrence, for a person.
+    /// Description of this occurrence, for a person.
     pub detail: String,
-    /// What the caller can do next.
+    /// The next step for the caller.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// Whether the hint is about the HTTP request, so that a client with options of its own has a better one. An older server does not say.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hint_is_about_http: bool,
     /// All findings of a refused document.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
     /// The running configuration's entity tag (stale base).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current_etag: Option<String>,
-    /// Who changed it last (stale base).
+    /// The actor that changed it last (stale base).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changed_by: Option<String>,
-    /// When (stale base), RFC 3339.
+    /// Time of the last change (stale base), RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changed_at: Option<String>,
-    /// What moved between the base and now (stale base).
+    /// The differences between the base and the running configuration (stale base).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<Difference>,
-    /// The operation concerned, when its outcome is open.
+    /// The operation concerned, when its outcome is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operation: Option<String>,
 }
 
 impl Problem {
-    /// A problem of this code, with nothing else to say.
+    /// A problem with this code and detail, and all other fields empty.
     pub fn new((code, status, title): codes::Code, detail: impl Into<String>) -> Self {
         Self {
             kind: format!("urn:logctl:problem:{code}"),
@@ -91,6 +94,7 @@ impl Problem {
             code: code.to_owned(),
             detail: detail.into(),
             hint: None,
+            hint_is_about_http: false,
             findings: Vec::new(),
             current_etag: None,
             changed_by: None,

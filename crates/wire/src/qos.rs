@@ -1,36 +1,36 @@
-//! Quality of service on the wire: how the queues are, and what other settings would have done.
+//! Quality of service: the state of the queues, and the simulation of other settings.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Difference, Watermarks};
 
-/// `GET logs/{log}/qos`: how the writers of a log fare on the replica that answers. Counts are since its start: two answers
-/// make a rate.
+/// `GET logs/{log}/qos`: the queues of a log's writers on the replica that answers. Counts are since its start: two answers
+/// give a rate.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct QosStatus {
-    /// Name of the log that it is about.
+    /// Name of the log.
     pub log: String,
-    /// The generation whose tiers and tenants these are.
+    /// The generation of the configuration that has these tiers and tenants.
     pub generation: u64,
-    /// When this was read, RFC 3339 with milliseconds.
+    /// Time of the reading, RFC 3339 with milliseconds.
     pub time: String,
-    /// How far the log is, as this replica sees it.
+    /// The positions of the log on this replica.
     pub watermarks: Watermarks,
-    /// What this replica gets published, as measured: bytes a second, where each entry counts some more for itself; absent
-    /// while nothing was measured. Admission goes by it.
+    /// Measured publication rate of this replica in bytes per second, where each entry adds a fixed number of bytes; absent
+    /// while nothing was measured. Admission is based on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published_bytes_per_second: Option<u64>,
-    /// From the release of an entry to its publication, as measured.
+    /// Measured time from the release of an entry to its publication.
     pub publish_latency_millis: u64,
-    /// In the order of the document.
+    /// The tiers, in the order of the document.
     pub tiers: Vec<TierStatus>,
     /// Each tenant in each tier that it may use, in the order of the document.
     pub queues: Vec<QueueStatus>,
 }
 
-/// How a tier fares.
+/// The state of a tier.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TierStatus {
@@ -52,14 +52,14 @@ pub struct QueueStatus {
     pub queued_entries: u64,
     /// Bytes of the entries that wait.
     pub queued_bytes: u64,
-    /// How long the oldest of them waits; absent when none does.
+    /// How long the oldest of them has waited; absent when none waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oldest_wait_millis: Option<u64>,
     /// Entries that were accepted.
     pub accepted: u64,
     /// Entries that were refused.
     pub refused: Vec<Refused>,
-    /// Entries that were ordered: what it got of what there was.
+    /// Entries that were ordered.
     pub ordered: u64,
 }
 
@@ -67,7 +67,7 @@ pub struct QueueStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Refused {
-    /// Why, as a stable identifier in kebab-case.
+    /// The reason, a stable identifier in kebab-case.
     pub reason: String,
     /// How many entries were refused for this reason.
     pub entries: u64,
@@ -78,39 +78,39 @@ pub struct Refused {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Simulation {
-    /// Name of the log that it is about.
+    /// Name of the log.
     pub log: String,
     /// The generation that it was compared with.
     pub generation: u64,
-    /// From when arrivals were replayed, RFC 3339.
+    /// Start of the replayed arrivals, RFC 3339.
     pub from: String,
-    /// Until when arrivals were replayed, RFC 3339.
+    /// End of the replayed arrivals, RFC 3339.
     pub until: String,
-    /// Entries that arrived in that time; with 0 nothing can be said.
+    /// Entries that arrived in that time; with 0 the simulation says nothing.
     pub arrived: u64,
-    /// How much was taken to be published: bytes a second, as it is measured now.
+    /// The publication rate of the simulation, bytes per second: the one that is measured now.
     pub published_bytes_per_second: u64,
-    /// How the settings differ; none when they are the same.
+    /// The differences between the settings; empty when they are the same.
     pub differences: Vec<Difference>,
-    /// The tiers of both, those that run first.
+    /// The tiers of both, the running ones first.
     pub tiers: Vec<SimulatedTier>,
 }
 
-/// A tier before and after.
+/// A tier with the running settings and with those of the body.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SimulatedTier {
     /// Name of the tier in either document.
     pub tier: String,
-    /// With the settings that run; absent for a new tier.
+    /// Figures with the running settings; absent for a new tier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<SimulatedFigures>,
-    /// With the settings of the body; absent for one that goes.
+    /// Figures with the settings of the body; absent for a removed tier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<SimulatedFigures>,
 }
 
-/// What a simulation counted.
+/// The figures of a simulation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SimulatedFigures {
@@ -118,10 +118,10 @@ pub struct SimulatedFigures {
     pub accepted: u64,
     /// Entries that were refused.
     pub refused: u64,
-    /// Half of the accepted ones were published within this.
+    /// Half of the accepted entries were published within this time.
     pub p50_wait_millis: u64,
-    /// 99 in 100 of them were.
+    /// 99 % of the accepted entries were published within this time.
     pub p99_wait_millis: u64,
-    /// Accepted ones that were published later than promised.
+    /// Accepted entries that were published later than promised.
     pub missed: u64,
 }

@@ -1,8 +1,9 @@
-//! What may stand behind the `?` of a request. Unknown parameters are refused.
+//! Query parameters. Unknown ones are refused.
 
 use logconfig::Span;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tlog::GlobalIndex;
 
 /// The most entries in a page of the audit trail.
 pub const TRAIL_LIMIT: usize = 1000;
@@ -16,7 +17,7 @@ pub struct NoQuery {}
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LogsQuery {
-    /// Those that were deleted, instead of those that are there.
+    /// List the deleted logs instead of the others.
     #[serde(default)]
     pub deleted: bool,
 }
@@ -25,7 +26,7 @@ pub struct LogsQuery {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LogQuery {
-    /// Only what concerns this log; every log when absent.
+    /// Only elements of this log; of every log when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
 }
@@ -34,7 +35,7 @@ pub struct LogQuery {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConfigQuery {
-    /// The document that this generation ran; the running one when absent.
+    /// The generation whose document is returned; the running one when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
 }
@@ -46,7 +47,7 @@ pub const MAX_REASON: usize = 500;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReasonQuery {
-    /// Why, in the caller's own words: for the audit trail and the history. At most 500 characters on one line.
+    /// The reason, in the caller's own words, for the audit trail and the history. At most 500 characters on one line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 500))]
     pub reason: Option<String>,
@@ -56,10 +57,10 @@ pub struct ReasonQuery {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct WriteQuery {
-    /// Only work out what the change would do.
+    /// Compute the effect of the change, and change nothing.
     #[serde(default)]
     pub dry_run: bool,
-    /// Why, in the caller's own words: for the audit trail and the history. At most 500 characters on one line.
+    /// The reason, in the caller's own words, for the audit trail and the history. At most 500 characters on one line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 500))]
     pub reason: Option<String>,
@@ -69,13 +70,13 @@ pub struct WriteQuery {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct ConfigureQuery {
-    /// Only work out what the change would do.
+    /// Compute the effect of the change, and change nothing.
     #[serde(default)]
     pub dry_run: bool,
-    /// Take the change back by itself unless it is confirmed within this time: 1s to 24h.
+    /// Revert the change automatically unless it is confirmed within this time: 1s to 24h.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirm_within: Option<Span>,
-    /// Why, in the caller's own words: for the audit trail and the history. At most 500 characters on one line.
+    /// The reason, in the caller's own words, for the audit trail and the history. At most 500 characters on one line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 500))]
     pub reason: Option<String>,
@@ -87,8 +88,9 @@ pub struct ConfigureQuery {
 pub struct TrailQuery {
     /// Only entries before this index; the newest when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<u64>,
-    /// At most this many: 1 to 1000; 100 when absent.
+    #[schemars(with = "Option<u64>")]
+    pub before: Option<GlobalIndex>,
+    /// Number of entries, 1 to 1000; 100 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub limit: Option<usize>,
@@ -101,7 +103,7 @@ pub struct TrailQuery {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SimulateQuery {
-    /// How far back: 1m to 7d; 24h when absent.
+    /// Time to look back, 1m to 7d; 24h when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Span>,
 }

@@ -1,7 +1,7 @@
 //! Every request that an admin endpoint understands, as one table.
 //!
 //! The endpoint's router, its OpenAPI document and a client's answer to "what may I do with this permission" all come from
-//! here, so none of them can say what the others don't do.
+//! here, so they cannot differ.
 
 mod table;
 
@@ -21,14 +21,14 @@ pub enum Method {
     Get,
     /// Replaces what the path names.
     Put,
-    /// Makes a change, or asks what a document would do.
+    /// Makes a change, or computes the effect of a document.
     Post,
-    /// Takes away what the path names.
+    /// Removes what the path names.
     Delete,
 }
 
 impl Method {
-    /// As it stands in a request: `GET`.
+    /// The method as text: `GET`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -40,12 +40,12 @@ impl Method {
     }
 }
 
-/// What a request needs: a permission without its log.
+/// A permission that a request needs, without its log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Need {
-    /// What it concerns: `shard`, `log`, `config`.
+    /// The resource: `shard`, `log`, `config`.
     pub resource: &'static str,
-    /// What is done with it: `rotate`, `read`.
+    /// The action on it: `rotate`, `read`.
     pub verb: &'static str,
 }
 
@@ -62,7 +62,7 @@ pub enum Scope {
     Path,
     /// On the log in the body.
     Body,
-    /// On the log of the operation. For anybody else the operation is not there.
+    /// On the log of the operation. Callers without it get 404.
     Operation,
     /// On any log. The answer holds only what the caller may see.
     Some,
@@ -74,7 +74,7 @@ pub enum Scope {
     All,
 }
 
-/// Which headers a request may have, beside the usual ones.
+/// The headers that a request may have beside the usual ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// None but the usual ones.
@@ -87,7 +87,7 @@ pub enum Kind {
     Write(Base),
 }
 
-/// Whether a write says what it was made from.
+/// The rule for the base of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Base {
     /// `If-Match` is refused: nothing would compare it.
@@ -98,12 +98,12 @@ pub enum Base {
     Required,
 }
 
-/// What stands in the body of a request.
+/// The body of a request.
 #[derive(Clone, Copy, Debug)]
 pub enum Body {
     /// The request or the answer has no body.
     None,
-    /// JSON; no body at all stands for `{}`.
+    /// JSON; an absent body stands for `{}`.
     Optional(Shape),
     /// A JSON document of this shape.
     Json(Shape),
@@ -111,7 +111,7 @@ pub enum Body {
     Document(Shape),
 }
 
-/// What stands in the body of an answer with a status of 200.
+/// The body of an answer with a status of 200.
 #[derive(Clone, Copy, Debug)]
 pub enum Answer {
     /// A JSON document of this shape.
@@ -190,15 +190,15 @@ pub struct Route {
     pub need: Option<(Need, Scope)>,
     /// Its query parameters, as the properties of an object.
     pub query: Shape,
-    /// Which headers it may have.
+    /// The headers that it may have.
     pub kind: Kind,
-    /// What its body may hold.
+    /// The content of its body.
     pub body: Body,
-    /// What it answers when all is well.
+    /// The content of the answer with status 200.
     pub answer: Answer,
-    /// The problem codes of its own, beside [`COMMON`].
+    /// Its problem codes beside [`COMMON`].
     pub codes: &'static [&'static str],
-    /// One line for a person.
+    /// A summary in one line.
     pub summary: &'static str,
     /// An example of its body.
     pub example: Option<&'static str>,

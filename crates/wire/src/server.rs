@@ -1,27 +1,27 @@
-//! The server itself: its replicas, what it finds wrong with itself, who is asking and what it can do.
+//! The server itself: its replicas, its diagnostics, its capabilities, and the caller's identity.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What a check found: an element of `GET diagnostics`.
+/// The result of a check: an element of `GET diagnostics`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Diagnosis {
-    /// What was checked: `clock`, `disk`, `key-permissions`, `store-latency`, `tls-expiry`, `replicas`, `checkpoint-age`.
+    /// The check: `clock`, `disk`, `key-permissions`, `store-latency`, `tls-expiry`, `replicas`, `checkpoint-age`.
     pub check: String,
-    /// The log it is about.
+    /// The log concerned, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
-    /// How bad it is.
+    /// Severity of the finding.
     pub severity: Severity,
-    /// What was measured, for a person: `42 GiB free`.
+    /// The measured value, for a person: `42 GiB free`.
     pub measured: String,
-    /// What to do; always there unless all is well.
+    /// The remedy; present unless the severity is `ok`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }
 
-/// How bad a finding of `GET diagnostics` is.
+/// Severity of a finding of `GET diagnostics`.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
@@ -36,7 +36,7 @@ pub enum Severity {
     Critical,
 }
 
-/// `GET diagnostics`: what this replica finds out about itself and its stores.
+/// `GET diagnostics`: the checks that this replica made of itself and its stores.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Diagnostics {
@@ -44,7 +44,7 @@ pub struct Diagnostics {
     pub time: String,
     /// The replica that answers.
     pub replica: String,
-    /// Every check that was made.
+    /// All checks, with their results.
     pub checks: Vec<Diagnosis>,
 }
 
@@ -56,21 +56,21 @@ pub struct Replica {
     pub id: String,
     /// Host name and process id, for a person.
     pub label: String,
-    /// The newest slot format it understands.
+    /// The newest slot format that it understands.
     pub format: u32,
-    /// The generation it runs of the log in question; absent in lists over all logs or when it does not serve that log.
+    /// The generation of the log that it runs; absent in lists over all logs, or if it does not serve the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
-    /// Seconds since it last reported.
+    /// Seconds since its last heartbeat.
     pub age_seconds: u64,
 }
 
 /// The answer to `GET replicas?log=NAME`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Replicas {
-    /// All that reported lately.
+    /// The replicas with a recent heartbeat.
     pub replicas: Vec<Replica>,
-    /// Those whose heartbeats ended within the last hour without a clean stop.
+    /// The replicas whose heartbeats ended within the last hour without a clean stop.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub silent: Vec<Replica>,
 }
@@ -80,18 +80,18 @@ pub struct Replicas {
 pub struct WhoAmI {
     /// The caller's name in the audit trail: `uid:0`, `token:ci`.
     pub actor: String,
-    /// What it may do, as `resource:verb:log` with `*` for any.
+    /// The caller's permissions, as `resource:verb:log` with `*` for any.
     pub permissions: Vec<String>,
     /// The server's program and version: `logd 0.1.0`; absent when it does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
-    /// What the server can do beyond the basics.
+    /// The server's capabilities beyond the basics.
     #[serde(default)]
     pub capabilities: Capabilities,
 }
 
-/// What documents and requests may ask of a server beyond shards, rotation and `merge.checkpointInterval`. A server that does not say
-/// it is taken to do everything.
+/// Features of a server beyond shards, rotation and `merge.checkpointInterval`, which documents and requests may use. A server that
+/// does not list them is assumed to have all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Capabilities {
@@ -101,7 +101,7 @@ pub struct Capabilities {
     pub merge: bool,
     /// A policy of witnesses: `witnesses` in a document.
     pub witnesses: bool,
-    /// Changes that are taken back unless somebody confirms them: `?confirmWithin=`.
+    /// Changes that are reverted unless somebody confirms them: `?confirmWithin=`.
     pub probation: bool,
     /// Shards with keys of `ecdsa-p256`, and origins that are host names: `key` and `originForm` in a document.
     pub ecdsa: bool,

@@ -1,17 +1,18 @@
-//! Shards: what there is, and how the next one is planned and opened.
+//! Shards: their states, and requests to plan and open the next one.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tlog::{GlobalIndex, TreeSize};
 
-/// How far a shard is; it only moves forward.
+/// The state of a shard; it only moves forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ShardState {
-    /// Has its origin and key, opens at a later rotation.
+    /// Has its origin and key; opens at a later rotation.
     Planned,
-    /// Takes the log's writes.
+    /// Accepts the log's writes.
     Active,
-    /// Takes no more writes.
+    /// Accepts no more writes.
     Frozen,
 }
 
@@ -19,9 +20,9 @@ pub enum ShardState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Shard {
-    /// Unique in its log.
+    /// Name of the shard, unique in its log.
     pub name: String,
-    /// Whether it is planned, active or frozen.
+    /// State of the shard: planned, active or frozen.
     pub state: ShardState,
     /// Positive 63-bit integer, decimal (a string: JSON numbers lose precision).
     pub tree_id: String,
@@ -29,18 +30,21 @@ pub struct Shard {
     pub origin: String,
     /// The verifier key of its checkpoints (C2SP signed-note).
     pub vkey: String,
-    /// The second key of its checkpoints, of a shard of `ecdsa-p256`.
+    /// The second verifier key of its checkpoints, for a shard with an `ecdsa-p256` key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ecdsa_vkey: Option<String>,
     /// Global index of its first entry; absent while planned.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub start_index: Option<u64>,
+    #[schemars(with = "Option<u64>")]
+    pub start_index: Option<GlobalIndex>,
     /// Entries ordered into it; absent while planned.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub length: Option<u64>,
+    #[schemars(with = "Option<u64>")]
+    pub length: Option<TreeSize>,
     /// Entries covered by its signed checkpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub published: Option<u64>,
+    #[schemars(with = "Option<u64>")]
+    pub published: Option<TreeSize>,
     /// Root of the published tree, hex.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root_hash: Option<String>,
@@ -60,7 +64,7 @@ pub struct RotateRequest {
     /// Name of the shard to open; the oldest planned one, or a new one by the name template, when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Open it although too few of the policy's witnesses know it: it is not published until they do.
+    /// Open the shard even if too few of the policy's witnesses know it: it is not published until they do.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub force: bool,
 }

@@ -4,24 +4,25 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::AuditReceipt;
+use tlog::GlobalIndex;
 
 /// A bearer token, without its text: an element of `GET tokens`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Token {
-    /// The caller is `token:NAME`.
+    /// Name of the token; its bearer is `token:NAME`.
     pub name: String,
-    /// What it may do: `resource:verb:log`.
+    /// Permissions, each as `resource:verb:log`.
     pub scopes: Vec<String>,
-    /// When it ends, RFC 3339.
+    /// When the token expires, RFC 3339.
     pub expires_at: String,
-    /// Who made it; absent for one that was written into the token file by hand.
+    /// The actor that made it; absent for a token that was written into the token file by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_by: Option<String>,
     /// When it was made, RFC 3339; absent like `createdBy`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<String>,
-    /// Whether it can be revoked here; one of the server's token file is taken out of the file.
+    /// Whether it can be revoked over this API; a token of the server's token file is removed from the file instead.
     pub revocable: bool,
 }
 
@@ -32,29 +33,30 @@ pub struct Tokens {
     pub tokens: Vec<Token>,
 }
 
-/// `POST tokens`. Nobody can give away more than they have: each scope must be covered by the caller's own permissions.
+/// `POST tokens`. Each scope must be covered by the caller's own permissions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TokenRequest {
-    /// 1 to 63 of a-z, 0-9, `-`, `.`; taken is 409.
+    /// Name of the token: 1 to 63 of a-z, 0-9, `-`, `.`; 409 if it is in use.
     pub name: String,
-    /// What it may do: `resource:verb:log`.
+    /// Permissions, each as `resource:verb:log`.
     pub scopes: Vec<String>,
-    /// For how long, seconds; at most a year.
+    /// Lifetime in seconds; at most a year.
     pub lifetime_seconds: u64,
 }
 
-/// The answer to `POST tokens`: the only place where the token's text ever stands.
+/// The answer to `POST tokens`, the only one that contains the token's text.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NewToken {
-    /// The token's text, to send as the bearer.
+    /// The token's text, to send as the bearer token.
     pub secret: String,
     /// The token without its text, as `GET tokens` lists it.
     pub token: Token,
-    /// Index of its intent in the system log.
+    /// Index of the intent in the system log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub audit_index: Option<u64>,
+    #[schemars(with = "Option<u64>")]
+    pub audit_index: Option<GlobalIndex>,
     /// Proof that this intent is in the audit trail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<AuditReceipt>,
@@ -76,23 +78,24 @@ pub struct Revoked {
     pub name: String,
     /// Index of the intent in the system log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub audit_index: Option<u64>,
+    #[schemars(with = "Option<u64>")]
+    pub audit_index: Option<GlobalIndex>,
     /// Proof that this intent is in the audit trail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<AuditReceipt>,
 }
 
-/// The answer to `POST sessions`, which exchanges an OIDC identity token (sent as the bearer) for a short session.
+/// The answer to `POST sessions`, which exchanges an OIDC identity token (sent as the bearer token) for a short session.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Session {
-    /// To send as the bearer from now on.
+    /// The session's secret, to send as the bearer token from now on.
     pub secret: String,
     /// The caller's name in the audit trail: `oidc:RULE`.
     pub actor: String,
-    /// What it may do: `resource:verb:log`.
+    /// Permissions, each as `resource:verb:log`.
     pub permissions: Vec<String>,
-    /// When it ends, RFC 3339.
+    /// When the session expires, RFC 3339.
     pub expires_at: String,
 }
 

@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_trail_hears_of_few_sources_and_of_each_once() {
+    fn the_trail_learns_of_few_sources_and_of_each_once() {
         let failures = Failures::default();
         assert_eq!(failures.note(ip(1)), Some(ip(1)));
         assert_eq!(failures.note(ip(1)), None);

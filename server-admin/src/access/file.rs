@@ -110,12 +110,12 @@ fn replace(file: &Path, folder: &File, document: &Document) -> Result<(), Error>
 /// The result of a login with a token.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Login {
-    /// The token is good.
+    /// The token is valid.
     Known {
         name: Arc<str>,
         scopes: Arc<[Permission]>,
     },
-    /// The token was good.
+    /// The token was valid and has expired.
     Expired {
         name: Arc<str>,
     },

@@ -67,7 +67,7 @@ enum Denial {
 }
 
 impl Denial {
-    /// 401: this credential is worth nothing.
+    /// 401: the credential is invalid.
     fn unknown(detail: impl Into<String>) -> Self {
         Self::Failed {
             code: codes::UNAUTHENTICATED,
@@ -109,7 +109,7 @@ impl From<HostError> for Denial {
     }
 }
 
-/// The moment, to a millisecond.
+/// The current time, to a millisecond.
 fn now(time: &Time) -> Timestamp {
     let now = i64::try_from(time.now_ms()).map(Timestamp::from_millisecond);
     now.ok().and_then(Result::ok).unwrap_or(Timestamp::MAX)
@@ -259,7 +259,7 @@ impl Access {
             // No credential was offered, so this is not a failed login.
             let refusal = Refusal::new(codes::UNAUTHENTICATED, "no credentials");
             let hint = "send Authorization: Bearer TOKEN, show a client certificate, or use the Unix socket";
-            return Err(refusal.hint(hint).into());
+            return Err(refusal.http_hint(hint).into());
         };
         match self.uids.get(&uid) {
             Some(permissions) => Ok((users::actor(uid).into(), permissions.clone())),

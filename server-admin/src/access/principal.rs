@@ -67,7 +67,7 @@ impl Principal {
 impl<S: Sync> FromRequestParts<S> for Principal {
     type Rejection = Refusal;
 
-    /// The principal that the gate put there; a route outside the gate has none and stays closed.
+    /// The principal that the authentication put there; a route that skips it has none and stays closed.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
         let principal = parts.extensions.get::<Self>().cloned();
         principal.ok_or_else(|| Refusal::new(codes::UNAUTHENTICATED, "no credentials"))

@@ -81,7 +81,7 @@ impl Access {
         let Some(token) = bearer(headers)? else {
             let refusal = Refusal::new(codes::UNAUTHENTICATED, "no identity token");
             return Err(refusal
-                .hint("send it as Authorization: Bearer TOKEN")
+                .http_hint("send it as Authorization: Bearer TOKEN")
                 .into());
         };
         let now = self.now();

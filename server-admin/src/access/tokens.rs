@@ -29,9 +29,9 @@ use crate::problem::Refusal;
 use crate::resources::{Segment, finding, idempotency_key, query, reason as said};
 use crate::router::App;
 
-/// Begins the keys of their rows.
+/// The beginning of the keys of their rows.
 const ROWS: &str = "token/";
-/// The most that there may be.
+/// The highest number of tokens.
 const MAX_TOKENS: usize = 1000;
 /// The longest life, in seconds.
 const MAX_LIFE: u64 = 366 * 24 * 3600;
@@ -189,7 +189,7 @@ pub(crate) async fn create(
     }))
 }
 
-/// What was done, and the reason if one was given.
+/// A description of the change, with the reason if one was given.
 fn because(what: String, reason: Option<String>) -> String {
     match reason {
         Some(reason) => format!("{what}; {reason}"),

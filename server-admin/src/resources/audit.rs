@@ -10,7 +10,7 @@ use tlog::TilePath;
 use wire::routes::Name;
 use wire::{AuditPage, NoQuery, TRAIL_LIMIT, TrailQuery, codes};
 
-use super::{Answer, AppState, Segment, query};
+use super::{AppState, JsonAnswer, Segment, query};
 use crate::access::Principal;
 use crate::host::AuditQuery;
 use crate::problem::Refusal;
@@ -18,7 +18,7 @@ use crate::problem::Refusal;
 /// Entries in a page when the caller does not say.
 const AUDIT_PAGE: usize = 100;
 
-pub(crate) async fn list(State(app): AppState, who: Principal, uri: Uri) -> Answer<AuditPage> {
+pub(crate) async fn list(State(app): AppState, who: Principal, uri: Uri) -> JsonAnswer<AuditPage> {
     let host = app.on_all(&who, Name::ListAudit)?;
     let TrailQuery { before, limit, log } = query(&uri)?;
     let limit = limit.unwrap_or(AUDIT_PAGE);

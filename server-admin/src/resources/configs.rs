@@ -13,7 +13,7 @@ use wire::routes::Name;
 use wire::{ConfigAnswer, ConfigQuery, ConfigureQuery, History, NoQuery, codes};
 
 use super::{
-    Answer, AppState, Envelope, Note, Segment, Written, finding, mode, query, reason, tagged,
+    AppState, Envelope, JsonAnswer, Note, Segment, Written, finding, mode, query, reason, tagged,
 };
 use crate::access::Principal;
 use crate::body::{self, Room};
@@ -124,7 +124,7 @@ pub(crate) async fn history(
     who: Principal,
     Segment(log): Segment,
     uri: Uri,
-) -> Answer<History> {
+) -> JsonAnswer<History> {
     let host = app.on_log(&who, Name::ListHistory, &log)?;
     query::<NoQuery>(&uri)?;
     Ok(Json(History {

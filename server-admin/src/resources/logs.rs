@@ -6,14 +6,14 @@ use axum::http::Uri;
 use wire::routes::Name;
 use wire::{LogStatus, Logs, LogsQuery, NoQuery, NoRequest, UnfreezeRequest};
 
-use super::{Answer, AppState, Envelope, Segment, Written, query};
+use super::{AppState, Envelope, JsonAnswer, Segment, Written, query};
 use crate::access::Principal;
 use crate::body;
 use crate::etag::Base;
 use crate::host::Change;
 use crate::problem::Refusal;
 
-pub(crate) async fn list(State(app): AppState, who: Principal, uri: Uri) -> Answer<Logs> {
+pub(crate) async fn list(State(app): AppState, who: Principal, uri: Uri) -> JsonAnswer<Logs> {
     let host = app.on_some(&who, Name::ListLogs)?;
     let LogsQuery { deleted } = query(&uri)?;
     let mut logs = match deleted {
@@ -30,7 +30,7 @@ pub(crate) async fn show(
     who: Principal,
     Segment(log): Segment,
     uri: Uri,
-) -> Answer<LogStatus> {
+) -> JsonAnswer<LogStatus> {
     let host = app.on_log(&who, Name::ShowLog, &log)?;
     query::<NoQuery>(&uri)?;
     let mut status = host.status(&log).await?;

@@ -6,7 +6,7 @@ use axum::http::Uri;
 use wire::routes::Name;
 use wire::{MergeStatus, NoQuery};
 
-use super::{Answer, AppState, Segment, query};
+use super::{AppState, JsonAnswer, Segment, query};
 use crate::access::Principal;
 
 pub(crate) async fn show(
@@ -14,7 +14,7 @@ pub(crate) async fn show(
     who: Principal,
     Segment(log): Segment,
     uri: Uri,
-) -> Answer<MergeStatus> {
+) -> JsonAnswer<MergeStatus> {
     let host = app.on_log(&who, Name::ShowMerge, &log)?;
     query::<NoQuery>(&uri)?;
     Ok(Json(host.merge(&log).await?))

@@ -37,7 +37,7 @@ use crate::router::App;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 type AppState = State<Arc<App>>;
-type Answer<T> = Result<Json<T>, Refusal>;
+type JsonAnswer<T> = Result<Json<T>, Refusal>;
 
 /// The one parameter of a path: a log's name, an operation's id, the path of an object.
 pub(crate) struct Segment(pub(crate) String);

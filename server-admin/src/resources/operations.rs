@@ -7,13 +7,13 @@ use axum::response::{IntoResponse, Response};
 use wire::routes::Name;
 use wire::{LogQuery, NoQuery, NoRequest, Operation, Operations, ReasonQuery, codes};
 
-use super::{Answer, AppState, Envelope, Note, Segment, Written, events, query, reason};
+use super::{AppState, Envelope, JsonAnswer, Note, Segment, Written, events, query, reason};
 use crate::access::Principal;
 use crate::host::Mode;
 use crate::problem::Refusal;
 use crate::router::App;
 
-pub(crate) async fn list(State(app): AppState, who: Principal, uri: Uri) -> Answer<Operations> {
+pub(crate) async fn list(State(app): AppState, who: Principal, uri: Uri) -> JsonAnswer<Operations> {
     let LogQuery { log } = query(&uri)?;
     let host = match &log {
         Some(log) => app.on_log(&who, Name::ListOperations, log)?,

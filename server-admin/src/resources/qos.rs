@@ -9,7 +9,7 @@ use wire::routes::Name;
 use wire::{NoQuery, QosStatus, SimulateQuery, Simulation, codes};
 
 use super::configs::document_of;
-use super::{Answer, AppState, Segment, query};
+use super::{AppState, JsonAnswer, Segment, query};
 use crate::access::Principal;
 use crate::problem::Refusal;
 
@@ -24,7 +24,7 @@ pub(crate) async fn show(
     who: Principal,
     Segment(log): Segment,
     uri: Uri,
-) -> Answer<QosStatus> {
+) -> JsonAnswer<QosStatus> {
     let host = app.on_log(&who, Name::ShowQos, &log)?;
     query::<NoQuery>(&uri)?;
     Ok(Json(host.qos(&log).await?))
@@ -35,7 +35,7 @@ pub(crate) async fn simulate(
     who: Principal,
     Segment(log): Segment,
     request: Request,
-) -> Answer<Simulation> {
+) -> JsonAnswer<Simulation> {
     let host = app.on_log(&who, Name::SimulateQos, &log)?;
     let SimulateQuery { since } = query(request.uri())?;
     let since = since.map_or(DAY, logconfig::Span::duration);

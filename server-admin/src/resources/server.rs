@@ -11,11 +11,11 @@ use bytes::Bytes;
 use wire::routes::Name;
 use wire::{Diagnostics, LogQuery, NoQuery, Replicas, WhoAmI};
 
-use super::{Answer, AppState, query};
+use super::{AppState, JsonAnswer, query};
 use crate::access::Principal;
 use crate::problem::Refusal;
 
-pub(crate) async fn who_am_i(State(app): AppState, who: Principal, uri: Uri) -> Answer<WhoAmI> {
+pub(crate) async fn who_am_i(State(app): AppState, who: Principal, uri: Uri) -> JsonAnswer<WhoAmI> {
     query::<NoQuery>(&uri)?;
     let permissions = who.permissions().iter().map(ToString::to_string).collect();
     Ok(Json(WhoAmI {
@@ -26,7 +26,11 @@ pub(crate) async fn who_am_i(State(app): AppState, who: Principal, uri: Uri) -> 
     }))
 }
 
-pub(crate) async fn replicas(State(app): AppState, who: Principal, uri: Uri) -> Answer<Replicas> {
+pub(crate) async fn replicas(
+    State(app): AppState,
+    who: Principal,
+    uri: Uri,
+) -> JsonAnswer<Replicas> {
     let LogQuery { log } = query(&uri)?;
     let host = match &log {
         Some(log) => app.on_log(&who, Name::ListReplicas, log)?,
@@ -44,7 +48,7 @@ pub(crate) async fn diagnostics(
     State(app): AppState,
     who: Principal,
     uri: Uri,
-) -> Answer<Diagnostics> {
+) -> JsonAnswer<Diagnostics> {
     let host = app.on_all(&who, Name::ShowDiagnostics)?;
     query::<NoQuery>(&uri)?;
     Ok(Json(host.diagnose().await?))

@@ -7,7 +7,7 @@ use logconfig::ShardName;
 use wire::routes::Name;
 use wire::{NoQuery, PlanRequest, RotateRequest, Shards};
 
-use super::{Answer, AppState, Envelope, Segment, Written, finding, query};
+use super::{AppState, Envelope, JsonAnswer, Segment, Written, finding, query};
 use crate::access::Principal;
 use crate::host::Change;
 use crate::problem::Refusal;
@@ -17,7 +17,7 @@ pub(crate) async fn list(
     who: Principal,
     Segment(log): Segment,
     uri: Uri,
-) -> Answer<Shards> {
+) -> JsonAnswer<Shards> {
     let host = app.on_log(&who, Name::ListShards, &log)?;
     query::<NoQuery>(&uri)?;
     Ok(Json(Shards {

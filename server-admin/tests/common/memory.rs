@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
 use server_admin::{Event, HostError};
+use tlog::{GlobalIndex, LeafIndex};
 use wire::AuditReceipt;
 
 #[derive(Default)]
@@ -31,9 +32,9 @@ impl Memory {
         let mut events = self.events.lock().unwrap();
         events.push(event);
         Ok(Some(AuditReceipt {
-            index: events.len() as u64 - 1,
+            index: GlobalIndex::new(events.len() as u64 - 1),
             shard: "a".to_owned(),
-            leaf_index: 0,
+            leaf_index: LeafIndex::ZERO,
             entry: String::new(),
             proof: Vec::new(),
             checkpoint: String::new(),

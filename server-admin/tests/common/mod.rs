@@ -27,6 +27,7 @@ use server_admin::{
     Access, Answer, AuditQuery, Caller, Capabilities, Change, Event, Host, HostError, Limits, Mode,
     Permission, issue, router_with,
 };
+use tlog::GlobalIndex;
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 use wire::{
@@ -52,7 +53,7 @@ pub(crate) struct Toy {
     pub(crate) fail: Mutex<Option<HostError>>,
     /// Operations that are there beside one per log.
     pub(crate) stored: Mutex<BTreeMap<String, Operation>>,
-    /// What `confirm` and `audit_object` were asked for.
+    /// The arguments of `confirm` and `audit_object`.
     pub(crate) asked: Mutex<Vec<String>>,
     /// The next call panics.
     pub(crate) panic: Mutex<bool>,
@@ -162,7 +163,7 @@ pub(crate) fn operation(log: &str, generation: u64, etag: &str) -> Operation {
         base_generation: generation,
         generation,
         etag: etag.to_owned(),
-        audit_index: Some(3),
+        audit_index: Some(GlobalIndex::new(3)),
         ..Operation::default()
     }
 }
@@ -312,7 +313,7 @@ impl Host for Toy {
         self.asked.lock().unwrap().push(format!("{query:?}"));
         Box::pin(async {
             Ok(AuditPage {
-                size: 0,
+                size: GlobalIndex::ZERO,
                 entries: Vec::new(),
                 next: None,
             })
@@ -464,7 +465,7 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// What holds for every answer, whatever was asked.
+    /// Checks the rules for every answer, whatever the request.
     fn check(&self, secret: Option<&str>) {
         if let Some(secret) = secret.filter(|secret| secret.len() > 8) {
             assert!(

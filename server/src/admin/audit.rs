@@ -10,6 +10,7 @@ use wire::{AuditEntry, AuditPage};
 
 use super::EngineHost;
 use crate::data::shard_list;
+use tlog::GlobalIndex;
 
 /// The most entries that one page reads; with a filter it may return fewer than requested, or none.
 const LOOK_THROUGH: u64 = 1 << 14;
@@ -32,20 +33,22 @@ impl EngineHost {
             .map_err(|e| HostError::Unavailable(e.to_string()))?;
         let size = system.watermarks().ordered;
         let limit = query.limit.clamp(1, LIMIT);
-        let mut end = query.before.unwrap_or(size).min(size);
-        let last = end.saturating_sub(LOOK_THROUGH);
+        let mut end = query
+            .before
+            .unwrap_or(GlobalIndex::new(size.get()))
+            .min(GlobalIndex::new(size.get()));
+        let last = end.back(LOOK_THROUGH);
         let mut entries = Vec::new();
         while end > last && entries.len() < limit {
-            let start = end.saturating_sub(CHUNK).max(last);
+            let start = end.back(CHUNK).max(last);
             let chunk = system.entries(start..end).await.map_err(read_error)?;
             if chunk.len() as u64 != end - start {
                 let why = format!("entries {start} to {end} of the audit trail are not all there");
                 return Err(HostError::Unavailable(why));
             }
             for entry in chunk.into_iter().rev() {
-                end -= 1;
-                let index = end;
-                let entry = wire(index, &entry.bytes);
+                end = end.back(1);
+                let entry = wire(end, &entry.bytes);
                 if query.log.is_none() || query.log == entry.log {
                     entries.push(entry);
                 }
@@ -57,7 +60,7 @@ impl EngineHost {
         Ok(AuditPage {
             size,
             entries,
-            next: (end > 0).then_some(end),
+            next: (end > GlobalIndex::ZERO).then_some(end),
         })
     }
 
@@ -89,7 +92,7 @@ fn read_error(error: ReadError) -> HostError {
 }
 
 /// An entry of the system log on the wire. One of another version is shown as such, without its content.
-fn wire(index: u64, bytes: &[u8]) -> AuditEntry {
+fn wire(index: GlobalIndex, bytes: &[u8]) -> AuditEntry {
     let entry = AuditEntry {
         index,
         kind: String::new(),

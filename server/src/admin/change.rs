@@ -1,8 +1,9 @@
 //! A change on its way in, and its answer on its way out.
 //!
-//! What must never happen: an answer that is lost because its proof is late.
+//! What must never happen: an answer that is lost because its proof is late, or because the replicas can't be read just then. A change
+//! that is decided is reported as decided.
 
-use engine::{Applied, ChangeOutcome, Recorded, Request};
+use engine::{Applied, ChangeOutcome, Log, Recorded, Request};
 use logconfig::ShardName;
 use order::Generation;
 use server_admin::{Base, Caller, Change, HostError};
@@ -18,26 +19,42 @@ impl EngineHost {
         log: &str,
         actor: String,
         (applied, recorded): (Applied, Recorded),
-    ) -> Result<Operation, HostError> {
+    ) -> Operation {
         let decided = applied.outcome == ChangeOutcome::Decided;
         let mut answer = convert::applied(applied, log, actor);
         answer.audit_index = Some(recorded.intent);
         answer.audit = recorded.receipt.map(convert::receipt);
         if let Ok(found) = self.find_any(log) {
-            answer.replicas = self.live(Some(&found)).await?;
-            if decided {
-                answer.state = state(&answer);
-                answer = self.tried(&found, answer).await?;
+            match self.progress(&found, answer.clone(), decided).await {
+                Ok(far) => answer = far,
+                Err(error) => {
+                    tracing::warn!(log, operation = answer.id, %error, "cannot read yet how far a change is")
+                }
             }
         }
         tracing::info!(log, operation = answer.id, action = ?answer.action, state = ?answer.state,
             generation = answer.generation, actor = answer.actor, "changed");
+        answer
+    }
+
+    /// The answer to a change, with how far the replicas are.
+    async fn progress(
+        &self,
+        log: &Log,
+        mut answer: Operation,
+        decided: bool,
+    ) -> Result<Operation, HostError> {
+        answer.replicas = self.live(Some(log)).await?;
+        if decided {
+            answer.state = state(&answer);
+            answer = self.tried(log, answer).await?;
+        }
         Ok(answer)
     }
 }
 
-pub(super) fn as_engine(caller: Caller) -> engine::Caller {
-    engine::Caller {
+pub(super) fn as_engine(caller: Caller) -> engine::Author {
+    engine::Author {
         actor: caller.actor,
         idempotency_key: caller.idempotency_key,
         reason: caller.reason,

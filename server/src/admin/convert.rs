@@ -30,7 +30,7 @@ pub(super) fn status(status: Status, url: Option<String>) -> LogStatus {
             integrated: status.watermarks.integrated,
             published: status.watermarks.published,
         },
-        published_at: status.published_at_ms.map(rfc3339),
+        published_at: status.published_at.map(rfc3339),
         shards: status.shards.into_iter().map(shard).collect(),
         url,
         log: status.log,
@@ -123,6 +123,7 @@ pub(super) fn history(record: HistoryRecord) -> HistoryItem {
         summary: record.summary,
         etag: Some(record.etag),
         reason: record.reason,
+        takes_back: None,
         differences: None,
     }
 }

@@ -14,10 +14,12 @@ use rustls_pki_types::pem::PemObject as _;
 use wire::{Diagnosis, Diagnostics, Severity};
 
 use super::EngineHost;
+use crate::rfc3339::rfc3339;
 use logconfig::text::{bytes, count};
+use tlog::UnixMillis;
 
 /// Pause before a check is repeated whose finding may be temporary.
-const SECOND_LOOK: Duration = Duration::from_secs(1);
+const SECOND_CHECK_DELAY: Duration = Duration::from_secs(1);
 
 /// Damaged objects that a check names.
 const DAMAGED_NAMED: usize = 8;
@@ -65,12 +67,12 @@ fn all_run(replicas: usize, generation: u64) -> String {
     }
 }
 
-fn clock(off_ms: u64) -> Diagnosis {
+fn clock(off: Duration) -> Diagnosis {
     found(
         "clock",
         // From 5 s on the replica accepts no writes.
-        graded(off_ms, 1_000, 5_000),
-        format!("{off_ms} ms off the store's clock"),
+        graded(off, Duration::from_secs(1), Duration::from_secs(5)),
+        format!("{} ms off the store's clock", off.as_millis()),
         "set the clock (`chronyc tracking`, `timedatectl`); more than 5 s off, this replica takes no writes",
     )
 }
@@ -104,7 +106,7 @@ fn permissions(path: &Path) -> Diagnosis {
     match std::fs::metadata(path) {
         Ok(file) => {
             let mode = file.permissions().mode() & 0o777;
-            let open = engine::shard::keys::is_exposed(mode, file.uid());
+            let open = engine::is_exposed(mode, file.uid());
             found(
                 "key-permissions",
                 if open {
@@ -184,7 +186,7 @@ fn silent(found_silent: Result<Vec<engine::ReplicaInfo>, store::StoreError>) -> 
             .into_iter()
             .map(|replica| {
                 let measured = format!(
-                    "{} is silent for {} s",
+                    "{} has been silent for {} s",
                     replica.label,
                     replica.age.as_secs()
                 );
@@ -236,13 +238,12 @@ fn checkpoint(
 
 /// Published objects that were found damaged since this process started.
 fn objects(listed: &[Damaged], damaged: usize) -> Diagnosis {
-    let since = |ms: u64| crate::rfc3339::rfc3339(ms);
     let open: Vec<&Damaged> = listed.iter().filter(|d| d.repaired.is_none()).collect();
     if damaged > 0 {
         let named: Vec<String> = open
             .iter()
             .take(DAMAGED_NAMED)
-            .map(|d| format!("{} {} (noticed {})", d.path, d.what, since(d.since_ms)))
+            .map(|d| format!("{} {} (noticed {})", d.path, d.what, rfc3339(d.since)))
             .collect();
         let more = damaged.saturating_sub(named.len());
         let more = (more > 0).then(|| format!("and {more} more"));
@@ -251,7 +252,7 @@ fn objects(listed: &[Damaged], damaged: usize) -> Diagnosis {
             "objects",
             Severity::Critical,
             measured.join("; "),
-            "reads of what they hold fail, nothing else. No frontend or secondary of the running configuration had a copy that leads to the signed root: put the object back from a backup of the object store and it is noticed within 30 s. Look at the disk, and run `logd fsck` for what nobody has read yet",
+            "reads that need these objects fail, nothing else. No frontend or secondary of the running configuration had a copy that leads to the signed root: put the object back from a backup of the object store and it is noticed within 30 s. Look at the disk, and run `logd fsck` to check the objects that nobody has read yet",
         );
     }
     let repaired = listed
@@ -266,9 +267,9 @@ fn objects(listed: &[Damaged], damaged: usize) -> Diagnosis {
                 repaired.count(),
                 newest.path,
                 newest.what,
-                since(*at)
+                rfc3339(*at)
             ),
-            "the log is whole again, but something changed or deleted its files: look at the disk, and run `logd fsck` for what nobody has read yet. A restart of the server clears this line",
+            "the log is whole again, but something changed or deleted its files: look at the disk, and run `logd fsck` to check the objects that nobody has read yet. A restart of the server clears this line",
         );
     }
     found("objects", Severity::Ok, "no damaged object was found", "")
@@ -326,7 +327,7 @@ impl EngineHost {
     async fn measure_write(&self) -> Result<Duration, String> {
         let key = format!("probe/{}", self.engine.replica_id());
         let began = Instant::now();
-        let put = self.engine.remember(&key, "", 1).await;
+        let put = self.engine.remember(&key, "", UnixMillis::new(1)).await;
         put.map(|_| began.elapsed()).map_err(|e| e.to_string())
     }
 
@@ -345,19 +346,20 @@ impl EngineHost {
             } else {
                 "not halted".to_owned()
             },
-            "do what the message says; `logd fsck` finds all that is wrong, and changes nothing",
+            "follow the message; `logd fsck` finds all faults, and changes nothing",
         )];
+        checks.extend(super::probation::checks(log, &status).await);
         if !halted {
             let published = status
-                .published_at_ms
-                .and_then(|ms| Timestamp::from_millisecond(i64::try_from(ms).ok()?).ok());
+                .published_at
+                .and_then(|at| Timestamp::from_millisecond(i64::try_from(at.get()).ok()?).ok());
             let renewed = log.config().merge.idle_republish.duration();
             let at = status.watermarks;
             let check = |waiting| checkpoint(published, waiting, renewed, now);
-            let mut age = check(at.ordered.saturating_sub(at.published));
+            let mut age = check(at.ordered - at.published);
             if age.severity != Severity::Ok {
                 // After a quiet hour the first entry waits a moment, as every entry does.
-                tokio::time::sleep(SECOND_LOOK).await;
+                tokio::time::sleep(SECOND_CHECK_DELAY).await;
                 if log.watermarks().published > at.published {
                     age = check(0);
                 }
@@ -399,7 +401,10 @@ impl EngineHost {
         checks.push(objects(&log.damaged(), log.damaged_count()));
         checks.extend(super::merge::checks(&log.merge_seen()));
         if let Some(why) = log.rotation_held() {
-            let remedy = "plan the next shard (`logctl shard plan`) and give its key (`logctl shard show NAME`) to the witnesses' operators; check the secondaries (`logctl merge status`). The server retries the rotation by itself. `logctl shard rotate --force` opens the shard anyway, and it is not published until they know it";
+            let on = format!("--log {}", log.name());
+            let remedy = format!(
+                "plan the next shard (`logctl shard plan {on}`) and give its key (`logctl shard show NAME {on}`) to the witnesses' operators; check the secondaries (`logctl merge status {on}`). The server retries the rotation by itself. `logctl shard rotate --force {on}` opens the shard anyway, and it is not published until they know it"
+            );
             checks.push(found("rotation", Severity::Warning, why, remedy));
         }
         checks
@@ -422,7 +427,7 @@ mod tests {
             }
         };
         grades(
-            &clock,
+            &|off| clock(Duration::from_millis(off)),
             &[(0, Ok), (999, Ok), (1_000, Warning), (5_000, Critical)],
         );
         grades(

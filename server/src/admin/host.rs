@@ -1,6 +1,6 @@
 //! [`Host`] with the engine behind it.
 //!
-//! Checks, decisions and their audit records are the engine's; this module translates, and the modules beside it say when every
+//! Checks, decisions and their audit records belong to the engine; this module translates, and the modules beside it say when every
 //! live replica runs a change.
 
 use order::Generation;
@@ -21,6 +21,7 @@ use super::change::request;
 use super::convert;
 use super::diagnose::Files;
 use super::operations::OPERATIONS;
+use crate::rfc3339::rfc3339;
 
 /// The engine as an administered server.
 pub(crate) struct EngineHost {
@@ -28,7 +29,7 @@ pub(crate) struct EngineHost {
     pub(super) audited: Arc<Audited>,
     /// One simulation at a time.
     pub(super) simulations: Arc<Semaphore>,
-    /// How clients reach the data plane.
+    /// The address of the data plane for clients.
     url: String,
     /// The files that its own diagnosis checks.
     pub(super) files: Files,
@@ -54,6 +55,39 @@ impl EngineHost {
     pub(super) fn describe(&self, log: &Log) -> LogStatus {
         convert::status(log.status(), Some(self.url.clone()))
     }
+
+    /// As [`Self::describe`], with the change on probation.
+    async fn describe_wholly(&self, log: &Log) -> LogStatus {
+        let mut status = self.describe(log);
+        // A store that does not answer is no reason to say nothing about the log.
+        if let Ok(Some(probation)) = log.on_probation().await {
+            let (operation, until) = (probation.operation, rfc3339(probation.until));
+            let probation = match &probation.reverting {
+                None => format!(
+                    "operation {operation} is on probation: reverted at {until} unless it is confirmed (`logctl op confirm {operation}`)"
+                ),
+                Some(_) => format!(
+                    "operation {operation} is being taken back and can no longer be confirmed: the server reverts it at {until} at the latest"
+                ),
+            };
+            status.reason = Some(match status.reason {
+                Some(reason) => format!("{reason}; {probation}"),
+                None => probation,
+            });
+        }
+        status
+    }
+
+    /// Those logs of the engine that are deleted, or that are not.
+    async fn listed(&self, deleted: bool) -> Vec<LogStatus> {
+        let mut listed = Vec::new();
+        for log in self.engine.logs() {
+            if log.is_deleted() == deleted {
+                listed.push(self.describe_wholly(&log).await);
+            }
+        }
+        listed
+    }
 }
 
 impl Host for EngineHost {
@@ -62,23 +96,11 @@ impl Host for EngineHost {
     }
 
     fn logs(&self) -> Answer<'_, Vec<LogStatus>> {
-        Box::pin(async {
-            Ok(self
-                .engine
-                .logs()
-                .iter()
-                .filter(|log| !log.is_deleted())
-                .map(|log| self.describe(log))
-                .collect())
-        })
+        Box::pin(async { Ok(self.listed(false).await) })
     }
 
     fn deleted(&self) -> Answer<'_, Vec<LogStatus>> {
-        Box::pin(async {
-            let logs = self.engine.logs();
-            let deleted = logs.iter().filter(|log| log.is_deleted());
-            Ok(deleted.map(|log| self.describe(log)).collect())
-        })
+        Box::pin(async { Ok(self.listed(true).await) })
     }
 
     fn version(&self) -> Option<String> {
@@ -86,7 +108,7 @@ impl Host for EngineHost {
     }
 
     fn status<'a>(&'a self, log: &'a str) -> Answer<'a, LogStatus> {
-        Box::pin(async { Ok(self.describe(&*self.find(log)?)) })
+        Box::pin(async { Ok(self.describe_wholly(&*self.find(log)?).await) })
     }
 
     fn config<'a>(&'a self, log: &'a str) -> Answer<'a, ConfigAnswer> {
@@ -120,9 +142,11 @@ impl Host for EngineHost {
             let unavailable = |e: store::StoreError| HostError::Unavailable(e.to_string());
             let log = self.find(log)?;
             let records = log.history().await.map_err(unavailable)?;
+            let taken = log.taken_back().await.map_err(unavailable)?;
             let mut items = Vec::with_capacity(records.len());
             for (at, record) in records.into_iter().enumerate() {
                 let mut item = convert::history(record.clone());
+                item.takes_back = taken.get(&record.operation).map(ToString::to_string);
                 // Each costs two documents to read; for older ones, the operation has the details.
                 if at < OPERATIONS {
                     let differences = log.changed_by(&record).await.map_err(unavailable)?;

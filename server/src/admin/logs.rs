@@ -11,7 +11,7 @@ use super::change::as_engine;
 use super::{EngineHost, convert};
 
 impl EngineHost {
-    /// A log that is there.
+    /// The log of that name, which must exist.
     pub(super) fn find(&self, name: &str) -> Result<Arc<Log>, HostError> {
         let log = self.find_any(name)?;
         if log.is_deleted() {
@@ -46,7 +46,7 @@ impl EngineHost {
             Mode::Apply => {
                 let made = self.audited.create(config, caller).await;
                 let made = made.map_err(convert::change_error)?;
-                self.answer(&name, actor, made).await
+                Ok(self.answer(&name, actor, made).await)
             }
         }
     }
@@ -68,7 +68,7 @@ impl EngineHost {
             Mode::Apply => {
                 let made = self.audited.change(log, request, as_engine(caller)).await;
                 let made = made.map_err(convert::change_error)?;
-                self.answer(log.name(), actor, made).await
+                Ok(self.answer(log.name(), actor, made).await)
             }
         }
     }

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use server_admin::HostError;
 
 use super::EngineHost;
+use tlog::UnixMillis;
 
 fn failed(error: MemoryError) -> HostError {
     match error {
@@ -23,7 +24,10 @@ impl EngineHost {
         until: Timestamp,
     ) -> Result<bool, HostError> {
         let until = u64::try_from(until.as_millisecond()).unwrap_or(0);
-        let put = self.engine.remember(key, value, until).await;
+        let put = self
+            .engine
+            .remember(key, value, UnixMillis::new(until))
+            .await;
         put.map_err(failed)
     }
 

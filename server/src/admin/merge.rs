@@ -1,5 +1,7 @@
 //! The merge of a log, in the words of the wire.
 
+use std::time::Duration;
+
 use engine::{MergeView, PeerView, Program, TroubleKind};
 use server_admin::HostError;
 use wire::{
@@ -10,8 +12,8 @@ use super::EngineHost;
 use super::diagnose::found;
 use logconfig::text::count;
 
-/// A peer that is behind for longer is a finding, milliseconds.
-const SLOW: u64 = 60_000;
+/// A peer that is behind for longer is a finding.
+const SLOW: Duration = Duration::from_secs(60);
 
 /// The findings of `logctl doctor` about the merge: one line if all is well, else one for each fault.
 pub(super) fn checks(view: &MergeView) -> Vec<Diagnosis> {
@@ -58,7 +60,7 @@ pub(super) fn checks(view: &MergeView) -> Vec<Diagnosis> {
     for peer in &view.secondaries {
         if let Some(alarm) = &peer.alarm {
             let measured = format!("{}: {alarm}", peer.name);
-            let remedy = "two roots for one size: keep both copies, run `logd fsck`, and find out which one is not what was ordered";
+            let remedy = "two roots for one size: keep both copies, run `logd fsck`, and find out which one differs from the order";
             checks.push(found("secondary", Severity::Critical, measured, remedy));
         } else if let Some(why) = behind(peer) {
             let remedy =
@@ -88,8 +90,8 @@ fn behind(peer: &PeerView) -> Option<String> {
     if let Some(why) = &peer.trouble {
         return Some(format!("{}: {why}", peer.name));
     }
-    let seconds = peer.lag_ms / 1000;
-    (peer.lag_ms > SLOW).then(|| format!("{}: behind, and did not move for {seconds} s", peer.name))
+    let seconds = peer.lag.as_secs();
+    (peer.lag > SLOW).then(|| format!("{}: behind, and did not move for {seconds} s", peer.name))
 }
 
 impl EngineHost {
@@ -129,7 +131,7 @@ impl EngineHost {
             generation: status.generation,
             time: format!("{now:.3}"),
             watermarks: status.watermarks,
-            lag_millis: view.lag_ms,
+            lag_millis: millis(view.lag),
             backup_quorum: view.quorum,
             holding: u32::try_from(view.holding()).unwrap_or(u32::MAX),
             live: u32::try_from(view.live()).unwrap_or(u32::MAX),
@@ -155,13 +157,17 @@ impl EngineHost {
     }
 }
 
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn peer(view: &PeerView) -> PeerStatus {
     PeerStatus {
         name: view.name.clone(),
         url: view.url.clone(),
         incarnation: view.incarnation.clone(),
         position: view.position,
-        lag_millis: view.lag_ms,
+        lag_millis: millis(view.lag),
         trouble: view.trouble.clone(),
         alarm: view.alarm.clone(),
         away: None,
@@ -198,7 +204,7 @@ mod tests {
             ..peer("fra")
         };
         let slow = PeerView {
-            lag_ms: SLOW + 1,
+            lag: SLOW + Duration::from_millis(1),
             ..peer("lon")
         };
         view.secondaries = vec![alarmed, away.clone(), slow, peer("par")];

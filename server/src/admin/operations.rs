@@ -1,4 +1,4 @@
-//! Decided changes as operations, and how far the replicas are with them.
+//! Decided changes as operations, and the progress of the replicas.
 //!
 //! What must never happen: an operation is reported as done although a live replica does not run it.
 
@@ -10,6 +10,7 @@ use wire::{Action, Operation, OperationState, Replica};
 
 use super::convert::unavailable;
 use super::{EngineHost, convert};
+use tlog::UnixMillis;
 
 /// The most operations in one answer.
 pub(super) const OPERATIONS: usize = 100;
@@ -32,8 +33,11 @@ impl EngineHost {
             .collect())
     }
 
-    /// The decided changes of one log as operations, newest first, each with its time in milliseconds.
-    pub(super) async fn decided(&self, log: &Log) -> Result<Vec<(u64, Operation)>, HostError> {
+    /// The decided changes of one log as operations, newest first, each with its time.
+    pub(super) async fn decided(
+        &self,
+        log: &Log,
+    ) -> Result<Vec<(UnixMillis, Operation)>, HostError> {
         let records = log.history().await.map_err(unavailable)?;
         if records.is_empty() {
             return Ok(Vec::new());

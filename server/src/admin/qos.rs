@@ -1,4 +1,4 @@
-//! How the writers of a log fare, and how they would have fared under other settings, in the words of the wire.
+//! Quality of service of a log, and the simulation of other settings, in the types of the wire.
 //!
 //! What must never happen: a simulation takes the server's time from its writers for long. One runs at a time, on a thread of its own, and
 //! the engine bounds its steps.
@@ -16,13 +16,15 @@ use wire::{
 };
 
 use super::EngineHost;
-use crate::rfc3339::{now_ms, rfc3339};
+use crate::clock::now_ms;
+use crate::rfc3339::rfc3339;
+use tlog::UnixMillis;
 
 /// The longest simulation; clients give up after this.
 const SIMULATION_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl EngineHost {
-    /// Quality of service of a log as it stands on this replica.
+    /// The current quality of service of a log on this replica.
     pub(super) fn fares(&self, log: &str) -> Result<QosStatus, HostError> {
         let log = self.find(log)?;
         let (document, _) = log.configuration();
@@ -62,14 +64,13 @@ impl EngineHost {
         let (running, _) = log.configuration();
         let arrivals = log.arrivals(since).await;
         let arrivals = arrivals.map_err(|error| HostError::Unavailable(error.to_string()))?;
-        let (until, back) = (
-            now_ms(),
-            u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
-        );
+        // The current minute is not replayed: its arrivals are stored when it is over.
+        let now = now_ms();
+        let until = UnixMillis::new(now - now % 60_000);
         let mut answer = Simulation {
             log: log.name().to_owned(),
             generation: running.generation.unwrap_or(0),
-            from: rfc3339(until.saturating_sub(back)),
+            from: rfc3339(UnixMillis::new(now) - since),
             until: rfc3339(until),
             arrived: arrivals.iter().map(|arrival| arrival.entries).sum(),
             // Shards are not simulated.
@@ -306,8 +307,8 @@ mod tests {
             classes: vec![class("gone", "default", 1), class("bulk", "default", 0)],
             rate: 0.0,
             latency: Duration::ZERO,
-            elastic: 0,
-            cruise: None,
+            elastic: qos::Cost::ZERO,
+            rate_beside_others: None,
         };
         let rows = queues(&document, &view);
         let uses: usize = document

@@ -1,6 +1,6 @@
-//! Object stores as storage nodes and frontends: S3 and what speaks its protocol, Google Cloud Storage, Azure Blob Storage.
+//! Object stores as storage nodes and frontends: S3 and compatible stores, Google Cloud Storage, Azure Blob Storage.
 //!
-//! The order and everything that readers are promised never rests on one of them alone: objects are immutable but for a
+//! The order and everything that readers are promised never depends on one of them alone: objects are immutable but for a
 //! frontend's checkpoints, so no conditional write is needed, and a write whose outcome is unknown is made again.
 //!
 //! What must never happen: a credential in a settings file, a log line or an error; a request that waits forever; plain HTTP without the
@@ -22,7 +22,7 @@ use logconfig::BucketUrl;
 use object_store::path::Path;
 use object_store::{Attribute, Attributes, Error, ObjectStore, ObjectStoreExt as _, PutOptions};
 
-use plane_http::{BYTES, FOR_EVER, NEVER, TEXT};
+use plane_http::{BYTES, IMMUTABLE, NEVER, TEXT};
 
 pub(crate) use open::{BucketSettings, Clients};
 pub(crate) use places::AllPlaces;
@@ -41,7 +41,7 @@ pub(crate) struct Bucket {
 }
 
 impl Bucket {
-    /// What is below the URL's prefix in an opened bucket.
+    /// The part of an opened bucket below the URL's prefix.
     pub(crate) fn new(store: Arc<dyn ObjectStore>, url: &BucketUrl) -> Self {
         Self {
             store,
@@ -94,8 +94,8 @@ fn attributes(path: &str) -> Attributes {
     let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
     let (kind, cache) = match name {
         "checkpoint" => (TEXT, NEVER),
-        "seal" => (TEXT, FOR_EVER),
-        _ => (BYTES, FOR_EVER),
+        "seal" => (TEXT, IMMUTABLE),
+        _ => (BYTES, IMMUTABLE),
     };
     Attributes::from_iter([
         (Attribute::ContentType, kind),

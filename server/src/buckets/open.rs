@@ -34,7 +34,7 @@ pub(super) type Environment = Vec<(String, String)>;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct BucketSettings {
-    /// Where it is, when not at its provider's usual place: `https://HOST`.
+    /// Its address, when it is not at its provider's usual place: `https://HOST`.
     pub(crate) endpoint: Option<String>,
     /// Only for `s3://` buckets.
     pub(crate) region: Option<String>,
@@ -52,7 +52,7 @@ impl BucketSettings {
         if !url.prefix().is_empty() {
             let whole = url.whole();
             return Some(format!(
-                "what is set holds for a whole bucket: [buckets.\"{whole}\"]"
+                "these settings hold for a whole bucket: [buckets.\"{whole}\"]"
             ));
         }
         if self.region.is_some() && url.kind() != BucketKind::S3 {
@@ -83,7 +83,7 @@ impl BucketSettings {
         let name = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
         match &self.env {
             Some(env) if env.is_empty() || !env.bytes().all(name) => Some(
-                "env is what the names of environment variables begin with, for example CDN_ for CDN_AWS_ACCESS_KEY_ID"
+                "env is the beginning of the names of environment variables, for example CDN_ for CDN_AWS_ACCESS_KEY_ID"
                     .to_owned(),
             ),
             _ => None,

@@ -1,11 +1,12 @@
-//! Where storage nodes and frontends are: folders as the engine knows them, and buckets.
+//! The places of storage nodes and frontends: folders as the engine knows them, and buckets.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ::engine::{Folders, Places};
+use ::engine::{Folders, Opening, Places};
 use ::store::Objects;
+use futures_util::future::BoxFuture;
 use logconfig::{BucketUrl, FrontendConfig};
 
 use super::{Bucket, BucketSettings, Clients};
@@ -18,9 +19,14 @@ pub(crate) struct AllPlaces {
     nodes: BTreeMap<String, BucketUrl>,
     /// Frontends are within one of these.
     allowed: Vec<BucketUrl>,
+    buckets: Arc<Buckets>,
+}
+
+/// How buckets are reached, and those that were opened.
+struct Buckets {
     settings: BTreeMap<BucketUrl, BucketSettings>,
     clients: Clients,
-    open: Mutex<HashMap<BucketUrl, Arc<Bucket>>>,
+    open: Mutex<BTreeMap<BucketUrl, Arc<Bucket>>>,
 }
 
 impl fmt::Debug for AllPlaces {
@@ -55,13 +61,34 @@ impl AllPlaces {
             folders,
             nodes,
             allowed,
-            settings,
-            clients,
-            open: Mutex::default(),
+            buckets: Arc::new(Buckets {
+                settings,
+                clients,
+                open: Mutex::default(),
+            }),
         })
     }
 
-    fn bucket(&self, url: &BucketUrl) -> Result<Arc<dyn Objects>, String> {
+    fn bucket(&self, url: BucketUrl) -> Opening<'_> {
+        let buckets = Arc::clone(&self.buckets);
+        // Keys may be read from files.
+        let opening = tokio::task::spawn_blocking(move || buckets.open(&url));
+        Box::pin(async { opening.await.map_err(|e| e.to_string())? })
+    }
+
+    /// Why a bucket is no place for a frontend.
+    fn refuses(&self, url: &BucketUrl) -> Option<String> {
+        let allowed = self.allowed.iter().any(|allowed| url.within(allowed));
+        (!allowed).then(|| {
+            format!(
+                "{url} is not within a bucket that logd.toml of this server allows ([merge] frontends)"
+            )
+        })
+    }
+}
+
+impl Buckets {
+    fn open(&self, url: &BucketUrl) -> Result<Arc<dyn Objects>, String> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = open.get(url) {
             return Ok(Arc::clone(known) as Arc<dyn Objects>);
@@ -77,20 +104,20 @@ impl AllPlaces {
 }
 
 impl Places for AllPlaces {
-    fn node(&self, name: &str) -> Result<Arc<dyn Objects>, String> {
+    fn node(&self, name: &str) -> Opening<'_> {
         match self.nodes.get(name) {
-            Some(url) => self.bucket(url),
+            Some(url) => self.bucket(url.clone()),
             None => self.folders.node(name),
         }
     }
 
-    fn frontend(&self, frontend: &FrontendConfig) -> Result<Arc<dyn Objects>, String> {
-        let Some(url) = frontend.bucket() else {
-            return self.folders.frontend(frontend);
-        };
-        match self.refuses_frontend(frontend) {
-            Some(why) => Err(why),
-            None => self.bucket(&url),
+    fn frontend(&self, frontend: &FrontendConfig) -> Opening<'_> {
+        match frontend.bucket() {
+            None => self.folders.frontend(frontend),
+            Some(url) => match self.refuses(&url) {
+                Some(why) => Box::pin(std::future::ready(Err(why))),
+                None => self.bucket(url),
+            },
         }
     }
 
@@ -101,15 +128,10 @@ impl Places for AllPlaces {
         }
     }
 
-    fn refuses_frontend(&self, frontend: &FrontendConfig) -> Option<String> {
-        let Some(url) = frontend.bucket() else {
-            return self.folders.refuses_frontend(frontend);
-        };
-        let allowed = self.allowed.iter().any(|allowed| url.within(allowed));
-        (!allowed).then(|| {
-            format!(
-                "{url} is not within a bucket that logd.toml of this server allows ([merge] frontends)"
-            )
-        })
+    fn refuses_frontend(&self, frontend: &FrontendConfig) -> BoxFuture<'_, Option<String>> {
+        match frontend.bucket() {
+            None => self.folders.refuses_frontend(frontend),
+            Some(url) => Box::pin(std::future::ready(self.refuses(&url))),
+        }
     }
 }

@@ -48,9 +48,9 @@ async fn what_readers_are_told() {
     let store = Bucket::new(bucket.clone(), &url("s3://bucket/cdn"));
     for (path, kind, cache) in [
         ("dev/2026a/checkpoint", TEXT, NEVER),
-        ("dev/2026a/seal", TEXT, FOR_EVER),
-        ("dev/2026a/tile/0/000", BYTES, FOR_EVER),
-        ("dev/2026a/tile/entries/x001/002.p/7", BYTES, FOR_EVER),
+        ("dev/2026a/seal", TEXT, IMMUTABLE),
+        ("dev/2026a/tile/0/000", BYTES, IMMUTABLE),
+        ("dev/2026a/tile/entries/x001/002.p/7", BYTES, IMMUTABLE),
     ] {
         store
             .put(vec![(path.into(), Bytes::from("x"))])
@@ -86,24 +86,31 @@ fn frontend(url: &str) -> logconfig::FrontendConfig {
     }
 }
 
-#[test]
-fn only_what_is_allowed_is_opened() {
+#[tokio::test]
+async fn only_what_is_allowed_is_opened() {
     let none = places(&[], &[]);
-    let refused = none.frontend(&frontend("s3://bucket/cdn"));
+    let refused = none.frontend(&frontend("s3://bucket/cdn")).await;
     assert!(refused.is_err_and(|why| why.contains("[merge] frontends")));
     let some = places(&[("c", "s3://batches/a")], &["s3://bucket/cdn"]);
-    assert!(some.frontend(&frontend("s3://bucket/cdn")).is_ok());
-    assert!(some.frontend(&frontend("s3://bucket/cdn/a")).is_ok());
+    assert!(some.frontend(&frontend("s3://bucket/cdn")).await.is_ok());
+    assert!(some.frontend(&frontend("s3://bucket/cdn/a")).await.is_ok());
     for outside in [
         "s3://bucket",
         "s3://bucket/cdnx",
         "s3://batches/a",
         "file:///srv/x",
     ] {
-        assert!(some.frontend(&frontend(outside)).is_err(), "{outside}");
+        assert!(
+            some.frontend(&frontend(outside)).await.is_err(),
+            "{outside}"
+        );
     }
-    assert!(some.node("c").is_ok());
-    assert!(some.node("d").is_err_and(|why| why.contains("[nodes.d]")));
+    assert!(some.node("c").await.is_ok());
+    assert!(
+        some.node("d")
+            .await
+            .is_err_and(|why| why.contains("[nodes.d]"))
+    );
 }
 
 fn clients() -> Clients {
@@ -155,7 +162,7 @@ async fn a_server_that_is_away_is_said_in_time() {
     assert!(!error.contains("SECRET"), "{error}");
 }
 
-/// What the environment says of plain HTTP does not count: logd.toml does.
+/// The environment cannot allow plain HTTP: only logd.toml can.
 #[tokio::test]
 async fn plain_http_only_where_it_was_said() {
     let environment = environment(&[

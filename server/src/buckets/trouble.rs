@@ -22,10 +22,10 @@ pub(super) fn cause(error: &Error) -> String {
     let code = code(&text).map_or_else(String::new, |code| format!(" ({code})"));
     match error {
         Error::PermissionDenied { .. } => format!(
-            "access denied{code}: look at the credentials in the environment and at what they may do"
+            "access denied{code}: check the credentials in the environment and their permissions"
         ),
         Error::Unauthenticated { .. } => {
-            format!("not authenticated{code}: look at the credentials in the environment")
+            format!("not authenticated{code}: check the credentials in the environment")
         }
         Error::NotFound { .. } if no_bucket(error) => "there is no such bucket".to_owned(),
         _ => match status(&text) {
@@ -47,7 +47,7 @@ pub(super) fn no_bucket(error: &Error) -> bool {
     })
 }
 
-/// All causes in one text; for looking at, not for showing.
+/// All causes in one text, to search in, not to show.
 fn chain(error: &Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -10,24 +10,22 @@ use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Version};
-use plane_http::{Body, Held, Phase, Unread, Watched};
+use plane_http::{Body, HeldBytes, Phase, Unread, Watched};
 use wire::data::Added;
 
 use super::negotiate::{Ack, ack, wants_json};
 use super::refusal::{self, Refusal};
 use super::{DataPlane, advice, find, granted, promise, stamp, unfronted};
-use crate::rfc3339::now_ms;
+use crate::clock::now_ms;
 use engine::{AppendError, Appended, Log, Promise, WriteKey};
 use qos::{Advice, Granted, TenantId};
-
-/// The largest entry, bytes (C2SP tlog-tiles: the length of an entry in a bundle has 16 bits).
-pub(super) const MAX_ENTRY: usize = 65_535;
+use tlog::bundle::MAX_ENTRY;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// The outcome of a write.
-enum Answer {
+enum WriteAnswer {
     /// The entry is ordered.
     Ordered {
         status: StatusCode,
@@ -53,7 +51,7 @@ pub(super) async fn answer(
     let mut unread = Unread::new(parts.version, &parts.headers, body);
     let json = wants_json(&parts.headers);
     let name = target(&parts.method, parts.uri.path()).unwrap_or_default();
-    let log = match find(&plane.gate, &name) {
+    let log = match find(&plane.readiness, &name) {
         Ok(log) => log,
         Err(refusal) => {
             unread.finish().await;
@@ -67,7 +65,7 @@ pub(super) async fn answer(
             headers.clear();
             let kind = if json { JSON } else { TEXT };
             match answer {
-                Answer::Ordered {
+                WriteAnswer::Ordered {
                     status,
                     text,
                     granted,
@@ -75,7 +73,7 @@ pub(super) async fn answer(
                     granted::stamp(&mut headers, &granted);
                     respond(headers, status, kind, text)
                 }
-                Answer::Promised(promise) => {
+                WriteAnswer::Promised(promise) => {
                     granted::stamp(&mut headers, &promise.granted);
                     let text = promise::accepted(&promise, log.name(), &mut headers, json);
                     respond(headers, StatusCode::ACCEPTED, kind, text)
@@ -111,7 +109,7 @@ async fn add(
     head: &hyper::http::request::Parts,
     body: &mut Incoming,
     json: bool,
-) -> Result<Answer, Refusal> {
+) -> Result<WriteAnswer, Refusal> {
     let ack = ack(&head.headers)?;
     let asked = advice::read(&head.headers, now_ms)?;
     let tenant = asked.tenant(log)?;
@@ -146,7 +144,7 @@ async fn add(
     // A preference; with a key, the order is waited for.
     if asked.respond_async && key.is_none() {
         let promise = log.promise(entry, tenant, &asked.advice);
-        return promise.await.map(Answer::Promised).map_err(refused);
+        return promise.await.map(WriteAnswer::Promised).map_err(refused);
     }
     let (appended, granted) = match key {
         None => {
@@ -175,7 +173,7 @@ async fn add(
             }
         }
     };
-    Ok(Answer::Ordered {
+    Ok(WriteAnswer::Ordered {
         status,
         text: text(&appended, leaf_hash),
         granted,
@@ -197,7 +195,7 @@ async fn keyed(
 
 fn text(appended: &Appended, leaf_hash: Option<tlog::Hash>) -> Bytes {
     match leaf_hash {
-        None => line(appended.index),
+        None => line(appended.index.get()),
         Some(leaf_hash) => {
             let added = Added {
                 index: appended.index,
@@ -230,7 +228,7 @@ fn line(mut number: u64) -> Bytes {
 /// The whole body, at most `longest` bytes; a body in one piece is not copied.
 pub(super) async fn collect(
     body: &mut Incoming,
-    held: &mut Held,
+    held: &mut HeldBytes,
     longest: usize,
 ) -> Result<Bytes, Refusal> {
     let first = match frame(body).await? {

@@ -8,7 +8,7 @@ use hyper::http::uri::PathAndQuery;
 use hyper::{HeaderMap, Uri};
 use logconfig::is_label;
 
-use crate::gate::Gate;
+use crate::readiness::Readiness;
 
 /// Rekor's second API, which names its reads as the root does.
 const V2: &str = "/api/v2";
@@ -37,11 +37,11 @@ fn named(host: &str) -> Option<(&str, &str)> {
 }
 
 /// The router's path for the request, if its host is the origin of a shard.
-pub(super) fn target(gate: &Gate, uri: &Uri, headers: &HeaderMap) -> Option<Uri> {
+pub(super) fn target(readiness: &Readiness, uri: &Uri, headers: &HeaderMap) -> Option<Uri> {
     let path = read(uri.path())?;
     let host = host(uri, headers)?;
     let (shard, origin) = named(&host)?;
-    let log = gate.engine()?.log_of_hosts(origin)?;
+    let log = readiness.engine()?.log_of_hosts(origin)?;
     let path = format!("/{}/{shard}{path}", log.name());
     Some(Uri::from(PathAndQuery::try_from(path).ok()?))
 }
@@ -62,11 +62,7 @@ mod tests {
         config.origin_form = OriginForm::Host;
         config.key.algorithm = Algorithm::EcdsaP256;
         config.shards[0].key = config.key;
-        let caller = engine::Caller {
-            actor: "test".to_owned(),
-            idempotency_key: None,
-            reason: None,
-        };
+        let caller = engine::testing::author();
         let created = server.engine.create_log_unaudited(config, caller);
         created.await.unwrap();
         let added = server

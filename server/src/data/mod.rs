@@ -7,13 +7,13 @@
 mod add;
 mod advice;
 mod batch;
-mod front;
 mod granted;
 mod hosts;
 mod negotiate;
 mod promise;
 mod read;
 mod refusal;
+mod rekor;
 #[cfg(test)]
 mod tests;
 
@@ -32,17 +32,14 @@ pub(crate) use read::shard_list;
 
 use self::negotiate::wants_json;
 use self::refusal::Refusal;
-use crate::gate::Gate;
 use crate::metrics::HttpMetrics;
+use crate::readiness::Readiness;
 use crate::settings::RekorRoots;
-use engine::Log;
-
-/// The name that no route serves: the system log is written by the server and read through the admin endpoint.
-const SYSTEM: &str = "system";
+use engine::{Log, SYSTEM};
 
 /// Everything a request needs.
 pub(crate) struct DataPlane {
-    gate: Arc<Gate>,
+    readiness: Arc<Readiness>,
     metrics: Arc<HttpMetrics>,
     body_timeout: Duration,
     publish_timeout: Duration,
@@ -52,18 +49,18 @@ pub(crate) struct DataPlane {
 }
 
 impl DataPlane {
-    /// Serves the engine behind `gate`. A body may take `body_timeout` to arrive; `Log-Ack: published` waits for
+    /// Serves the engine behind `readiness`. A body may take `body_timeout` to arrive; `Log-Ack: published` waits for
     /// `publish_timeout` at most.
     pub(crate) fn new(
-        gate: Arc<Gate>,
+        readiness: Arc<Readiness>,
         metrics: Arc<HttpMetrics>,
         body_timeout: Duration,
         publish_timeout: Duration,
         roots: RekorRoots,
     ) -> Self {
-        let router = read::router(Arc::clone(&gate));
+        let router = read::router(Arc::clone(&readiness));
         Self {
-            gate,
+            readiness,
             metrics,
             body_timeout,
             publish_timeout,
@@ -74,11 +71,11 @@ impl DataPlane {
     }
 
     async fn routed(&self, watched: &Watched, mut request: Request<Incoming>) -> Response<Body> {
-        if let Some(path) = hosts::target(&self.gate, request.uri(), request.headers()) {
+        if let Some(path) = hosts::target(&self.readiness, request.uri(), request.headers()) {
             *request.uri_mut() = path;
         }
         let log = request.uri().path().split('/').nth(1).unwrap_or_default();
-        let log = find(&self.gate, &decoded(log)).ok();
+        let log = find(&self.readiness, &decoded(log)).ok();
         // Reads have no body. If one comes anyway, nobody waits for it, and it is dropped while its sender reads the answer.
         let (head, body) = request.into_parts();
         let unread =
@@ -116,8 +113,8 @@ impl Plane for DataPlane {
             add::answer(self, watched, request).await
         } else if batch::target(request.method(), request.uri().path()).is_some() {
             Box::pin(batch::answer(self, watched, request)).await
-        } else if front::target(request.method(), request.uri().path()).is_some() {
-            Box::pin(front::answer(self, watched, request)).await
+        } else if rekor::target(request.method(), request.uri().path()).is_some() {
+            Box::pin(rekor::answer(self, watched, request)).await
         } else {
             watched.enter(Phase::Working);
             // Boxed, so that the future of the hot path stays small.
@@ -169,8 +166,9 @@ fn decoded(segment: &str) -> Cow<'_, str> {
 }
 
 /// The log called `name`, once the engine runs.
-fn find(gate: &Gate, name: &str) -> Result<Arc<Log>, Refusal> {
-    let engine = gate.engine().ok_or_else(Refusal::starting)?;
+fn find(readiness: &Readiness, name: &str) -> Result<Arc<Log>, Refusal> {
+    let engine = readiness.engine().ok_or_else(Refusal::starting)?;
+    // No route serves the system log: the server writes it, and it is read through the admin endpoint.
     let log = if name == SYSTEM {
         None
     } else {

@@ -31,7 +31,7 @@ pub(super) fn accepted(promise: &Promise, log: &str, headers: &mut HeaderMap, js
     }
     lines(&Promised {
         promise: promise.id.to_string(),
-        deadline: rfc3339(promise.deadline_ms),
+        deadline: rfc3339(promise.deadline),
         leaf_hash: promise.leaf_hash,
         receipt: promise.receipt.clone(),
     })
@@ -39,15 +39,15 @@ pub(super) fn accepted(promise: &Promise, log: &str, headers: &mut HeaderMap, js
 }
 
 pub(super) async fn promise(
-    State(gate): App,
+    State(readiness): App,
     Path((name, id)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Response {
     answered(&headers, async {
-        let log = find(&gate, &name)?;
+        let log = find(&readiness, &name)?;
         let id: PromiseId = id.parse().map_err(|what| {
             Refusal::bad(format!(
-                "a promise is named as its receipt names it: {what}"
+                "the name of a promise is the one in its receipt: {what}"
             ))
         })?;
         let placement = log
@@ -68,7 +68,7 @@ pub(super) async fn promise(
             Some(Placement::Ordered {
                 at,
                 published,
-                time_ms,
+                time,
             }) => Ok(json(&data::Placement {
                 state: match published {
                     true => PromiseState::Published,
@@ -77,7 +77,7 @@ pub(super) async fn promise(
                 index: Some(at.index),
                 shard: Some(at.shard),
                 leaf_index: Some(at.leaf_index),
-                ordered_at_ms: Some(time_ms),
+                ordered_at_ms: Some(time),
             })),
         }
     })

@@ -15,28 +15,29 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, VARY};
 use hyper::{HeaderMap, StatusCode, Uri};
-use plane_http::{BYTES, FOR_EVER, JSON, NEVER, TEXT};
+use plane_http::{BYTES, IMMUTABLE, JSON, NEVER, TEXT};
 use serde::Serialize;
 
 use super::negotiate::wants_json;
 use super::promise;
 use super::refusal::{self, Refusal};
 use super::{batch, find};
-use crate::gate::Gate;
+use crate::readiness::Readiness;
 use crate::rfc3339::rfc3339;
 use engine::Inclusion;
 use logconfig::ShardState;
 use plane_http::packed;
+use tlog::GlobalIndex;
 use tokio::sync::Semaphore;
 use wire::data::{Entry, Shard, Watermarks};
 
 /// Held while a bundle of entries is read, which can have 16 MiB: the budget for answers counts bytes only once they are read.
 static READS: Semaphore = Semaphore::const_new(32);
 
-pub(super) type App = State<Arc<Gate>>;
+pub(super) type App = State<Arc<Readiness>>;
 
 /// All routes but `add`.
-pub(super) fn router(gate: Arc<Gate>) -> Router {
+pub(super) fn router(readiness: Arc<Readiness>) -> Router {
     Router::new()
         .route("/healthz", get(async || page(TEXT, NEVER, "ok\n")))
         .route("/readyz", get(ready))
@@ -61,7 +62,7 @@ pub(super) fn router(gate: Arc<Gate>) -> Router {
         .method_not_allowed_fallback(async |headers: HeaderMap| {
             refused(&Refusal::method(), &headers)
         })
-        .with_state(gate)
+        .with_state(readiness)
 }
 
 fn page(kind: &'static str, cache: &'static str, body: impl Into<Body>) -> Response {
@@ -97,8 +98,8 @@ pub(super) fn lines<T: Serialize>(value: &T) -> Vec<u8> {
     body
 }
 
-async fn ready(State(gate): App) -> Response {
-    match gate.ready() {
+async fn ready(State(readiness): App) -> Response {
+    match readiness.ready() {
         Ok(held_up) => {
             let line = |(log, why)| format!("{log}: {why}\n");
             let lines: String = held_up.into_iter().map(line).collect();
@@ -114,12 +115,12 @@ async fn ready(State(gate): App) -> Response {
 
 /// The vkey that secondaries of this log are configured with.
 async fn replication_key(
-    State(gate): App,
+    State(readiness): App,
     Path(log): Path<String>,
     headers: HeaderMap,
 ) -> Response {
     answered(&headers, async {
-        let log = find(&gate, &log)?;
+        let log = find(&readiness, &log)?;
         let key = log.replication_key().await.map_err(|e| {
             tracing::error!(error = %e, "the replication key can't be had");
             Refusal::starting()
@@ -129,9 +130,9 @@ async fn replication_key(
     .await
 }
 
-async fn shards(State(gate): App, Path(log): Path<String>, headers: HeaderMap) -> Response {
+async fn shards(State(readiness): App, Path(log): Path<String>, headers: HeaderMap) -> Response {
     answered(&headers, async {
-        let status = find(&gate, &log)?.status();
+        let status = find(&readiness, &log)?.status();
         Ok(page(JSON, NEVER, shard_list(status)))
     })
     .await
@@ -160,31 +161,35 @@ pub(crate) fn shard_list(status: engine::Status) -> Vec<u8> {
     lines(&shards)
 }
 
-async fn watermarks(State(gate): App, Path(log): Path<String>, headers: HeaderMap) -> Response {
+async fn watermarks(
+    State(readiness): App,
+    Path(log): Path<String>,
+    headers: HeaderMap,
+) -> Response {
     answered(&headers, async {
-        let log = find(&gate, &log)?;
+        let log = find(&readiness, &log)?;
         let at = log.watermarks();
         Ok(json(&Watermarks {
             ordered: at.ordered,
             integrated: at.integrated,
             published: at.published,
-            published_at: log.published_at_ms().map(rfc3339),
+            published_at: log.published_at().map(rfc3339),
         }))
     })
     .await
 }
 
 async fn entry(
-    State(gate): App,
+    State(readiness): App,
     Path((name, index)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Response {
     answered(&headers, async {
-        let log = find(&gate, &name)?;
+        let log = find(&readiness, &name)?;
         let index =
             decimal(&index).ok_or_else(|| Refusal::bad("an entry's index is a decimal number"))?;
         let turn = READS.acquire().await;
-        let record = log.entry(index).await;
+        let record = log.entry(GlobalIndex::new(index)).await;
         let mut record = record
             .map_err(|error| refusal::read(&name, &error))?
             .ok_or_else(|| Refusal::absent(format!("log {name} has no entry {index} yet")))?;
@@ -193,7 +198,7 @@ async fn entry(
         drop(turn);
         let mut response = if wants_json(&headers) {
             let inclusion = log
-                .inclusion(index)
+                .inclusion(GlobalIndex::new(index))
                 .await
                 .map_err(|error| refusal::read(&name, &error))?;
             let (inclusion_proof, checkpoint) = match inclusion {
@@ -203,7 +208,7 @@ async fn entry(
                 None => (None, None),
             };
             json(&Entry {
-                index,
+                index: GlobalIndex::new(index),
                 shard: record.shard,
                 leaf_index: record.leaf_index,
                 leaf_hash: tlog::leaf_hash(&record.bytes),
@@ -212,7 +217,7 @@ async fn entry(
                 checkpoint,
             })
         } else {
-            page(BYTES, FOR_EVER, record.bytes)
+            page(BYTES, IMMUTABLE, record.bytes)
         };
         response
             .headers_mut()
@@ -230,12 +235,12 @@ fn decimal(text: &str) -> Option<u64> {
 }
 
 async fn checkpoint(
-    State(gate): App,
+    State(readiness): App,
     Path((name, shard)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Response {
     answered(&headers, async {
-        let log = find(&gate, &name)?;
+        let log = find(&readiness, &name)?;
         let note = log
             .checkpoint(&shard)
             .await
@@ -250,21 +255,21 @@ async fn checkpoint(
 }
 
 async fn seal(
-    State(gate): App,
+    State(readiness): App,
     Path((name, shard)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Response {
     answered(&headers, async {
-        let note = object(&gate, &name, &shard, "seal").await?;
+        let note = object(&readiness, &name, &shard, "seal").await?;
         let note =
             note.ok_or_else(|| Refusal::absent(format!("shard {name}/{shard} is not sealed")))?;
-        Ok(page(TEXT, FOR_EVER, note))
+        Ok(page(TEXT, IMMUTABLE, note))
     })
     .await
 }
 
 async fn tile(
-    State(gate): App,
+    State(readiness): App,
     Path((name, shard, rest)): Path<(String, String, String)>,
     headers: HeaderMap,
 ) -> Response {
@@ -279,7 +284,7 @@ async fn tile(
             tlog::TileKind::Entries => Some(READS.acquire().await),
             tlog::TileKind::Hashes(_) => None,
         };
-        let bytes = object(&gate, &name, &shard, &path).await?;
+        let bytes = object(&readiness, &name, &shard, &path).await?;
         let bytes = bytes.ok_or_else(|| {
             Refusal::absent(format!(
                 "shard {name}/{shard} has no {path} yet, or no longer"
@@ -287,7 +292,7 @@ async fn tile(
         })?;
         let whole = packed(hyper::Response::new(bytes), tile, &headers).await;
         let (coded, bytes) = whole.into_parts();
-        let mut response = page(BYTES, FOR_EVER, bytes);
+        let mut response = page(BYTES, IMMUTABLE, bytes);
         response.headers_mut().extend(coded.headers);
         response.headers_mut().insert(NOSNIFF.0, NOSNIFF.1);
         Ok(response)
@@ -303,12 +308,12 @@ const NOSNIFF: (HeaderName, HeaderValue) = (
 
 /// The stored bytes at `path` of a shard; distinguishes a missing shard from missing bytes.
 async fn object(
-    gate: &Gate,
+    readiness: &Readiness,
     name: &str,
     shard: &str,
     path: &str,
 ) -> Result<Option<Bytes>, Refusal> {
-    let log = find(gate, name)?;
+    let log = find(readiness, name)?;
     let bytes = log
         .object(shard, path)
         .await

@@ -1,4 +1,4 @@
-//! Every way the data plane says no.
+//! All refusals of the data plane.
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use hyper::header::{ACCEPT_ENCODING, HeaderName, HeaderValue};
 
 use engine::{AppendError, ReadError};
 use qos::Denied;
+use tlog::bundle::MAX_ENTRY;
 use wire::codes::Code;
 use wire::data::codes;
 
@@ -124,7 +125,7 @@ impl Refusal {
         )
     }
 
-    /// 404: not there, or not yet.
+    /// 404: it does not exist, or not yet.
     pub(super) fn absent(what: impl Into<String>) -> Self {
         Self::new(codes::NOT_FOUND, what)
     }
@@ -144,7 +145,7 @@ impl Refusal {
         Self::new(
             codes::SLOW_BODY,
             format!(
-                "the body comes too slowly: it was silent for too long, or slower than {PACE} bytes a second while others need its place; send what is not accepted yet in another request"
+                "the body comes too slowly: it was silent for too long, or slower than {PACE} bytes a second while others need its place; send the remaining entries in another request"
             ),
         )
     }
@@ -157,7 +158,7 @@ impl Refusal {
         )
     }
 
-    /// 415: not in this form.
+    /// 415: the content type is not supported.
     pub(super) fn unsupported(detail: &str) -> Self {
         Self::new(codes::UNSUPPORTED_MEDIA_TYPE, detail)
     }
@@ -165,7 +166,7 @@ impl Refusal {
     /// 415: `what` is compressed. The answer names the accepted encoding (RFC 9110, section 15.5.16).
     pub(super) fn encoded(what: &str) -> Self {
         Self::unsupported(&format!(
-            "content-encoding: {what} is not taken compressed; send it as it is"
+            "content-encoding: {what} must not be compressed; send it as it is"
         ))
     }
 
@@ -195,7 +196,7 @@ impl Refusal {
         )
     }
 
-    /// 503: a chunk waited that long.
+    /// 503: a chunk waited this long for room.
     pub(super) fn no_room(waited: Duration) -> Self {
         Self::new(
             codes::OVERLOADED,
@@ -209,7 +210,7 @@ impl Refusal {
         Self::new(codes::STARTING, "starting").later(Duration::from_secs(1))
     }
 
-    /// 503: a stop was asked for.
+    /// 503: the server is stopping.
     pub(super) fn shutting_down() -> Self {
         Self::new(codes::SHUTTING_DOWN, "this server is stopping").later(Duration::from_secs(1))
     }
@@ -252,12 +253,12 @@ pub(super) fn shown(name: &str) -> String {
 pub(super) fn append(log: &str, error: AppendError) -> Refusal {
     match error {
         AppendError::Empty => Refusal::bad("an entry has at least one byte"),
-        AppendError::TooLarge => Refusal::too_large(super::add::MAX_ENTRY),
-        AppendError::Frozen { shard, since_ms } => Refusal::new(
+        AppendError::TooLarge => Refusal::too_large(MAX_ENTRY),
+        AppendError::Frozen { shard, since } => Refusal::new(
             codes::FROZEN,
             format!(
                 "log {log} is frozen: shard {shard} has accepted no entries since {}",
-                rfc3339(since_ms)
+                rfc3339(since)
             ),
         ),
         AppendError::Closing => Refusal::new(
@@ -332,7 +333,7 @@ pub(super) fn read(log: &str, error: &ReadError) -> Refusal {
         // Only the operator is told which object it is, by `logctl doctor`.
         ReadError::Damaged { shard } => Refusal::new(
             codes::DAMAGED,
-            format!("what this asks for of shard {log}/{shard} is damaged in the store; the server looks for a good copy"),
+            format!("the requested object of shard {log}/{shard} is damaged in the store; the server looks for a good copy"),
         ),
         ReadError::Store(_) | ReadError::Sign(_) => {
             tracing::error!(log, %error, "a read failed");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use engine::Request;
-use tlog::{Checkpoint, Hash, VerifierKey};
+use tlog::{Checkpoint, GlobalIndex, Hash, VerifierKey};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::testing::{Reply, Server, engine, read_all, request};
@@ -287,11 +287,7 @@ async fn a_frozen_log_says_which_shard_and_since_when() {
     let server = Server::start().await;
     server.add(b"x").await;
     let log = server.engine.log("dev").unwrap();
-    let caller = engine::Caller {
-        actor: "test".into(),
-        idempotency_key: None,
-        reason: None,
-    };
+    let caller = engine::testing::author();
     let audited = engine::Audited::new(Arc::clone(&server.engine));
     let freeze = Request::Freeze { now: false };
     audited.change(&log, freeze, caller.clone()).await.unwrap();
@@ -332,7 +328,7 @@ async fn a_stop_finishes_what_is_in_flight() {
     let (begun, rest) = whole.split_at(whole.len() - 3);
     busy.write_all(begun).await.unwrap();
     server.watch.wait_for_body().await;
-    server.gate.drain();
+    server.readiness.drain();
     server.stop.cancel();
     // The idle one is closed at once, the busy one after its answer.
     let mut end = Vec::new();
@@ -353,7 +349,7 @@ async fn a_stop_finishes_what_is_in_flight() {
         engine
             .log("dev")
             .unwrap()
-            .entry(2)
+            .entry(GlobalIndex::new(2))
             .await
             .unwrap()
             .unwrap()
@@ -375,10 +371,10 @@ async fn probes_tell_starting_ready_and_draining_apart() {
         (refused.status, refused.header("retry-after")),
         (503, Some("1"))
     );
-    server.gate.open(Arc::clone(&server.engine));
+    server.readiness.open(Arc::clone(&server.engine));
     let ready = server.get("/readyz").await;
     assert_eq!((ready.status, ready.text()), (200, "ready\n"));
-    server.gate.drain();
+    server.readiness.drain();
     assert_eq!(server.get("/readyz").await.text(), "draining\n");
 }
 
@@ -421,11 +417,7 @@ async fn every_answer_about_a_log_names_its_configuration() {
             base: None,
             force: false,
         };
-        let caller = engine::Caller {
-            actor: "test".to_owned(),
-            idempotency_key: None,
-            reason: None,
-        };
+        let caller = engine::testing::author();
         let audited = engine::Audited::new(Arc::clone(&server.engine));
         audited.change(&log, rotate, caller).await.unwrap();
         // An entry of the new shard was ordered under the new configuration.
@@ -555,7 +547,7 @@ async fn long_answers_end_at_their_budget() {
         assert_eq!(server.add(&entry).await.status, 200);
     }
     let log = server.engine.log("dev").unwrap();
-    log.wait_published(1).await.unwrap();
+    log.wait_published(GlobalIndex::new(1)).await.unwrap();
     let path = "/dev/a/tile/entries/000.p/2";
     let answers = server.watch.answers();
     let mut others = answers.begin(0).unwrap();
@@ -609,7 +601,7 @@ async fn bodies_under_way_end_at_the_budget() {
         )
         .await;
     assert_eq!(json.json()["code"], "too-many-bodies");
-    // What needs no body is answered, and so is a small one that fits.
+    // A request without a body is answered, and so is a small one that fits.
     assert_eq!(server.get("/dev/watermarks").await.status, 200);
     assert_eq!(server.add(b"small").await.status, 200);
     // A request that continues is accepted, and those that end give back what they held.
@@ -721,7 +713,7 @@ async fn a_full_bundle_is_compressed_for_who_asks() {
     let done = server.ask("POST /dev/add-batch", kind, &entries).await;
     assert_eq!(done.status, 200, "{}", done.text());
     let log = server.engine.log("dev").unwrap();
-    log.wait_published(299).await.unwrap();
+    log.wait_published(GlobalIndex::new(299)).await.unwrap();
     let gzip = "accept-encoding: br, gzip\r\n";
     let path = "/dev/a/tile/entries/000";
     let plain = server.get(path).await;
@@ -770,7 +762,7 @@ async fn a_batch_with_a_key_that_broke_off_goes_on() {
     stream.shutdown().await.unwrap();
     drop(read_all(&mut stream, false).await);
     let log = server.engine.log("dev").unwrap();
-    log.wait_published(1283).await.unwrap();
+    log.wait_published(GlobalIndex::new(1283)).await.unwrap();
     server.add(b"between").await;
     let short = server
         .ask_any("POST /dev/add-batch", headers, &body[..102_000])

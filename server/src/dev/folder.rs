@@ -1,4 +1,4 @@
-//! Whether `logd dev` made a folder, which a file in it says. It starts again only in such a folder.
+//! Recognises a folder that `logd dev` made, by a file in it. `logd dev` starts again only in such a folder.
 //!
 //! What must never happen: a key, a certificate, a token or settings that an operator made are replaced, or a folder of
 //! `logd serve` gets a second log.

@@ -147,7 +147,7 @@ fn make_kek(path: &Path) -> Result<(), Error> {
             )));
         }
     }
-    let secret = |e: engine::shard::keys::KeyError| Error::Secret(e.to_string());
+    let secret = |e: engine::KeyError| Error::Secret(e.to_string());
     engine::Kek::generate(&ambient::Random::system())
         .and_then(|kek| kek.write_new(path))
         .map_err(secret)

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::args::Stores as Which;
 use crate::error::{Error, at};
-use crate::life::{Life, Sources};
+use crate::lifecycle::{Lifecycle, Sources};
 use crate::run;
 use crate::settings::{self, Settings};
 use crate::telemetry;
@@ -24,7 +24,7 @@ const END: Duration = Duration::from_secs(10);
 
 /// Runs a program until it is asked to stop, or, once, until its work is done.
 pub(crate) async fn run(program: Program, once: bool, which: &Which) -> Result<(), Error> {
-    let mut life = Life::new()?;
+    let mut lifecycle = Lifecycle::new()?;
     let file = which.settings();
     let text = settings::read_text(&file)?;
     let settings = Settings::parse(&text, &file)?;
@@ -41,17 +41,17 @@ pub(crate) async fn run(program: Program, once: bool, which: &Which) -> Result<(
     let label = format!("merge {program}");
     let engine = tokio::select! {
         engine = run::open_engine(&settings, options, &label) => engine?,
-        () = life.stop() => return Ok(()),
+        () = lifecycle.stop() => return Ok(()),
     };
     if once {
         let finished = tokio::select! {
             finished = engine.shutdown() => finished,
-            () = life.stop() => return Ok(()),
+            () = lifecycle.stop() => return Ok(()),
         };
         return report(program, &finished);
     }
     let limited = Arc::clone(&engine);
-    life.limited_by(move || crate::gate::halted_in_words(&limited));
+    lifecycle.limited_by(move || crate::readiness::halted_in_words(&limited));
     run::say_halted(&engine);
     run::ready(&format!("logd ready: merge {program}\n"));
     let check = |text: &str, path: &Path| Settings::parse(text, path).map(|s| s.hot());
@@ -59,22 +59,22 @@ pub(crate) async fn run(program: Program, once: bool, which: &Which) -> Result<(
     // This process serves no clients, so there is nothing to wait for.
     let drain = Some(Duration::ZERO);
     let broken = engine.faults().reported();
-    let served = life
+    let served = lifecycle
         .serve(&mut sources, drain, Duration::ZERO, broken)
         .await;
-    life.service.stopping();
+    lifecycle.service.stopping();
     tracing::info!(%program, "stopping");
     let ended = tokio::select! {
         finished = timeout(settings.bounds.grace().max(END), engine.shutdown()) => match finished {
             Ok(finished) => report(program, &finished),
             Err(_) => {
-                tracing::warn!("it did not finish in time, the next start continues it");
+                tracing::warn!("the program did not finish in time; the next start continues its work");
                 engine.rest().await;
                 Ok(())
             }
         },
-        () = life.stop() => {
-            tracing::warn!("asked twice: the next start continues it");
+        () = lifecycle.stop() => {
+            tracing::warn!("second stop signal: the next start continues the unfinished work");
             Ok(())
         }
     };

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use engine::{Log, MergeView, PeerView};
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
+use tlog::TreeSize;
 
 /// A row of `merge_position`: program, node, shard, entries.
-type Row<'a> = (&'static str, &'a str, &'a str, u64);
+type Row<'a> = (&'static str, &'a str, &'a str, TreeSize);
 
 fn positions(view: &MergeView) -> Vec<Row<'_>> {
     let mut rows = Vec::new();
@@ -18,12 +19,12 @@ fn positions(view: &MergeView) -> Vec<Row<'_>> {
         rows.push(("ordered", "", shard, of.ordered));
         rows.push(("integrated", "", shard, of.integrated));
         rows.push(("published", "", shard, of.published));
-        let peers = |kind, sizes: &BTreeMap<String, u64>| -> Vec<_> {
+        let peers = |kind, sizes: &BTreeMap<String, TreeSize>| -> Vec<_> {
             let names = match kind {
                 "verified" => &view.secondaries,
                 _ => &view.frontends,
             };
-            let row = |peer: &PeerView| sizes.get(&peer.name).copied().unwrap_or(0);
+            let row = |peer: &PeerView| sizes.get(&peer.name).copied().unwrap_or_default();
             names.iter().map(row).collect()
         };
         let verified = peers("verified", &of.verified);
@@ -54,32 +55,32 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, logs: &[Arc<Log>]) -> 
                 ("node", node),
                 ("shard", shard),
             ];
-            family.encode_family(&labels)?.encode_gauge(&gauge(size))?;
+            family
+                .encode_family(&labels)?
+                .encode_gauge(&gauge(size.get()))?;
         }
     }
     let help = "Time since a program, or its peer, last moved, while it is behind";
     let mut family =
         encoder.encode_descriptor("merge_lag_seconds", help, None, MetricType::Gauge)?;
     for (log, view) in &views {
-        let own = std::iter::once(("published", "", view.lag_ms));
+        let own = std::iter::once(("published", "", view.lag));
         let peers = |program, peers: &[PeerView]| {
-            let rows = peers
-                .iter()
-                .map(move |p| (program, p.name.clone(), p.lag_ms));
+            let rows = peers.iter().map(move |p| (program, p.name.clone(), p.lag));
             rows.collect::<Vec<_>>()
         };
         for (program, node, lag) in own {
             let labels = [("log", *log), ("program", program), ("node", node)];
             family
                 .encode_family(&labels)?
-                .encode_gauge(&(lag as f64 / 1e3))?;
+                .encode_gauge(&(lag.as_secs_f64()))?;
         }
         let all = peers("verified", &view.secondaries).into_iter();
         for (program, node, lag) in all.chain(peers("distributed", &view.frontends)) {
             let labels = [("log", *log), ("program", program), ("node", node.as_str())];
             family
                 .encode_family(&labels)?
-                .encode_gauge(&(lag as f64 / 1e3))?;
+                .encode_gauge(&(lag.as_secs_f64()))?;
         }
     }
     let help = "1: the secondary counts for the quorum now";

@@ -35,12 +35,12 @@ const LEVELS: &[Level] = &[
     (
         "backlog_commit_bytes",
         "What may go into one commit of backlogs",
-        |view| Some(view.elastic as f64),
+        |view| Some(view.elastic.as_f64()),
     ),
     (
         "backlog_bytes_per_second",
         "What backlogs flow with, while they are slowed down for others",
-        |view| view.cruise,
+        |view| view.rate_beside_others,
     ),
 ];
 
@@ -108,7 +108,7 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, logs: &[Arc<Log>]) -> 
     }
     let mut family = encoder.encode_descriptor(
         "admission",
-        "Entries by what was decided of them; reason is empty where they were accepted",
+        "Entries that admission accepted or refused; the reason is empty for those accepted",
         None,
         MetricType::Counter,
     )?;
@@ -227,8 +227,8 @@ mod tests {
             classes: vec![class(3), class(4)],
             rate: 0.0,
             latency: std::time::Duration::ZERO,
-            elastic: 0,
-            cruise: None,
+            elastic: qos::Cost::ZERO,
+            rate_beside_others: None,
         };
         let (name, _, waiting) = LEVELS[0];
         assert_eq!((name, waiting(&view)), ("queued_entries", Some(7.0)));

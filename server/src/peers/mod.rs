@@ -1,4 +1,4 @@
-//! The HTTP client that the engine speaks to secondaries and witnesses with.
+//! The HTTP client with which the engine talks to secondaries and witnesses.
 //!
 //! What must never happen: an answer fills the memory, a redirect leads to a server that nobody configured, or a TLS connection has an
 //! unverified certificate.
@@ -16,6 +16,7 @@ use reqwest::redirect::Policy;
 use crate::error::Error;
 use crate::tls;
 use mirror::http::{ALARM, INCARNATION, LIFE};
+use tlog::TreeSize;
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -67,7 +68,9 @@ impl HttpPeers {
             status: response.status().as_u16(),
             kind: header(headers, CONTENT_TYPE).unwrap_or_default(),
             incarnation: header(headers, INCARNATION),
-            alarm: header(headers, ALARM).and_then(|size| size.parse().ok()),
+            alarm: header(headers, ALARM)
+                .and_then(|size| size.parse().ok())
+                .map(TreeSize::new),
             life: header(headers, LIFE).and_then(|life| life.parse().ok()),
             body: Bytes::new(),
         };

@@ -1,20 +1,23 @@
 //! The secondary's own key: `PRIVATE+KEY+<name>+<id>+<base64 of type and seed>`, on one line of a file that only its owner can
 //! read. The type is that of cosignatures: the key must sign nothing else.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use engine::shard::keys::{read_secret, write_secret};
+use engine::{read_secret, write_secret};
 use tlog::Cosigner;
 
-use crate::error::Error;
+use crate::error::{Error, key_file};
 
 const PREFIX: &str = "PRIVATE+KEY+";
 const TYPE: u8 = 0x04;
 
-fn secret(e: engine::shard::keys::KeyError) -> Error {
-    Error::Secret(e.to_string())
+fn secret(error: engine::KeyError) -> Error {
+    let kept =
+        "a key is never replaced: without --name the command shows the public half of this one";
+    key_file("the secondary's key", (ErrorKind::AlreadyExists, kept))(error)
 }
 
 pub(super) fn read(path: &Path) -> Result<Cosigner, Error> {
@@ -81,7 +84,11 @@ mod tests {
         show(&path, Some("mirror.example.org")).unwrap();
         let key = read(&path).unwrap();
         assert_eq!(key.verifier().name(), "mirror.example.org");
-        assert!(show(&path, Some("other")).is_err(), "a key is not replaced");
+        let hint = |error: Error| error.hint().unwrap_or_default().into_owned();
+        let kept = show(&path, Some("other")).unwrap_err();
+        assert!(hint(kept).contains("a key is never replaced"));
+        let nowhere = show(&dir.path().join("none/mirror.key"), Some("other")).unwrap_err();
+        assert!(hint(nowhere).contains("check the path"));
         show(&path, None).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         for bad in [

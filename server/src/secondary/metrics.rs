@@ -46,13 +46,13 @@ impl Collector for Source {
             (
                 "mirror_pending",
                 "Size that the log wants to have mirrored",
-                |log| log.pending,
+                |log| log.pending.get(),
             ),
             ("mirror_entries", "Entries that are durable here", |log| {
-                log.next
+                log.next.get()
             }),
             ("mirror_cosigned", "Size that was cosigned", |log| {
-                log.mirrored
+                log.mirrored.get()
             }),
         ];
         for (name, help, value) in families {

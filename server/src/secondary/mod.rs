@@ -17,7 +17,7 @@ use std::time::Duration;
 use ambient::Ambient;
 use engine::Faults;
 use mirror::http::MirrorPlane;
-use mirror::{Mirror, MirrorOptions};
+use mirror::{Folder, Mirror, MirrorOptions};
 use plane_http::{Listener, Watch};
 use store::{Directory, Sqlite};
 use tokio_util::sync::CancellationToken;
@@ -26,7 +26,7 @@ pub(crate) use key::show as show_key;
 
 use crate::dev::reachable;
 use crate::error::{Error, at};
-use crate::life::{Life, Sources};
+use crate::lifecycle::{Lifecycle, Sources};
 use crate::metrics::Exporter;
 
 use crate::listen::{finish, secured};
@@ -39,7 +39,7 @@ pub(crate) async fn run(
     mut sources: Sources,
     drain: Option<Duration>,
 ) -> Result<(), Error> {
-    let mut life = Life::new()?;
+    let mut lifecycle = Lifecycle::new()?;
     let faults = Faults::default();
     let stop = CancellationToken::new();
     let (listener, address) = Listener::tcp(settings.listen)?;
@@ -82,15 +82,16 @@ pub(crate) async fn run(
     };
     ready(&mirror, scheme, address);
 
-    let served = life
+    let served = lifecycle
         .serve(&mut sources, drain, Duration::ZERO, faults.reported())
         .await;
     plane.drain();
-    life.drain(*served.as_ref().unwrap_or(&Duration::ZERO))
+    lifecycle
+        .drain(*served.as_ref().unwrap_or(&Duration::ZERO))
         .await;
     tracing::info!("stopping: finishing requests in flight");
     stop.cancel();
-    finish(serving, &watch, &mut life).await;
+    finish(serving, &watch, &mut lifecycle).await;
     mirror.rest().await;
     if let Some(exporter) = exporter {
         exporter.cancel();
@@ -131,7 +132,7 @@ async fn open(settings: &SecondarySettings) -> Result<Mirror, Error> {
     let objects =
         Directory::open(&dir.join("objects")).map_err(|e| failed("objects", e.to_string()))?;
     let options = MirrorOptions {
-        dir: dir.clone(),
+        disk: Arc::new(Folder::new(dir)),
         logs: settings.keys().map_err(Error::Secret)?,
         cosigner,
         rows: Arc::new(rows),
@@ -144,13 +145,13 @@ async fn open(settings: &SecondarySettings) -> Result<Mirror, Error> {
         .map_err(|e| failed("mirror", e.to_string()))
 }
 
-/// The line that says that it serves: its address, its key and its incarnation.
+/// The ready line: its address, its key and its incarnation.
 fn ready(mirror: &Mirror, scheme: &str, address: SocketAddr) {
     for log in mirror.status() {
         if let Some(alarm) = &log.alarm {
             tracing::error!(
                 origin = log.origin,
-                size = alarm.size,
+                size = alarm.size.get(),
                 "ALARM: this log has signed two roots for one size; this secondary takes no more of it"
             );
         }

@@ -3,7 +3,7 @@
 use plane_http::Limits;
 use tempfile::TempDir;
 use tlog::mirror::{AddCheckpoint, EntriesHead, push_proof};
-use tlog::{Checkpoint, Cosigner, Signer, leaf_hash, tile_root};
+use tlog::{Checkpoint, Cosigner, Signer, TreeSize, leaf_hash, tile_root};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -43,7 +43,7 @@ impl Server {
         let dir = tempfile::tempdir().unwrap();
         let key = Signer::from_seed(LOG, &[1; 32]).unwrap();
         let mirror = Mirror::open(MirrorOptions {
-            dir: dir.path().to_owned(),
+            disk: Arc::new(Folder::new(dir.path())),
             logs: vec![key.verifier().clone()],
             cosigner: Cosigner::from_seed("mirror", &[2; 32]).unwrap(),
             rows: Arc::new(Sqlite::open(&dir.path().join("mirror.db")).unwrap()),
@@ -110,12 +110,12 @@ impl Server {
 }
 
 #[tokio::test]
-async fn what_strangers_never_end_keeps_no_log_from_being_copied() {
+async fn what_others_never_end_keeps_no_log_from_being_copied() {
     let server = Server::start().await;
-    let mut strangers = Vec::new();
+    let mut outsiders = Vec::new();
     for _ in 0..2 {
         let stream = server.begin("/manifest", 1 << 20, b"x").await;
-        strangers.push(stream);
+        outsiders.push(stream);
     }
     let mut large = head();
     for _ in 1..SIZE {
@@ -123,7 +123,7 @@ async fn what_strangers_never_end_keeps_no_log_from_being_copied() {
     }
     for _ in 0..3 {
         let stream = server.begin("/add-entries", 17 << 20, &large).await;
-        strangers.push(stream);
+        outsiders.push(stream);
     }
     let answer = server.ask("/manifest", b"no manifest").await;
     assert_eq!(answer.status, 400, "{}", answer.text());
@@ -134,16 +134,16 @@ async fn what_strangers_never_end_keeps_no_log_from_being_copied() {
     assert!(push_proof(&mut upload, &[]));
     let answer = server.ask("/add-entries", &upload).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
-    assert_eq!(server.mirror.status()[0].mirrored, SIZE);
+    assert_eq!(server.mirror.status()[0].mirrored, TreeSize::new(SIZE));
     // Senders that were cut off are told, and one that is alone continues.
-    let told = &mut strangers[2];
+    let told = &mut outsiders[2];
     let mut status = [0; 12];
     told.read_exact(&mut status).await.unwrap();
     assert_eq!(&status, b"HTTP/1.1 503");
     while server.watch.bodies().held() > 24 << 20 {
         tokio::task::yield_now().await;
     }
-    drop(strangers);
+    drop(outsiders);
     while server.watch.bodies().held() > 0 {
         tokio::task::yield_now().await;
     }

@@ -207,9 +207,10 @@ impl Admin {
         if self.roles.contains_key(name) {
             return None;
         }
-        let distance = |known: &&String| strsim::damerau_levenshtein(name, known);
-        let hint = match self.roles.keys().min_by_key(distance) {
+        let roles = self.roles.keys().map(String::as_str);
+        let hint = match logconfig::text::nearest(name, roles) {
             Some(nearest) => format!("did you mean {nearest}?"),
+            None if !self.roles.is_empty() => "[admin.roles] has no such role".to_owned(),
             None => {
                 "there is no [admin.roles]; a permission looks like shard:rotate:argon".to_owned()
             }

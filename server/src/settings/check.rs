@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use logconfig::text::nearest;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
@@ -28,7 +29,7 @@ pub(crate) struct Problem {
     /// Line, from 1, if it has one.
     pub(crate) line: Option<usize>,
     pub(crate) what: String,
-    /// What to write instead, or the next command.
+    /// The text to write instead, or the next command.
     pub(crate) remedy: String,
 }
 
@@ -97,7 +98,7 @@ impl<'a> Checked<'a> {
             problems.push(Problem {
                 line: error.span().map(|span| line_at(text, span.start)),
                 what: in_words(error.message()),
-                remedy: "correct the TOML here; what depends on it is not checked before"
+                remedy: "correct the TOML here; settings that depend on it are checked after that"
                     .to_owned(),
             });
         }
@@ -182,7 +183,7 @@ impl<'a> Checked<'a> {
             .map(|(key, _)| (key.span(), key.get_ref().to_string()))
             .collect();
         for (span, key) in unknown {
-            let near = nearest(&key, SECTIONS).map_or_else(
+            let near = nearest(&key, SECTIONS.into_iter()).map_or_else(
                 || format!("remove it; the sections are {}", SECTIONS.join(", ")),
                 |near| format!("did you mean `{near}`?"),
             );
@@ -258,12 +259,6 @@ impl<'a> Checked<'a> {
 /// The word in backticks behind a prefix.
 fn quoted_after<'m>(message: &'m str, prefix: &str) -> Option<&'m str> {
     message.strip_prefix(prefix)?.split('`').nth(1)
-}
-
-fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    let distance = |known: &&str| strsim::damerau_levenshtein(name, known);
-    let near = known.into_iter().min_by_key(distance)?;
-    (distance(&near) <= 2).then_some(near)
 }
 
 fn remedy(message: &str, section: &str) -> String {

@@ -12,7 +12,7 @@ use super::{Bounds, Hot, Logging, Metrics, SettingsError, TlsFiles, line_of, rea
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SecondarySettings {
-    /// Where it listens, for logs that send entries and for readers.
+    /// The address for logs that send entries and for readers.
     pub(crate) listen: SocketAddr,
     /// Plain HTTP without it.
     pub(crate) tls: Option<TlsFiles>,
@@ -24,7 +24,7 @@ pub(crate) struct SecondarySettings {
     pub(crate) logs: Vec<String>,
     /// The listener that Prometheus scrapes; none if absent.
     pub(crate) metrics: Option<Metrics>,
-    /// What clients may take.
+    /// Limits on connections, requests and memory.
     #[serde(default, rename = "limits")]
     pub(crate) bounds: Bounds,
     /// Which log lines are written.
@@ -89,7 +89,7 @@ impl SecondarySettings {
         self.keys().err().map(|problem| ("logs", problem))
     }
 
-    /// What can change while it runs.
+    /// The settings that can change while it runs.
     pub(crate) fn hot(&self) -> Hot {
         Hot {
             filter: self.log.filter.clone(),
@@ -110,7 +110,7 @@ impl SecondarySettings {
         Ok(keys)
     }
 
-    /// Where its key is.
+    /// The file of its key.
     pub(crate) fn key_file(&self) -> PathBuf {
         match &self.key {
             Some(path) => path.clone(),

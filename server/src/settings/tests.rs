@@ -1,4 +1,6 @@
-//! What a `logd.toml` may say, and what is said of one that is wrong.
+//! Valid and invalid `logd.toml` files, and the messages about the invalid ones.
+
+use std::path::Path;
 
 use super::*;
 
@@ -20,7 +22,7 @@ fn the_example_is_valid_and_shows_the_defaults() {
         settings.admin.socket.as_deref(),
         Some(Path::new("/etc/logd/admin.sock"))
     );
-    // What is commented out is valid too.
+    // The lines that are commented out are valid too.
     let all: String = EXAMPLE
         .lines()
         .map(|line| line.strip_prefix("#: ").unwrap_or(line))
@@ -35,8 +37,8 @@ fn the_example_is_valid_and_shows_the_defaults() {
     assert_eq!(
         settings.merge.frontends,
         [
-            Place::Folder("/srv".into()),
-            Place::Bucket(url("s3://cdn.example.org/logs"))
+            FolderOrBucket::Folder("/srv".into()),
+            FolderOrBucket::Bucket(url("s3://cdn.example.org/logs"))
         ]
     );
     assert_eq!(settings.merge.programs, Merge::default().programs);

@@ -23,7 +23,7 @@ pub(crate) struct Desk {
     /// Tells this run's entries from any other's.
     pub(crate) run: u64,
     pub(crate) began: Instant,
-    /// Where the servers are; `None` for one that is down.
+    /// The addresses of the servers; `None` for one that is down.
     pub(crate) servers: Mutex<Vec<Option<SocketAddr>>>,
     /// True when writers must stop.
     pub(crate) over: AtomicBool,

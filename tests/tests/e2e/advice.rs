@@ -162,7 +162,7 @@ fn a_token_is_asked_for_known_revoked_and_never_repeated() -> Done {
 }
 
 #[test]
-fn over_its_rate_a_tenant_hears_when_to_come_again() -> Done {
+fn over_its_rate_a_tenant_is_told_when_to_come_again() -> Done {
     let folder = folder()?;
     let at = folder.path();
     let logd = Logd::start(at)?;

@@ -59,9 +59,9 @@ fn an_operator_rotates_with_a_certificate_and_its_authority_is_replaced() -> Don
     // It may do what its rule says, and nobody else may do anything.
     run(at, "--context operator shard freeze --yes", 4)?;
     run(at, "--context guest shard list", 4)?;
-    let stranger = run(at, "--context stranger shard list", 4);
+    let refused = run(at, "--context stranger shard list", 4);
     // A connection that is refused in the handshake has no answer: both are a refusal.
-    stranger.or_else(|_| run(at, "--context stranger shard list", 11))?;
+    refused.or_else(|_| run(at, "--context stranger shard list", 11))?;
 
     // The next authority: whoever the old one certified is out, without a restart.
     second.write(&at.join("clients-ca.pem"))?;

@@ -150,8 +150,21 @@ fn settings_go_back_and_shards_do_not() -> Done {
         states(&after) == states(&now) && states(&after).len() == 2,
         "{after}"
     );
-    // The generation before this one has the settings that were rolled back; twice is there again.
-    does(at, "config rollback --yes")?;
+    // The generation before this one has the settings that were rolled back: they do not come back by themselves.
+    run(at, "config rollback --yes", 2)?;
+    for interval in ["400ms", "500ms"] {
+        let file = edited(at, interval)?;
+        does(at, &format!("shard --use-config {file} --yes"))?;
+    }
+    for expected in ["400ms", "200ms"] {
+        does(at, "config rollback --yes")?;
+        ensure!(
+            running(at)?["merge"]["checkpointInterval"] == expected,
+            "one further back: {expected}"
+        );
+    }
+    // Somebody who names them means them.
+    does(at, &format!("config rollback {generation} --yes"))?;
     ensure!(
         running(at)?["merge"]["checkpointInterval"] == "300ms",
         "there again"
@@ -162,7 +175,7 @@ fn settings_go_back_and_shards_do_not() -> Done {
         does(at, "config show --generation 1")?["generation"] == 1,
         "kept"
     );
-    run(at, "config rollback 99 --yes", 2)?;
+    run(at, "config rollback 99 --yes", 6)?;
     logd.add(b"three")?;
     logd.settled()?;
     run(at, "shard verify", 0)?;

@@ -102,7 +102,7 @@ fn import(at: &Path, url: &str, path: &Path, id: &str) -> Result<Child> {
     command
         .args(["import"])
         .arg(path)
-        .args(["--log", "dev", "--url", url, "--resume", id, "-o", "json"])
+        .args(["--log", "dev", "--url", url, "--upload", id, "-o", "json"])
         .env("LOGCTL_CONFIG", at.join("logctl.toml"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -170,21 +170,24 @@ fn every_form_of_a_file_lands_where_the_report_says() -> Done {
     );
 
     // A line that is not an entry is named; the entries before it stay, and the import can continue.
-    let words = [
-        "import", "-", "--url", &url, "--resume", ID, "--format", "ndjson",
-    ];
+    let words = |flag| ["import", "-", "--url", &url, flag, ID, "--format", "ndjson"];
     let input = "{\"entry\":\"YQ==\"}\n{\"entry\":\"not base64\"}\n";
-    let ran = logctl_with(at, &words, input, &none)?.expect_code(6)?;
+    // An ID that the server does not know is a mistake, or its position has expired: nothing is imported.
+    let ran = logctl_with(at, &words("--resume"), input, &none)?.expect_code(6)?;
+    ensure!(ran.stderr.contains("no upload"), "{}", ran.stderr);
+    ensure!(logd.watermarks()?.ordered == 20_004, "nothing came of it");
+    let ran = logctl_with(at, &words("--upload"), input, &none)?.expect_code(6)?;
     ensure!(
         ran.stderr.contains("line 2") && ran.stderr.contains(&format!("--resume {ID}")),
         "{}",
         ran.stderr
     );
     let input = "{\"entry\":\"YQ==\"}\n{\"entry\":\"Yg==\"}\n";
-    logctl_with(at, &words, input, &none)?.expect_code(0)?;
+    logctl_with(at, &words("--resume"), input, &none)?.expect_code(0)?;
     ensure!(logd.watermarks()?.ordered == 20_006, "a and b, once");
     // Another file under the same name is noticed.
-    let ran = logctl_with(at, &words, "{\"entry\":\"YQ==\"}\n", &none)?.expect_code(2)?;
+    let ran =
+        logctl_with(at, &words("--resume"), "{\"entry\":\"YQ==\"}\n", &none)?.expect_code(2)?;
     ensure!(ran.stderr.contains("has 1"), "{}", ran.stderr);
     audit(&logd, [])?;
     Ok(())

@@ -95,7 +95,7 @@ impl Host {
         }
     }
 
-    fn mend(&self) -> Done {
+    fn heal(&self) -> Done {
         must(&format!("link set {} up", self.name))?;
         let name = &self.name;
         // It may have its address still.
@@ -157,8 +157,8 @@ fn partitions_between_a_primary_and_its_secondaries() -> Done {
         ledger.add(load.stop()?)?;
         let at = logd.watermarks()?;
         ensure!(at.published <= at.ordered);
-        cut.mend()?;
-        other.mend()?;
+        cut.heal()?;
+        other.heal()?;
         tests::verify::whole(&logd, &mut auditor, &mut ledger)
             .with_context(|| format!("round {round}"))?;
         let published = logd.watermarks()?.published;
@@ -212,7 +212,7 @@ fn partitions_between_writers_and_the_primary() -> Done {
             let marks = &status["watermarks"];
             Ok((marks["ordered"] == marks["published"]).then_some(()))
         })?;
-        host.mend()?;
+        host.heal()?;
         load.reach(load.acknowledged() + 100)?;
         ledger.add(load.stop()?)?;
         tests::verify::whole(&logd, &mut auditor, &mut ledger)
@@ -252,7 +252,7 @@ fn a_replica_that_its_clients_cannot_reach() -> Done {
     wait::until("the other one publishes", || {
         Ok((here.watermarks()?.published > published).then_some(()))
     })?;
-    host.mend()?;
+    host.heal()?;
     loads[1].reach(loads[1].acknowledged() + 100)?;
     let mut ledger = Ledger::default();
     for load in loads {
@@ -320,8 +320,8 @@ fn partitions_between_a_primary_and_its_witnesses() -> Done {
         let note = checkpoint(&logd, &shard)?;
         let head = notes::checkpoint(&note, &shard.origin, &shard.vkey)?;
         ensure!(head.size < size, "{} without a witness", head.size);
-        cut.mend()?;
-        other.mend()?;
+        cut.heal()?;
+        other.heal()?;
         let signed = signed_by(&logd, &shard, &[&one, &two], size + 1)?;
         ensure!(signed >= 1, "{signed} cosignatures");
     }
@@ -371,7 +371,7 @@ fn partitions_between_a_primary_and_its_frontend() -> Done {
         ledger.add(load.stop()?)?;
         // Nobody waits for it.
         logd.settled()?;
-        host.mend()?;
+        host.heal()?;
         let (shards, ordered) = (logd.shards()?, logd.watermarks()?.ordered);
         wait::until("the frontend has everything", || {
             let mut source = InBucket {

@@ -32,10 +32,10 @@ use logctl::kit::Token;
 const GRACE: Duration = Duration::from_secs(10);
 /// How long the last entries may take to be published.
 const DRAIN: Duration = Duration::from_secs(30);
-/// What a run needs besides its scenario.
+/// The settings of a run besides its scenario.
 #[derive(Debug)]
 pub(crate) struct Setup {
-    /// Where the log is.
+    /// The address that writes and readings go to.
     pub(crate) target: Rc<Target>,
     pub(crate) log: String,
     pub(crate) tokens: Vec<Option<Token>>,
@@ -60,7 +60,7 @@ pub(crate) struct Kept {
     pub(crate) stream: u16,
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) recorder: Recorder,

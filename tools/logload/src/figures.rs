@@ -14,11 +14,11 @@ const QUANTILES: [f64; 12] = [
     0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 0.9995, 0.9999, 1.0,
 ];
 
-/// Everything that a run found out.
+/// The complete result of a run.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct LoadReport {
-    /// Where the log is.
+    /// The log's public address.
     pub(crate) url: String,
     pub(crate) log: String,
     /// When it began, RFC 3339.
@@ -27,7 +27,7 @@ pub(crate) struct LoadReport {
     pub(crate) seconds: f64,
     /// The beginning, which is in no figure.
     pub(crate) warm_up_seconds: f64,
-    /// Somebody ended it early.
+    /// Whether the user ended it early.
     pub(crate) interrupted: bool,
     /// The streams, as in the scenario.
     pub(crate) streams: Vec<StreamFigures>,
@@ -45,7 +45,7 @@ pub(crate) struct LoadReport {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct StreamFigures {
     pub(crate) name: String,
-    /// How it wrote, in words.
+    /// The pace of the stream, in words.
     pub(crate) pace: String,
     /// Bytes of an entry.
     pub(crate) size: usize,
@@ -70,7 +70,7 @@ pub(crate) struct StreamFigures {
     pub(crate) ordered: Latency,
     /// From when the write was due to a checkpoint that covers it.
     pub(crate) published: Latency,
-    /// What became of promises.
+    /// Promises, granted and missed.
     pub(crate) promises: PromiseFigures,
     /// Acknowledged entries by granted tier.
     pub(crate) tiers: Vec<TierFigures>,
@@ -102,7 +102,7 @@ pub(crate) struct Latency {
     pub(crate) percentiles: Vec<(f64, f64)>,
 }
 
-/// What became of promises; entries.
+/// Promises, granted and missed; counted in entries.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PromiseFigures {
@@ -172,17 +172,17 @@ pub(crate) struct Watch {
     pub(crate) widest_gap_ms: f64,
 }
 
-/// What is known about a run besides its figures.
+/// Facts about a run besides its figures.
 #[derive(Clone, Debug)]
 pub(crate) struct About {
-    /// Where the log is.
+    /// The log's public address.
     pub(crate) url: String,
     pub(crate) log: String,
     /// When the run began, RFC 3339.
     pub(crate) started_at: String,
     /// Until the last request was sent.
     pub(crate) took: Duration,
-    /// Somebody ended it early.
+    /// Whether the user ended it early.
     pub(crate) interrupted: bool,
 }
 

@@ -33,7 +33,7 @@ pub(crate) fn plots(report: &LoadReport) -> Vec<(&'static str, String)> {
             })
             .collect()
     };
-    // Where nothing came there is no latency.
+    // An interval without answers has no latency.
     let there = |mut series: Vec<Series>| {
         for line in &mut series {
             line.points.retain(|(_, value)| *value > 0.0);

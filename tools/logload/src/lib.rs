@@ -1,4 +1,4 @@
-//! `logload`: writers of every kind against a real server, and what they saw.
+//! `logload`: writers of every kind against a real server, and the figures that they measure.
 //!
 //! [`scenario`] says what to write, [`arrivals`] when, [`wire`] sends it, [`measure`] makes figures of the answers, [`drive`]
 //! brings them together; [`figures`] is the result, [`page`], [`plot`] and [`html`] show it, [`verify`] reads back what was
@@ -29,7 +29,7 @@ use logctl::kit::{drive, parse_timeout, usage, wanted_form};
 
 use crate::run::RunArgs;
 
-/// What generates the completion scripts and manual pages.
+/// The description from which completion scripts and manual pages are generated.
 pub const PROGRAM: Program = Program::new("logload", command).with_exits(&EXITS);
 
 /// The exit codes; each means what it means for `logctl`.
@@ -38,7 +38,7 @@ const EXITS: [(u8, &str); 7] = [
     (1, "A bug."),
     (
         2,
-        "Usage: the command line, the scenario, or a file that cannot be read or written.",
+        "Wrong usage: the command line, the scenario, or a file that cannot be read or written.",
     ),
     (
         4,
@@ -49,10 +49,10 @@ const EXITS: [(u8, &str); 7] = [
         12,
         "Verification failed: an acknowledged index does not hold its entry.",
     ),
-    (130, "Interrupted; the result shows what was measured."),
+    (130, "Interrupted; the result has the figures until then."),
 ];
 
-/// Writes to a transparency log like many writers at once, and measures what they see
+/// Writes to a transparency log like many writers at once, and measures the answers
 #[derive(Debug, Parser)]
 #[command(
     name = "logload",
@@ -71,7 +71,7 @@ struct Cli {
     command: Command,
 }
 
-/// Options of every command: those of `logctl` that find a server and shape a result.
+/// Options of every command: those of `logctl` for the server and the output.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Global options")]
 struct Global {
@@ -97,13 +97,13 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Write streams of entries side by side, and measure what their writers see
+    /// Write streams of entries side by side, and measure rates and latencies
     ///
     /// An open loop (rate=) writes at its own times whatever the server does; in a closed loop (connections=) each connection
-    /// waits for its answer; a backfill writes batches as fast as the server takes them. For each stream the result has the
+    /// waits for its answer; a backfill writes batches as fast as the server accepts them. For each stream the result has the
     /// time until an entry has its durable index (ordered) and until a signed checkpoint covers it (published), rates,
     /// refusals with their reasons, and promises granted and missed. Times of an open loop count from when a write was due.
-    /// Entries are made up, and stay in the log.
+    /// The entries are synthetic, and stay in the log.
     #[command(after_help = "Examples:
   logload run --stream rate=500/s --duration 30s
   logload run --stream name=live,rate=500/s,priority=1 --stream name=fill,backfill,priority=6 --html report.html

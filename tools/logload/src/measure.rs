@@ -19,7 +19,7 @@ const MOST_BINS: u32 = 240;
 /// The most different refusals and tiers that are told apart.
 const MOST_KINDS: usize = 48;
 
-/// What the server granted.
+/// The tier and the delay that the server granted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Granted {
     pub(crate) tier: Option<Arc<str>>,
@@ -221,7 +221,7 @@ impl Recorder {
     ) {
         self.advance(told);
         self.polls += 1;
-        // What this reading covers was unpublished when the one before was asked for.
+        // Entries that only this reading covers were unpublished when the reading before was asked for.
         let unseen = self.last_poll.replace(asked).unwrap_or_default();
         if self.polls > 1 && told >= self.warm_up {
             self.widest_gap = self.widest_gap.max(told.saturating_sub(unseen));

@@ -72,7 +72,7 @@ impl Present for LoadReport {
                 stream.refused.iter().map(|refusal| {
                     vec![
                         stream.name.as_str().into(),
-                        Cell::number(Some(refusal.status.into())),
+                        Cell::number(Some(refusal.status)),
                         Cell::number(Some(refusal.entries)),
                         refusal.reason.as_str().into(),
                     ]

@@ -1,4 +1,4 @@
-//! What a reader of the figures must know besides them: broken promises, and writes that are in no figure.
+//! Remarks for a reader of the figures: broken promises, and writes that are in no figure.
 
 use logctl::kit::latency;
 

@@ -1,11 +1,11 @@
-//! `logload run`: prepares the streams, and writes their results.
+//! `logload run`: prepares the streams, runs them, and writes the results.
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
 use clap::ValueHint;
-use logctl::kit::{Address, Error, File, LogAddress, Outcome, Public, Session, Token};
+use logctl::kit::{Address, Error, File, LogAddress, Outcome, Public, Session, Source as _, Token};
 use logctl::kit::{ended, now, parse_between, read_document, rfc3339, thousands, transport};
 
 use crate::drive::{Ran, Setup, drive};
@@ -30,28 +30,28 @@ pub(crate) struct RunArgs {
     /// Streams from a YAML file; `-` is standard input
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     scenario: Option<File>,
-    /// How long to write; by default as long as the streams say, or 30s
+    /// Duration of the run; by default that of the streams, or 30s
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     duration: Option<Duration>,
-    /// Leave this much of the beginning out of every figure
+    /// Time at the beginning that is left out of every figure
     #[arg(long, value_name = "TIME", value_parser = parse_warm_up)]
     warm_up: Option<Duration>,
-    /// How often to read the watermarks; times to published are exact to this
+    /// Time between two readings of the watermarks; times to published are exact to this
     #[arg(long, value_name = "TIME", default_value = "5ms", value_parser = parse_poll)]
     poll: Duration,
-    /// Write a report with plots into FILE
+    /// Write a report with plots to FILE
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     html: Option<PathBuf>,
-    /// Write each plot into a file of its own in DIR
+    /// Write each plot to a file of its own in DIR
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     svg: Option<PathBuf>,
-    /// Address of the server's metrics, from which the report takes the queues over time: http://127.0.0.1:9090/metrics
+    /// Address of the server's metrics, for a plot of the queues: http://127.0.0.1:9090/metrics
     #[arg(long, value_name = "URL")]
     metrics: Option<String>,
     /// Afterwards, check that each acknowledged index holds its entry
     #[arg(long)]
     verify: bool,
-    /// Address at which writers and readers reach the log; by default what the context or the server says
+    /// Address of the log for readers and writers; by default the one in the context, else the one that the server names
     #[arg(long, value_name = "URL")]
     url: Option<String>,
 }
@@ -78,7 +78,7 @@ pub(super) async fn run(session: &Session<'_>, args: RunArgs) -> Result<Outcome,
         .iter()
         .map(|stream| stream.token_file.as_deref().map(Token::read).transpose())
         .collect::<Result<_, _>>()?;
-    // A place that can't be written is known before the run, not after it.
+    // A file that can't be written is reported before the run, not after it.
     if let Some(folder) = &args.svg {
         std::fs::create_dir_all(folder).map_err(|source| unwritten(folder, source))?;
     }
@@ -97,9 +97,11 @@ pub(super) async fn run(session: &Session<'_>, args: RunArgs) -> Result<Outcome,
         }
         None => None,
     };
+    let target = target(&place).await?;
+    known(&place, session.timeout).await?;
     let id = id()?;
     let setup = Setup {
-        target: Rc::new(target(&place).await?),
+        target: Rc::new(target),
         log: place.log.clone(),
         tokens,
         poll: args.poll,
@@ -136,7 +138,7 @@ pub(super) async fn run(session: &Session<'_>, args: RunArgs) -> Result<Outcome,
     finish(session, &args, &scenario, &place, (started, id), ran).await
 }
 
-/// From what was measured to what is shown.
+/// Makes the report from the measurements.
 async fn finish(
     session: &Session<'_>,
     args: &RunArgs,
@@ -207,7 +209,7 @@ async fn check(
     })
 }
 
-/// From flags or a file.
+/// The scenario, from flags or a file.
 async fn scenario(args: &RunArgs) -> Result<Scenario, Error> {
     let (scenario, subject) = match &args.scenario {
         None => (Scenario::from_flags(&args.stream), "--stream".to_owned()),
@@ -228,7 +230,7 @@ async fn scenario(args: &RunArgs) -> Result<Scenario, Error> {
         })
 }
 
-/// Where to connect to.
+/// The address to connect to.
 async fn target(place: &LogAddress) -> Result<Target, Error> {
     let wrong = || Error::Usage {
         message: format!("`{}` is not where a log can be written", place.url),
@@ -257,7 +259,7 @@ async fn target(place: &LogAddress) -> Result<Target, Error> {
                 .map(|mut found| found.next());
             let found = found.map_err(|error| unreachable(error.to_string()))?;
             let address = found.ok_or_else(|| unreachable("the name has no address".into()))?;
-            // Nothing there is better said before the run than in each of its figures.
+            // If nothing answers there, one error before the run says more than an error for each request.
             tokio::net::TcpStream::connect(address)
                 .await
                 .map_err(|error| unreachable(error.to_string()))?;
@@ -267,6 +269,20 @@ async fn target(place: &LogAddress) -> Result<Target, Error> {
             })
         }
         _ => Err(wrong()),
+    }
+}
+
+/// Refuses a log that the server does not have: a run against it would measure refusals.
+async fn known(place: &LogAddress, timeout: Duration) -> Result<(), Error> {
+    let public = Public::new(&place.url, place.ca.as_deref(), &place.log, timeout)?;
+    // Whatever else is wrong, the run itself shows.
+    match public.get("shards").await {
+        Ok(None) => Err(Error::NotFound {
+            kind: "log",
+            name: place.log.clone(),
+            known: Vec::new(),
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -287,7 +303,7 @@ fn metrics_url(text: &str) -> Result<(String, String), Error> {
     Ok((base, path))
 }
 
-/// Unlike that of any other run.
+/// An ID that no other run has.
 fn id() -> Result<u64, Error> {
     getrandom::u64().map_err(|error| Error::Bug(format!("no random numbers: {error}")))
 }

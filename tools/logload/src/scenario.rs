@@ -1,7 +1,7 @@
-//! What a run of the load generator does: streams of writes, each of one kind, size and advice. From a YAML file or from flags,
+//! The scenario of a run: streams of writes, each of one kind, size and advice. From a YAML file or from flags,
 //! with the same words.
 //!
-//! What must never happen: a run that is something else than what was asked for. Whatever does not fit together is said
+//! What must never happen: a run that differs from the given scenario. Settings that do not fit together are refused
 //! before the first write.
 
 mod words;
@@ -44,7 +44,7 @@ pub(crate) struct Stream {
     pub(crate) pace: Pace,
     /// The length of an entry, bytes.
     pub(crate) size: usize,
-    /// What they ask for.
+    /// The advice that they send.
     pub(crate) advice: Advice,
     /// The file with their tenant's token; anonymous when absent.
     pub(crate) token_file: Option<PathBuf>,
@@ -77,7 +77,7 @@ pub(crate) enum Pace {
     },
 }
 
-/// What a writer asks for.
+/// The advice that a writer sends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Advice {
     pub(crate) priority: Option<u8>,
@@ -86,7 +86,7 @@ pub(crate) struct Advice {
     pub(crate) shard: Option<String>,
 }
 
-/// What is wrong with a scenario, for a person.
+/// A fault of a scenario, for a person.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Wrong(pub(crate) String);
@@ -166,7 +166,7 @@ impl Scenario {
         Ok(scenario)
     }
 
-    /// What no single stream can see.
+    /// Checks the rules between streams.
     fn check(&self) -> Result<(), Wrong> {
         let refuse = |message: String| Err(Wrong(message));
         if self.streams.is_empty() {

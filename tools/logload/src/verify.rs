@@ -96,7 +96,7 @@ pub(crate) async fn verify<S: Source>(
             let begin = index - leaf % TILE_WIDTH;
             if open.as_ref().is_none_or(|(at, _)| *at != begin) {
                 let bytes = fetch(source, tree, leaf / TILE_WIDTH).await?;
-                // What is no bundle holds nothing.
+                // Bytes that are no bundle hold no entries.
                 let entries = bundle::entries(&bytes).unwrap_or_default();
                 open = Some((begin, entries.into_iter().map(<[u8]>::to_vec).collect()));
             }

@@ -18,7 +18,7 @@ const LONGEST_ANSWER: usize = 8 << 20;
 /// The longest head of an answer.
 const LONGEST_HEAD: usize = 64 << 10;
 
-/// Where to send requests.
+/// The destination of requests.
 #[derive(Clone, Debug)]
 pub(crate) enum Target {
     /// Without TLS: our own few lines.
@@ -34,7 +34,7 @@ pub(crate) enum Target {
     },
 }
 
-/// What the server answered.
+/// An answer of the server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -65,7 +65,7 @@ pub(crate) struct Ask<'a> {
     pub(crate) body: &'a [u8],
 }
 
-/// What a head says of the body that follows.
+/// The head of an answer, as far as it describes the body.
 struct Head {
     answer: Answer,
     length: Option<usize>,

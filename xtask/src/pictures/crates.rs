@@ -82,7 +82,7 @@ pub(super) fn draw() -> Result<String> {
     Ok(svg.text())
 }
 
-/// What stands in a row: a crate, or an arrow that passes on its way down, in this row.
+/// An item of a row: a crate, or an arrow that passes through the row on its way down.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Item {
     Crate(String),

@@ -8,7 +8,7 @@ struct Part {
     name: &'static str,
     folder: &'static str,
     does: &'static str,
-    /// Who takes part beside the server, and with what.
+    /// The other party that takes part, and its contribution.
     with: [&'static str; 2],
     /// Rows of the coordination store and objects that it leaves.
     leaves: [&'static str; 2],

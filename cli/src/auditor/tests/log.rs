@@ -12,14 +12,14 @@ use tlog::{
 
 use crate::auditor::{Options, Report, Source, SourceError, audit};
 
-/// A change to the files before the n-th time a file is read.
-pub(super) type Change = (String, usize, BTreeMap<String, Option<Vec<u8>>>);
+/// New contents of files before the n-th time a file is read.
+pub(super) type Overwrite = (String, usize, BTreeMap<String, Option<Vec<u8>>>);
 
 /// A log as its readers see it.
 #[derive(Default)]
 pub(super) struct Log {
     pub(super) files: Mutex<BTreeMap<String, Vec<u8>>>,
-    pub(super) changes: Vec<Change>,
+    pub(super) changes: Vec<Overwrite>,
     pub(super) reads: Mutex<BTreeMap<String, usize>>,
     pub(super) ahead: AtomicUsize,
     pub(super) most_ahead: AtomicUsize,

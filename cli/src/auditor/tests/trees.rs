@@ -145,7 +145,7 @@ async fn a_history_rewritten_throughout_does_not_match_the_root() {
 #[tokio::test]
 async fn a_log_may_grow_meanwhile() {
     let log = Log::new(&[300, 400]);
-    // What the checkpoint covers with partial tiles has become full, and the partial ones are gone.
+    // The partial tiles that the checkpoint covers have become full, and the partial ones are gone.
     let partial: Vec<String> = log
         .paths()
         .into_iter()

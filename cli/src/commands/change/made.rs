@@ -1,4 +1,4 @@
-//! After the decision: is the change in the audit trail, and does every replica run it?
+//! Checks after the decision: is the change in the audit trail, and does every replica run it?
 //!
 //! What must never happen: "done" while a replica still runs the earlier configuration.
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 use wire::{Operation, OperationState, Replica, codes};
 
 use super::Changed;
-use crate::client::{self, Asked, Deadline};
+use crate::client::{self, ChangeHeaders, Deadline};
 use crate::commands::{Server, Session, audit_receipt};
 use crate::error::{Error, count};
 use crate::pins::Pins;
@@ -18,7 +18,7 @@ use crate::report::{Outcome, Page};
 pub(in crate::commands) struct Made {
     /// The change as an operation.
     pub(in crate::commands) operation: Operation,
-    /// Trouble although it was made. The first one counts.
+    /// Trouble although the change was made; the first one is reported.
     pub(in crate::commands) trouble: Option<Error>,
 }
 
@@ -57,21 +57,24 @@ impl Made {
         Ok(())
     }
 
-    /// For a change on probation, with a user to ask: reaches the server over a new connection, which shows that it still can be reached.
+    /// Asks the user to confirm a change on probation, over a new connection, which shows that the server can still be reached.
     pub(super) async fn ask_to_keep(&mut self, session: &Session<'_>) -> Result<(), Error> {
         if self.operation.state != OperationState::Unconfirmed || self.trouble.is_some() {
             return Ok(());
         }
         let id = self.operation.id.clone();
         session.ui.stand(
-            "the change runs, and is taken back unless it is confirmed",
+            "the change runs, and is reverted unless it is confirmed",
             format!("`logctl op confirm {id}` keeps it"),
         );
         let until = self.operation.confirm_by.as_deref().unwrap_or("its time");
         let runs = format!(
-            "generation {} runs; it is taken back at {until} unless it is confirmed",
+            "generation {} runs; it is reverted at {until} unless it is confirmed",
             self.operation.generation
         );
+        session
+            .ui
+            .made(runs.clone(), format!("`logctl op confirm {id}` keeps it"));
         session.ui.show(&Page::new().text(runs));
         let question = format!(
             "keep generation {} of {}?",
@@ -86,6 +89,10 @@ impl Made {
         let key = client::idempotency_key()?;
         self.operation = confirm(&server, &id, session.asked(&key), session.deadline()).await?;
         drop(phase);
+        session.ui.made(
+            format!("operation {id} was made"),
+            format!("`logctl op show {id}` shows whether it was confirmed"),
+        );
         self.check_receipt(session, &server, pins).await;
         Ok(())
     }
@@ -112,18 +119,17 @@ impl Made {
     }
 }
 
-/// Confirms a change; one that was taken back before is reported as such.
+/// Confirms a change; one that was reverted before is reported as such.
 pub(in crate::commands) async fn confirm(
     server: &Server,
     id: &str,
-    asked: Asked<'_>,
+    asked: ChangeHeaders<'_>,
     deadline: Deadline,
 ) -> Result<Operation, Error> {
     match server.admin.confirm(id, asked, deadline).await {
         Err(Error::Problem(problem)) if problem.code == codes::CONFLICT => {
-            let now = server.admin.operation(id, deadline).await?;
-            match now.state {
-                OperationState::Reverted => Ok(now),
+            match server.admin.operation(id, deadline).await {
+                Ok(now) if now.state == OperationState::Reverted => Ok(now),
                 _ => Err(Error::Problem(problem)),
             }
         }
@@ -131,7 +137,7 @@ pub(in crate::commands) async fn confirm(
     }
 }
 
-/// Waits for the replicas, and says how it went.
+/// Waits for the replicas, and reports the result.
 pub(in crate::commands) async fn report(
     session: &Session<'_>,
     server: &Server,
@@ -180,22 +186,17 @@ async fn converge(
     let phase = session.ui.phase(&format!(
         "waiting until every replica runs generation {generation}"
     ));
-    let mut pause = FIRST_PAUSE;
+    let mut pause = REPLICA_POLL_MIN;
     loop {
-        match probe(server, deadline, operation, decided).await {
+        let missed = match probe(server, deadline, operation, decided).await {
             Ok(true) => return Ok(None),
-            Ok(false) => {}
-            // The server went away after the decision: that does not undo it, and it may come back.
-            Err(Error::Unreachable { .. }) => {}
-            // It is decided; a caller that may not follow it is told which replicas lag, not that the change was refused.
-            Err(Error::Problem(problem))
-                if decided
-                    && [codes::FORBIDDEN, codes::NOT_FOUND].contains(&problem.code.as_str()) =>
-            {
-                session.ui.warn(&format!(
-                    "you may not follow the change: {}",
-                    problem.detail
-                ));
+            Ok(false) => None,
+            Err(error) if passes(&error) => Some(error),
+            // It is decided; a caller that can't follow it is told which replicas lag, not that the change was refused.
+            Err(error) if decided => {
+                session
+                    .ui
+                    .warn(&format!("the change can't be followed: {error}"));
                 return Ok(Some(Error::NotConverged {
                     operation: Some(id),
                     generation,
@@ -203,13 +204,18 @@ async fn converge(
                 }));
             }
             Err(error) => return Err(error),
-        }
+        };
         let behind = lagging(operation);
         phase.update(&format!(
             "waiting for {} to run generation {generation}",
             count(behind.len(), "replica")
         ));
         if !deadline.pause(pause).await {
+            if let Some(error) = missed {
+                session
+                    .ui
+                    .warn(&format!("the last look at the change failed: {error}"));
+            }
             let operation = decided.then_some(id);
             return Ok(Some(if behind.is_empty() {
                 Error::TimedOut {
@@ -224,7 +230,23 @@ async fn converge(
                 }
             }));
         }
-        pause = (pause * 2).min(LAST_PAUSE);
+        pause = (pause * 2).min(REPLICA_POLL_MAX);
+    }
+}
+
+/// Whether a read that failed may succeed a moment later: the server, or a proxy before it, is away or busy. That does not undo a
+/// change which is decided.
+pub(in crate::commands) fn passes(error: &Error) -> bool {
+    const OF_THE_CALLER: [&str; 4] = [
+        codes::UNAUTHENTICATED,
+        codes::FORBIDDEN,
+        codes::BROWSER_REFUSED,
+        codes::NOT_FOUND,
+    ];
+    match error {
+        Error::Unreachable { .. } | Error::Foreign { .. } => true,
+        Error::Problem(problem) => !OF_THE_CALLER.contains(&problem.code.as_str()),
+        _ => false,
     }
 }
 
@@ -263,7 +285,7 @@ pub(in crate::commands) fn lagging(operation: &Operation) -> Vec<Replica> {
 }
 
 /// Pauses between probes double from the first to the last.
-const FIRST_PAUSE: Duration = Duration::from_millis(5);
-const LAST_PAUSE: Duration = Duration::from_millis(500);
+const REPLICA_POLL_MIN: Duration = Duration::from_millis(5);
+const REPLICA_POLL_MAX: Duration = Duration::from_millis(500);
 /// A probe that takes longer has failed.
 const PROBE: Duration = Duration::from_secs(5);

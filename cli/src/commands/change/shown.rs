@@ -1,4 +1,4 @@
-//! A change as people and scripts see it, before and after.
+//! A change as it is shown, before and after.
 
 use serde::Serialize;
 use wire::{Action, Operation, OperationState, Replica};
@@ -20,7 +20,7 @@ pub(super) struct Changed {
     pub(super) operation: Operation,
 }
 
-/// What an operation does, before it does it.
+/// The effect of an operation that is not made yet: `would rotate …`.
 pub(in crate::commands) fn would(operation: &Operation) -> String {
     match operation.action {
         Action::Configure => format!(
@@ -30,32 +30,38 @@ pub(in crate::commands) fn would(operation: &Operation) -> String {
         Action::Rotate => "would rotate".into(),
         Action::Plan => "would plan a shard".into(),
         Action::Freeze => "would freeze".into(),
-        Action::Unfreeze => "would take writes again".into(),
+        Action::Unfreeze => "would be unfrozen".into(),
         Action::Create => "would be created".into(),
         Action::Delete => "would be deleted".into(),
-        Action::Undelete => "would be there again".into(),
-        Action::Revert => "would be taken back".into(),
+        Action::Undelete => "would be undeleted".into(),
+        Action::Revert => "would be reverted".into(),
     }
 }
 
-/// What an operation did.
+/// The effect of an operation that was made: `rotated`.
 pub(in crate::commands) fn did(action: Action) -> &'static str {
     match action {
         Action::Configure => "configured",
         Action::Rotate => "rotated",
         Action::Plan => "planned a shard",
         Action::Freeze => "frozen",
-        Action::Unfreeze => "takes writes again",
+        Action::Unfreeze => "unfrozen",
         Action::Create => "created",
         Action::Delete => "deleted",
-        Action::Undelete => "there again",
-        Action::Revert => "taken back",
+        Action::Undelete => "undeleted",
+        Action::Revert => "reverted",
     }
 }
 
 impl Present for Changed {
+    const ADVICE: &'static [&'static str] = &["warnings"];
     const KIND: &'static str = "Change";
     const NAME: &'static str = "/operation/id";
+
+    fn is_named(&self) -> bool {
+        // The ID in a preview is of an operation that does not exist.
+        !self.dry_run
+    }
 
     fn page(&self) -> Page {
         let operation = &self.operation;
@@ -84,7 +90,7 @@ impl Present for Changed {
     }
 }
 
-/// A change that was asked for, as it went.
+/// A requested change and its result, as a page.
 pub(in crate::commands) fn page(operation: &Operation) -> Page {
     let log = &operation.log;
     let table = differences(&operation.differences);
@@ -101,7 +107,7 @@ pub(in crate::commands) fn page(operation: &Operation) -> Page {
     };
     let done = match operation.state {
         OperationState::Refused => "refused",
-        OperationState::Reverted => "rolled back",
+        OperationState::Reverted => "reverted",
         _ => did(operation.action),
     };
     let mut page = Page::new().text(format!("{log}: {done}, {generation}{index}"));
@@ -120,17 +126,17 @@ pub(in crate::commands) fn page(operation: &Operation) -> Page {
     }
 }
 
-/// Until when it must be confirmed, or what became of it.
+/// The time by which it must be confirmed, or the result of the probation.
 fn probation(operation: &Operation) -> Page {
     let id = &operation.id;
     match (operation.state, &operation.confirm_by) {
         (OperationState::Unconfirmed, by) => Page::new().text(format!(
-            "on probation: taken back at {} unless confirmed over a new connection: `logctl op confirm {id}`",
+            "on probation: reverted at {} unless confirmed over a new connection: `logctl op confirm {id}`",
             by.as_deref().unwrap_or("the end of its time")
         )),
         (OperationState::Reverted, _) => Page::new().text(match &operation.reverted_by {
-            Some(other) => format!("taken back by operation {other}"),
-            None => "taken back".to_owned(),
+            Some(other) => format!("reverted by operation {other}"),
+            None => "reverted".to_owned(),
         }),
         _ => Page::new(),
     }

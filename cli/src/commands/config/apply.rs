@@ -1,4 +1,4 @@
-//! `logctl config apply plan.json`: applies exactly the plan, or shows what changed since it was made.
+//! `logctl config apply plan.json`: applies exactly the plan, or shows the changes since it was made.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub(crate) struct ApplyArgs {
     /// The plan, made by `config plan`; `-` is standard input
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) file: File,
-    /// Take the change back by itself unless it is confirmed within this time: 30s, 10m
+    /// Revert the change automatically unless it is confirmed within this time: 30s, 10m
     #[arg(long, value_name = "TIME", value_parser = change::parse_confirm_within)]
     confirm_within: Option<Duration>,
     #[command(flatten)]
@@ -46,7 +46,7 @@ pub(super) async fn run(
     if let Some(other) = server.settings.log.as_ref().filter(|named| **named != log) {
         return Err(Error::Usage {
             message: format!("{subject} is a plan for {log}, not for {other}"),
-            hint: format!("add `--log {log}` if that is what you mean; nothing was changed"),
+            hint: format!("add `--log {log}` if you mean that log; nothing was changed"),
         });
     }
     let carried = change::carry_out(

@@ -1,4 +1,4 @@
-//! `logctl config diff --generation A..B`: what changed between two generations.
+//! `logctl config diff --generation A..B`: the changes between two generations.
 
 use serde::Serialize;
 use wire::Difference;
@@ -10,9 +10,9 @@ use crate::report::{Outcome, Page, Present};
 /// Two generations to compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Generations {
-    /// The earlier one, as a rule.
+    /// The first one, usually the earlier.
     from: u64,
-    /// The other; the running one when absent.
+    /// The second one; the running one when absent.
     to: Option<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! `logctl config diff FILE`: what `--use-config` would change, by the server's own dry run.
+//! `logctl config diff FILE`: the changes that `--use-config` would make, by the server's own dry run.
 
 use clap::ValueHint;
 use serde::Serialize;
@@ -19,7 +19,7 @@ pub(crate) struct DiffArgs {
     /// The document, YAML or JSON; `-` is standard input
     #[arg(value_hint = ValueHint::FilePath, required_unless_present = "generation", conflicts_with = "generation")]
     pub(crate) file: Option<File>,
-    /// Two generations, or one and what runs
+    /// Two generations, A..B, or one to compare with the running configuration
     #[arg(long, value_name = "A..B", value_parser = parse_generations)]
     pub(crate) generation: Option<Generations>,
     /// Exit with 3 when there is a difference

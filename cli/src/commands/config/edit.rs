@@ -1,6 +1,6 @@
 //! `logctl config edit`: opens the running document in an editor, and applies the result as a change.
 //!
-//! What must never happen: text that somebody wrote is lost. It is in a file until the change is made, and a user that stops before that is
+//! What must never happen: text that somebody wrote is lost. It is in a file until the change is made, and a user who stops before that is
 //! told its name.
 
 use std::os::fd::AsFd;
@@ -15,11 +15,11 @@ use crate::client::Call;
 use crate::commands::change::{self, ChangeArgs, Consent, Trial};
 use crate::commands::document::wire_finding;
 use crate::commands::{Server, Session};
-use crate::error::{Error, Place};
+use crate::error::{Error, FindingPlace};
 use crate::private;
 use crate::report::{Outcome, Page, Present};
 
-/// Begins the lines that are taken out again.
+/// The beginning of each line of the header, which is removed again.
 const MARK: &str = "#|";
 
 /// There was nothing to do.
@@ -53,7 +53,7 @@ pub(super) async fn run(session: &Session<'_>, trial: Trial) -> Result<Outcome, 
         Draft::Keep(next) => {
             let path = file.display();
             session.ui.note(&format!(
-                "what you wrote is in {path}; {}",
+                "your text is in {path}; {}",
                 next.replace("FILE", &path.to_string())
             ));
         }
@@ -61,12 +61,12 @@ pub(super) async fn run(session: &Session<'_>, trial: Trial) -> Result<Outcome, 
     result
 }
 
-/// Whether the edited file is kept when the command ends.
+/// The fate of the edited file when the command ends.
 #[derive(Debug, PartialEq, Eq)]
 enum Draft {
-    /// Nobody changed it, or its change is made.
+    /// It was not edited, or its change is made.
     Done,
-    /// The file is kept, and this is how to continue with it.
+    /// The file is kept; the text says how to continue with it.
     Keep(&'static str),
 }
 
@@ -128,7 +128,7 @@ async fn edited(
         body = written;
         session.ui.stand(
             "nothing was changed",
-            format!("what you wrote is in {}", file.display()),
+            format!("your text is in {}", file.display()),
         );
         let document = match logconfig::parse(&body) {
             Ok(document) => document,
@@ -142,7 +142,7 @@ async fn edited(
         }
         let call = Call::new(Name::PutConfig, &log, &document)?;
         let consent = Consent {
-            question: format!("apply what you wrote to {log}?"),
+            question: format!("apply your text to {log}?"),
             log: log.clone(),
             base: Some(running.etag.clone()),
             typed: None,
@@ -218,7 +218,7 @@ fn header(log: &str, findings: &[Finding]) -> String {
                 line: finding.line.map(|line| line + above),
                 ..finding.clone()
             };
-            let place = Place {
+            let place = FindingPlace {
                 subject: "line",
                 finding: &placed,
             };
@@ -248,7 +248,7 @@ fn stripped(text: &str) -> String {
         .collect()
 }
 
-/// $VISUAL, then $EDITOR; `vi` where a person sits.
+/// $VISUAL, then $EDITOR, then `vi` on a terminal.
 fn editor(session: &Session<'_>) -> Result<String, Error> {
     let set = |name: &str| {
         std::env::var(name)
@@ -287,7 +287,7 @@ fn put(file: &Path, text: &str) -> Result<(), Error> {
     })
 }
 
-/// Runs the editor to its end. Ctrl-C is the editor's meanwhile.
+/// Runs the editor to its end. Ctrl-C goes to the editor meanwhile.
 async fn open(session: &Session<'_>, editor: &str, file: &Path) -> Result<(), Error> {
     let failed = |message: String| Error::Usage {
         message: format!("the editor `{editor}` {message}; nothing was changed"),

@@ -1,4 +1,4 @@
-//! `logctl config history`: the decided changes: when, by whom, why, and what each changed.
+//! `logctl config history`: the decided changes, each with its time, actor, reason and differences.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -11,18 +11,18 @@ use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
 /// The arguments of `logctl config history`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct HistoryArgs {
-    /// Only what was decided from then on: 7d, 24h, 2026-11-01, 2026-11-01T08:00:00Z
+    /// Only changes decided at or after this time: 7d, 24h, 2026-11-01, 2026-11-01T08:00:00Z
     #[arg(long, value_name = "TIME", value_parser = parse_moment)]
     since: Option<i64>,
-    /// Only what was decided before then
+    /// Only changes decided before this time
     #[arg(long, value_name = "TIME", value_parser = parse_moment)]
     until: Option<i64>,
-    /// Only what they asked for: uid:0, root, token:ci
+    /// Only changes by this actor: uid:0, root, token:ci
     #[arg(long, value_name = "WHO")]
     by: Option<String>,
 }
 
-/// Seconds since 1970: a time, a day in UTC, or so long ago.
+/// Reads a time, a day in UTC or an age, as seconds since 1970.
 fn parse_moment(text: &str) -> Result<i64, String> {
     if let Ok(ago) = text.parse::<::logconfig::Span>() {
         let ago = i64::try_from(ago.duration().as_secs()).unwrap_or(i64::MAX);
@@ -66,7 +66,7 @@ pub(super) async fn run(
     Outcome::done(&ConfigHistory { log, history })
 }
 
-/// Whether an actor is meant: `uid:0 (root)` by `uid:0`, by `root` and by the whole, `token:ci` by `ci`.
+/// Whether `who` names an actor: `uid:0`, `root` and the whole text name `uid:0 (root)`, and `ci` names `token:ci`.
 fn is_by(actor: Option<&str>, who: &str) -> bool {
     let Some(actor) = actor else {
         return false;
@@ -92,7 +92,7 @@ impl Present for ConfigHistory {
                 item.time.as_str().into(),
                 Cell::number(Some(item.at_index)),
                 Cell::maybe(item.actor.as_deref()),
-                item.summary.as_str().into(),
+                Cell::from(item.summary.as_str()).quoted(),
                 Cell::maybe(item.etag.as_deref()),
             ]);
             for difference in item.differences.iter().flatten() {
@@ -103,7 +103,7 @@ impl Present for ConfigHistory {
                     difference.after.as_deref().unwrap_or("removed")
                 );
                 let mut row = vec![Cell::from(""); 6];
-                row[4] = Cell::toned(format!("  {change}"), Tone::Past);
+                row[4] = Cell::toned(format!("  {change}"), Tone::Past).quoted();
                 rows.push(row);
             }
         }

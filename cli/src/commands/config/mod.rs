@@ -1,8 +1,9 @@
-//! `logctl config`: documents, checked, compared, applied and followed.
+//! `logctl config`: checks, compares, applies and lists configuration documents.
 
 mod apply;
 mod compare;
 mod diff;
+mod earlier;
 mod edit;
 mod history;
 mod plan;
@@ -25,7 +26,7 @@ pub(crate) use history::HistoryArgs;
 pub(crate) use plan::PlanArgs;
 pub(crate) use rollback::RollbackArgs;
 
-/// What to do with configuration documents.
+/// The subcommands of `logctl config`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Show what applying FILE would change, or what changed between two generations
@@ -42,24 +43,24 @@ pub(crate) enum ConfigCommand {
         #[arg(value_hint = ValueHint::FilePath)]
         file: File,
     },
-    /// Freeze a change as a file: its exact content, its base, and what the server says it would do
+    /// Write a change to a file: its exact content, its base, and its effect according to the server
     #[command(after_help = "Examples:
   logctl config plan next.yaml -o plan.json
   logctl config apply plan.json")]
     Plan(PlanArgs),
-    /// Do just what a plan says, or say what moved since it was made
+    /// Apply exactly the plan, or show what changed since it was made
     #[command(after_help = "Examples:
   logctl config apply plan.json
   logctl config apply plan.json --confirm-within 10m")]
     Apply(ApplyArgs),
-    /// Edit the running document in $VISUAL or $EDITOR, and apply what was written
+    /// Edit the running document in $VISUAL or $EDITOR, and apply the result
     ///
-    /// Findings stand in the file when the editor opens again. What was written is kept in a file until it is applied.
+    /// If the document has faults, the editor opens again with the findings in the file. Your text is kept in a file until it is applied.
     #[command(after_help = "Examples:
   logctl config edit
   EDITOR='code --wait' logctl config edit --dry-run")]
     Edit(EditArgs),
-    /// Bring back the settings of an earlier generation; shards stay as they are
+    /// Restore the settings of an earlier generation; shards stay as they are
     #[command(after_help = "Examples:
   logctl config rollback            # to the generation before this one
   logctl config rollback 12 --dry-run")]
@@ -69,11 +70,11 @@ pub(crate) enum ConfigCommand {
   logctl config show > running.yaml
   logctl config show --generation 12 -o json")]
     Show {
-        /// The generation; the running one when absent
+        /// The generation; by default the running one
         #[arg(long, value_name = "N")]
         generation: Option<u64>,
     },
-    /// List the decided changes, newest first: who made each, why, and what it changed
+    /// List the decided changes, newest first, with the actor, the reason and the differences of each
     #[command(after_help = "Examples:
   logctl config history
   logctl config history --since 7d --by token:ci

@@ -1,4 +1,4 @@
-//! `logctl config plan FILE -o plan.json`: a change worked out by the server and frozen as a file, to be reviewed and applied later.
+//! `logctl config plan FILE -o plan.json`: a change computed by the server and written to a file, to be reviewed and applied later.
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,7 @@ pub(crate) struct PlanArgs {
     /// The document, YAML or JSON; `-` is standard input
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) file: File,
-    /// Where the plan goes; standard output when absent.
+    /// The file for the plan; standard output when absent.
     #[arg(skip)]
     pub(crate) out: Option<PathBuf>,
 }
@@ -113,7 +113,7 @@ pub(super) async fn run(
     }
 }
 
-/// There is no flag to overwrite with.
+/// The error with a hint to name another file: no flag allows overwriting this one.
 fn only_another(error: Error) -> Error {
     match error {
         Error::Exists { path, .. } => Error::Exists { path, force: false },
@@ -121,12 +121,13 @@ fn only_another(error: Error) -> Error {
     }
 }
 
-/// An older plan may go: whoever wants it can make it again. Anything else may not.
+/// Whether a file is a plan. A plan may be overwritten, since it can be made again; any other file may not.
 fn is_plan(path: &Path) -> bool {
     std::fs::read(path).is_ok_and(|bytes| Plan::decode(&bytes).is_ok())
 }
 
 impl Present for Planned {
+    const ADVICE: &'static [&'static str] = &["warnings"];
     const KIND: &'static str = "PlanFile";
     const NAME: &'static str = "/file";
 
@@ -143,7 +144,7 @@ impl Present for Planned {
         };
         page.text(match &self.file {
             Some(file) => format!(
-                "wrote {file}; `logctl config apply {file}` does just this, or says what moved"
+                "wrote {file}; `logctl config apply {file}` applies exactly this, or shows what has changed"
             ),
             None => "nothing was written; `-o plan.json` writes the plan".to_owned(),
         })

@@ -1,4 +1,4 @@
-//! `logctl config schema`: for editors and other people's checkers.
+//! `logctl config schema`: the JSON schema, for editors and other checkers.
 
 use crate::error::Error;
 use crate::report::{Block, Outcome, Page, Report};

@@ -1,4 +1,4 @@
-//! `logctl config validate FILE`: everything that can be known without a server.
+//! `logctl config validate FILE`: all checks that need no server.
 
 use serde::Serialize;
 

@@ -16,7 +16,7 @@ struct ContextChanged {
     changed: bool,
 }
 
-/// Holds the context file against other runs that change it, from before it is read until it is written.
+/// Locks the context file against other runs that change it, from before it is read until it is written.
 fn hold(session: &Session<'_>) -> Result<Option<std::fs::File>, Error> {
     let named = session.overrides.config.clone();
     let Some(path) = named.or_else(settings::default_path) else {

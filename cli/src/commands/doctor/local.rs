@@ -53,7 +53,7 @@ fn context(found: &Found, settings: &Settings) -> Check {
                 "others can write {shown} (mode {:04o})",
                 metadata.permissions().mode() & 0o7777
             ),
-            format!("run `chmod 600 {shown}`, and look whether it still says what you wrote"),
+            format!("run `chmod 600 {shown}`, and check that its content is still yours"),
         ),
         Ok(_) => Check::fine("context", format!("{name}, from {shown}")),
         Err(error) => Check::harm(

@@ -1,4 +1,4 @@
-//! `logctl doctor`: faults on this side, on the way to the server, and of the server itself; each finding with its remedy.
+//! `logctl doctor`: faults on this machine, of the connection, and of the server; each finding with its remedy.
 //!
 //! What must never happen: a check is silently left out, or changes something.
 
@@ -17,7 +17,7 @@ struct Doctor {
     checks: Vec<Check>,
 }
 
-/// A check, and which side made it.
+/// A check, and the side that made it.
 #[derive(Debug, Serialize)]
 struct Check {
     /// `logctl`, or the replica that answered.
@@ -83,6 +83,7 @@ impl Present for Doctor {
     const KIND: &'static str = "Diagnostics";
     const LIST: Option<&'static str> = Some("checks");
     const NAME: &'static str = "/result/check";
+    const ADVICE: &'static [&'static str] = &["measured", "remedy"];
 
     fn page(&self) -> Page {
         let rows = self.checks.iter().map(|Check { by, diagnosis }| {

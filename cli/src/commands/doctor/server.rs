@@ -11,9 +11,9 @@ use crate::error::Error;
 use crate::exit;
 use crate::settings::Settings;
 
-/// The server does not answer `ok` in less than this from far away either.
+/// An answer that takes longer than this is slow, even over a long distance.
 const SLOW: std::time::Duration = std::time::Duration::from_secs(1);
-/// Clocks that differ more make sessions and tokens end at another time than they say.
+/// Limits for a warning and a critical finding: with clocks further apart, sessions and tokens expire at another time than they say.
 const SKEW: [SignedDuration; 2] = [SignedDuration::from_secs(5), SignedDuration::from_secs(60)];
 /// A token or certificate that ends sooner is due for replacement.
 const SOON: [SignedDuration; 2] = [
@@ -21,7 +21,7 @@ const SOON: [SignedDuration; 2] = [
     SignedDuration::from_hours(24),
 ];
 
-/// Adds its findings; the error is the reason why the server did not answer at all.
+/// Adds the findings; an error is the reason why the server did not answer at all.
 pub(super) async fn checks(
     session: &Session<'_>,
     settings: Settings,
@@ -48,7 +48,7 @@ pub(super) async fn checks(
         Check::worry(
             "endpoint",
             measured,
-            "look at the load of the server and at the way to it",
+            "check the load of the server and the network path to it",
         )
     } else {
         Check::fine("endpoint", measured)
@@ -132,7 +132,7 @@ fn versions(server: Option<&str>) -> Check {
         Some(("logd", theirs)) if theirs != version::OWN => Check::worry(
             "version",
             measured,
-            "use a logctl of the server's version: what is new in one of them, the other does not know",
+            "use a logctl of the server's version: features that only one of them has do not work",
         ),
         _ => Check::fine("version", measured),
     }
@@ -166,7 +166,7 @@ async fn trail(session: &Session<'_>, server: &Server) -> Check {
     }
 }
 
-/// When the caller's own token ends. Whoever may not list tokens learns it when it happens.
+/// When the caller's own token ends. A caller who may not list tokens gets no warning.
 fn token(name: &str, tokens: Result<wire::Tokens, Error>) -> Option<Check> {
     let end = tokens
         .ok()?

@@ -1,4 +1,4 @@
-//! `logctl op confirm ID`: keeps a change that would be taken back.
+//! `logctl op confirm ID`: keeps a change that would be reverted.
 
 use crate::commands::change::{self, Made};
 use crate::commands::{Session, audit_receipt};
@@ -16,8 +16,21 @@ pub(super) async fn run(session: &Session<'_>, id: &str) -> Result<Outcome, Erro
     let key = session.key()?;
     let phase = session.ui.phase(&format!("confirming operation {id}"));
     let pins = audit_receipt::before(session, &server).await?;
+    // A token that may not read operations can still confirm one.
+    let before = server.admin.operation(id, server.deadline).await.ok();
     let operation = change::confirm(&server, id, session.asked(&key), server.deadline).await?;
     drop(phase);
+    if before.is_some_and(|before| before.state == wire::OperationState::Done) {
+        session
+            .ui
+            .note(&format!("operation {id} is already confirmed"));
+    }
+    if operation.state != wire::OperationState::Reverted {
+        session.ui.made(
+            format!("operation {id} was confirmed"),
+            format!("`logctl op show {id}` shows it; to confirm it again is safe"),
+        );
+    }
     let mut made = Made {
         operation,
         trouble: None,

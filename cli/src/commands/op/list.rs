@@ -38,6 +38,7 @@ impl Present for OperationList {
                 Cell::number(Some(operation.generation)),
                 Cell::maybe(operation.decided_at.as_deref()),
                 Cell::maybe(operation.actor.as_deref()),
+                Cell::maybe(operation.reason.as_deref()).quoted(),
             ]
         });
         let header = vec![
@@ -48,12 +49,13 @@ impl Present for OperationList {
             "GENERATION",
             "DECIDED",
             "BY",
+            "REASON",
         ];
         Page::listing(
             Block::Table {
                 header,
                 rows: rows.collect(),
-                spare: 3,
+                spare: 4,
             },
             "no change is remembered; `logctl config history` goes back to the first one",
         )

@@ -15,18 +15,18 @@ use crate::complete;
 use crate::error::{Error, count};
 use crate::report::Outcome;
 
-/// What to do with operations.
+/// The subcommands of `logctl op`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum OpCommand {
     /// List changes, newest first
     #[command(after_help = "Example:
   logctl op list")]
     List,
-    /// Show one change: what it changed, which actor asked for it and why, and which replicas run it
+    /// Show one change: its differences, its actor and reason, and the replicas that run it
     #[command(after_help = "Example:
   logctl op show 4f1c0a9be2d84c7fa1b36d5e90c2a871")]
     Show {
-        /// The operation: its id, or the first digits of it (4 or more)
+        /// ID of the operation, or its first digits (4 or more)
         #[arg(add = ArgValueCompleter::new(complete::operations))]
         id: String,
     },
@@ -34,23 +34,23 @@ pub(crate) enum OpCommand {
     #[command(after_help = "Example:
   logctl op wait 4f1c0a9be2d84c7fa1b36d5e90c2a871 --timeout 5m")]
     Wait {
-        /// The operation: its id, or the first digits of it (4 or more)
+        /// ID of the operation, or its first digits (4 or more)
         #[arg(add = ArgValueCompleter::new(complete::operations))]
         id: String,
     },
-    /// Follow a change as it goes, one line per step, until it ends
+    /// Follow a change, one line per step, until it ends
     #[command(after_help = "Example:
   logctl op watch 4f1c0a9be2d84c7fa1b36d5e90c2a871")]
     Watch {
-        /// The operation: its id, or the first digits of it (4 or more)
+        /// ID of the operation, or its first digits (4 or more)
         #[arg(add = ArgValueCompleter::new(complete::operations))]
         id: String,
     },
-    /// Keep a change that is reverted unless somebody confirms it
+    /// Confirm a change on probation, which is otherwise reverted
     #[command(after_help = "Example:
   logctl op confirm 4f1c0a9be2d84c7fa1b36d5e90c2a871")]
     Confirm {
-        /// The operation: its id, or the first digits of it (4 or more)
+        /// ID of the operation, or its first digits (4 or more)
         #[arg(add = ArgValueCompleter::new(complete::operations))]
         id: String,
         #[command(flatten)]

@@ -6,6 +6,7 @@ use wire::Operation;
 use crate::commands::{Session, change};
 use crate::error::Error;
 use crate::report::{Block, Cell, Outcome, Page, Present};
+use tlog::GlobalIndex;
 
 #[derive(Debug, Serialize)]
 struct Shown {
@@ -21,6 +22,7 @@ pub(super) async fn run(session: &Session<'_>, id: &str) -> Result<Outcome, Erro
 }
 
 impl Present for Shown {
+    const ADVICE: &'static [&'static str] = &["warnings"];
     const KIND: &'static str = "Operation";
     const NAME: &'static str = "/operation/id";
 
@@ -32,8 +34,11 @@ impl Present for Shown {
             ("action", change::did(operation.action).into()),
             ("by", Cell::maybe(operation.actor.as_deref())),
             ("decided", Cell::maybe(operation.decided_at.as_deref())),
-            ("reason", Cell::maybe(operation.reason.as_deref())),
-            ("audit index", left(operation.audit_index)),
+            ("reason", Cell::maybe(operation.reason.as_deref()).quoted()),
+            (
+                "audit index",
+                left(operation.audit_index.map(GlobalIndex::get)),
+            ),
         ]));
         about.then(change::page(operation))
     }

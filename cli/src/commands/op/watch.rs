@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use wire::{Operation, OperationState};
 
-use crate::client::Step;
+use crate::client::Followed;
 use crate::commands::change::{self, Made};
 use crate::commands::{Server, Session};
 use crate::error::{Error, count};
 use crate::report::{Outcome, Page};
 
 /// Pauses between questions, to a server without events or after a stream that broke, double from the first to the last.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LAST_PAUSE: Duration = Duration::from_secs(1);
+const OPERATION_POLL_MIN: Duration = Duration::from_millis(20);
+const OPERATION_POLL_MAX: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(session: &Session<'_>, id: &str) -> Result<Outcome, Error> {
     let id = super::checked(id)?;
@@ -26,7 +26,7 @@ pub(super) async fn run(session: &Session<'_>, id: &str) -> Result<Outcome, Erro
         session,
         line: String::new(),
     };
-    let mut pause = FIRST_PAUSE;
+    let mut pause = OPERATION_POLL_MIN;
     let mut met = false;
     loop {
         match follow(&server, id, &mut told).await {
@@ -39,7 +39,7 @@ pub(super) async fn run(session: &Session<'_>, id: &str) -> Result<Outcome, Erro
             }
             Ok(None) => met = true,
             // The server was there before, so it may come back.
-            Err(Error::Unreachable { .. }) if met => {}
+            Err(error) if met && change::passes(&error) => {}
             Err(error) => return Err(error),
         }
         if !server.deadline.pause(pause).await {
@@ -48,7 +48,7 @@ pub(super) async fn run(session: &Session<'_>, id: &str) -> Result<Outcome, Erro
                 operation: Some(id.to_owned()),
             });
         }
-        pause = (pause * 2).min(LAST_PAUSE);
+        pause = (pause * 2).min(OPERATION_POLL_MAX);
     }
 }
 
@@ -59,8 +59,8 @@ async fn follow(
     told: &mut Told<'_>,
 ) -> Result<Option<Operation>, Error> {
     if let Some(mut events) = server.admin.events(id, server.deadline).await? {
-        while let Step::Now(operation) = events.next().await {
-            if told.hears(&operation) {
+        while let Followed::Now(operation) = events.next().await {
+            if told.prints(&operation) {
                 return Ok(Some(*operation));
             }
         }
@@ -69,7 +69,7 @@ async fn follow(
         return Ok(None);
     }
     let operation = server.admin.operation(id, server.deadline).await?;
-    Ok(told.hears(&operation).then_some(operation))
+    Ok(told.prints(&operation).then_some(operation))
 }
 
 /// The last message, so that nothing is printed twice.
@@ -79,8 +79,8 @@ struct Told<'a> {
 }
 
 impl Told<'_> {
-    /// Prints what is new; returns whether the change has ended.
-    fn hears(&mut self, operation: &Operation) -> bool {
+    /// Prints the news; returns whether the change has ended.
+    fn prints(&mut self, operation: &Operation) -> bool {
         let line = line(operation);
         if line != self.line {
             self.session.ui.show(&Page::new().text(line.clone()));
@@ -128,7 +128,7 @@ fn line(operation: &Operation) -> String {
             "generation {generation}: on probation until {}{runs}",
             operation.confirm_by.as_deref().unwrap_or("it is confirmed")
         ),
-        OperationState::Reverted => format!("generation {generation}: taken back"),
+        OperationState::Reverted => format!("generation {generation}: reverted"),
         OperationState::Refused => "refused".to_owned(),
     }
 }

@@ -149,7 +149,7 @@ fn unknown_tier(qos: &QosConfig, name: &str) -> Error {
     Error::Usage {
         message: format!("there is no tier {name}"),
         hint: format!(
-            "there are {}; a new one needs --for, which says who may use it",
+            "there are {}; a new one needs --for, which names the tenants that may use it",
             names.join(", ")
         ),
     }

@@ -46,7 +46,7 @@ pub(super) fn tiers(tiers: &[TierConfig]) -> Block {
         vec![
             tier.name.as_str().into(),
             maybe(tier.max_merge_delay),
-            Cell::number(Some(tier.weight.into())),
+            Cell::number(Some(tier.weight)),
             tier.floor.to_string().into(),
             tier.priority.to_string().into(),
             maybe(tier.latency_target),
@@ -81,7 +81,7 @@ pub(super) fn tenants(tenants: &[TenantConfig]) -> Block {
             writers,
             maybe(tenant.rate),
             maybe(tenant.bytes),
-            Cell::number(Some(tenant.weight.into())),
+            Cell::number(Some(tenant.weight)),
         ]
     });
     Block::Table {

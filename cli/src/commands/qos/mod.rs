@@ -1,5 +1,5 @@
 //! `logctl qos`: tiers, tenants and the tokens of writers. They are parts of the log's document, so each change is an edit of the
-//! running one, made with its entity tag, on the way of every other change.
+//! running one, made with its entity tag and in the same steps as every other change.
 
 mod edit;
 mod list;
@@ -18,7 +18,7 @@ use crate::report::Outcome;
 pub(crate) use set::{QosSet, TenantArgs, TierArgs};
 pub(crate) use simulate::SimulateArgs;
 
-/// What to do with quality of service.
+/// The subcommands of `logctl qos`.
 #[derive(Debug, Subcommand)]
 #[expect(
     clippy::large_enum_variant,
@@ -29,7 +29,7 @@ pub(crate) enum QosCommand {
     #[command(after_help = "Example:
   logctl qos list")]
     List,
-    /// Show a tier or a tenant: its settings, and how its writers fare right now
+    /// Show a tier or a tenant: its settings, and its queues at this moment
     #[command(after_help = "Examples:
   logctl qos show interactive
   logctl qos show default -o json")]
@@ -47,7 +47,7 @@ pub(crate) enum QosCommand {
   logctl qos set tenant default --rate 5000/s"
     )]
     Set(QosSet),
-    /// Send recorded writes through the settings of FILE and through those that run, and compare
+    /// Replay recorded writes with the settings of FILE and with the running ones, and compare
     #[command(after_help = "Examples:
   logctl config show > next.yaml     # edit it, then
   logctl qos simulate next.yaml --since 24h")]

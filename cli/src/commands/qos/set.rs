@@ -1,6 +1,6 @@
-//! `logctl qos set`: an edit of the running document, and the token that it makes.
+//! `logctl qos set`: edits the running document, and makes a token.
 //!
-//! What must never happen: a token's text is in the document, or anywhere but in the requested place, once.
+//! What must never happen: a token's text is in the document, or anywhere but once in the requested place.
 
 use std::fmt::Display;
 use std::io::Write as _;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::{Subcommand, ValueHint};
 use clap_complete::ArgValueCompleter;
-use logconfig::{ByteRate, Percent, Rate, Span, TenantName, TierName, Urgency};
+use logconfig::{ByteRate, Percent, QosConfig, Rate, Span, TenantName, TierName, Urgency};
 use logconfig::{WriterToken, token_hash, token_text};
 use serde_json::json;
 use wire::routes::Name;
@@ -25,10 +25,10 @@ use crate::complete;
 use crate::error::Error;
 use crate::report::{Block, Outcome, Page};
 
-/// What `logctl qos set` changes.
+/// The part of the document that `logctl qos set` changes.
 #[derive(Debug, Subcommand)]
 pub(crate) enum QosSet {
-    /// Change a tier; a new one needs --for, which says who may use it
+    /// Change a tier; a new one needs --for, which names the tenants that may use it
     #[command(after_help = "Examples:
   logctl qos set tier interactive --weight 4 --latency-target 20ms
   logctl qos set tier nightly --max-merge-delay 12h --floor 2% --for default
@@ -51,7 +51,7 @@ pub(crate) struct TierArgs {
     pub(super) name: TierName,
     #[command(flatten)]
     pub(super) edit: TierEdit,
-    /// Take it away, from its tenants too; work that waits in it keeps its promise
+    /// Remove the tier, from its tenants too; promises to work that waits in it are kept
     #[arg(long, group = "tier_edit", conflicts_with_all = ["weight", "floor", "burst", "max_merge_delay", "latency_target", "priority", "tenants"])]
     pub(super) remove: bool,
     #[command(flatten)]
@@ -68,7 +68,7 @@ pub(crate) struct TenantArgs {
     pub(super) name: TenantName,
     #[command(flatten)]
     pub(super) edit: TenantEdit,
-    /// Take it away with its tokens
+    /// Remove the tenant and its tokens
     #[arg(long, group = "tenant_edit", conflicts_with_all = ["tiers", "rate", "bytes", "weight", "anonymous", "add_token", "remove_token"])]
     pub(super) remove: bool,
     #[command(flatten)]
@@ -77,53 +77,53 @@ pub(crate) struct TenantArgs {
     pub(crate) change: ChangeArgs,
 }
 
-/// What is to be different in a tier.
+/// The settings of a tier to change.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct TierEdit {
-    /// Share of what is left to share, against the other tiers: 1 to 1000
+    /// Share of the capacity that the floors leave, relative to the other tiers: 1 to 1000
     #[arg(long, value_name = "N", group = "tier_edit")]
     pub(super) weight: Option<u32>,
-    /// Share that it gets whatever the others do: 3%, 0.5%
+    /// Share that the tier gets whatever the others do: 3%, 0.5%
     #[arg(long, value_name = "SHARE", group = "tier_edit")]
     pub(super) floor: Option<Percent>,
     /// Entries that a tenant may send at once beyond its rate
     #[arg(long, value_name = "N", group = "tier_edit")]
     pub(super) burst: Option<u64>,
-    /// What is promised: accepted writes are published within this; `none` for no promise
+    /// Promise: accepted writes are published within this time; `none` for no promise
     #[arg(long, value_name = "TIME", group = "tier_edit", value_parser = or_none::<Span>)]
     pub(super) max_merge_delay: Option<OrNone<Span>>,
-    /// Bulk work gives way so that its writes are durable within this; `none` if it need not
+    /// Elastic work gives way so that the tier's writes are durable within this time; `none` for no target
     #[arg(long, value_name = "TIME", group = "tier_edit", value_parser = or_none::<Span>)]
     pub(super) latency_target: Option<OrNone<Span>>,
-    /// Advice `Priority: u=N` that asks for it: 3, 1-2 or none
+    /// Values N of the advice `Priority: u=N` that select the tier: 3, 1-2 or none
     #[arg(long, value_name = "N", group = "tier_edit")]
     pub(super) priority: Option<Urgency>,
-    /// Let these tenants use it, too
+    /// Let these tenants use the tier, too
     #[arg(long = "for", value_name = "TENANT", value_delimiter = ',', group = "tier_edit", add = ArgValueCompleter::new(complete::tenants))]
     pub(super) tenants: Vec<TenantName>,
 }
 
-/// What is to be different in a tenant.
+/// The settings of a tenant to change.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct TenantEdit {
-    /// Tiers it may ask for, all of them; the first is for writes without advice
+    /// All tiers that the tenant may use; the first is for writes without advice
     #[arg(long, value_name = "TIER", value_delimiter = ',', group = "tenant_edit", add = ArgValueCompleter::new(complete::tiers))]
     pub(super) tiers: Vec<TierName>,
-    /// Most entries: 5000/s; `none` for no limit
+    /// Highest rate of entries: 5000/s; `none` for no limit
     #[arg(long, value_name = "RATE", group = "tenant_edit", value_parser = or_none::<Rate>)]
     pub(super) rate: Option<OrNone<Rate>>,
-    /// Most bytes of entries: 10MiB/s; `none` for no limit
+    /// Highest rate of bytes: 10MiB/s; `none` for no limit
     #[arg(long, value_name = "RATE", group = "tenant_edit", value_parser = or_none::<ByteRate>)]
     pub(super) bytes: Option<OrNone<ByteRate>>,
-    /// Share of each tier, against the other tenants: 1 to 1000
+    /// Share of each tier, relative to the other tenants: 1 to 1000
     #[arg(long, value_name = "N", group = "tenant_edit")]
     pub(super) weight: Option<u32>,
-    /// Whether writers without a token are this tenant; no other tenant is then
+    /// Whether writers without a token belong to this tenant; at most one tenant has this
     #[arg(long, value_name = "BOOL", group = "tenant_edit")]
     pub(super) anonymous: Option<bool>,
     #[command(flatten)]
     pub(super) token: AddToken,
-    /// Revoke a token: a writer with it is refused as soon as the change runs
+    /// Revoke a token: its writers are refused as soon as the change runs
     #[arg(
         long,
         value_name = "NAME",
@@ -136,7 +136,7 @@ pub(crate) struct TenantEdit {
 /// A token to make, if it has a name.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct AddToken {
-    /// Make a token for its writers; its text is shown once, now, and never again
+    /// Make a token for writers of the tenant; its text is shown once and cannot be shown again
     #[arg(
         long,
         value_name = "NAME",
@@ -144,7 +144,7 @@ pub(crate) struct AddToken {
         conflicts_with = "dry_run"
     )]
     add_token: Option<String>,
-    /// For how long the new token is good: 90d; until it is removed when absent
+    /// Lifetime of the new token: 90d; by default it is valid until it is removed
     #[arg(long, value_name = "TIME", requires = "add_token", value_parser = parse_expiry)]
     expires: Option<Duration>,
     /// Write the new token's text to a new file that only you can read, instead of standard output
@@ -186,6 +186,11 @@ pub(super) async fn run(session: &Session<'_>, edit: QosSet) -> Result<Outcome, 
         &edit,
         fresh.as_ref().map(|fresh| fresh.token.clone()),
     )?;
+    if let QosSet::Tenant(args) = &edit
+        && args.edit.rate.is_some()
+    {
+        bursts(session, &next.qos, &args.name);
+    }
     let (what, name, remove, trial) = match &edit {
         QosSet::Tier(args) => ("tier", args.name.as_str(), args.remove, args.trial),
         QosSet::Tenant(args) => ("tenant", args.name.as_str(), args.remove, args.trial),
@@ -209,7 +214,33 @@ pub(super) async fn run(session: &Session<'_>, edit: QosSet) -> Result<Outcome, 
     }
 }
 
-/// A new token. Its text is here, so this has no `Debug` form.
+/// A burst of this many seconds at a tenant's rate is worth a note.
+const LONG_BURST: u64 = 5;
+
+/// Says for how long a tenant may write faster than its rate: the burst belongs to the tier, and may be far above a low rate.
+fn bursts(session: &Session<'_>, qos: &QosConfig, name: &TenantName) {
+    let Some((tenant, rate)) = qos
+        .tenant(name)
+        .and_then(|tenant| Some((tenant, tenant.rate?.per_second())))
+    else {
+        return;
+    };
+    for tier in qos
+        .tiers
+        .iter()
+        .filter(|tier| tenant.tiers.contains(&tier.name))
+    {
+        let seconds = tier.burst / rate.max(1);
+        if seconds > LONG_BURST {
+            session.ui.note(&format!(
+                "tier {} lets {name} send {} entries at once, which is {seconds} s at its rate: `logctl qos set tier {} --burst N` changes that",
+                tier.name, tier.burst, tier.name
+            ));
+        }
+    }
+}
+
+/// A new token. It contains the text, so it has no `Debug` form.
 struct Fresh {
     token: WriterToken,
     text: String,
@@ -260,7 +291,8 @@ impl Fresh {
         let made = match made {
             Ok(made) => made,
             Err(error) => {
-                let open = matches!(error, Error::OutcomeUnknown { .. } | Error::TimedOut { .. });
+                let open = session.ui.has_made()
+                    || matches!(error, Error::OutcomeUnknown { .. } | Error::TimedOut { .. });
                 if let (false, Some(path)) = (open, &self.out) {
                     // It is our own file, and its token is worthless.
                     let _ = std::fs::remove_file(path);
@@ -280,12 +312,21 @@ impl Fresh {
                     "token {name} is good {until}; its text is in {path}, which only you can read"
                 );
                 let page = made.report.page().clone().text(about);
+                // The same command again would make another token.
+                session.ui.made(
+                    format!("token {name} was added"),
+                    format!("its text is in {path}"),
+                );
                 made.with("/tokenFile", json!(path), page)
             }
             None => {
                 let about = Page::new().text(format!("token {name} is good {until}:"));
                 session.ui.show(&made.report.page().clone().then(about));
-                // Alone on standard output, so that it can be caught in a variable.
+                session.ui.made(
+                    format!("token {name} was added, and its text is lost"),
+                    format!("remove it (`logctl qos set tenant TENANT --remove-token {name}`) and add it again"),
+                );
+                // Alone on standard output, so that a script can read it into a variable.
                 let page = Page::new().with(Block::Verbatim(format!("{}\n", self.text)));
                 made.with("/secret", json!(self.text), page)
             }

@@ -1,4 +1,4 @@
-//! `logctl qos show TIER|TENANT`: its settings, and how its writers fare right now.
+//! `logctl qos show TIER|TENANT`: its settings, and its queues at this moment.
 
 use logconfig::{TenantConfig, TierConfig};
 use serde::Serialize;
@@ -9,7 +9,7 @@ use crate::commands::Session;
 use crate::error::Error;
 use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
 
-/// A name may be that of a tier and of a tenant: then both are here.
+/// The tier or the tenant of a name; both if the name is used for both.
 #[derive(Debug, Serialize)]
 struct Shown {
     log: String,

@@ -20,7 +20,7 @@ pub(crate) struct SimulateArgs {
     /// The document, YAML or JSON; `-` is standard input
     #[arg(value_hint = ValueHint::FilePath)]
     file: File,
-    /// How far back: 1m to 7d
+    /// Time to look back: 1m to 7d
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_since)]
     since: Span,
 }
@@ -36,11 +36,11 @@ fn parse_since(text: &str) -> Result<Span, String> {
 #[derive(Debug, Serialize)]
 struct Simulated {
     simulation: Simulation,
-    /// The figures that would get worse, tier by tier.
+    /// The tiers that would get worse, with the figures.
     worse: Vec<Worse>,
 }
 
-/// A tier that gets worse, and which figures.
+/// A tier that gets worse, and its worse figures.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Worse {
     tier: String,
@@ -198,7 +198,7 @@ fn row(tier: &SimulatedTier) -> Vec<Cell> {
             figures(before).map(|figure| shown(figure).into()).into(),
             Cell::toned("goes", Tone::Bad),
         ),
-        (None, None) => (vec![Cell::number(None); 5], "".into()),
+        (None, None) => (vec![Cell::number(None::<u64>); 5], "".into()),
     };
     let name = std::iter::once(tier.tier.as_str().into());
     name.chain(cells).chain([word]).collect()

@@ -96,7 +96,7 @@ pub(super) fn place(
     }
 }
 
-/// The configuration after the running one.
+/// The configuration that follows the running one.
 async fn following(session: &Session<'_>) -> Result<(LogConfig, Vec<Difference>), Error> {
     let server = session.server()?;
     let log = server.log().await?;

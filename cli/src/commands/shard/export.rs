@@ -22,11 +22,11 @@ pub(crate) enum Format {
     Rekor,
     /// TrustedRoot of Sigstore's clients: the keys of all shards, planned ones too
     TrustedRoot,
-    /// SigningConfig of Sigstore's clients: where they write; a rotation does not change it
+    /// SigningConfig of Sigstore's clients: the address for writes; a rotation does not change it
     SigningConfig,
-    /// ClientTrustConfig: both of these in one file
+    /// ClientTrustConfig of Sigstore's clients: TrustedRoot and SigningConfig in one file
     ClientTrustConfig,
-    /// Configuration of rekor-monitor: where each shard is read
+    /// Configuration of rekor-monitor: the address of each shard for readers
     MonitorConfig,
     /// The verifier keys of all shards, one per line (C2SP signed-note)
     Vkeys,
@@ -35,13 +35,13 @@ pub(crate) enum Format {
 /// Flags of `shard export`.
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
-    /// The form: rekor is the list that Rekor's --trillian_log_server.sharding_config reads
+    /// Format of the output; rekor is the list that Rekor's --trillian_log_server.sharding_config reads
     #[arg(long, value_name = "FORMAT", value_enum)]
     format: Format,
-    /// A file of the same form, whose other content stays; - is standard input
+    /// A file of the same format, whose other content is kept; `-` is standard input
     #[arg(long, value_name = "FILE")]
     merge: Option<File>,
-    /// Where clients write entries, the URL in front of /api/v2; needed for a SigningConfig
+    /// URL at which clients write entries, without /api/v2; needed for a SigningConfig
     #[arg(long, value_name = "URL")]
     write_url: Option<String>,
 }
@@ -60,7 +60,7 @@ struct RekorShards {
 #[derive(Debug, Serialize)]
 struct ShardExport {
     log: String,
-    /// What the file is to hold, to the letter.
+    /// The exact content of the file.
     content: String,
 }
 
@@ -125,7 +125,7 @@ fn keys(running: &LogConfig) -> Result<Vec<VerifierKey>, Error> {
 struct Export<'a> {
     shards: Vec<Shard<'a>>,
     operator: &'a str,
-    /// When the log was made, milliseconds since the Unix epoch, and what time it is.
+    /// When the log was made, milliseconds since the Unix epoch, and the current time.
     since: u64,
     now: u64,
     args: &'a ExportArgs,

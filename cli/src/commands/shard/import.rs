@@ -1,4 +1,4 @@
-//! `logctl shard --create-config FILE --from rekor:FILE|URL`: the first configuration of a log whose shards another system has.
+//! `logctl shard --create-config FILE --from rekor:FILE|URL`: the first configuration of a log from the shards of another system.
 
 use logconfig::{RekorShards, ShardState};
 
@@ -6,7 +6,7 @@ use super::create_config::{NewLog, first, may_overwrite, place};
 use crate::client::fetch;
 use crate::commands::Session;
 use crate::commands::document::{read_bytes, wire_finding};
-use crate::error::{Error, Place};
+use crate::error::{Error, FindingPlace};
 use crate::file::File;
 use crate::report::Outcome;
 
@@ -62,7 +62,7 @@ pub(super) async fn run(
     }
     let dropped: Vec<_> = dropped.into_iter().map(wire_finding).collect();
     for finding in &dropped {
-        let place = Place {
+        let place = FindingPlace {
             subject: source,
             finding,
         };

@@ -1,7 +1,7 @@
 //! `logctl shard list`.
 
 use serde::Serialize;
-use wire::Shard;
+use wire::{LogCondition, LogStatus, Shard};
 
 use crate::commands::Session;
 use crate::error::Error;
@@ -10,14 +10,23 @@ use crate::report::{Block, Cell, Outcome, Page, Present};
 #[derive(Debug, Serialize)]
 struct ShardList {
     log: String,
+    /// A frozen log accepts no writes, and its last shard stays the active one.
+    frozen: bool,
     shards: Vec<Shard>,
 }
 
 pub(super) async fn run(session: &Session<'_>) -> Result<Outcome, Error> {
     let server = session.server()?;
     let log = server.log().await?;
-    let shards = server.admin.log(&log, server.deadline).await?.shards;
-    Outcome::done(&ShardList { log, shards })
+    let LogStatus {
+        condition, shards, ..
+    } = server.admin.log(&log, server.deadline).await?;
+    let frozen = condition == LogCondition::Frozen;
+    Outcome::done(&ShardList {
+        log,
+        frozen,
+        shards,
+    })
 }
 
 impl Present for ShardList {
@@ -46,10 +55,17 @@ impl Present for ShardList {
             "TREE ID",
             "ORIGIN",
         ];
-        Page::new().with(Block::Table {
+        let page = Page::new().with(Block::Table {
             header,
             rows: rows.collect(),
             spare: 2,
-        })
+        });
+        match self.frozen {
+            true => page.text(format!(
+                "the log is frozen: its active shard accepts no writes until `logctl log unfreeze {}`",
+                self.log
+            )),
+            false => page,
+        }
     }
 }

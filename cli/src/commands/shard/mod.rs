@@ -1,4 +1,4 @@
-//! `logctl shard`: two flags for whole documents, and a subcommand for each single step.
+//! `logctl shard`: two flags for whole documents, and one subcommand per step.
 
 pub(super) mod create_config;
 mod export;
@@ -26,7 +26,7 @@ use crate::report::{Cell, Outcome, Tone};
 
 use create_config::NewLog;
 use export::ExportArgs;
-pub(crate) use step::Step;
+pub(crate) use step::ShardStep;
 use verify::VerifyArgs;
 
 /// `logctl shard` with its flags or one of its subcommands.
@@ -43,45 +43,45 @@ use verify::VerifyArgs;
   logctl shard --create-config first.yaml --log argon --origin log.example.org/argon"
 )]
 pub(crate) struct ShardArgs {
-    /// Write the next configuration to FILE (`-`: standard output): the running one with its active shard frozen and
+    /// Write the next configuration to FILE (`-`: standard output): the running one with the active shard frozen and
     /// the next shard active
     #[arg(long, value_name = "FILE", conflicts_with = "use_config", value_hint = ValueHint::FilePath)]
     pub(super) create_config: Option<File>,
-    /// Validate FILE (`-`: standard input), show the difference to what runs, confirm, apply, and wait until every
-    /// replica runs it
+    /// Validate FILE (`-`: standard input), show the differences from the running configuration, ask, apply, and
+    /// wait until every replica runs it
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) use_config: Option<File>,
     /// With --create-config: overwrite FILE
     #[arg(long)]
     force: bool,
-    /// With --create-config: write the first configuration of a new log with this origin; needs no server, but --log
+    /// With --create-config: write the first configuration of a new log with this origin; needs --log and no server
     #[arg(long, value_name = "ORIGIN")]
     origin: Option<String>,
-    /// With --use-config: stop after showing the difference
+    /// With --use-config: stop after showing the differences
     #[arg(long)]
     dry_run: bool,
     /// With --create-config: make the first configuration of a new log from another system's list of
     /// shards: rekor:FILE, rekor:URL; needs --log
     #[arg(long, value_name = "SOURCE")]
     from: Option<String>,
-    /// With --use-config: take the change back by itself unless it is confirmed within this time: 30s, 10m
+    /// With --use-config: revert the change automatically unless it is confirmed within this time: 30s, 10m
     #[arg(long, value_name = "TIME", value_parser = parse_confirm_within)]
     confirm_within: Option<Duration>,
     #[command(flatten)]
     change: ChangeArgs,
-    /// One step at a time.
+    /// A single step, instead of a document.
     #[command(subcommand)]
     pub(super) command: Option<ShardCommand>,
 }
 
-/// Everything but the documents.
+/// The subcommands of `logctl shard`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ShardCommand {
     /// List all shards, oldest first
     #[command(after_help = "Example:
   logctl shard list")]
     List,
-    /// Show one shard: origin, key, length, root
+    /// Show one shard: its origin, key, length and root
     #[command(after_help = "Example:
   logctl shard show 2026a")]
     Show {
@@ -90,13 +90,13 @@ pub(crate) enum ShardCommand {
         name: String,
     },
     #[command(flatten)]
-    Step(Step),
-    /// Audit shards from the outside: tiles, roots, checkpoints, seals, global index
+    Step(ShardStep),
+    /// Verify shards as a reader sees them: tiles, roots, checkpoints, seals, global index
     #[command(after_help = "Example:
   logctl shard verify
   logctl shard verify 2026a --url https://log.example.org")]
     Verify(VerifyArgs),
-    /// Print the shards in another system's form
+    /// Print the shards in the format of another system
     #[command(after_help = "Example:
   logctl shard export --format rekor > sharding.yaml
   logctl shard export --format trusted-root --merge trusted_root.json")]
@@ -132,7 +132,7 @@ pub(super) async fn run(session: &Session<'_>, args: ShardArgs) -> Result<Outcom
         };
         return use_config::run(session, &file, trial).await;
     }
-    // `check` refuses neither flag nor command; a list is the harmless reading.
+    // `check` accepts a line without flag and command; it means a list, which changes nothing.
     match command.unwrap_or(ShardCommand::List) {
         ShardCommand::List => list::run(session).await,
         ShardCommand::Show { name } => show::run(session, &name).await,
@@ -143,7 +143,7 @@ pub(super) async fn run(session: &Session<'_>, args: ShardArgs) -> Result<Outcom
 }
 
 impl ShardArgs {
-    /// Flags and subcommands exclude each other, and some flags need another; global options may stand anywhere.
+    /// Checks that flags and subcommands are not mixed, and that a flag has the flag it needs; global options may stand anywhere.
     pub(crate) fn check(&self, global: &Global) -> Result<(), clap::Error> {
         let flag = self.flag();
         if let (Some(flag), Some(command)) = (flag, &self.command) {

@@ -18,27 +18,27 @@ use crate::report::Outcome;
 
 /// A change that needs no document.
 #[derive(Clone, Debug, Subcommand)]
-pub(crate) enum Step {
-    /// Give the next shard its origin and key, to open at a later rotation
+pub(crate) enum ShardStep {
+    /// Plan the next shard: it gets its origin and key now, and opens at a later rotation
     #[command(after_help = "Example:
   logctl shard plan --yes")]
     Plan {
-        /// Name of the shard; by the configured template when absent
+        /// Name of the shard; by default made from the configured template
         name: Option<String>,
-        /// Show what would be done
+        /// Show what the command would change, and stop
         #[arg(long)]
         dry_run: bool,
         #[command(flatten)]
         change: ChangeArgs,
     },
-    /// Take a planned shard back: it never opens. Planned again, it has the same origin and key
+    /// Remove a planned shard, which never opens. A shard planned again under the same name has the same origin and key
     #[command(after_help = "Example:
   logctl shard unplan 2026c --yes")]
     Unplan {
         /// Name of the planned shard
         #[arg(add = ArgValueCompleter::new(complete::planned_shards))]
         name: String,
-        /// Show what would be done
+        /// Show what the command would change, and stop
         #[arg(long)]
         dry_run: bool,
         #[command(flatten)]
@@ -46,27 +46,27 @@ pub(crate) enum Step {
     },
     /// Freeze the active shard and open the next one, in one step
     ///
-    /// Where the configuration has a policy of witnesses, enough of them must know the shard that opens: plan it first, give its
+    /// If the configuration has a policy of witnesses, enough of them must know the shard that opens: plan it first, give its
     /// key to their operators, then rotate.
     #[command(after_help = "Examples:
   logctl shard rotate --yes
   logctl shard rotate 2026c --force --yes     # although too few witnesses or secondaries know it yet")]
     Rotate {
-        /// Shard to open: a planned one or a new name; the oldest planned one when absent
+        /// Shard to open: a planned one or a new name; by default the oldest planned one
         #[arg(add = ArgValueCompleter::new(complete::planned_shards))]
         name: Option<String>,
-        /// Show what would be done
+        /// Show what the command would change, and stop
         #[arg(long)]
         dry_run: bool,
-        /// Open the shard although too few witnesses or secondaries know it: it is not published until they do
+        /// Open the shard even if too few witnesses or secondaries know it: it is not published until they do
         #[arg(long)]
         force: bool,
         #[command(flatten)]
         change: ChangeArgs,
     },
-    /// Freeze the whole log: it takes no writes until it is unfrozen; the same as `log freeze`
+    /// Freeze the whole log: it accepts no writes until it is unfrozen; the same as `log freeze`
     ///
-    /// A shard is frozen for good, and the next one opened, by `shard rotate`.
+    /// To freeze a shard for good and open the next one, use `shard rotate`.
     #[command(after_help = "Example:
   logctl shard freeze --yes")]
     Freeze {
@@ -76,7 +76,7 @@ pub(crate) enum Step {
         #[command(flatten)]
         change: ChangeArgs,
     },
-    /// Let the frozen log take writes again, in the same shard; the same as `log unfreeze`
+    /// Unfreeze the log: it accepts writes again, in the same shard; the same as `log unfreeze`
     #[command(after_help = "Example:
   logctl shard unfreeze --yes")]
     Unfreeze {
@@ -85,7 +85,7 @@ pub(crate) enum Step {
     },
 }
 
-impl Step {
+impl ShardStep {
     /// The subcommand's name as it is typed.
     pub(super) fn verb(&self) -> &'static str {
         match self {
@@ -95,16 +95,6 @@ impl Step {
             Self::Freeze { .. } => "freeze",
             Self::Unfreeze { .. } => "unfreeze",
         }
-    }
-
-    /// Whether only a preview is wanted.
-    fn dry_run(&self) -> bool {
-        matches!(
-            self,
-            Self::Plan { dry_run: true, .. }
-                | Self::Unplan { dry_run: true, .. }
-                | Self::Rotate { dry_run: true, .. }
-        )
     }
 
     pub(super) fn change(&self) -> &ChangeArgs {
@@ -118,27 +108,109 @@ impl Step {
     }
 }
 
-pub(super) async fn run(session: &Session<'_>, step: Step) -> Result<Outcome, Error> {
-    if let Step::Unplan { name, dry_run, .. } = step {
-        return unplan(session, &name, dry_run).await;
-    }
-    let server = session.server()?;
-    let log = server.log().await?;
-    carry_out(session, &server, log, step).await
+/// A step as it is asked for.
+pub(in crate::commands) struct Step {
+    call: Call,
+    verb: &'static str,
+    /// The question to somebody who can see the state of the log.
+    question: Box<dyn FnOnce(&LogStatus) -> String>,
+    /// Whether it changes the shards, so that it is shown first.
+    moves_shards: bool,
+    /// Whether it means the next shard, which is another one after each rotation.
+    means_next: bool,
 }
 
-/// `log freeze|unfreeze`: the log may be named by the command's own word.
+impl Step {
+    fn plan(log: &str, name: Option<String>) -> Result<Self, Error> {
+        let question = match &name {
+            Some(name) => format!("plan shard {name} of {log}?"),
+            None => format!("plan the next shard of {log}?"),
+        };
+        Ok(Self {
+            verb: "plan",
+            moves_shards: true,
+            means_next: name.is_none(),
+            call: Call::new(Name::PlanShard, log, &PlanRequest { name })?,
+            question: Box::new(move |_| question),
+        })
+    }
+
+    fn rotate(log: &str, name: Option<String>, force: bool) -> Result<Self, Error> {
+        let request = RotateRequest { name, force };
+        let call = Call::new(Name::RotateShard, log, &request)?;
+        let name = request.name;
+        Ok(Self {
+            call,
+            verb: "rotate",
+            moves_shards: true,
+            means_next: name.is_none(),
+            question: Box::new(move |status| rotates(name.as_deref(), status)),
+        })
+    }
+
+    pub(in crate::commands) fn freeze(log: &str, now: bool) -> Result<Self, Error> {
+        let waits = if now {
+            " without waiting for promised work"
+        } else {
+            ""
+        };
+        let question = format!("freeze {log}{waits}? It will take no writes until it is unfrozen.");
+        let call = Call::new(Name::FreezeLog, log, &FreezeRequest { now })?;
+        Ok(Self::of_intake(call, "freeze", question))
+    }
+
+    pub(in crate::commands) fn unfreeze(log: &str) -> Result<Self, Error> {
+        let call = Call::new(Name::UnfreezeLog, log, &UnfreezeRequest {})?;
+        Ok(Self::of_intake(
+            call,
+            "unfreeze",
+            format!("unfreeze {log}?"),
+        ))
+    }
+
+    fn of_intake(call: Call, verb: &'static str, question: String) -> Self {
+        Self {
+            call,
+            verb,
+            question: Box::new(move |_| question),
+            moves_shards: false,
+            means_next: false,
+        }
+    }
+}
+
+pub(super) async fn run(session: &Session<'_>, step: ShardStep) -> Result<Outcome, Error> {
+    let server = session.server()?;
+    let log = server.log().await?;
+    let (step, dry_run) = match step {
+        ShardStep::Plan { name, dry_run, .. } => (Step::plan(&log, name)?, dry_run),
+        ShardStep::Rotate {
+            name,
+            dry_run,
+            force,
+            ..
+        } => (Step::rotate(&log, name, force)?, dry_run),
+        ShardStep::Freeze { now, .. } => (Step::freeze(&log, now)?, false),
+        ShardStep::Unfreeze { .. } => (Step::unfreeze(&log)?, false),
+        // A change of the document, and none of these.
+        ShardStep::Unplan { name, dry_run, .. } => return unplan(session, &name, dry_run).await,
+    };
+    carry_out(session, &server, log, step, dry_run).await
+}
+
+/// Runs `log freeze|unfreeze`, whose argument may name the log.
 pub(in crate::commands) async fn of_log(
     session: &Session<'_>,
     name: Option<String>,
-    step: Step,
+    step: impl FnOnce(&str) -> Result<Step, Error>,
 ) -> Result<Outcome, Error> {
     let server = session.server()?;
     let log = match name {
         Some(name) => log_name(&name)?,
         None => server.log().await?,
     };
-    carry_out(session, &server, log, step).await
+    let step = step(&log)?;
+    carry_out(session, &server, log, step, false).await
 }
 
 async fn carry_out(
@@ -146,23 +218,25 @@ async fn carry_out(
     server: &Server,
     log: String,
     step: Step,
+    dry_run: bool,
 ) -> Result<Outcome, Error> {
-    let call = request(&step, &log)?;
-    let dry_run = step.dry_run();
-    let moves_shards = matches!(step, Step::Plan { .. } | Step::Rotate { .. });
+    let Step {
+        call,
+        verb,
+        question,
+        moves_shards,
+        means_next,
+    } = step;
     // The user decides on the preview, so it must still be true when the change is applied. With `--yes` nothing was shown.
     let (question, seen) = if session.ui.will_ask() {
         let status = server.admin.log(&log, server.deadline).await?;
-        (question(&step, &status), Some(status.etag))
+        (question(&status), Some(status.etag))
     } else {
-        let seen = match &step {
-            // A name is good once; "the next one" means another shard after each rotation.
-            Step::Plan { name: None, .. } | Step::Rotate { name: None, .. } if !dry_run => {
-                Some(decided_on(server, &log, &call).await?)
-            }
-            _ => None,
+        let seen = match means_next && !dry_run {
+            true => Some(decided_on(server, &log, &call).await?),
+            false => None,
         };
-        (format!("{} {log}?", step.verb()), seen)
+        (format!("{verb} {log}?"), seen)
     };
     let consent = Consent {
         log,
@@ -178,7 +252,7 @@ async fn carry_out(
     change::carry_out(session, server, call, consent).await
 }
 
-/// A planned shard is taken back: the running document without it.
+/// Removes a planned shard: applies the running document without it.
 async fn unplan(session: &Session<'_>, name: &str, dry_run: bool) -> Result<Outcome, Error> {
     let server = session.server()?;
     let log = server.log().await?;
@@ -190,7 +264,7 @@ async fn unplan(session: &Session<'_>, name: &str, dry_run: bool) -> Result<Outc
         Some(shard) => {
             return Err(Error::Usage {
                 message: format!(
-                    "shard {name} is {}, and only a planned one can be taken back",
+                    "shard {name} is {}, and only a planned one can be removed",
                     shard.state
                 ),
                 hint: "`logctl shard list` shows which are planned".into(),
@@ -208,7 +282,7 @@ async fn unplan(session: &Session<'_>, name: &str, dry_run: bool) -> Result<Outc
     next.shards.retain(|shard| shard.name.as_str() != name);
     let call = Call::new(Name::PutConfig, &log, &next)?;
     let consent = Consent {
-        question: format!("take the planned shard {name} of {log} back?"),
+        question: format!("remove the planned shard {name} of {log}?"),
         base: Some(running.etag),
         typed: None,
         preview: true,
@@ -221,22 +295,7 @@ async fn unplan(session: &Session<'_>, name: &str, dry_run: bool) -> Result<Outc
     change::carry_out(session, &server, call, consent).await
 }
 
-/// The request that makes a step, as the wire knows it.
-fn request(step: &Step, log: &str) -> Result<Call, Error> {
-    match step.clone() {
-        Step::Plan { name, .. } => Call::new(Name::PlanShard, log, &PlanRequest { name }),
-        Step::Rotate { name, force, .. } => {
-            Call::new(Name::RotateShard, log, &RotateRequest { name, force })
-        }
-        Step::Freeze { now, .. } => Call::new(Name::FreezeLog, log, &FreezeRequest { now }),
-        // A change of the document, which is made elsewhere.
-        Step::Unplan { .. } | Step::Unfreeze { .. } => {
-            Call::new(Name::UnfreezeLog, log, &UnfreezeRequest {})
-        }
-    }
-}
-
-/// The state on which a step without a name is decided, for a job without questions. A caller that may rotate but not read learns it from a
+/// The entity tag for a step without a name in a run without questions. A caller that may rotate but not read learns it from a
 /// preview.
 async fn decided_on(server: &Server, log: &str, call: &Call) -> Result<String, Error> {
     match server.admin.log(log, server.deadline).await {
@@ -249,7 +308,8 @@ async fn decided_on(server: &Server, log: &str, call: &Call) -> Result<String, E
     }
 }
 
-fn question(step: &Step, status: &LogStatus) -> String {
+/// The question before a rotation, with the shards that it freezes and opens.
+fn rotates(name: Option<&str>, status: &LogStatus) -> String {
     let log = &status.log;
     let find = |state| {
         status
@@ -258,30 +318,11 @@ fn question(step: &Step, status: &LogStatus) -> String {
             .find(|shard| shard.state == state)
             .map(|shard| shard.name.as_str())
     };
-    match step {
-        Step::Plan {
-            name: Some(name), ..
-        } => format!("plan shard {name} of {log}?"),
-        Step::Plan { name: None, .. } => format!("plan the next shard of {log}?"),
-        Step::Rotate { name, .. } => {
-            let opens = name
-                .as_deref()
-                .or(find(ShardState::Planned))
-                .unwrap_or("the next one");
-            match find(ShardState::Active) {
-                Some(active) => {
-                    format!("rotate {log}: freeze shard {active} for good and open {opens}?")
-                }
-                None => format!("rotate {log}: open {opens}?"),
-            }
+    let opens = name.or(find(ShardState::Planned)).unwrap_or("the next one");
+    match find(ShardState::Active) {
+        Some(active) => {
+            format!("rotate {log}: freeze shard {active} for good and open {opens}?")
         }
-        Step::Freeze { now: false, .. } => {
-            format!("freeze {log}? It will take no writes until it is unfrozen.")
-        }
-        Step::Freeze { now: true, .. } => format!(
-            "freeze {log} without waiting for promised work? It will take no writes until it is unfrozen."
-        ),
-        Step::Unplan { name, .. } => format!("take the planned shard {name} of {log} back?"),
-        Step::Unfreeze { .. } => format!("let {log} take writes again?"),
+        None => format!("rotate {log}: open {opens}?"),
     }
 }

@@ -1,4 +1,4 @@
-//! `logctl shard --use-config FILE`: a whole document, checked here, compared there, applied once, waited for.
+//! `logctl shard --use-config FILE`: checks a whole document, lets the server compare it, applies it once, and waits.
 
 use wire::routes::Name;
 

@@ -1,4 +1,4 @@
-//! `logctl shard verify`: what readers see, checked from outside. Needs no admin endpoint once it knows where to look.
+//! `logctl shard verify`: checks a log as a reader sees it. Needs no admin endpoint once the log's address is known.
 
 use std::time::Duration;
 
@@ -19,10 +19,10 @@ const SETTLE: Duration = Duration::from_secs(10);
 /// The arguments of `logctl shard verify`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct VerifyArgs {
-    /// Shards to verify; all when absent
+    /// Shards to verify; by default all
     #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::shards))]
     names: Vec<String>,
-    /// Where readers reach the log, instead of the context's `url`
+    /// Address of the log for readers, instead of the context's `url`
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     url: Option<String>,
 }
@@ -35,7 +35,7 @@ struct Verified {
     verified: bool,
     shards: Vec<ShardReport>,
     totals: Totals,
-    /// All of them; those of a shard are also there.
+    /// All findings; those of a shard are also listed with the shard.
     findings: Vec<Finding>,
 }
 

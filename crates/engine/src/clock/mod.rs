@@ -1,4 +1,4 @@
-//! The clocks of a process, judged: the wall clock, which anybody may set, by a steady one, which nobody can.
+//! Checks the clocks of a process: the wall clock, which anybody may set, against a steady one, which nobody can set.
 //!
 //! What must never happen: the time of one bad clock stays in a log for good. A slot's time never goes back, so a committer calls
 //! [`Clock::sound`] before it proposes a slot. `sound` compares the progress of the two clocks. After a jump, nothing is proposed until the
@@ -6,7 +6,7 @@
 //! more than a day. So a correction of some seconds costs seconds, and a date that is years off costs only the time until somebody corrects
 //! it.
 //!
-//! Where a wrong age would lose or double something, the age of the store is used instead of the wall clock: the steady time that some
+//! If a wrong age would lose or double something, the age of the store is used instead of the wall clock: the steady time that some
 //! process has spent on it ([`crate::engine`] keeps it, under `clock`).
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -14,10 +14,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ambient::Time;
 use logconfig::Span;
+use order::mutant::{Mutant, left_out};
+use tlog::UnixMillis;
 
 /// How much the wall clock may gain or lose against the steady one between two checks, and differ from the store's, milliseconds.
-pub const LIMIT_MS: u64 = 5_000;
-/// A longer jump is never believed by a running process, milliseconds.
+pub(crate) const LIMIT_MS: u64 = 5_000;
+/// The longest jump that a running process believes, milliseconds.
 const BELIEVED_MS: u64 = 86_400_000;
 
 /// Why the wall clock is not believed now; for people.
@@ -46,7 +48,7 @@ pub enum ClockFault {
 
 fn span(by_ms: i64) -> Span {
     let seconds = by_ms.unsigned_abs().div_ceil(1_000);
-    // A difference of years needs no seconds.
+    // A difference of years is shown without seconds.
     Span::from_secs(match seconds {
         ..3_600 => seconds,
         3_600..172_800 => seconds / 60 * 60,
@@ -66,7 +68,7 @@ struct Inner {
     faulty: AtomicBool,
 }
 
-/// What is known of the wall clock. Pure: every time is an argument, in milliseconds.
+/// The state of the wall clock. Pure: every time is an argument, in milliseconds.
 #[derive(Debug, Default)]
 struct Watch {
     /// The wall clock and the steady one, when they were last believed.
@@ -108,7 +110,7 @@ impl Watch {
                 return Err(ClockFault::Jumped { by_ms: by });
             }
         }
-        // A clock that is slewed is followed.
+        // A clock that is slewed slowly stays believed.
         self.believed = Some((wall, steady));
         self.jump = None;
         match self.apart {
@@ -141,21 +143,21 @@ impl Clock {
         self.0.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The wall clock, milliseconds since the Unix epoch, believed or not.
-    pub(crate) fn now_ms(&self) -> u64 {
-        self.0.time.now_ms()
+    /// The wall clock, believed or not.
+    pub(crate) fn now(&self) -> UnixMillis {
+        UnixMillis::new(self.0.time.now_ms())
     }
 
     /// The wall clock, as text in RFC 3339 and UTC.
     pub(crate) fn now_text(&self) -> String {
-        let ms = i64::try_from(self.now_ms()).unwrap_or(i64::MAX);
+        let ms = i64::try_from(self.now().get()).unwrap_or(i64::MAX);
         let now = jiff::Timestamp::from_millisecond(ms);
         now.unwrap_or(jiff::Timestamp::MAX).to_string()
     }
 
     /// The wall clock, seconds since the Unix epoch.
     pub(crate) fn now_seconds(&self) -> i64 {
-        i64::try_from(self.now_ms() / 1_000).unwrap_or(0)
+        i64::try_from(self.now().get() / 1_000).unwrap_or(0)
     }
 
     /// The steady clock, milliseconds since some moment before the process began.
@@ -166,12 +168,15 @@ impl Clock {
     /// The wall clock, if it may be believed.
     ///
     /// # Errors
-    /// What is wrong with it. It is looked at again with every call.
-    pub(crate) fn sound(&self) -> Result<u64, ClockFault> {
-        let (wall, steady) = (self.now_ms(), self.steady_ms());
+    /// The fault of the clock, which every call checks again.
+    pub(crate) fn sound(&self) -> Result<UnixMillis, ClockFault> {
+        let (wall, steady) = (self.now(), self.steady_ms());
+        if left_out(Mutant::WallClockIsBelieved) {
+            return Ok(wall);
+        }
         let mut watch = self.watch();
         let before = watch.fault();
-        let found = watch.look(wall, steady);
+        let found = watch.look(wall.get(), steady);
         self.tell(before, &watch);
         found.map(|()| wall)
     }
@@ -185,13 +190,14 @@ impl Clock {
     }
 
     /// Notes how far the wall clock is ahead of the store's, which showed `store` at some moment between `before` and `after`.
-    pub(crate) fn compare(&self, before: u64, store: u64, after: u64) {
-        let ahead = off(before, store).max(0);
-        let behind = off(store, after.max(before)).max(0);
+    pub(crate) fn compare(&self, before: UnixMillis, store: UnixMillis, after: UnixMillis) {
+        let ahead = off(before.get(), store.get()).max(0);
+        let behind = off(store.get(), after.max(before).get()).max(0);
         let by = if ahead > 0 { ahead } else { -behind };
         let mut watch = self.watch();
         let known = watch.fault();
-        watch.apart = (by.unsigned_abs() > LIMIT_MS).then_some(by);
+        let apart = by.unsigned_abs() > LIMIT_MS && !left_out(Mutant::WallClockIsBelieved);
+        watch.apart = apart.then_some(by);
         self.tell(known, &watch);
     }
 

@@ -10,10 +10,11 @@ use logconfig::RotateConfig;
 use proptest::prelude::*;
 
 use crate::clock::*;
-use crate::promise::tests::{Rig, caller};
+use crate::tests::rig::{Rig, caller};
 use crate::{AppendError, ChangeError, Engine, Log, Placement, Program, Request};
 use qos::Advice;
 use store::Coordination as _;
+use tlog::{GlobalIndex, UnixMillis};
 
 const YEARS: i64 = 10 * 365 * 86_400_000;
 const NOW: u64 = 1_800_000_000_000;
@@ -26,7 +27,7 @@ async fn server(rig: &Rig, clock: &Moved) -> (Arc<Engine>, Arc<Log>) {
 
 async fn append(log: &Log) -> Result<u64, AppendError> {
     let appended = log.append(Bytes::from_static(b"entry")).await;
-    appended.map(|at| at.index)
+    appended.map(|at| at.index.get())
 }
 
 /// An entry is refused, and the answer names the clock.
@@ -40,8 +41,8 @@ async fn refused(log: &Log, direction: &str) {
 }
 
 async fn time_of(log: &Log, index: u64) -> u64 {
-    log.wait_published(index).await.unwrap();
-    log.status().published_at_ms.unwrap()
+    log.wait_published(GlobalIndex::new(index)).await.unwrap();
+    log.status().published_at.unwrap().get()
 }
 
 /// A running server then orders nothing, decides nothing, releases nothing and promises nothing; it says why, and continues.
@@ -70,7 +71,10 @@ async fn a_clock_that_jumps_stops_a_server_until_it_is_right_and_leaves_nothing_
         while append(&log).await.is_err() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        assert_eq!(log.status().watermarks.ordered, before + 1);
+        assert_eq!(
+            log.status().watermarks.ordered,
+            GlobalIndex::new(before + 1)
+        );
         assert_eq!(log.status().reason, None);
     }
     engine.shutdown().await;
@@ -81,7 +85,7 @@ async fn a_clock_that_jumps_stops_a_server_until_it_is_right_and_leaves_nothing_
     let now = clock.now_ms();
     let placed = loop {
         match log.placement(promised.id).await.unwrap() {
-            Some(Placement::Ordered { time_ms, .. }) => break time_ms,
+            Some(Placement::Ordered { time, .. }) => break time.get(),
             _ => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     };
@@ -112,7 +116,7 @@ async fn what_is_promised_waits_for_the_clock() {
     let now = clock.now_ms();
     let time = loop {
         match log.placement(promised.id).await.unwrap() {
-            Some(Placement::Ordered { time_ms, .. }) => break time_ms,
+            Some(Placement::Ordered { time, .. }) => break time.get(),
             Some(Placement::Queued) => tokio::time::sleep(Duration::from_millis(10)).await,
             None => panic!("lost"),
         }
@@ -161,14 +165,14 @@ async fn times_far_ahead_in_a_store_are_no_harm() {
     engine.shutdown().await;
     rig.time.pass(-YEARS);
     let clock = &rig.time;
-    assert!(poisoned > clock.now_ms() + YEARS.unsigned_abs() / 2);
+    assert!(poisoned.get() > clock.now_ms() + YEARS.unsigned_abs() / 2);
     let (engine, log) = server(&rig, clock).await;
     assert_eq!(append(&log).await.unwrap(), 1);
     assert_eq!(log.ledger.state().time, poisoned, "it never goes back");
     let (entry, advice) = (Bytes::from_static(b"promised"), Advice::default());
     let promise = log.promise(entry, log.policy().own(), &advice).await;
     let promise = promise.unwrap();
-    assert!(promise.deadline_ms < clock.now_ms() + 86_400_000);
+    assert!(promise.deadline.get() < clock.now_ms() + 86_400_000);
     while let Some(Placement::Queued) = log.placement(promise.id).await.unwrap() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -193,17 +197,22 @@ async fn a_shard_that_opens_in_the_future_grows_old() {
         next: Box::new(next),
     };
     log.change(request, caller()).await.unwrap();
-    let now = clock.now_ms();
-    let opened = Some(now + YEARS.unsigned_abs());
+    let now = UnixMillis::new(clock.now_ms());
+    let opened = Some(now + Duration::from_millis(YEARS.unsigned_abs()));
     assert_eq!(log.overdue(opened, now), None);
     rig.time.pass(3_600_000);
-    assert_eq!(log.overdue(opened, clock.now_ms()), None);
+    assert_eq!(log.overdue(opened, UnixMillis::new(clock.now_ms())), None);
     rig.time.pass(86_400_000);
-    let overdue = log.overdue(opened, clock.now_ms()).unwrap();
+    let overdue = log
+        .overdue(opened, UnixMillis::new(clock.now_ms()))
+        .unwrap();
     assert_eq!(overdue.shard.as_str(), "a");
     // One that opened when it should is measured as ever.
-    assert!(log.overdue(Some(now), now + 86_400_000).is_some());
-    assert_eq!(log.overdue(Some(now), now + 1_000), None);
+    assert!(
+        log.overdue(Some(now), now + Duration::from_secs(86_400))
+            .is_some()
+    );
+    assert_eq!(log.overdue(Some(now), now + Duration::from_secs(1)), None);
     engine.shutdown().await;
 }
 
@@ -214,9 +223,9 @@ async fn nothing_is_over_by_a_wrong_clock() {
     let clock = rig.clock();
     let (engine, _log) = server(&rig, &clock).await;
     clock.set_ahead(YEARS);
-    let session = rig.rows.now().await.unwrap() - 1_000;
+    let session = rig.rows.now().await.unwrap() - Duration::from_secs(1);
     let key = "memory/session/one".to_owned();
-    let row = store::record::encode_numbered(session, &"one");
+    let row = store::record::encode_numbered(session.get(), &"one");
     let put = store::Transaction {
         puts: vec![(key, row)],
         ..Default::default()
@@ -360,12 +369,24 @@ fn a_clock_that_is_not_the_stores_is_named() {
     let time = Moved::system();
     let clock = Clock::new(time.time());
     assert_eq!(clock.fault(), None);
-    clock.compare(NOW, NOW + 3_000, NOW + 10);
+    clock.compare(
+        UnixMillis::new(NOW),
+        UnixMillis::new(NOW + 3_000),
+        UnixMillis::new(NOW + 10),
+    );
     assert!(clock.sound().is_ok());
-    clock.compare(NOW, NOW + 90_000, NOW + 10);
+    clock.compare(
+        UnixMillis::new(NOW),
+        UnixMillis::new(NOW + 90_000),
+        UnixMillis::new(NOW + 10),
+    );
     let said = clock.sound().unwrap_err().to_string();
     assert!(said.contains("behind the store's by 90s"), "{said}");
-    clock.compare(NOW, NOW, NOW);
+    clock.compare(
+        UnixMillis::new(NOW),
+        UnixMillis::new(NOW),
+        UnixMillis::new(NOW),
+    );
     time.set_ahead(YEARS);
     assert!(clock.sound().is_err());
     let said = clock.fault().unwrap().to_string();

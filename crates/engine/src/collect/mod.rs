@@ -1,5 +1,5 @@
 //! The floor, and what is deleted below it, in exactly this order: write a snapshot, raise the floor, delete announcements below it, delete
-//! slots below it. Each step deletes the batches that nothing else points at; [`order::litter`] says what may be deleted.
+//! slots below it. Each step deletes the batches that nothing else points at; [`order::deletion`] says what may be deleted.
 //!
 //! What must never happen: a slot is deleted before a snapshot covers it, or a slot is decided below the floor. The floor is raised before
 //! anything is deleted, and every decision is guarded by it in its own transaction.
@@ -7,14 +7,17 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::ledger::{Ledger, snapshot};
 use crate::nodes::Nodes;
+use order::deletion::{Announced, Evidence, Unnamed};
 use order::keys::{announced_under, trailing_slot};
-use order::litter::{Announced, Evidence, Unnamed};
-use order::slot::{Slot, Token, Work};
+use order::mutant::{Mutant, left_out};
+use order::slot::Slot;
 use order::state::State;
+use order::token::Token;
+use order::work::Work;
 use order::writes;
 use order::{Limits, SlotNumber};
 use store::record;
@@ -46,8 +49,8 @@ async fn delete(ledger: &Ledger, deletes: Vec<Key>) -> Result<(), StoreError> {
     apply(ledger, transaction).await.map(drop)
 }
 
-/// Collects what `published`, the state after the last published slot, allows; `unpublished` are the slots after it. Does nothing
-/// until it is worth it.
+/// Collects everything that `published`, the state after the last published slot, allows; `unpublished` are the slots after it. Does
+/// nothing until it is worth it.
 pub(crate) async fn collect<'a>(
     ledger: &Ledger,
     nodes: &Nodes,
@@ -59,8 +62,11 @@ pub(crate) async fn collect<'a>(
     let before = ledger.floor().await?;
     // Checked first with all slots that are known here: nearly always a collection is not worth it yet, and then a long backlog is not
     // read.
-    let most = ledger.state().len.back(limits.window);
-    if most.min(published.len) < before + limits.window {
+    let mut most = ledger.state().len.back(limits.window);
+    if !left_out(Mutant::CollectsUnpublishedSlots) {
+        most = most.min(published.len);
+    }
+    if most < before + limits.window {
         return Ok(());
     }
     let evidence = Evidence::new(limits, published.len, unpublished);
@@ -262,11 +268,11 @@ async fn unnamed(
     ledger: &Ledger,
     nodes: &Nodes,
     evidence: &Evidence,
-) -> Result<HashMap<Token, bool>, StoreError> {
+) -> Result<BTreeMap<Token, bool>, StoreError> {
     let prefix = ledger.keys.batches();
     let rows = ledger.store.scan(&prefix, &prefix, UNNAMED).await?;
     let rows = rows.iter().filter_map(|(key, _)| token_of(key));
-    let rows = rows.filter(|token| !token.is_kept());
+    let rows = rows.filter(|token| !token.is_promised());
     let objects = nodes.listed(&prefix).await;
     let objects = objects.iter().filter_map(|path| token_of(path));
     let all = rows
@@ -299,7 +305,7 @@ pub(crate) async fn sweep_unnamed(
     let (mut puts, mut deletes, mut objects) = (Vec::new(), Vec::new(), Vec::new());
     for (token, is_object) in found {
         let noted = notes.get(&token).copied();
-        let fate = evidence.unnamed(token, noted.map(SlotNumber::new));
+        let fate = evidence.unnamed(token, noted);
         if fate == Unnamed::IsWatched {
             notes.remove(&token);
         } else if let Unnamed::IsNoted(len) = fate {
@@ -339,7 +345,7 @@ async fn read_on(ledger: &Ledger, evidence: &mut Evidence) -> Result<(), StoreEr
             let slot: Slot = record::decode(bytes)
                 .map_err(|e| StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`")))?;
             if slot.number != evidence.len() {
-                // Nothing may be judged across a gap.
+                // Across a gap in the slots, nothing can be called unneeded.
                 let why = "another server has collected meanwhile";
                 return Err(StoreError::Io(why.into()));
             }
@@ -351,15 +357,15 @@ async fn read_on(ledger: &Ledger, evidence: &mut Evidence) -> Result<(), StoreEr
     }
 }
 
-async fn notes(ledger: &Ledger) -> Result<HashMap<Token, u64>, StoreError> {
+async fn notes(ledger: &Ledger) -> Result<BTreeMap<Token, SlotNumber>, StoreError> {
     let prefix = ledger.keys.all_noted();
-    let (mut notes, mut from) = (HashMap::new(), prefix.clone());
+    let (mut notes, mut from) = (BTreeMap::new(), prefix.clone());
     loop {
         let page = ledger.store.scan(&prefix, &from, CHUNK).await?;
         let full = page.len() == CHUNK;
         for (key, bytes) in page {
             if let (Some(token), Ok(len)) = (token_of(&key), record::decode_counted(&bytes)) {
-                notes.insert(token, len);
+                notes.insert(token, SlotNumber::new(len));
             }
             from = format!("{key}\0");
         }

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::promise::tests::{Rig, census};
+use crate::tests::rig::{Rig, census};
 use crate::{Log, Program};
-use tlog::Hash;
+use tlog::{GlobalIndex, Hash};
 
+use order::deletion::{Evidence, STORED, Unnamed};
 use order::keys::Keys;
-use order::litter::{Evidence, STORED, Unnamed};
-use order::slot::{BatchRef, Slot, Token, Work};
+use order::slot::{BatchRef, Slot};
 use order::state::State;
+use order::token::Token;
+use order::work::Work;
 use order::{Limits, SlotNumber, WINDOW};
 use store::fault::Faults;
 use store::record;
@@ -28,7 +30,7 @@ fn batch(number: u64) -> BatchRef {
         digest: Hash([0; 32]),
         object: false,
         shard: None,
-        place: None,
+        location: None,
     }
 }
 
@@ -105,7 +107,7 @@ async fn programs_that_run_alone_hours_apart_lose_nothing() {
     alone(Program::Publish).await;
     let engine = rig.alone(&Program::ALL, true, &clock).await;
     let log = engine.log("dev").unwrap();
-    assert_eq!(log.status().watermarks.published, written);
+    assert_eq!(log.status().watermarks.published, GlobalIndex::new(written));
     assert_eq!(log.status().reason, None);
     assert_eq!(census(&log).await, once(written));
     assert_eq!(batches(&rig), (0, 0));
@@ -120,7 +122,7 @@ async fn what_a_publication_left_goes_with_its_slot() {
     let (engine, log) = rig.server(&Faults::new()).await;
     let keys = Keys::new("dev");
     fill(&log, 0, 50).await;
-    log.wait_published(49).await.unwrap();
+    log.wait_published(GlobalIndex::new(49)).await.unwrap();
     let slots = rig.rows.rows();
     let slots = slots
         .iter()
@@ -149,7 +151,9 @@ async fn what_a_publication_left_goes_with_its_slot() {
     while floor() <= slots.len() as u64 {
         fill(&log, written, written + 100).await;
         written += 100;
-        log.wait_published(written - 1).await.unwrap();
+        log.wait_published(GlobalIndex::new(written - 1))
+            .await
+            .unwrap();
     }
     engine.shutdown().await;
     let rows = rig.rows.rows();

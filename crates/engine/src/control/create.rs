@@ -7,13 +7,14 @@ use logconfig::{Difference, Finding, LogConfig, LogName, ShardName, ShardState, 
 use tlog::Hash;
 
 use crate::control::{
-    Action, Applied, Caller, ChangeError, ChangeOutcome, fits, not_permitted, prepare,
+    Action, Applied, Author, ChangeError, ChangeOutcome, fits, not_permitted, prepare,
 };
 use crate::engine::{Engine, EngineError, EngineOptions, SYSTEM};
 use crate::ledger::CommitError;
 use crate::log::Log;
 use crate::orphans;
 use order::keys::{LOGS, ORIGINS, RESTORING};
+use order::mutant::{Mutant, left_out};
 use order::slot::{Control, Decision};
 use order::state::Refusal;
 use store::record;
@@ -33,7 +34,7 @@ impl Engine {
                 ShardName::try_from("1".to_owned()).map_err(|e| StoreError::Io(e.to_string()))?;
             let mut config = LogConfig::new(LogName::system(), SYSTEM.to_owned(), shard);
             config.merge.checkpoint_interval = SYSTEM_INTERVAL;
-            let caller = Caller {
+            let caller = Author {
                 actor: "server".to_owned(),
                 idempotency_key: None,
                 reason: None,
@@ -55,7 +56,7 @@ impl Engine {
     pub(crate) async fn create_log(
         self: &Arc<Self>,
         config: LogConfig,
-        caller: Caller,
+        caller: Author,
     ) -> Result<Applied, ChangeError> {
         fits::caller(&caller)?;
         let config = checked(config, self.clock.now_seconds())?;
@@ -81,12 +82,12 @@ impl Engine {
         }
     }
 
-    /// Creates a log that no intent announces: for tests of what comes after.
+    /// Creates a log without an intent, for tests of the steps after it.
     #[cfg(feature = "testing")]
     pub async fn create_log_unaudited(
         self: &Arc<Self>,
         config: LogConfig,
-        caller: Caller,
+        caller: Author,
     ) -> Result<Applied, ChangeError> {
         self.create_log(config, caller).await
     }
@@ -95,7 +96,7 @@ impl Engine {
     pub async fn preview_log(
         self: &Arc<Self>,
         config: LogConfig,
-        caller: Caller,
+        caller: Author,
     ) -> Result<Applied, ChangeError> {
         let config = checked(config, self.clock.now_seconds())?;
         if let Some(applied) = self.existing(&config, &caller).await? {
@@ -113,7 +114,7 @@ impl Engine {
 
     /// The places in the document that this process may not use.
     async fn creation_warnings(&self, config: &LogConfig) -> Result<Vec<Finding>, ChangeError> {
-        let not_permitted = not_permitted(&self.merge, None, &config.merge).await?;
+        let not_permitted = not_permitted(&self.merge, None, &config.merge).await;
         not_permitted.judged(&*self.store).await
     }
 
@@ -121,7 +122,7 @@ impl Engine {
     async fn existing(
         &self,
         config: &LogConfig,
-        caller: &Caller,
+        caller: &Author,
     ) -> Result<Option<Applied>, ChangeError> {
         let name = config.log.as_str();
         let Some(log) = self.log(name) else {
@@ -163,7 +164,9 @@ impl Engine {
         let name = config.log.as_str();
         let has =
             |log: &&Arc<Log>| log.name() != name && log.running.config().origin == config.origin;
-        if let Some(other) = self.all().iter().find(has) {
+        if let Some(other) = self.all().iter().find(has)
+            && !left_out(Mutant::OneOriginForTwo)
+        {
             return Err(ChangeError::Conflict(taken(&config.origin, other.name())));
         }
         let row = format!("{LOGS}{name}");
@@ -211,7 +214,7 @@ impl Engine {
                         passed += 1;
                         continue;
                     }
-                    if owner != name {
+                    if owner != name && !left_out(Mutant::OneOriginForTwo) {
                         return Err(ChangeError::Conflict(taken(&config.origin, &owner)));
                     }
                 }
@@ -232,7 +235,7 @@ impl Engine {
         )))
     }
 
-    /// Whether a log that registered an origin has another one for good, because of two creations of one name the other was decided.
+    /// Whether a log that registered an origin has another origin for good: of two creations of one name, the other one was decided.
     async fn given_up(self: &Arc<Self>, owner: &str, origin: &str) -> Result<bool, StoreError> {
         self.open_log(owner).await?;
         let Some(log) = self.opened(owner) else {
@@ -246,7 +249,7 @@ impl Engine {
     pub(crate) async fn create(
         self: &Arc<Self>,
         config: LogConfig,
-        caller: Caller,
+        caller: Author,
     ) -> Result<Option<Applied>, ChangeError> {
         let name = config.log.to_string();
         self.vacant(&config).await?;

@@ -2,7 +2,7 @@
 
 use logconfig::{Algorithm, Finding, LogConfig, ShardName, Written};
 
-use crate::control::{Caller, ChangeError};
+use crate::control::{Author, ChangeError};
 use crate::document::MAX_DOCUMENT;
 use order::Limits;
 use store::record;
@@ -16,7 +16,7 @@ const MAX_REASON: usize = 2048;
 const CONTROL: usize = 6 * (MAX_ACTOR + MAX_REASON) + 1024;
 
 /// Refuses a caller whose name is too long for the records that would bear it.
-pub(crate) fn caller(caller: &Caller) -> Result<(), ChangeError> {
+pub(crate) fn caller(caller: &Author) -> Result<(), ChangeError> {
     let size = caller.actor.len();
     if size <= MAX_ACTOR {
         return Ok(());

@@ -4,11 +4,12 @@
 
 use logconfig::{Difference, LogConfig};
 use order::{Generation, SlotNumber};
-use tlog::Hash;
+use tlog::{GlobalIndex, Hash, UnixMillis};
 
 use crate::ledger::etag;
 use crate::log::Log;
-use order::slot::{Action, Control, Decision, Slot, Token};
+use order::slot::{Action, Control, Decision, Slot};
+use order::token::Token;
 use store::StoreError;
 use store::record;
 
@@ -20,23 +21,23 @@ const SCAN_PAGE: usize = 512;
 pub struct HistoryRecord {
     /// The operation's id: 32 hex digits.
     pub operation: String,
-    /// What was asked for.
+    /// The action that was asked for.
     pub action: Action,
     /// The actor that asked for it.
     pub actor: String,
-    /// When, milliseconds since the Unix epoch.
-    pub time_ms: u64,
+    /// When it was decided, milliseconds since the Unix epoch.
+    pub time_ms: UnixMillis,
     /// The number of the slot that decided it.
     pub slot: SlotNumber,
     /// The global index at which it took effect.
-    pub at_index: u64,
-    /// The generation before it.
+    pub at_index: GlobalIndex,
+    /// The generation before the change.
     pub base: Generation,
-    /// The generation after it.
+    /// The generation after the change.
     pub generation: Generation,
-    /// The entity tag after it.
+    /// The entity tag after the change.
     pub etag: String,
-    /// What changed, in a sentence.
+    /// A summary of the change.
     pub summary: String,
     /// The reason, if the caller gave one.
     pub reason: Option<String>,
@@ -225,7 +226,7 @@ impl Log {
         Ok(all.into_iter().find(|r| r.slot == number))
     }
 
-    /// What a decided change of the configuration changed: from the document before it to its own.
+    /// The differences that a decided change of the configuration made: from the document before it to its own.
     pub async fn changed_by(&self, record: &HistoryRecord) -> Result<Vec<Difference>, StoreError> {
         if record.base == record.generation {
             return Ok(Vec::new());

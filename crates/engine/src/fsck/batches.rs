@@ -2,7 +2,7 @@
 
 use order::SlotNumber;
 use sha2::{Digest, Sha256};
-use tlog::{Hash, TILE_WIDTH, TileKind, TilePath, bundle};
+use tlog::{Hash, LeafIndex, TILE_WIDTH, TileKind, TilePath, bundle};
 
 use crate::fsck::tree::Tree;
 use crate::fsck::{Findings, remedy};
@@ -11,7 +11,7 @@ use crate::fsck::{Findings, remedy};
 #[derive(Clone, Debug)]
 pub(crate) struct Placed {
     /// Index in the shard of its first entry.
-    pub(crate) first: u64,
+    pub(crate) first: LeafIndex,
     pub(crate) entries: u64,
     /// SHA-256 of its entries in bundle encoding.
     pub(crate) digest: Hash,
@@ -22,8 +22,8 @@ pub(crate) struct Placed {
 pub(crate) struct Batches<'a> {
     rest: std::slice::Iter<'a, Placed>,
     current: Option<(&'a Placed, Sha256, u64)>,
-    /// Entries hashed so far.
-    at: u64,
+    /// The entry that comes next.
+    at: LeafIndex,
 }
 
 impl<'a> Batches<'a> {
@@ -31,7 +31,7 @@ impl<'a> Batches<'a> {
         Self {
             rest: batches.iter(),
             current: None,
-            at: 0,
+            at: LeafIndex::ZERO,
         }
     }
 
@@ -81,9 +81,13 @@ impl<'a> Batches<'a> {
         if seen + 1 < placed.entries {
             self.current = Some((placed, hasher, seen + 1));
         } else if Hash(hasher.finalize().into()) != placed.digest {
-            let tile = TilePath::at(TileKind::Entries, placed.first / TILE_WIDTH, tree.size);
+            let tile = TilePath::at(
+                TileKind::Entries,
+                placed.first.get() / TILE_WIDTH,
+                tree.size.get(),
+            );
             let path = tile.map_or_else(|| tree.shard.to_owned(), |tile| tree.path(&tile));
-            let last = placed.first + placed.entries - 1;
+            let last = (placed.first + placed.entries).back(1);
             let what = format!(
                 "entries {} to {last} of the shard are not those that slot {} ordered",
                 placed.first, placed.slot

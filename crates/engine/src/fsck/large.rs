@@ -11,7 +11,8 @@ use serde::Serialize;
 use crate::document;
 use crate::fsck::rows::batch_fault;
 use crate::fsck::slots::Order;
-use crate::fsck::{Findings, LogReport, Place, remedy};
+use crate::fsck::{Findings, LogReport, StoreKind, remedy};
+use crate::places::Opening;
 use order::slot::BatchRef;
 use store::{Coordination, Objects, StoreError};
 
@@ -19,7 +20,7 @@ use store::{Coordination, Objects, StoreError};
 const LEAVING: usize = 512;
 
 /// Opens the storage node of a name, which is never `local`, or says why it cannot be read. It creates nothing.
-pub type OpenNode<'a> = &'a (dyn Fn(&str) -> Result<Arc<dyn Objects>, String> + Sync);
+pub type OpenNode<'a> = &'a (dyn Fn(&str) -> Opening<'a> + Sync);
 
 /// The unpublished large batches on one storage node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -50,7 +51,7 @@ enum Store<'a> {
 }
 
 impl Node<'_> {
-    /// What is wrong with its copy, if it has one.
+    /// The fault of its copy, if it has one.
     async fn look(&self, key: &str, batch: &BatchRef) -> Result<Option<Option<String>>, String> {
         let objects = match &self.store {
             Store::Local(objects) => *objects,
@@ -108,10 +109,11 @@ impl<'a> Large<'a> {
                 names.push(name);
             }
         }
-        let node = |(n, name): (usize, &String)| {
+        let mut nodes = Vec::new();
+        for (n, name) in names.iter().enumerate() {
             let (store, trouble) = match name.as_str() {
                 LOCAL => (Store::Local(local), None),
-                other => match open(other) {
+                other => match open(other).await {
                     Ok(store) => (Store::Other(store), None),
                     Err(why) => (Store::Closed, Some(why)),
                 },
@@ -121,15 +123,15 @@ impl<'a> Large<'a> {
                 trouble,
                 ..NodeReport::default()
             };
-            Node {
+            nodes.push(Node {
                 leaving: n >= named,
                 store,
                 report,
-            }
-        };
+            });
+        }
         Ok(Self {
             several: names != [LOCAL],
-            nodes: names.iter().enumerate().map(node).collect(),
+            nodes,
         })
     }
 
@@ -162,7 +164,7 @@ impl<'a> Large<'a> {
                         Store::Local(_) => findings.object(key, what, remedy),
                         _ => findings.add(
                             format!("{}/{key}", report.name),
-                            Place::Node,
+                            StoreKind::Node,
                             what,
                             remedy,
                         ),
@@ -194,7 +196,7 @@ impl<'a> Large<'a> {
         format!("missing{place}, although {why}{unread}")
     }
 
-    /// Says what each node has.
+    /// Adds the holdings of each node to the report.
     pub(crate) fn report(self, report: &mut LogReport) {
         if self.several {
             report.nodes = self.nodes.into_iter().map(|node| node.report).collect();

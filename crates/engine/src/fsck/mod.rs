@@ -1,7 +1,7 @@
 //! `fsck`: reads the stores and checks that everything in them follows from the order and leads to the signed roots.
 //!
 //! It only reads, uses no key, and trusts nothing but the shards' public keys, which are in the slots. The server may run meanwhile: rows
-//! that change are read again before they are called wrong. What must never happen: a clean report over damaged data, or an alarm about a
+//! that change are read again before they are reported. What must never happen: a clean report over damaged data, or an alarm about a
 //! state that a crash or a running server may leave behind (those are counted, not found).
 
 mod batches;
@@ -30,7 +30,7 @@ use order::keys::{CLOCK, LOGS, ORIGINS};
 use store::record;
 use store::{Coordination, CopiedShard, Objects, StoreError};
 
-/// Something that is wrong, and what to do about it.
+/// A fault and its remedy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// The log that the finding is about.
@@ -38,7 +38,7 @@ pub struct Finding {
     /// The key in the coordination store, or the path in the object store.
     pub place: String,
     /// Which of the two stores.
-    pub store: Place,
+    pub store: StoreKind,
     /// The fault, in words for an operator.
     pub what: String,
     /// The remedy, in words for an operator.
@@ -48,7 +48,7 @@ pub struct Finding {
 /// The store that a finding is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Place {
+pub enum StoreKind {
     /// The coordination store: order, positions, keys.
     Coordination,
     /// The object store: tiles, bundles, checkpoints, large batches.
@@ -59,7 +59,7 @@ pub enum Place {
 
 /// Rows and objects that are not needed: interrupted work of dead processes. They are harmless, and counted so that growth is noticed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Litter {
+pub struct Leftovers {
     /// Announcements, and rows of promised work, that are ordered already; announcements that count no more.
     pub announcements: u64,
     /// Batches that no slot needs.
@@ -92,7 +92,8 @@ pub struct LogReport {
     /// Work that a restart of the server finishes: a checkpoint or a seal that is not written yet.
     pub unfinished: Vec<String>,
     /// Rows and objects that nothing needs; no finding.
-    pub litter: Litter,
+    #[serde(rename = "litter")]
+    pub leftovers: Leftovers,
 }
 
 /// The result of a check of all logs.
@@ -111,7 +112,7 @@ impl Report {
     }
 }
 
-/// How far the check is.
+/// The progress of a check.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress<'a> {
     /// The log being checked.
@@ -124,16 +125,16 @@ pub struct Progress<'a> {
     pub total: Option<u64>,
 }
 
-/// Told how far the check is, often.
+/// A callback for the progress of the check.
 pub type Watcher<'a> = &'a mut (dyn FnMut(Progress<'_>) + Send);
 
-/// What to do about damage.
+/// The remedies for damage.
 pub(crate) mod remedy {
-    /// Rows of the order and positions.
+    /// For a damaged row of the order or of a position.
     pub(crate) const ROW: &str = "stop the server and keep both stores as they are: an older copy of the coordination store must not be put back where anything was signed since; compare with a backup (`logd backup`) or a mirror, or restore the log from its secondaries with `logd restore`; do not edit the row";
     /// For a damaged or missing entry bundle.
     pub(crate) const ENTRIES: &str = "restore this file from a backup or a mirror: entries cannot be computed from anything else";
-    /// Batches of which another node has a good copy.
+    /// For a batch of which another node has a good copy.
     pub(crate) const COPY: &str = "another storage node has it intact: a running server writes it here again; look at this node's disk";
     /// For a damaged or missing hash tile.
     pub(crate) const TILE: &str =
@@ -150,18 +151,18 @@ pub(crate) mod remedy {
     pub(crate) const READ: &str = "look at the kernel's log for disk errors, then run fsck again";
     /// For a damaged sealed key.
     pub(crate) const KEY: &str = "put back this row alone, from any copy of the store: without it nothing more can be signed for the shard";
-    /// For the age of the store, and times that are measured by it.
+    /// For the age of the store, and for times that are measured by it.
     pub(crate) const AGE: &str = "remove the row: how long places are kept is counted from now on";
     /// For signed objects that are in no order.
     pub(crate) const ORPHAN: &str = "stop the server, and put back the newest coordination store that belongs to these objects (the database and the -wal file beside it), or restore the log from its secondaries with `logd restore`; remove nothing";
-    /// How many shards are sealed.
+    /// For a wrong number of sealed shards.
     pub(crate) const SEALED: &str = "stop the server and remove the row: the next start looks at every shard, and writes it again";
     /// For a damaged announcement.
     pub(crate) const BAG: &str =
         "remove the row: its author has been told that the outcome is unknown";
 }
 
-/// Collects what is wrong in one log.
+/// Collects the findings of one log.
 pub(crate) struct Findings<'a> {
     log: &'a str,
     list: Vec<Finding>,
@@ -169,7 +170,12 @@ pub(crate) struct Findings<'a> {
 
 impl Findings<'_> {
     fn row(&mut self, key: impl Into<String>, what: impl std::fmt::Display, remedy: &'static str) {
-        self.add(key.into(), Place::Coordination, what.to_string(), remedy);
+        self.add(
+            key.into(),
+            StoreKind::Coordination,
+            what.to_string(),
+            remedy,
+        );
     }
 
     fn object(
@@ -178,7 +184,7 @@ impl Findings<'_> {
         what: impl std::fmt::Display,
         remedy: &'static str,
     ) {
-        self.add(path.into(), Place::Objects, what.to_string(), remedy);
+        self.add(path.into(), StoreKind::Objects, what.to_string(), remedy);
     }
 
     /// Objects of a shard that the slots of its log do not know: the coordination store is older.
@@ -208,7 +214,7 @@ impl Findings<'_> {
         }
     }
 
-    fn add(&mut self, place: String, store: Place, what: String, remedy: &'static str) {
+    fn add(&mut self, place: String, store: StoreKind, what: String, remedy: &'static str) {
         // Several checks may cover one place; the first finding about it is enough.
         if !self.names(&place) {
             self.list.push(Finding {
@@ -364,8 +370,8 @@ pub async fn positions(
             let shard = shard.identity.name.clone();
             all.push(CopiedShard {
                 log: name.to_owned(),
-                ordered,
-                published: positions.published(&shard),
+                ordered: ordered.get(),
+                published: positions.published(&shard).get(),
                 root: positions.root(&shard).map(|root| root.to_string()),
                 shard,
             });

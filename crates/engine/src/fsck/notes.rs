@@ -1,12 +1,12 @@
 //! Compares the notes that a shard's key has signed, checkpoint and seal, with what is published.
 
-use tlog::{Checkpoint, Hash, Seal, TILE_WIDTH, TilePath, VerifierKey};
+use tlog::{Checkpoint, Hash, Seal, TILE_WIDTH, TilePath, TreeSize, VerifierKey};
 
 use crate::fsck::positions::Position;
 use crate::fsck::shard::One;
 use crate::fsck::{Findings, LogReport, remedy};
 use crate::publish::sign_guard::judge;
-use crate::publish::sign_guard::judge::{Found, Known, Verdict, Whence, judge};
+use crate::publish::sign_guard::judge::{Found, FoundAt, Known, Verdict, judge};
 use crate::publish::sign_guard::{Looked, classify};
 use crate::shard::Published;
 use crate::shard::signers::Verifiers;
@@ -35,12 +35,12 @@ impl One<'_> {
         &self,
         folder: &str,
         keys: Option<&Verifiers>,
-        published: Option<(u64, Hash)>,
+        published: Option<(TreeSize, Hash)>,
         findings: &mut Findings<'_>,
         report: &mut LogReport,
     ) -> Result<Option<Checkpoint>, StoreError> {
         let path = format!("{folder}/checkpoint");
-        let size = published.map_or(0, |(size, _)| size);
+        let size = published.map_or(TreeSize::ZERO, |(size, _)| size);
         let Some(note) = self.read(&path, findings).await else {
             if published.is_some() && !findings.names(&path) {
                 self.unfinished(folder, &path, "missing", findings, report)
@@ -54,12 +54,12 @@ impl One<'_> {
             findings.object(path, why, remedy::CHECKPOINT);
             return Ok(None);
         }
-        let whence = Whence::Objects(path.clone());
+        let source = FoundAt::Objects(path.clone());
         let mut known = Known {
             published,
             ..Known::default()
         };
-        let mut verdict = judge(self.name(), &whence, &found, &known);
+        let mut verdict = judge(self.name(), &source, &found, &known);
         if matches!(verdict, Verdict::Halt(_)) {
             // A running server may have published more since.
             let row = self
@@ -68,7 +68,7 @@ impl One<'_> {
                 .await?;
             let row = row.and_then(|row| record::decode_numbered::<Published>(&row).ok());
             known.published = row.map(|(_, row)| (row.size, row.root)).or(published);
-            verdict = judge(self.name(), &whence, &found, &known);
+            verdict = judge(self.name(), &source, &found, &known);
         }
         if let Verdict::Halt(conflict) = verdict {
             findings.object(path, conflict.cause(), conflict.remedy());
@@ -81,13 +81,13 @@ impl One<'_> {
             }
             return Ok(None);
         };
-        if checkpoint.size < size {
+        if checkpoint.size < size.get() {
             let what = format!("covers {} of {size} published entries", checkpoint.size);
             self.unfinished(folder, &path, &what, findings, report)
                 .await;
         }
         // A running server has published more since; its new roots were not read.
-        if checkpoint.size > size {
+        if checkpoint.size > size.get() {
             return Ok(None);
         }
         Ok(Some(checkpoint))
@@ -107,7 +107,7 @@ impl One<'_> {
         else {
             return Ok(());
         };
-        let index = ordered / TILE_WIDTH;
+        let index = ordered.get() / TILE_WIDTH;
         let path = format!("{folder}/{}", TilePath::entries(index, 256));
         // An object that cannot be read is reported when the tree is checked.
         if !matches!(self.objects.get(&path).await, Ok(Some(_))) {
@@ -119,14 +119,14 @@ impl One<'_> {
             return Ok(());
         }
         let found = Found::Bundle {
-            end: (index + 1) * TILE_WIDTH,
+            end: TreeSize::new((index + 1) * TILE_WIDTH),
         };
         let known = Known {
             ordered,
             ..Known::default()
         };
-        let whence = Whence::Objects(path.clone());
-        if let Verdict::Halt(conflict) = judge(self.name(), &whence, &found, &known) {
+        let source = FoundAt::Objects(path.clone());
+        if let Verdict::Halt(conflict) = judge(self.name(), &source, &found, &known) {
             findings.object(path, conflict.cause(), conflict.remedy());
         }
         Ok(())
@@ -166,7 +166,7 @@ impl One<'_> {
     ) -> Result<(), StoreError> {
         let path = format!("{folder}/seal");
         let Some(key) = key else { return Ok(()) };
-        let size = position.map_or(0, |position| position.at.size);
+        let size = position.map_or(TreeSize::ZERO, |position| position.at.size);
         let closed = match self.shard.phase {
             Phase::Frozen { length, .. } => Some(length),
             _ => None,
@@ -204,7 +204,7 @@ impl One<'_> {
                 format!("a seal of shard {} over {} entries", self.name(), seal.size),
                 format!("has shard {} open", self.name()),
             );
-            let conflict = judge::older(&Whence::Objects(path.clone()), &has, &only);
+            let conflict = judge::older(&FoundAt::Objects(path.clone()), &has, &only);
             findings.object(path, conflict.cause(), conflict.remedy());
             return Ok(());
         }
@@ -216,7 +216,7 @@ impl One<'_> {
         let root = checkpoint
             .filter(|_| closed == Some(size))
             .map(|checkpoint| checkpoint.root);
-        if closed != Some(seal.size) || root.is_some_and(|root| root != seal.root) {
+        if closed != Some(TreeSize::new(seal.size)) || root.is_some_and(|root| root != seal.root) {
             findings.object(
                 path,
                 format!(

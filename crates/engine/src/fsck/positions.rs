@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tlog::Hash;
+use tlog::{Hash, TreeSize};
 
 use crate::fsck::rows::all;
 use crate::fsck::slots::Order;
@@ -26,11 +26,13 @@ impl Positions {
     }
 
     /// Entries published of a shard.
-    pub(crate) fn published(&self, shard: &str) -> u64 {
-        self.0.get(shard).map_or(0, |position| position.at.size)
+    pub(crate) fn published(&self, shard: &str) -> TreeSize {
+        self.0
+            .get(shard)
+            .map_or(TreeSize::ZERO, |position| position.at.size)
     }
 
-    /// The root over those.
+    /// The root over the published entries.
     pub(crate) fn root(&self, shard: &str) -> Option<Hash> {
         self.0.get(shard).map(|position| position.at.root)
     }
@@ -41,11 +43,12 @@ impl Positions {
         store: &dyn Coordination,
         order: &Order,
         shard: &str,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<TreeSize, StoreError> {
         let row = store.get(&order.keys.published(shard)).await?;
-        Ok(row
-            .and_then(|row| record::decode_number(&row).ok())
-            .unwrap_or(0))
+        Ok(TreeSize::new(
+            row.and_then(|row| record::decode_number(&row).ok())
+                .unwrap_or(0),
+        ))
     }
 }
 
@@ -63,7 +66,7 @@ pub(crate) async fn read(
         // A running server moves position and root together: until both are of one moment.
         for _ in 0..64 {
             let at = match record::decode_numbered::<Published>(&bytes) {
-                Ok((number, at)) if number == at.size => at,
+                Ok((number, at)) if number == at.size.get() => at,
                 Ok((number, at)) => {
                     findings.row(
                         &key,
@@ -130,7 +133,7 @@ pub(crate) async fn monotone(
         let name = &shard.identity.name;
         let key = order.keys.published(name);
         let published = positions.published(name);
-        let length = state.length(shard).unwrap_or(0);
+        let length = state.length(shard).unwrap_or_default();
         // Read after the slots were: with a running server it may be ahead of them.
         let still = order.whole && store.get(&order.keys.slot(state.len)).await?.is_none();
         match store
@@ -139,12 +142,12 @@ pub(crate) async fn monotone(
             .as_deref()
             .map(record::decode_number)
         {
-            Some(Ok(integrated)) if still && integrated > length => {
+            Some(Ok(integrated)) if still && integrated > length.get() => {
                 let what = format!("is {integrated}, but {length} entries are ordered");
                 findings.row(order.keys.integrated(name), what, remedy::ROW);
             }
-            Some(Ok(integrated)) if integrated >= published => {}
-            None if published == 0 => {}
+            Some(Ok(integrated)) if integrated >= published.get() => {}
+            None if published == TreeSize::ZERO => {}
             Some(Ok(integrated)) => {
                 let what = format!("is {integrated}, but {published} entries are published");
                 findings.row(order.keys.integrated(name), what, remedy::ROW);
@@ -160,7 +163,7 @@ pub(crate) async fn monotone(
                 remedy::CONFLICT,
             );
         }
-        if let Some(before) = unpublished.filter(|_| order.whole && published > 0) {
+        if let Some(before) = unpublished.filter(|_| order.whole && published > TreeSize::ZERO) {
             findings.row(
                 &key,
                 format!("is published before shard {before} is, which is older"),

@@ -10,17 +10,20 @@ use crate::fsck::rows::{all, batch_fault};
 use crate::fsck::slots::Order;
 use crate::fsck::{Findings, LogReport, remedy};
 use order::location::{Location, LocationRow};
-use order::slot::{BatchRef, Promised, Token, Work};
-use order::{SlotNumber, WINDOW};
+use order::slot::BatchRef;
+use order::token::Token;
+use order::work::{Promised, Work};
+use order::{Limits, SlotNumber};
 use store::record;
 use store::{Coordination, StoreError};
+use tlog::{GlobalIndex, UnixMillis};
 
 /// Rows read at a time, with values that may be large.
 const SCAN_PAGE: usize = 64;
 
 /// Waiting work, in the bag and in the queue.
 #[derive(Debug, Default)]
-pub(crate) struct Waiting {
+pub(crate) struct UnorderedWork {
     /// Announcements that count, and promised work wherever it is.
     pub(crate) tokens: HashSet<Token>,
     promised: BTreeMap<Token, (String, Promised)>,
@@ -32,24 +35,24 @@ pub(crate) async fn waiting(
     order: &Order,
     findings: &mut Findings<'_>,
     report: &mut LogReport,
-) -> Result<Waiting, StoreError> {
+) -> Result<UnorderedWork, StoreError> {
     let ordered: HashSet<Token> = order
         .slots
         .values()
         .flat_map(|slot| slot.tokens().collect::<Vec<_>>())
         .collect();
-    let mut waiting = Waiting::default();
+    let mut waiting = UnorderedWork::default();
     // The queue twice: work that is moved meanwhile is seen in one of the places.
     queue(store, order, &ordered, &mut waiting, findings, report).await?;
     for (key, bytes) in all(store, &order.keys.bag()).await? {
         match (announced_under(&key), record::decode::<Work>(&bytes)) {
             (Some(seen), Ok(work)) if order.keys.announcement(seen, work.token()) == key => {
                 let frozen = order.state.last_freeze.is_some_and(|freeze| seen <= freeze);
-                let dead = frozen || seen + WINDOW < order.state.len;
+                let dead = frozen || seen + Limits::default().window < order.state.len;
                 match work {
-                    work if ordered.contains(&work.token()) => report.litter.announcements += 1,
+                    work if ordered.contains(&work.token()) => report.leftovers.announcements += 1,
                     Work::Promised(promised) => waiting.take(key, promised),
-                    _ if dead => report.litter.announcements += 1,
+                    _ if dead => report.leftovers.announcements += 1,
                     work => drop(waiting.tokens.insert(work.token())),
                 }
             }
@@ -66,7 +69,7 @@ async fn queue(
     store: &dyn Coordination,
     order: &Order,
     ordered: &HashSet<Token>,
-    waiting: &mut Waiting,
+    waiting: &mut UnorderedWork,
     findings: &mut Findings<'_>,
     report: &mut LogReport,
 ) -> Result<(), StoreError> {
@@ -76,7 +79,7 @@ async fn queue(
                 findings.row(key, "does not belong under this key", remedy::ROW);
             }
             Ok(promised) if ordered.contains(&promised.batch.token) => {
-                report.litter.announcements += 1;
+                report.leftovers.announcements += 1;
             }
             Ok(promised) => waiting.take(key, promised),
             Err(error) => findings.row(key, error, remedy::ROW),
@@ -85,7 +88,7 @@ async fn queue(
     Ok(())
 }
 
-impl Waiting {
+impl UnorderedWork {
     fn take(&mut self, key: String, promised: Promised) {
         self.tokens.insert(promised.batch.token);
         self.promised.insert(promised.batch.token, (key, promised));
@@ -97,13 +100,13 @@ pub(crate) async fn check(
     store: &dyn Coordination,
     large: &mut Large<'_>,
     order: &Order,
-    waiting: &Waiting,
+    waiting: &UnorderedWork,
     findings: &mut Findings<'_>,
 ) -> Result<(), StoreError> {
     places(store, order, findings).await?;
     // The bytes of promised work are as durable as its row.
     for (token, (row, promised)) in &waiting.promised {
-        if promised.batch.place != Some(Location::Promise) || !token.is_kept() {
+        if promised.batch.location != Some(Location::Promise) || !token.is_promised() {
             findings.row(row, "holds work that was never promised", remedy::ROW);
             continue;
         }
@@ -144,7 +147,7 @@ async fn is_placed(
 async fn nowhere(
     store: &dyn Coordination,
     order: &Order,
-    waiting: &Waiting,
+    waiting: &UnorderedWork,
     findings: &mut Findings<'_>,
 ) -> Result<(), StoreError> {
     let (prefix, mut from) = (order.keys.batches(), order.keys.batches());
@@ -156,7 +159,7 @@ async fn nowhere(
             let Some(token) = key[prefix.len()..].parse::<Token>().ok() else {
                 continue;
             };
-            if !token.is_kept() || waiting.tokens.contains(&token) {
+            if !token.is_promised() || waiting.tokens.contains(&token) {
                 continue;
             }
             // Work that was promised since, or that moved during this check.
@@ -194,7 +197,7 @@ async fn places(
     let mut due: BTreeMap<String, LocationRow> = BTreeMap::new();
     for slot in order.slots.values() {
         for (index, batch) in slot.placed() {
-            if let Some(place) = &batch.place {
+            if let Some(place) = &batch.location {
                 due.insert(
                     order.keys.placed(place, batch.token),
                     said(slot.number, slot.time, index, batch),
@@ -247,7 +250,7 @@ async fn places(
     Ok(())
 }
 
-fn said(slot: SlotNumber, time: u64, index: u64, batch: &BatchRef) -> LocationRow {
+fn said(slot: SlotNumber, time: UnixMillis, index: GlobalIndex, batch: &BatchRef) -> LocationRow {
     LocationRow {
         slot,
         index,

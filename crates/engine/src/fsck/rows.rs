@@ -1,10 +1,10 @@
 //! Everything beside the slots in the coordination store: history, documents, sealed keys, announcements, batches.
 
 use crate::fsck::large::{Found, Large, OpenNode};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bytes::Bytes;
-use tlog::Hash;
+use tlog::{Hash, TreeSize};
 
 use crate::control::Probation;
 use crate::document;
@@ -17,8 +17,9 @@ use crate::running::eras::Membership;
 use crate::shard::keys::LEN;
 use crate::shard::signers::WITH_ECDSA;
 use order::keys::{Keys, trailing_number};
-use order::slot::{BatchRef, Control, ShardIdentity, Slot, Token};
+use order::slot::{BatchRef, Control, ShardIdentity, Slot};
 use order::state::{Phase, Shard};
+use order::token::Token;
 use order::{Generation, SlotNumber, batch};
 use store::record;
 use store::{Coordination, Key, Objects, StoreError};
@@ -67,10 +68,10 @@ pub(crate) async fn check(
     promises::check(store, &mut large, order, &waiting, findings).await?;
     let needed = batches(store, &mut large, order, positions, findings).await?;
     large.report(report);
-    litter(store, objects, order, &waiting.tokens, &needed, report).await
+    leftovers(store, objects, order, &waiting.tokens, &needed, report).await
 }
 
-/// Numbers that are counted beside the rest: of the age of slots and places, of batches, of changes on probation.
+/// Checks the rows that hold numbers: ages of slots and places, of batches, of changes on probation.
 async fn ages(
     store: &dyn Coordination,
     order: &Order,
@@ -92,7 +93,7 @@ async fn ages(
     Ok(())
 }
 
-/// How many of the oldest shards a start skips: no more than there are frozen ones.
+/// Checks the number of the oldest shards that a start skips: there are at least as many frozen ones.
 async fn sealed(
     store: &dyn Coordination,
     order: &Order,
@@ -116,7 +117,7 @@ async fn sealed(
     Ok(())
 }
 
-/// Decided controls outlive their slots.
+/// Checks the history: decided controls outlive their slots.
 async fn history(
     store: &dyn Coordination,
     order: &Order,
@@ -196,7 +197,7 @@ async fn history(
     Ok(())
 }
 
-/// Which memberships must hold the published entries, and which life of the log this is.
+/// Checks the memberships that must hold the published entries, and the life of the log.
 async fn secondaries(
     store: &dyn Coordination,
     order: &Order,
@@ -250,7 +251,7 @@ async fn documents(
 ) -> Result<(), StoreError> {
     let keys = &order.keys;
     // With whether the state is no older: a running server may have frozen a shard since.
-    let mut named: HashMap<Hash, bool> = HashMap::new();
+    let mut named: BTreeMap<Hash, bool> = BTreeMap::new();
     if order.state.generation > Generation::ZERO {
         named.insert(order.state.document, order.whole);
     }
@@ -283,7 +284,7 @@ async fn documents(
             digest.is_none_or(|digest| !named.contains(digest))
         };
         let rows = all(store, &prefix).await?;
-        report.litter.rows += rows.iter().filter(unnamed).count() as u64;
+        report.leftovers.rows += rows.iter().filter(unnamed).count() as u64;
     }
     Ok(())
 }
@@ -325,11 +326,11 @@ async fn signing_keys(
             ),
         }
     }
-    report.litter.rows += rows.len() as u64;
+    report.leftovers.rows += rows.len() as u64;
     Ok(())
 }
 
-/// Every ordered batch whose entries are not published yet is there, and is what its slot says. Answers their tokens.
+/// Checks that every ordered batch whose entries are not published yet exists and has the digest in its slot. Returns their tokens.
 async fn batches(
     store: &dyn Coordination,
     large: &mut Large<'_>,
@@ -343,7 +344,7 @@ async fn batches(
             let Some(shard) = order.state.shard_at(start) else {
                 continue;
             };
-            let end = start + batch.entries - shard.start().unwrap_or(start);
+            let end = (start + batch.entries).tree(shard.start().unwrap_or(start));
             if end <= positions.published(&shard.identity.name) {
                 continue;
             }
@@ -386,7 +387,7 @@ pub(crate) fn batch_fault(named: &BatchRef, bytes: &[u8]) -> Option<String> {
     (!whole).then(|| format!("holds {entries} entries; its slot says {}", named.entries))
 }
 
-async fn litter(
+async fn leftovers(
     store: &dyn Coordination,
     objects: &dyn Objects,
     order: &Order,
@@ -405,7 +406,7 @@ async fn litter(
     let (prefix, mut from) = (order.keys.batches(), order.keys.batches());
     loop {
         let page = store.scan(&prefix, &from, 64).await?;
-        report.litter.batches += page.iter().filter(|(key, _)| !used(key)).count() as u64;
+        report.leftovers.batches += page.iter().filter(|(key, _)| !used(key)).count() as u64;
         match page.last() {
             Some((last, _)) if page.len() == 64 => from = format!("{last}\0"),
             _ => break,
@@ -416,7 +417,7 @@ async fn litter(
         .list(order.keys.batches().trim_end_matches('/'))
         .await
         .unwrap_or_default();
-    report.litter.batches += large.iter().filter(|path| !used(path)).count() as u64;
+    report.leftovers.batches += large.iter().filter(|path| !used(path)).count() as u64;
     // Operations whose slot decided nothing of the kind.
     let any = order.keys.operation(Token::from_bytes([0; 16]));
     let prefix = any
@@ -431,12 +432,12 @@ async fn litter(
                 .is_some(),
             None => false,
         };
-        report.litter.rows += u64::from(!named);
+        report.leftovers.rows += u64::from(!named);
     }
     Ok(())
 }
 
 /// The size in the key of a root.
-pub(crate) fn root_size(key: &str) -> Option<u64> {
-    trailing_number(key)
+pub(crate) fn root_size(key: &str) -> Option<TreeSize> {
+    trailing_number(key).map(TreeSize::new)
 }

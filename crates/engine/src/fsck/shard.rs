@@ -1,8 +1,8 @@
 //! A shard from its positions to what readers see: roots, tiles, checkpoint, seal.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
-use tlog::{Hash, TileKind, TilePath};
+use tlog::{Hash, LeafIndex, TileKind, TilePath, TreeSize};
 
 use crate::shard::signers::Verifiers;
 
@@ -47,7 +47,7 @@ pub(crate) async fn check(
     Ok(())
 }
 
-/// Shards of which something was signed are in the slots.
+/// Checks that every shard for which something was signed is in the slots.
 async fn unknown(
     store: &dyn Coordination,
     objects: &dyn Objects,
@@ -109,7 +109,7 @@ impl One<'_> {
         };
         let mut roots = self.roots(findings).await?;
         let position = positions.of(self.name());
-        let size = position.map_or(0, |position| position.at.size);
+        let size = position.map_or(TreeSize::ZERO, |position| position.at.size);
         if let Some(Position { at, root }) = position {
             let key = if root.is_some() {
                 self.order.keys.root(self.name(), size)
@@ -134,11 +134,14 @@ impl One<'_> {
             .await?;
         if let Some(checkpoint) = &checkpoint {
             let place = format!("{folder}/checkpoint");
-            roots.entry(checkpoint.size).or_default().push(Watched {
-                place,
-                root: checkpoint.root,
-                object: true,
-            });
+            roots
+                .entry(TreeSize::new(checkpoint.size))
+                .or_default()
+                .push(Watched {
+                    place,
+                    root: checkpoint.root,
+                    object: true,
+                });
         }
         self.beyond(&folder, findings).await?;
         let partials = self.listing(&folder, size, findings, report).await;
@@ -155,7 +158,7 @@ impl One<'_> {
             batches,
         };
         report.objects += tree.check(findings, watcher).await;
-        report.published += size;
+        report.published += size.get();
         self.seal(
             &folder,
             keys.as_ref().map(|keys| &keys.ed25519),
@@ -171,8 +174,8 @@ impl One<'_> {
     async fn roots(
         &self,
         findings: &mut Findings<'_>,
-    ) -> Result<HashMap<u64, Vec<Watched>>, StoreError> {
-        let mut roots = HashMap::<u64, Vec<Watched>>::new();
+    ) -> Result<BTreeMap<TreeSize, Vec<Watched>>, StoreError> {
+        let mut roots = BTreeMap::<TreeSize, Vec<Watched>>::new();
         for (key, bytes) in all(self.store, &self.order.keys.roots(self.name())).await? {
             match (root_size(&key), record::decode::<Hash>(&bytes)) {
                 (Some(size), Ok(root)) => {
@@ -190,7 +193,7 @@ impl One<'_> {
     }
 
     /// The slots' batches that are published: their entries must be the ones that were ordered.
-    fn batches(&self, size: u64) -> Vec<Placed> {
+    fn batches(&self, size: TreeSize) -> Vec<Placed> {
         let Some(start) = self.shard.start() else {
             return Vec::new();
         };
@@ -200,7 +203,7 @@ impl One<'_> {
             for (at, batch) in slot.placed() {
                 if at >= start && at + batch.entries <= end {
                     placed.push(Placed {
-                        first: at - start,
+                        first: LeafIndex::new(at - start),
                         entries: batch.entries,
                         digest: batch.digest,
                         slot: slot.number,
@@ -215,11 +218,11 @@ impl One<'_> {
     async fn listing(
         &self,
         folder: &str,
-        size: u64,
+        size: TreeSize,
         findings: &mut Findings<'_>,
         report: &mut LogReport,
-    ) -> HashMap<(TileKind, u64), Vec<u16>> {
-        let mut partials = HashMap::<_, Vec<u16>>::new();
+    ) -> BTreeMap<(TileKind, u64), Vec<u16>> {
+        let mut partials = BTreeMap::<_, Vec<u16>>::new();
         let paths = match self.objects.list(folder).await {
             Ok(paths) => paths,
             Err(error) => {
@@ -234,18 +237,18 @@ impl One<'_> {
             }
             match rest.parse::<TilePath>() {
                 Ok(tile)
-                    if TilePath::at(tile.kind, tile.index, size)
+                    if TilePath::at(tile.kind, tile.index, size.get())
                         .is_none_or(|at| at.width < tile.width) =>
                 {
                     // Written for a position that was never reached, or is being reached now.
-                    report.litter.objects += 1;
+                    report.leftovers.objects += 1;
                 }
                 Ok(tile) if tile.is_partial() => partials
                     .entry((tile.kind, tile.index))
                     .or_default()
                     .push(tile.width),
                 Ok(_) => {}
-                Err(_) => report.litter.objects += 1,
+                Err(_) => report.leftovers.objects += 1,
             }
         }
         partials

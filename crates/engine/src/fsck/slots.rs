@@ -9,8 +9,9 @@ use crate::fsck::{Findings, LogReport, Progress, Watcher, remedy, rows};
 use crate::ledger::snapshot;
 use order::keys::{Keys, trailing_slot};
 use order::slot::Slot;
-use order::state::{State, View};
-use order::{SlotNumber, WINDOW};
+use order::state::State;
+use order::view::View;
+use order::{Limits, SlotNumber};
 use store::record;
 use store::{Coordination, StoreError};
 
@@ -56,7 +57,7 @@ pub(crate) async fn check(
         }
         findings.list.append(&mut found.list);
         report.slots = order.state.len;
-        report.ordered = order.state.size;
+        report.ordered = order.state.size.get();
         report.floor = floor;
         report.shards = order.state.shards.len() as u64;
         return Ok(order);
@@ -160,7 +161,7 @@ impl Follower {
             },
             None => {
                 self.before.push_back(slot.clone());
-                if self.before.len() as u64 > WINDOW {
+                if self.before.len() as u64 > Limits::default().window {
                     self.before.pop_front();
                 }
             }
@@ -168,7 +169,7 @@ impl Follower {
         self.last = Some((slot, digest));
     }
 
-    /// Later slots cannot be checked until a snapshot gives a new start.
+    /// Stops following the slots: later ones cannot be checked until a snapshot gives a new start.
     fn lose(&mut self) {
         self.view = None;
         self.last = None;

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use logconfig::{LogConfig, LogName, ShardName};
 use tlog::TilePath;
 
 use crate::fsck::*;
-use crate::{Caller, Engine, EngineOptions, Kek, Log, Request};
+use crate::testing::{self, author as caller};
+use crate::{Engine, Log};
 use store::fault::{Fault, Faults, FaultyCoordination, FaultyObjects, Operation};
 use store::{MemoryCoordination, MemoryObjects};
 
@@ -19,40 +19,21 @@ struct Stores {
     engine: Arc<Engine>,
 }
 
-fn caller() -> Caller {
-    Caller {
-        actor: "test".into(),
-        idempotency_key: None,
-        reason: None,
-    }
-}
-
 async fn start() -> (Stores, Arc<Log>) {
     let (rows, objects) = (
         Arc::new(MemoryCoordination::new()),
         Arc::new(MemoryObjects::new()),
     );
     let faults = Faults::new();
-    let engine = Engine::open(EngineOptions {
-        coordination: Arc::new(FaultyCoordination::new(rows.clone(), faults.clone())),
-        objects: Arc::new(FaultyObjects::new(objects.clone(), faults.clone())),
-        kek: Kek::generate(&ambient::Ambient::unset().random).unwrap(),
-        label: "test".into(),
-        min_free: 0,
-        max_pending_bytes: 64 << 20,
-        ambient: ambient::Ambient::unset(),
-        merge: crate::MergeOptions::default(),
-    })
+    let engine = Engine::open(testing::options_on(
+        Arc::new(FaultyCoordination::new(rows.clone(), faults.clone())),
+        Arc::new(FaultyObjects::new(objects.clone(), faults.clone())),
+        testing::fresh_kek(),
+    ))
     .await
     .unwrap();
-    let name = LogName::try_from("dev".to_owned()).unwrap();
-    let mut config = LogConfig::new(
-        name,
-        "example.org/dev".into(),
-        ShardName::try_from("a".to_owned()).unwrap(),
-    );
-    config.merge.checkpoint_interval = logconfig::Span::from_millis(10);
-    engine.create_log(config, caller()).await.unwrap();
+    let created = engine.create_log(testing::config(), caller());
+    created.await.unwrap();
     let log = engine.log("dev").unwrap();
     (
         Stores {
@@ -78,7 +59,7 @@ async fn write(log: &Log, entries: std::ops::Range<u32>) {
 
 async fn published(log: &Log) {
     let ordered = log.status().watermarks.ordered;
-    log.wait_published(ordered - 1).await.unwrap();
+    log.wait_published(ordered.back(1)).await.unwrap();
     for shard in log.status().shards.iter().rev().skip(1) {
         while log.object(&shard.name, "seal").await.unwrap().is_none() {
             tokio::task::yield_now().await;
@@ -152,8 +133,8 @@ async fn promises_and_places_are_followed() {
         "{report:?}"
     );
     // In the bag it waits as well, dead or not; in both places it is there twice and fine.
-    let promised: order::slot::Promised = record::decode(&rows[&queued]).unwrap();
-    let work = record::encode(&order::slot::Work::Promised(promised));
+    let promised: order::work::Promised = record::decode(&rows[&queued]).unwrap();
+    let work = record::encode(&order::work::Work::Promised(promised));
     for remove in [true, false] {
         let mut rows = rows.clone();
         rows.insert(format!("log/dev/bag/{:020}/{token}", 0), work.clone());
@@ -162,12 +143,12 @@ async fn promises_and_places_are_followed() {
         }
         let report = check(&rows, &objects).await;
         assert_eq!(report.findings, vec![]);
-        assert_eq!(report.logs[0].litter.announcements, 0);
+        assert_eq!(report.logs[0].leftovers.announcements, 0);
     }
 }
 
-fn no_node(name: &str) -> Result<Arc<dyn Objects>, String> {
-    Err(format!("no node {name}"))
+fn no_node(name: &str) -> crate::Opening<'static> {
+    Box::pin(std::future::ready(Err(format!("no node {name}"))))
 }
 
 async fn check(rows: &BTreeMap<String, Bytes>, objects: &BTreeMap<String, Bytes>) -> Report {
@@ -182,27 +163,13 @@ async fn check(rows: &BTreeMap<String, Bytes>, objects: &BTreeMap<String, Bytes>
 async fn sample() -> (BTreeMap<String, Bytes>, BTreeMap<String, Bytes>) {
     let (stores, log) = start().await;
     write(&log, 0..600).await;
-    log.change(
-        Request::Rotate {
-            name: None,
-            base: None,
-            force: false,
-        },
-        caller(),
-    )
-    .await
-    .unwrap();
+    log.change(crate::testing::rotation(), caller())
+        .await
+        .unwrap();
     write(&log, 600..900).await;
-    log.change(
-        Request::Rotate {
-            name: None,
-            base: None,
-            force: false,
-        },
-        caller(),
-    )
-    .await
-    .unwrap();
+    log.change(crate::testing::rotation(), caller())
+        .await
+        .unwrap();
     write(&log, 900..1299).await;
     part(&log).await;
     published(&log).await;
@@ -229,7 +196,7 @@ async fn every_flipped_byte_is_found_and_named() {
     assert_eq!(clean.findings, vec![]);
     let dev = clean.logs.iter().find(|log| log.name == "dev").unwrap();
     assert_eq!((dev.ordered, dev.published, dev.shards), (1301, 1300, 3));
-    assert_eq!(dev.litter.rows + dev.litter.announcements, 0);
+    assert_eq!(dev.leftovers.rows + dev.leftovers.announcements, 0);
 
     let mut kinds = BTreeMap::<String, u32>::new();
     for (n, (key, bytes)) in rows.iter().enumerate() {
@@ -244,7 +211,7 @@ async fn every_flipped_byte_is_found_and_named() {
             _ => n * 7919 % bytes.len(),
         };
         // Nothing of a published batch is needed.
-        if kind == "batch" && dev.litter.batches > 0 {
+        if kind == "batch" && dev.leftovers.batches > 0 {
             continue;
         }
         let mut damaged = bytes.to_vec();
@@ -369,16 +336,9 @@ async fn a_running_server_raises_no_alarm() {
             write(&log, round * 120..(round + 1) * 120).await;
             futures_util::future::join_all((0..5).map(|_| promise(&log))).await;
             if round % 3 == 2 {
-                log.change(
-                    Request::Rotate {
-                        name: None,
-                        base: None,
-                        force: false,
-                    },
-                    caller(),
-                )
-                .await
-                .unwrap();
+                log.change(crate::testing::rotation(), caller())
+                    .await
+                    .unwrap();
             }
         }
         while !log.promised().await.unwrap().is_empty() {
@@ -418,16 +378,7 @@ async fn a_crash_is_no_damage() {
         let all = (0..40).map(|n| log.append(Bytes::from(format!("entry {n}"))));
         let writes = async {
             futures_util::future::join_all(all).await;
-            let _ = log
-                .change(
-                    Request::Rotate {
-                        name: None,
-                        base: None,
-                        force: false,
-                    },
-                    caller(),
-                )
-                .await;
+            let _ = log.change(crate::testing::rotation(), caller()).await;
         };
         let stopped = async {
             while stores.faults.operations() < stop + 5 {

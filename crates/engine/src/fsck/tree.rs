@@ -1,12 +1,12 @@
 //! A shard's stored tree, walked from the entries up to the root, with what only the stores know: the roots that were written
 //! for smaller sizes, older partial tiles, and the batches that were ordered.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tlog::walk::{self, Event, Flaw, Object, Walk, Wrong};
-use tlog::{Hash, TileKind, TilePath, bundle};
+use tlog::{Hash, TileKind, TilePath, TreeSize, bundle};
 
 use crate::fsck::batches::{Batches, Placed};
 use crate::fsck::{Findings, Progress, Watcher, remedy};
@@ -15,10 +15,10 @@ use store::Objects;
 /// How many objects are read ahead.
 const AHEAD: usize = 32;
 
-/// A root that must come out at some size.
+/// A root that the tree must have at some size.
 #[derive(Clone, Debug)]
 pub(crate) struct Watched {
-    /// Where it is written.
+    /// The place where the root is written.
     pub(crate) place: String,
     pub(crate) root: Hash,
     /// In the object store.
@@ -30,27 +30,31 @@ pub(crate) struct Tree<'a> {
     pub(crate) objects: &'a dyn Objects,
     pub(crate) log: &'a str,
     pub(crate) shard: &'a str,
-    pub(crate) size: u64,
+    pub(crate) size: TreeSize,
     pub(crate) expected: Option<Hash>,
-    pub(crate) roots: HashMap<u64, Vec<Watched>>,
+    pub(crate) roots: BTreeMap<TreeSize, Vec<Watched>>,
     /// Widths of the partial tiles that are there.
-    pub(crate) partials: HashMap<(TileKind, u64), Vec<u16>>,
+    pub(crate) partials: BTreeMap<(TileKind, u64), Vec<u16>>,
     /// In the order of their entries, without gaps where slots are kept.
     pub(crate) batches: Vec<Placed>,
 }
 
 impl Tree<'_> {
-    /// Walks the tree. Answers how many objects were read.
+    /// Walks the tree. Returns the number of objects that were read.
     pub(crate) async fn check(&self, findings: &mut Findings<'_>, watcher: Watcher<'_>) -> u64 {
         // A shard that was never published has nothing to check.
         let Some(expected) = self.expected else {
             return 0;
         };
         let before = findings.list.len();
-        let mut walk = Walk::new(self.size, expected, self.roots.keys().copied());
+        let mut walk = Walk::new(
+            self.size.get(),
+            expected,
+            self.roots.keys().map(|size| size.get()),
+        );
         let mut batches = Batches::new(&self.batches);
         let (mut read, mut done) = (0, 0);
-        let objects = futures_util::stream::iter(walk::order(self.size))
+        let objects = futures_util::stream::iter(walk::order(self.size.get()))
             .map(|path| self.read(path))
             .buffered(AHEAD);
         futures_util::pin_mut!(objects);
@@ -69,7 +73,7 @@ impl Tree<'_> {
                     log: self.log,
                     shard: Some(self.shard),
                     done,
-                    total: Some(self.size),
+                    total: Some(self.size.get()),
                 });
             }
         }
@@ -132,7 +136,7 @@ impl Tree<'_> {
                 Event::Settled { path, hashes } => {
                     read += self.partials(path, &hashes, bytes, findings).await;
                 }
-                Event::Root { size, root } => self.watched(size, root, findings),
+                Event::Root { size, root } => self.watched(TreeSize::new(size), root, findings),
             }
         }
         read
@@ -166,8 +170,8 @@ impl Tree<'_> {
         }
     }
 
-    /// Roots that were written down for this size.
-    fn watched(&self, size: u64, root: Hash, findings: &mut Findings<'_>) {
+    /// Compares the roots that were written for this size.
+    fn watched(&self, size: TreeSize, root: Hash, findings: &mut Findings<'_>) {
         if size == self.size && self.expected != Some(root) {
             return; // Told at the end, with its cause.
         }
@@ -185,7 +189,7 @@ impl Tree<'_> {
         }
     }
 
-    /// Older partial tiles, kept for readers: each begins the tile that it became. Answers how many were read.
+    /// Checks older partial tiles, which are kept for readers: each begins the tile that it became. Returns the number that was read.
     async fn partials(
         &self,
         tile: TilePath,
@@ -247,10 +251,10 @@ mod tests {
             objects: &store,
             log: "l",
             shard: "s",
-            size,
+            size: TreeSize::new(size),
             expected: Some(root),
-            roots: HashMap::new(),
-            partials: HashMap::new(),
+            roots: BTreeMap::new(),
+            partials: BTreeMap::new(),
             batches: Vec::new(),
         };
         let mut findings = Findings {

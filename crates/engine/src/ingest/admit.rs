@@ -1,4 +1,4 @@
-//! Whether a write is accepted: the log, its configuration and its memory must allow it. Accepted work waits in the batcher's queue.
+//! Accepts or refuses a write: the log, its configuration and its memory must allow it. Accepted work waits in the batcher's queue.
 
 use order::SlotNumber;
 use std::future::Future;
@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::ingest::answer::{AppendError, Appended};
 use crate::ingest::commit::Payload;
-use crate::ingest::{Ingest, space};
+use crate::ingest::{Ingest, full_disk};
 use crate::ledger::{CommitError, Ledger};
 use crate::program::Trouble;
 use order::chunk::Chunk;
@@ -26,7 +26,7 @@ const CHUNKS_WAITING: usize = 24 << 20;
 
 impl Ledger {
     pub(crate) fn frozen(&self, state: &State) -> Option<AppendError> {
-        match state.gate {
+        match state.intake {
             Intake::Open => None,
             Intake::Closing => Some(AppendError::Closing),
             Intake::Frozen { time, .. } => {
@@ -34,10 +34,7 @@ impl Ledger {
                     .active()
                     .map(|s| s.identity.name.clone())
                     .unwrap_or_default();
-                Some(AppendError::Frozen {
-                    shard,
-                    since_ms: time,
-                })
+                Some(AppendError::Frozen { shard, since: time })
             }
         }
     }
@@ -79,7 +76,7 @@ impl Ledger {
 }
 
 impl Ingest {
-    /// Why no write at all is accepted now, if so.
+    /// An error if no write at all is accepted now.
     pub(crate) fn takes_writes(&self) -> Result<(), AppendError> {
         if let Some(reason) = self.health.halt.reason() {
             return Err(AppendError::Halted { reason });
@@ -93,7 +90,7 @@ impl Ingest {
                 "the log was restored, and takes writes once its secondaries have taken it; see `logctl status`",
             ));
         }
-        space::above_reserve(&self.health)?;
+        full_disk::above_reserve(&self.health)?;
         if let Some(fault) = self.health.clock.fault() {
             return Err(AppendError::overloaded(&fault.to_string()));
         }
@@ -101,7 +98,7 @@ impl Ingest {
     }
 
     /// Whether every live server understands batches with a place or a condition on their shard.
-    pub(crate) fn knows_places(&self) -> Result<(), AppendError> {
+    pub(crate) fn knows_locations(&self) -> Result<(), AppendError> {
         match self.formats.lacking(order::slot::PLACES) {
             None => Ok(()),
             Some(server) => Err(AppendError::overloaded(&format!(
@@ -110,7 +107,7 @@ impl Ingest {
         }
     }
 
-    pub(crate) fn machine(&self) -> Machine<impl Fn(u64) -> f64 + use<>> {
+    pub(crate) fn machine(&self) -> Machine<impl Fn(Duration) -> f64 + use<>> {
         let rate = self.batcher.view(&self.running.policy.load()).rate;
         Machine {
             rate: move |_| rate,
@@ -154,14 +151,14 @@ impl Ingest {
         AppendError,
     > {
         loop {
-            let taken = self.batcher.taken(CHUNK_ROOM_POLL);
+            let released = self.batcher.wait_released(CHUNK_ROOM_POLL);
             let payload = Payload::Chunk {
                 bytes: chunk.bytes.clone(),
                 entries: chunk.entries,
                 upload,
             };
             match self.enqueue(payload, tenant, advice) {
-                Err(AppendError::NoRoom { .. }) => taken.await,
+                Err(AppendError::NoRoom { .. }) => released.await,
                 Err(AppendError::Limited { retry_after, .. }) => {
                     tokio::time::sleep(retry_after).await;
                 }
@@ -200,20 +197,20 @@ impl Ingest {
         AppendError,
     > {
         let room = self.admit()?;
-        if advice.shard.is_some() || payload.has_place() {
-            self.knows_places()?;
+        if advice.shard.is_some() || payload.has_location() {
+            self.knows_locations()?;
         }
         let shard = self.wanted_shard(advice)?;
         let policy = self.running.policy.load();
         let grant = policy.grant(tenant, advice);
-        let room = match &payload {
-            Payload::Entry(_) | Payload::Placed { .. } => room,
+        let most_waiting = match &payload {
+            Payload::Entry(_) | Payload::Placed { .. } => usize::MAX,
             // More would only use memory: chunks that wait outside wait in the network.
-            Payload::Chunk { .. } => room.min(CHUNKS_WAITING),
+            Payload::Chunk { .. } => CHUNKS_WAITING,
         };
-        let answer = self
-            .batcher
-            .submit(&policy, tenant, grant, shard, payload, room)?;
+        let answer =
+            self.batcher
+                .submit(&policy, tenant, grant, shard, payload, (room, most_waiting))?;
         Ok(Ticket {
             granted: policy.granted(grant),
             answer,
@@ -223,7 +220,7 @@ impl Ingest {
     /// The room for more unpublished bytes, or why there is none.
     fn admit(&self) -> Result<usize, AppendError> {
         self.takes_writes()?;
-        space::no_full_store(&self.health)?;
+        full_disk::no_full_store(&self.health)?;
         let pending = self.progress.pending.memory();
         if pending >= self.max_pending {
             return Err(match self.health.trouble() {
@@ -234,5 +231,94 @@ impl Ingest {
             });
         }
         Ok(self.max_pending - pending)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::rig::Rig;
+    use store::fault::{Fault, Faults};
+
+    /// Work that a slow commit has taken from the queue is memory like any other: the queue does not fill a second time beside it.
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_commit_holds_what_it_has_taken() {
+        const ENTRY: usize = 60_000;
+        let mut rig = Rig::new();
+        rig.max_pending = 1 << 20;
+        let faults = Faults::new();
+        let (engine, log) = rig.server(&faults).await;
+        faults.every_write(Fault::Stall);
+        let (mut taken, mut waiting) = (0, Vec::new());
+        for _ in 0..4 {
+            loop {
+                let (entry, tenant) = (Bytes::from(vec![7; ENTRY]), log.policy().own());
+                let Ok(ticket) = log.submit(entry, tenant, &Advice::default()) else {
+                    break;
+                };
+                taken += ENTRY;
+                waiting.push(ticket.answer);
+            }
+            // The committer takes what it may.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert!(taken <= rig.max_pending, "{taken} of {}", rig.max_pending);
+        assert!(taken > rig.max_pending / 2, "{taken}");
+        faults.clear();
+        faults.release().await;
+        for answer in waiting {
+            answer.await.unwrap();
+        }
+        engine.shutdown().await;
+    }
+    /// Chunks that a slow commit has taken are memory, but they no longer wait: as many as before may wait beside them, or the next
+    /// commit would find less than it may take.
+    #[tokio::test(start_paused = true)]
+    async fn as_many_chunks_wait_beside_a_slow_commit() {
+        const CHUNK: usize = 512 << 10;
+        let (rig, faults) = (Rig::new(), Faults::new());
+        let (engine, log) = rig.server(&faults).await;
+        faults.every_write(Fault::Stall);
+        let mut encoded = bytes::BytesMut::new();
+        order::batch::push(&mut encoded, &[7; 60_000]);
+        let chunk = encoded.repeat(CHUNK / encoded.len());
+        let entries = (CHUNK / encoded.len()) as u64;
+        // A backlog, of which nothing is promised.
+        let advice = Advice {
+            urgency: Some(5),
+            ..Advice::default()
+        };
+        let mut answers = Vec::new();
+        let mut fill = || {
+            loop {
+                let payload = Payload::Chunk {
+                    bytes: chunk.clone().into(),
+                    entries,
+                    upload: None,
+                };
+                let tenant = log.policy().own();
+                let Ok(ticket) = log.ingest.enqueue(payload, tenant, &advice) else {
+                    break;
+                };
+                answers.push(ticket.answer);
+            }
+        };
+        let waiting = || {
+            let view = log.ingest.batcher.view(&log.policy());
+            view.classes.iter().map(|class| class.queue.bytes).sum()
+        };
+        fill();
+        let full: u64 = waiting();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let left: u64 = waiting();
+        assert!(left < full, "{left} of {full} wait");
+        fill();
+        assert_eq!(waiting(), full);
+        faults.clear();
+        faults.release().await;
+        for answer in answers {
+            answer.await.unwrap();
+        }
+        engine.shutdown().await;
     }
 }

@@ -4,24 +4,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use qos::RefusalReason;
-use tlog::bundle;
+use tlog::{GlobalIndex, LeafIndex, UnixMillis, bundle};
 
 /// An entry's place, given once it is ordered and durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appended {
     /// Its number over all shards of the log, from 0.
-    pub index: u64,
+    pub index: GlobalIndex,
     /// The shard it is in.
     pub shard: Arc<str>,
     /// Index in that shard's tree.
-    pub leaf_index: u64,
+    pub leaf_index: LeafIndex,
 }
 
 /// Why no promise can be given for an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unpromisable {
     /// Its writer demands a shard.
-    #[error("which shard will be the active one cannot be promised")]
+    #[error("a promise cannot name a shard, because another one may be active by then")]
     Shard,
     /// Its tier has no merge delay.
     #[error("the tier granted makes no promise")]
@@ -42,8 +42,8 @@ pub enum AppendError {
     Frozen {
         /// The shard that was active.
         shard: String,
-        /// Since when, milliseconds since the Unix epoch.
-        since_ms: u64,
+        /// The time of the slot that froze it.
+        since: UnixMillis,
     },
     /// The log is about to freeze.
     #[error("the log is closing")]
@@ -107,7 +107,7 @@ pub enum AppendError {
     /// The server is stopping.
     #[error("the server is shutting down")]
     ShuttingDown,
-    /// It may or may not have been ordered.
+    /// The outcome is unknown: the entry may have been ordered.
     #[error("the outcome could not be learned")]
     Unknown,
 }

@@ -162,7 +162,7 @@ fn arrivals(number: u64, minute: &Minute) -> impl Iterator<Item = Arrival> + '_ 
 /// Writes the minutes that have ended and deletes rows that are too old, until the log ends.
 pub(crate) async fn keep(ingest: Arc<Ingest>, replica: String) {
     loop {
-        let left = 60_000 - ingest.ledger.clock.now_ms() % 60_000;
+        let left = 60_000 - ingest.ledger.clock.now().get() % 60_000;
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(left)) => {}
             _ = ingest.ledger.halt.halted() => return,
@@ -174,7 +174,7 @@ pub(crate) async fn keep(ingest: Arc<Ingest>, replica: String) {
 }
 
 pub(crate) async fn write(ingest: &Ingest, replica: &str) -> Result<(), StoreError> {
-    let now = ingest.ledger.clock.now_ms() / 60_000;
+    let now = ingest.ledger.clock.now().get() / 60_000;
     let over = ingest.batcher.arrivals(|recorder| recorder.take(now));
     let (policy, keys) = (ingest.running.policy.load_full(), &ingest.ledger.keys);
     let mut transaction = Transaction::default();
@@ -204,7 +204,7 @@ pub(crate) async fn write(ingest: &Ingest, replica: &str) -> Result<(), StoreErr
 /// Arrivals since this duration ago, of all replicas, by second. Ends with the last full minute.
 pub(crate) async fn read(ledger: &Ledger, since: Duration) -> Result<Vec<Arrival>, StoreError> {
     let keys = &ledger.keys;
-    let first = (ledger.clock.now_ms() / 1_000).saturating_sub(since.min(KEPT).as_secs());
+    let first = (ledger.clock.now().get() / 1_000).saturating_sub(since.min(KEPT).as_secs());
     let (all, mut from) = (keys.arrivals(), keys.arrivals_from(first / 60));
     let mut found = Vec::new();
     loop {

@@ -3,6 +3,7 @@
 //! Single entries are copied once, into their batch. A large chunk is a batch as it is: no copy, nothing per entry.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
@@ -11,9 +12,10 @@ use crate::ingest::answer::{AppendError, Appended};
 use crate::ingest::in_flight::ArrivalGroup;
 use crate::ledger::{CommitError, Ledger, Placed, Proposal};
 use order::location::Location;
-use order::slot::{BatchRef, Decision, Work};
+use order::slot::{BatchRef, Decision};
+use order::work::Work;
 use order::{SlotNumber, batch};
-use qos::{Job, TierId};
+use qos::{Job, QueueTime, TierId};
 use store::record;
 
 /// Bytes of one batch that pieces of a backlog share.
@@ -25,6 +27,31 @@ pub(crate) type ControlReply = oneshot::Sender<Result<Placed, CommitError>>;
 /// Memory of a waiting item beside its bytes: its place in the scheduler, the channel of its answer, its buffer.
 const WAITING: usize = size_of::<Job<Item>>() + 256;
 
+/// Memory of work that is under way: it was taken from the queue, and its writers have no answer yet. Admission counts it until this is
+/// dropped; from its slot on, the unpublished entries count it.
+#[derive(Debug)]
+pub(crate) struct UnderWay {
+    all: Arc<AtomicUsize>,
+    memory: usize,
+}
+
+impl UnderWay {
+    /// Adds so many bytes to those that are under way.
+    pub(crate) fn begin(all: &Arc<AtomicUsize>, memory: usize) -> Self {
+        all.fetch_add(memory, Relaxed);
+        Self {
+            all: Arc::clone(all),
+            memory,
+        }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.memory, Relaxed);
+    }
+}
+
 /// An item that waits in the queue.
 #[derive(Debug)]
 pub(crate) struct Item {
@@ -33,6 +60,8 @@ pub(crate) struct Item {
     pub(crate) shard: Option<Arc<str>>,
     pub(crate) payload: Payload,
     pub(crate) reply: Reply,
+    /// Set when the work leaves the queue.
+    pub(crate) under_way: Option<UnderWay>,
 }
 
 #[derive(Debug)]
@@ -56,7 +85,7 @@ pub(crate) enum Payload {
 
 impl Payload {
     /// The place that it has to itself, and the first slot that may have it.
-    fn place(&self) -> Option<(Location, SlotNumber)> {
+    fn location(&self) -> Option<(Location, SlotNumber)> {
         match self {
             Self::Entry(_) => None,
             Self::Chunk { upload, .. } => *upload,
@@ -65,8 +94,8 @@ impl Payload {
     }
 
     /// Whether its batch is to have a place.
-    pub(crate) fn has_place(&self) -> bool {
-        self.place().is_some()
+    pub(crate) fn has_location(&self) -> bool {
+        self.location().is_some()
     }
 }
 
@@ -94,25 +123,27 @@ impl Item {
 
 /// A writer to answer, and its part of the batch.
 pub(crate) struct Writer {
-    pub(crate) run: ArrivalGroup,
+    pub(crate) group: ArrivalGroup,
     pub(crate) reply: Reply,
+    /// Held until the answer.
+    pub(crate) _under_way: Option<UnderWay>,
 }
 
 /// The writers of a batch, in its order.
 pub(crate) struct BatchWriters {
     pub(crate) tier: TierId,
     pub(crate) bytes: u64,
-    /// When they left the queue, microseconds of its clock.
-    pub(crate) released: u64,
-    pub(crate) parts: Vec<Writer>,
+    /// When they left the queue.
+    pub(crate) released: QueueTime,
+    pub(crate) writers: Vec<Writer>,
 }
 
 /// The work that one commit takes from the queue.
 #[derive(Default)]
 pub(crate) struct Commit {
-    pub(crate) mine: Vec<Proposal>,
-    /// Of each batch in `mine`, in its order.
-    pub(crate) parts: Vec<BatchWriters>,
+    pub(crate) proposals: Vec<Proposal>,
+    /// The writers of each batch in `proposals`, in the same order.
+    pub(crate) batches: Vec<BatchWriters>,
     pub(crate) control: Option<ControlReply>,
 }
 
@@ -121,32 +152,33 @@ impl Commit {
     pub(crate) fn of(
         ledger: &Ledger,
         jobs: Vec<Job<Item>>,
-        released: u64,
+        released: QueueTime,
         backlog: bool,
         control: Option<(Decision, ControlReply)>,
     ) -> Self {
-        let limit = ledger.store.value_limit();
-        let shared = if backlog { BATCH.max(limit) } else { limit };
-        let mut loader = CommitBuilder::new(ledger, (limit, shared), released);
+        let inline = ledger.store.value_limit();
+        let shared = if backlog { BATCH.max(inline) } else { inline };
+        let limits = BatchLimits { inline, shared };
+        let mut builder = CommitBuilder::new(ledger, limits, released);
         let mut more: u64 = jobs.iter().map(|j| j.bytes).sum();
         for job in jobs {
             more -= job.bytes;
             let more = usize::try_from(more).unwrap_or(usize::MAX);
-            loader.push(job.payload, job.arrived, job.deadline, more);
+            builder.push(job.payload, job.arrived, job.deadline, more);
         }
-        loader.finish(control)
+        builder.finish(control)
     }
 
     /// Whether some of its batches are objects of their own.
     pub(crate) fn has_objects(&self) -> bool {
-        self.mine.iter().any(Proposal::is_object)
+        self.proposals.iter().any(Proposal::is_object)
     }
 
     /// Adds another commit behind this one, which has no control.
     pub(crate) fn append(&mut self, mut behind: Self) {
         debug_assert!(self.control.is_none(), "a control is last");
-        self.mine.append(&mut behind.mine);
-        self.parts.append(&mut behind.parts);
+        self.proposals.append(&mut behind.proposals);
+        self.batches.append(&mut behind.batches);
         self.control = behind.control;
     }
 }
@@ -157,48 +189,63 @@ struct Open {
     shard: Option<Arc<str>>,
     bytes: BytesMut,
     entries: u64,
-    parts: Vec<Writer>,
+    writers: Vec<Writer>,
 }
 
-pub(crate) struct CommitBuilder<'a> {
+/// Bytes of one batch.
+#[derive(Clone, Copy)]
+struct BatchLimits {
+    /// The most that the coordination store takes; a larger batch is an object.
+    inline: usize,
+    /// The most that several items share.
+    shared: usize,
+}
+
+struct CommitBuilder<'a> {
     ledger: &'a Ledger,
-    /// Bytes of one batch that the coordination store takes, and of one batch that several items share.
-    limits: (usize, usize),
-    released: u64,
+    limits: BatchLimits,
+    released: QueueTime,
     open: Vec<Open>,
-    load: Commit,
+    commit: Commit,
 }
 
 impl<'a> CommitBuilder<'a> {
-    /// `limits`: bytes of one batch that the coordination store takes, and of one batch that several items share.
-    pub(crate) fn new(ledger: &'a Ledger, limits: (usize, usize), released: u64) -> Self {
+    fn new(ledger: &'a Ledger, limits: BatchLimits, released: QueueTime) -> Self {
         Self {
             ledger,
             limits,
             released,
             open: Vec::new(),
-            load: Commit::default(),
+            commit: Commit::default(),
         }
     }
 
     /// Takes an item; `more` is about how many bytes will follow it.
-    pub(crate) fn push(&mut self, item: Item, arrived: u64, deadline: Option<u64>, more: usize) {
+    pub(crate) fn push(
+        &mut self,
+        item: Item,
+        arrived: QueueTime,
+        deadline: Option<QueueTime>,
+        more: usize,
+    ) {
         let (length, entries) = (item.bytes(), item.entries());
-        let part = Writer {
-            run: ArrivalGroup {
+        let writer = Writer {
+            group: ArrivalGroup {
                 entries,
                 arrived,
                 deadline,
             },
             reply: item.reply,
+            _under_way: item.under_way,
         };
         let same = |o: &Open| o.tier == item.tier && o.shard == item.shard;
         let mut at = self.open.iter().position(same);
-        let place = item.payload.place();
-        let large = matches!(&item.payload, Payload::Chunk { .. }) && 2 * length > self.limits.1;
-        let alone = place.is_some() || large;
+        let location = item.payload.location();
+        let large =
+            matches!(&item.payload, Payload::Chunk { .. }) && 2 * length > self.limits.shared;
+        let alone = location.is_some() || large;
         if let Some(full) = at
-            && (alone || self.open[full].bytes.len() + length > self.limits.1)
+            && (alone || self.open[full].bytes.len() + length > self.limits.shared)
         {
             let open = self.open.remove(full);
             self.close(open);
@@ -206,11 +253,12 @@ impl<'a> CommitBuilder<'a> {
         }
         match item.payload {
             Payload::Chunk { bytes, .. } | Payload::Placed { bytes, .. } if alone => {
-                self.add(item.tier, item.shard, bytes, entries, vec![part]);
-                if let (Some((place, first_slot)), Some(mine)) = (place, self.load.mine.last_mut())
+                self.add(item.tier, item.shard, bytes, entries, vec![writer]);
+                if let (Some((location, first_slot)), Some(mine)) =
+                    (location, self.commit.proposals.last_mut())
                     && let Work::Batch(batch) = &mut mine.work
                 {
-                    batch.place = Some(place);
+                    batch.location = Some(location);
                     mine.first_slot = Some(first_slot);
                 }
             }
@@ -220,10 +268,10 @@ impl<'a> CommitBuilder<'a> {
                         tier: item.tier,
                         shard: item.shard,
                         bytes: BytesMut::with_capacity(
-                            length.max(self.limits.1.min(length + more)),
+                            length.max(self.limits.shared.min(length + more)),
                         ),
                         entries: 0,
-                        parts: Vec::new(),
+                        writers: Vec::new(),
                     });
                     self.open.len() - 1
                 });
@@ -235,7 +283,7 @@ impl<'a> CommitBuilder<'a> {
                     }
                 }
                 open.entries += entries;
-                open.parts.push(part);
+                open.writers.push(writer);
             }
         }
     }
@@ -246,7 +294,7 @@ impl<'a> CommitBuilder<'a> {
             open.shard,
             open.bytes.freeze(),
             open.entries,
-            open.parts,
+            open.writers,
         );
     }
 
@@ -256,25 +304,25 @@ impl<'a> CommitBuilder<'a> {
         shard: Option<Arc<str>>,
         bytes: Bytes,
         entries: u64,
-        parts: Vec<Writer>,
+        writers: Vec<Writer>,
     ) {
         let length = bytes.len() as u64;
         let batch = BatchRef {
             token: self.ledger.token(),
             entries,
             digest: record::digest(&bytes),
-            object: bytes.len() > self.limits.0,
+            object: bytes.len() > self.limits.inline,
             shard: shard.as_deref().map(str::to_owned),
-            place: None,
+            location: None,
         };
-        self.load
-            .mine
+        self.commit
+            .proposals
             .push(Proposal::fresh(Work::Batch(batch), bytes));
-        self.load.parts.push(BatchWriters {
+        self.commit.batches.push(BatchWriters {
             tier,
             bytes: length,
             released: self.released,
-            parts,
+            writers,
         });
     }
 
@@ -284,11 +332,11 @@ impl<'a> CommitBuilder<'a> {
             self.close(open);
         }
         if let Some((decision, reply)) = control {
-            self.load.control = Some(reply);
-            self.load
-                .mine
+            self.commit.control = Some(reply);
+            self.commit
+                .proposals
                 .push(Proposal::fresh(Work::Control(decision), Bytes::new()));
         }
-        self.load
+        self.commit
     }
 }

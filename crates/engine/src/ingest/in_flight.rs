@@ -2,52 +2,57 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::metrics::QosMetrics;
-use qos::TierId;
 use qos::rate::Publication;
+use qos::{Cost, QueueTime, TierId};
+use tlog::{GlobalIndex, UnixMillis};
 
-/// Entries that came at about the same time with the same promise, microseconds of the queue's clock.
+/// Entries that came at about the same time with the same promise.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ArrivalGroup {
     pub(crate) entries: u64,
-    pub(crate) arrived: u64,
-    pub(crate) deadline: Option<u64>,
+    pub(crate) arrived: QueueTime,
+    pub(crate) deadline: Option<QueueTime>,
 }
 
 /// A batch that was ordered.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     /// Global index after its last entry.
-    pub(crate) end: u64,
+    pub(crate) end: GlobalIndex,
     pub(crate) tier: TierId,
     pub(crate) entries: u64,
     pub(crate) bytes: u64,
-    pub(crate) released: u64,
-    pub(crate) runs: Vec<ArrivalGroup>,
+    pub(crate) released: QueueTime,
+    pub(crate) groups: Vec<ArrivalGroup>,
 }
 
-/// Runs closer together than this are one, microseconds.
-const SAME: u64 = 1_000;
+/// Groups closer together than this are one.
+const SAME: Duration = Duration::from_millis(1);
+
+fn same(one: QueueTime, other: QueueTime) -> bool {
+    one.since(other).max(other.since(one)) < SAME
+}
 
 impl InFlight {
-    pub(crate) fn push(&mut self, run: ArrivalGroup) {
-        self.entries += run.entries;
-        if let Some(last) = self.runs.last_mut()
-            && run.deadline.is_some() == last.deadline.is_some()
-            && run.arrived.abs_diff(last.arrived) < SAME
-            && run
-                .deadline
-                .unwrap_or(0)
-                .abs_diff(last.deadline.unwrap_or(0))
-                < SAME
+    pub(crate) fn push(&mut self, group: ArrivalGroup) {
+        self.entries += group.entries;
+        if let Some(last) = self.groups.last_mut()
+            && group.deadline.is_some() == last.deadline.is_some()
+            && same(group.arrived, last.arrived)
+            && same(
+                group.deadline.unwrap_or_default(),
+                last.deadline.unwrap_or_default(),
+            )
         {
-            last.entries += run.entries;
-            last.arrived = last.arrived.min(run.arrived);
-            last.deadline = last.deadline.min(run.deadline);
+            last.entries += group.entries;
+            last.arrived = last.arrived.min(group.arrived);
+            last.deadline = last.deadline.min(group.deadline);
             return;
         }
-        self.runs.push(run);
+        self.groups.push(group);
     }
 }
 
@@ -65,18 +70,18 @@ impl InFlights {
     /// Called when everything below a global index is published. Returns which of it was this process's work.
     pub(crate) fn published(
         &mut self,
-        now: u64,
-        below: u64,
+        now: QueueTime,
+        below: GlobalIndex,
         metrics: &mut QosMetrics,
     ) -> Option<Publication> {
         let mut all = Publication::default();
         while let Some(flight) = self.0.pop_front_if(|f| f.end <= below) {
             all.entries += flight.entries;
             all.bytes += flight.bytes;
-            all.latency = all.latency.max(now.saturating_sub(flight.released));
+            all.latency = all.latency.max(now.since(flight.released));
             let tier = metrics.tier(flight.tier);
-            for run in flight.runs {
-                tier.published(now, run.arrived, run.deadline, run.entries);
+            for group in flight.groups {
+                tier.published(now, group.arrived, group.deadline, group.entries);
             }
         }
         (all.entries > 0).then_some(all)
@@ -90,9 +95,9 @@ pub(crate) struct Kept {
     pub(crate) entries: u64,
     pub(crate) bytes: u64,
     /// When the first came, milliseconds since the Unix epoch.
-    pub(crate) arrived: u64,
-    /// When they are to be published.
-    pub(crate) deadline: u64,
+    pub(crate) arrived: UnixMillis,
+    /// The time by which they must be published.
+    pub(crate) deadline: UnixMillis,
     /// As admission counts them, and their cost.
-    pub(crate) due: Vec<(qos::admission::Promise, u64)>,
+    pub(crate) due: Vec<(qos::admission::Promise, Cost)>,
 }

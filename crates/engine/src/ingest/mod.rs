@@ -1,14 +1,14 @@
-//! From a request to a commit: which work waits, which of it goes next, and how it becomes durable.
+//! From a request to a commit: admission, the queue, the choice of the next work, and the commits that make it durable.
 
 pub(crate) mod admit;
 pub(crate) mod answer;
 pub(crate) mod arrivals;
 pub(crate) mod batcher;
 pub(crate) mod commit;
+pub(crate) mod full_disk;
 pub(crate) mod in_flight;
 pub(crate) mod prewrite;
 pub(crate) mod release;
-pub(crate) mod space;
 
 use std::sync::Arc;
 
@@ -21,6 +21,8 @@ use crate::running::Running;
 use crate::shard::Shards;
 use answer::Appended;
 use batcher::Batcher;
+use order::mutant::{Mutant, left_out};
+use tlog::GlobalIndex;
 
 pub(crate) struct Ingest {
     pub(crate) ledger: Arc<Ledger>,
@@ -59,13 +61,17 @@ impl Ingest {
     }
 
     /// The place of an entry that is ordered.
-    pub(crate) fn appended(&self, index: u64) -> Option<Appended> {
+    pub(crate) fn appended(&self, index: GlobalIndex) -> Option<Appended> {
         let state = self.ledger.state();
         let shard = state.shard_at(index)?;
+        let start = match left_out(Mutant::LeafFromTheLog) {
+            true => GlobalIndex::ZERO,
+            false => shard.start()?,
+        };
         Some(Appended {
             index,
             shard: Arc::clone(&self.shards.get(&state, &shard.identity.name)?.name),
-            leaf_index: index - shard.start()?,
+            leaf_index: index.leaf(start)?,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Makes the large batches of a backlog durable beside the commits. They go into the first commit after that, so only their own writer
 //! waits for them.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +10,10 @@ use tokio::time::Instant;
 
 use crate::ingest::commit::{BatchWriters, Commit};
 use crate::ledger::{CommitError, Ledger};
+use qos::Cost;
 use qos::pace::Class;
 
-/// A load that may be committed: its objects are durable, or it has none. Only this file makes one.
+/// A commit whose objects are durable, or that has none. Only this file makes one.
 #[derive(Default)]
 pub(crate) struct DurableCommit(Commit);
 
@@ -22,10 +23,10 @@ impl DurableCommit {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.mine.is_empty()
+        self.0.proposals.is_empty()
     }
 
-    pub(crate) fn into_load(self) -> Commit {
+    pub(crate) fn into_commit(self) -> Commit {
         self.0
     }
 }
@@ -33,10 +34,10 @@ impl DurableCommit {
 /// The batches for one commit.
 #[derive(Default)]
 pub(crate) struct ReadyCommit {
-    pub(crate) load: DurableCommit,
+    pub(crate) commit: DurableCommit,
     /// Cost of the backlogs in it.
-    pub(crate) elastic: u64,
-    pub(crate) company: bool,
+    pub(crate) elastic: Cost,
+    pub(crate) beside_others: bool,
     /// How long its objects took to become durable beside the commits.
     pub(crate) stored: Duration,
 }
@@ -44,9 +45,9 @@ pub(crate) struct ReadyCommit {
 /// A backlog whose objects are being made durable.
 pub(crate) struct Prewrite {
     prepared: JoinHandle<(DurableCommit, Duration)>,
-    elastic: u64,
+    elastic: Cost,
     /// The tiers and tenants of the batches.
-    pub(crate) classes: HashSet<Class>,
+    pub(crate) classes: BTreeSet<Class>,
     /// Work that was taken meanwhile and must come after it.
     pub(crate) behind: Commit,
 }
@@ -54,14 +55,16 @@ pub(crate) struct Prewrite {
 impl Prewrite {
     pub(crate) fn begin(
         ledger: &Arc<Ledger>,
-        load: Commit,
-        elastic: u64,
-        classes: HashSet<Class>,
+        commit: Commit,
+        elastic: Cost,
+        classes: BTreeSet<Class>,
     ) -> Self {
         let ledger = Arc::clone(ledger);
         let began = Instant::now();
         Self {
-            prepared: tokio::spawn(async move { (prepared(&ledger, load).await, began.elapsed()) }),
+            prepared: tokio::spawn(
+                async move { (prepared(&ledger, commit).await, began.elapsed()) },
+            ),
             elastic,
             classes,
             behind: Commit::default(),
@@ -75,32 +78,32 @@ impl Prewrite {
             return std::future::pending().await;
         };
         // If the task is gone, nobody waits for the answers either.
-        let (mut load, stored) = (&mut ahead.prepared).await.unwrap_or_default();
+        let (mut commit, stored) = (&mut ahead.prepared).await.unwrap_or_default();
         let (behind, elastic) = (std::mem::take(&mut ahead.behind), ahead.elastic);
         if behind.has_objects() {
             let classes = std::mem::take(&mut ahead.classes);
-            *ahead = Self::begin(ledger, behind, 0, classes);
+            *ahead = Self::begin(ledger, behind, Cost::ZERO, classes);
         } else {
-            load.append(DurableCommit(behind));
+            commit.append(DurableCommit(behind));
             *this = None;
         }
         ReadyCommit {
-            load,
+            commit,
             elastic,
-            company: false,
+            beside_others: false,
             stored,
         }
     }
 }
 
-/// Makes the objects of a load durable. On a failure the load is empty and its writers are refused.
-pub(crate) async fn prepared(ledger: &Ledger, mut load: Commit) -> DurableCommit {
-    let Err(error) = ledger.prepare(&mut load.mine).await else {
-        return DurableCommit(load);
+/// Makes the objects of a commit durable. On a failure the commit is empty and its writers are refused.
+pub(crate) async fn prepared(ledger: &Ledger, mut commit: Commit) -> DurableCommit {
+    let Err(error) = ledger.prepare(&mut commit.proposals).await else {
+        return DurableCommit(commit);
     };
-    let parts = load.parts.into_iter();
-    parts.for_each(|parts| refuse(ledger, parts, error.clone()));
-    if let Some(reply) = load.control {
+    let batches = commit.batches.into_iter();
+    batches.for_each(|batch| refuse(ledger, batch, error.clone()));
+    if let Some(reply) = commit.control {
         let _ = reply.send(Err(error));
     }
     DurableCommit::default()
@@ -109,8 +112,8 @@ pub(crate) async fn prepared(ledger: &Ledger, mut load: Commit) -> DurableCommit
 /// Tells the writers of a batch that it is not ordered, and why.
 pub(crate) fn refuse(ledger: &Ledger, batch: BatchWriters, error: CommitError) {
     let error = ledger.append_error(error);
-    let parts = batch.parts.into_iter();
-    parts.for_each(|part| drop(part.reply.send(Err(error.clone()))));
+    let writers = batch.writers.into_iter();
+    writers.for_each(|writer| drop(writer.reply.send(Err(error.clone()))));
 }
 
 #[cfg(test)]
@@ -118,11 +121,12 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
     use std::time::Duration;
+    use tlog::GlobalIndex;
 
     use bytes::Bytes;
     use futures_util::FutureExt as _;
 
-    use crate::promise::tests::{Rig, caller};
+    use crate::tests::rig::{Rig, caller};
     use crate::{AppendError, Log, Request};
     use order::batch;
     use order::chunk::Chunk;
@@ -152,7 +156,7 @@ mod tests {
         };
         let ticket = log.submit_chunk(chunk, log.policy().own(), &BULK).await;
         let answer = ticket.unwrap().answer;
-        Box::pin(answer.map(|answer| answer.map(|at| at.index)))
+        Box::pin(answer.map(|answer| answer.map(|at| at.index.get())))
     }
 
     fn batches(faults: &Faults, fault: Fault) {
@@ -172,15 +176,15 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let live = async |text: &'static str| log.append(Bytes::from_static(text.as_bytes())).await;
-        assert_eq!(live("one").await.unwrap().index, 0);
+        assert_eq!(live("one").await.unwrap().index, GlobalIndex::ZERO);
         // Later entries of the same writer are not ordered before it, however small they are.
         let mut small = submit(&log, &[20; 2]).await;
-        assert_eq!(live("two").await.unwrap().index, 1);
+        assert_eq!(live("two").await.unwrap().index, GlobalIndex::new(1));
         assert!((&mut large).now_or_never().is_none() && (&mut small).now_or_never().is_none());
         objects.clear();
         objects.release().await;
         assert_eq!((large.await.unwrap(), small.await.unwrap()), (2, 4_002));
-        log.wait_published(4_003).await.unwrap();
+        log.wait_published(GlobalIndex::new(4_003)).await.unwrap();
         engine.shutdown().await;
     }
 
@@ -226,7 +230,7 @@ mod tests {
         let lost = submit(&log, &[20; 4_000]).await;
         let live = log.append(Bytes::from_static(b"one")).await.unwrap();
         assert!(lost.await.is_err());
-        assert_eq!(live.index, 0);
+        assert_eq!(live.index, GlobalIndex::ZERO);
         objects.clear();
         assert_eq!(submit(&log, &[20; 4_000]).await.await.unwrap(), 1);
         engine.shutdown().await;

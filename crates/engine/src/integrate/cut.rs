@@ -4,12 +4,13 @@
 //! What must never happen: a position without all of its tiles, or two roots for one size. Such a difference is a HALT.
 
 use order::SlotNumber;
+use order::mutant::{Mutant, left_out};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tlog::{Hash, TilePath};
+use tlog::{Hash, TilePath, TreeSize};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -28,7 +29,7 @@ pub(crate) struct Cutter {
     pub health: Arc<Health>,
     /// Asks the integrator for a cut.
     pub cuts: mpsc::Sender<oneshot::Sender<Cut>>,
-    /// Set when the log shuts down: cut what there is, then end.
+    /// Set when the log shuts down: make a last cut, then end.
     pub closing: watch::Receiver<bool>,
     /// Slots that the last cut covers.
     pub slots: SlotNumber,
@@ -37,7 +38,7 @@ pub(crate) struct Cutter {
 }
 
 impl Cutter {
-    /// Runs until the log ends, or until everything is cut. Answers what it did.
+    /// Runs until the log ends, or until everything is cut. Returns its progress.
     pub(crate) async fn run(mut self) -> Done {
         let mut integrated = self.running.progress.integrated.subscribe();
         let mut last = Instant::now();
@@ -78,7 +79,7 @@ impl Cutter {
                 }
                 continue;
             }
-            match self.write_patiently(&cut).await {
+            match self.write_with_retry(&cut).await {
                 Some(entries) => done.add(entries, cut.shards.len() as u64),
                 // Ordered entries are durable; the next start cuts them.
                 None => return done,
@@ -94,7 +95,7 @@ impl Cutter {
     }
 
     /// Writes a cut, however often the store fails; `None` when the log halts or ends meanwhile.
-    async fn write_patiently(&self, cut: &Cut) -> Option<u64> {
+    async fn write_with_retry(&self, cut: &Cut) -> Option<u64> {
         let (running, health) = (&self.running, &self.health);
         let mut pause = Duration::from_millis(100);
         loop {
@@ -109,7 +110,7 @@ impl Cutter {
                     return None;
                 }
                 Err(CutError::Store(e)) => {
-                    tracing::warn!(log = running.ledger.name, error = %e, "a cut waits");
+                    tracing::warn!(log = running.ledger.name, error = %e, "cannot cut; trying again later");
                     health.set_trouble(Program::Integrate, Some(Trouble::of(&e)));
                 }
             }
@@ -131,9 +132,9 @@ impl Cutter {
         let (mut todo, mut entries) = (Vec::new(), 0);
         for shard in &cut.shards {
             let before = position::integrated(store, keys, &shard.name).await?;
-            let size = before.as_ref().map_or(0, |at| at.size);
+            let size = before.as_ref().map_or(TreeSize::ZERO, |at| at.size);
             match before {
-                // Another one is further; where it cut here as well, it computed the same.
+                // Another replica's cut is larger; where it cut at this size as well, it computed the same root.
                 Some(at) if at.size > shard.size => {
                     if let Some(root) = position::root(store, keys, &shard.name, shard.size).await?
                     {
@@ -143,7 +144,7 @@ impl Cutter {
                 Some(at) if at.size == shard.size => agree(shard, &at.root)?,
                 _ => todo.push((shard, size)),
             }
-            entries += shard.size.saturating_sub(size);
+            entries += shard.size - size;
         }
         self.cuts_here.store(!todo.is_empty(), Relaxed);
         if todo.is_empty() {
@@ -152,13 +153,17 @@ impl Cutter {
         let tiles = todo.iter().flat_map(|(shard, before)| {
             let path = |path: &TilePath| running.objects.path(&shard.name, &path.to_string());
             // Tiles that are the same in another replica's cut are there already.
-            let there = |at: &TilePath| TilePath::at(at.kind, at.index, *before) == Some(*at);
+            let there =
+                |at: &TilePath| TilePath::at(at.kind, at.index, (*before).get()) == Some(*at);
             let tiles = shard.tiles.iter().filter(move |(at, _)| !there(at));
             tiles.map(move |(at, bytes)| (path(at), bytes.clone()))
         });
         let tiles: Vec<(String, Bytes)> = tiles.collect();
         if !tiles.is_empty() {
-            running.objects.store.put(tiles).await?;
+            let put = running.objects.store.put(tiles).await;
+            if !left_out(Mutant::CutBeforeItsTiles) {
+                put?;
+            }
         }
         let mut transaction = Transaction::default();
         for (shard, _) in &todo {
@@ -180,22 +185,22 @@ impl Cutter {
             }
             transaction
                 .guards
-                .push(Guard::AtMost(key.clone(), shard.size));
+                .push(Guard::AtMost(key.clone(), shard.size.get()));
             transaction
                 .puts
-                .push((key, record::encode_numbered(shard.size, &at)));
+                .push((key, record::encode_numbered(shard.size.get(), &at)));
         }
         match store.transact(transaction).await {
             Outcome::Committed => Ok(entries),
             Outcome::Failed(e) | Outcome::Unknown(e) => Err(e.into()),
             Outcome::Refused => {
-                Err(StoreError::Io("another replica cut at the same moment".into()).into())
+                Err(StoreError::NotYet("another replica cut at the same moment".into()).into())
             }
         }
     }
 }
 
-/// Everything after the order is a function of it: a replica that computes another root has damaged bytes.
+/// Compares the roots: everything after the order is a function of it, so a replica that computes another root has damaged bytes.
 fn agree(cut: &ShardCut, root: &Hash) -> Result<(), CutError> {
     if cut.root == *root {
         return Ok(());

@@ -4,21 +4,19 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use bytes::{Bytes, BytesMut};
-use tlog::{Hash, TILE_WIDTH, TilePath, bundle};
+use tlog::{GlobalIndex, Hash, LeafIndex, TilePath, TreeSize};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::integrate::batch_bytes::read_batch_patiently;
 use crate::ledger::Ledger;
 use crate::objects::LogObjects;
-use crate::pending::{Held, Pending, Step};
-use crate::position;
+use crate::pending::Step;
 use crate::progress::Progress;
 use order::slot::Slot;
 use order::state::{Phase, State};
 use order::{SlotNumber, batch};
 use store::StoreError;
-use store::record;
 use tlog::{ShardTree, TileBytes};
 
 /// Full tiles that go to the store together before their cut: fewer are not worth the sync of their folders.
@@ -37,7 +35,7 @@ pub(crate) struct Ahead {
 #[derive(Debug)]
 pub(crate) struct ShardCut {
     pub name: String,
-    pub size: u64,
+    pub size: TreeSize,
     /// Root at that size.
     pub root: Hash,
     /// Tiles and bundles finished since the last cut, and those partial at this size.
@@ -71,14 +69,14 @@ pub(crate) struct Cut {
 pub(crate) struct Growing {
     pub name: String,
     /// Global index of its first entry.
-    pub start: u64,
+    pub start: GlobalIndex,
     pub tree: ShardTree,
     /// Tiles finished since the last cut.
     pub full: Vec<TileBytes>,
     /// More finished tiles, on their way to the store.
     pub ahead: Vec<Ahead>,
     /// Size at the last cut; `None` when it was never in one.
-    pub cut: Option<u64>,
+    pub cut: Option<TreeSize>,
 }
 
 /// The integrator of one log.
@@ -148,7 +146,13 @@ impl Integrator {
             else {
                 continue;
             };
-            let leaf = start - growing.start;
+            let leaf = start.leaf(growing.start).map(LeafIndex::get);
+            let leaf = leaf.ok_or_else(|| {
+                let (name, first) = (&growing.name, growing.start);
+                StoreError::Corrupt(format!(
+                    "entry {start} is ordered before shard {name}, which begins at {first}"
+                ))
+            })?;
             let have = growing.tree.size();
             if leaf + named.entries <= have {
                 continue;
@@ -190,7 +194,7 @@ impl Integrator {
         // Slots that are replayed after a restart are already in the trees.
         let at = state.size.max(*self.progress.integrated.borrow());
         self.state = state;
-        self.ledger.metrics.integrated.set(at);
+        self.ledger.metrics.integrated.set(at.get());
         self.progress.integrated.send_replace(at);
         Ok(())
     }
@@ -215,7 +219,7 @@ impl Integrator {
         let state = Arc::clone(&self.state);
         let mut shards = Vec::new();
         self.growing.retain_mut(|growing| {
-            let size = growing.tree.size();
+            let size = TreeSize::new(growing.tree.size());
             let phase = state
                 .shards
                 .iter()
@@ -239,105 +243,4 @@ impl Integrator {
         });
         Cut { shards, state }
     }
-}
-
-/// A batch's bytes, checked against its slot. Corruption is an error at once; a store that does not answer is asked again.
-async fn read_batch_patiently(
-    ledger: &Ledger,
-    objects: &LogObjects,
-    held: &Held,
-) -> Result<Bytes, StoreError> {
-    loop {
-        match read_batch(ledger, objects, held).await {
-            Ok(Some(bytes)) => return Ok(bytes),
-            Ok(None) => {
-                return Err(StoreError::Corrupt(format!(
-                    "batch {} is missing; run `logd fsck`",
-                    held.batch.token
-                )));
-            }
-            Err(e @ StoreError::Corrupt(_)) => return Err(e),
-            Err(e) => tracing::warn!(error = %e, "cannot read a batch; trying again"),
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
-}
-
-/// A batch's bytes: from memory, the store, or (when another replica has published and deleted it) the bundles.
-pub(crate) async fn read_batch(
-    ledger: &Ledger,
-    objects: &LogObjects,
-    held: &Held,
-) -> Result<Option<Bytes>, StoreError> {
-    if let Some(bytes) = held.bytes.get() {
-        return Ok(Some(bytes.clone()));
-    }
-    let key = ledger.keys.batch(held.batch.token);
-    let stored = if held.batch.object {
-        objects.nodes.read(&key, &held.batch.digest).await
-    } else {
-        ledger.store.get(&key).await
-    };
-    let bytes = match stored {
-        Ok(Some(bytes)) => bytes,
-        // A storage node that does not answer must not hide that the batch was published and deleted meanwhile.
-        missing => match published_range(ledger, objects, held.start, held.batch.entries).await? {
-            Some(bytes) => bytes,
-            None => return missing,
-        },
-    };
-    if record::digest(&bytes) != held.batch.digest {
-        return Err(StoreError::Corrupt(format!(
-            "{key}: its bytes are not those that were ordered; run `logd fsck`"
-        )));
-    }
-    note(&ledger.pending, held, &bytes);
-    Ok(Some(bytes))
-}
-
-fn note(pending: &Pending, held: &Held, bytes: &Bytes) {
-    pending.fill(held, bytes);
-}
-
-/// Published entries as bundle-encoded bytes; `None` when they are not published.
-async fn published_range(
-    ledger: &Ledger,
-    objects: &LogObjects,
-    start: u64,
-    count: u64,
-) -> Result<Option<Bytes>, StoreError> {
-    let state = ledger.state();
-    let Some(shard) = state.shard_at(start) else {
-        return Ok(None);
-    };
-    let first = start - shard.start().unwrap_or(start);
-    let Some(row) = position::published(&*ledger.store, &ledger.keys, &shard.identity.name).await?
-    else {
-        return Ok(None);
-    };
-    if row.size < first + count {
-        return Ok(None);
-    }
-    let mut out = BytesMut::new();
-    let mut leaf = first;
-    while leaf < first + count {
-        let Some(bytes) = objects.bundle(&shard.identity.name, leaf, row.size).await? else {
-            return Ok(None);
-        };
-        let entries = bundle::entries(&bytes).map_err(|e| StoreError::Corrupt(e.to_string()))?;
-        let skip = usize::try_from(leaf % TILE_WIDTH).unwrap_or(0);
-        let before = leaf;
-        for entry in entries
-            .into_iter()
-            .skip(skip)
-            .take(usize::try_from(first + count - leaf).unwrap_or(256))
-        {
-            batch::push(&mut out, entry);
-            leaf += 1;
-        }
-        if leaf == before {
-            return Ok(None);
-        }
-    }
-    Ok(Some(out.freeze()))
 }

@@ -1,8 +1,8 @@
 //! Storage nodes that the configuration no longer names, and that may have batches that are not published yet.
 //!
 //! A batch is written to the nodes of the configuration that its author saw, and ordered later: an announcement a little later,
-//! promised work a day later. So a node that is taken out is written down before the change is decided, and is asked where no
-//! other node has a batch. It goes in steps, each of them durable in its row, and no process remembers anything:
+//! promised work a day later. So a node that is taken out is written down before the change is decided, and is asked if no
+//! other node has a batch. It leaves in steps, each durable in its row, and no process has to remember anything:
 //!
 //! 1. *Noted*, with the last generation that names it. Once a later generation is decided, the row `storage-from` says so: every
 //!    transaction that makes a large batch known (an announcement, a promise, the author's own slot) demands that the generation whose nodes it
@@ -25,17 +25,19 @@ use crate::heart::replicas;
 use crate::ledger::Ledger;
 use crate::publish::sign_guard::SignGuard;
 use order::propose::may_be_ordered;
-use order::slot::{Announcement, BatchRef, Promised, Work};
-use order::state::View;
+use order::slot::BatchRef;
+use order::view::View;
+use order::work::{Announcement, Promised, Work};
 use store::record::{self, RecordError};
 use store::{Guard, Key, Outcome, StoreError, Transaction};
+use tlog::GlobalIndex;
 
 /// Time between two checks whether a node is still needed.
 const LEAVING_POLL: Duration = Duration::from_secs(60);
 /// Rows read at a time.
 const SCAN_PAGE: usize = 512;
 
-/// How far a node has got in leaving.
+/// The steps of a node that leaves the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 enum Step {
@@ -44,8 +46,8 @@ enum Step {
     /// No batch is put there from now on. At that moment the log had at most this many slots.
     Closed { slots: SlotNumber },
     /// Every batch that may be there is ordered before this global index.
-    Ordered { end: u64 },
-    /// Nothing needs the node now.
+    Ordered { end: GlobalIndex },
+    /// Nothing needs the node any more.
     Over,
 }
 

@@ -5,14 +5,15 @@ use logconfig::{FrontendConfig, StorageNode};
 
 use crate::heart;
 use crate::leaving::*;
-use crate::places::Places;
-use crate::promise::tests::{Rig, caller};
+use crate::places::{Opening, Places};
+use crate::tests::rig::{Rig, caller};
 use crate::{Log, MergeOptions, Request};
-use order::slot::Tokens;
+use order::token::Tokens;
 use order::{batch, writes};
 use qos::Advice;
 use store::fault::{Fault, Faults, Operation};
 use store::{Coordination as _, MemoryObjects, Objects};
+use tlog::{GlobalIndex, UnixMillis};
 
 #[derive(Default)]
 struct Two {
@@ -21,15 +22,15 @@ struct Two {
 }
 
 impl Places for Two {
-    fn node(&self, name: &str) -> Result<Arc<dyn Objects>, String> {
-        match name {
+    fn node(&self, name: &str) -> Opening<'_> {
+        Box::pin(std::future::ready(match name {
             "b" => Ok(Arc::clone(&self.b) as Arc<dyn Objects>),
             "c" => Ok(Arc::clone(&self.c) as Arc<dyn Objects>),
             _ => Err("unknown".to_owned()),
-        }
+        }))
     }
-    fn frontend(&self, _: &FrontendConfig) -> Result<Arc<dyn Objects>, String> {
-        Err("none".to_owned())
+    fn frontend(&self, _: &FrontendConfig) -> Opening<'_> {
+        Box::pin(std::future::ready(Err("none".to_owned())))
     }
 }
 
@@ -78,7 +79,7 @@ async fn a_node_is_needed_by_a_server_that_was_stopped() {
         only(&writer, "b").await;
         writer.append(large(1)).await.unwrap();
         let ids = stopped.replicas(None).await.unwrap();
-        writer.wait_published(0).await.unwrap();
+        writer.wait_published(GlobalIndex::ZERO).await.unwrap();
         until(|| batches(&places.b) == 0).await;
         faults.plan(|_, _| Some(Fault::Stall));
         let late = tokio::spawn({
@@ -113,14 +114,14 @@ async fn a_node_is_needed_by_a_server_that_was_stopped() {
         assert_eq!(late.is_ok(), promises, "{late:?}");
         let next = log.append(large(3)).await.unwrap();
         log.wait_published(next.index).await.unwrap();
-        while promises && log.ledger.state().size < 3 {
+        while promises && log.ledger.state().size < GlobalIndex::new(3) {
             tokio::time::sleep(Duration::from_millis(10)).await;
             log.ledger.refresh().await.unwrap();
         }
         let size = log.ledger.state().size;
-        log.wait_published(size - 1).await.unwrap();
+        log.wait_published(size.back(1)).await.unwrap();
         assert_eq!(
-            (size, log.health.halt.reason()),
+            (size.get(), log.health.halt.reason()),
             (2 + u64::from(promises), None)
         );
         stopped.shutdown().await;
@@ -177,7 +178,10 @@ async fn what_an_author_left_in_the_bag_keeps_no_node() {
         let (engine, log) = rig.process(&none, &none, at(&places)).await;
         only(&log, "b").await;
         let keys = &log.ledger.keys;
-        let (token, mut bytes) = (Tokens::new([1; 6]).make(1), bytes::BytesMut::new());
+        let (token, mut bytes) = (
+            Tokens::new([1; 6]).make(UnixMillis::new(1)),
+            bytes::BytesMut::new(),
+        );
         batch::push(&mut bytes, &large(1));
         let bytes = bytes.freeze();
         let work = Work::Batch(BatchRef {
@@ -186,7 +190,7 @@ async fn what_an_author_left_in_the_bag_keeps_no_node() {
             digest: record::digest(&bytes),
             object: true,
             shard: (left == Left::Rotated).then(|| "a".to_owned()),
-            place: None,
+            location: None,
         });
         let object = vec![(keys.batch(token), bytes)];
         places.b.put(object).await.unwrap();
@@ -222,9 +226,13 @@ async fn what_an_author_left_in_the_bag_keeps_no_node() {
             }
         };
         let gone = tokio::time::timeout(Duration::from_secs(60), gone).await;
-        assert!(gone.is_ok(), "{left:?}: it stays for ever");
+        assert!(gone.is_ok(), "{left:?}: it stays forever");
         let size = log.ledger.state().size;
-        assert_eq!(size, u64::from(left == Left::Live), "{left:?}");
+        assert_eq!(
+            size,
+            GlobalIndex::new(u64::from(left == Left::Live)),
+            "{left:?}"
+        );
         let published = log.shards.published(&log.ledger.state());
         assert_eq!((published, log.health.halt.reason()), (size, None));
         engine.shutdown().await;

@@ -1,15 +1,16 @@
 //! The locations of promised work and of the parts of uploads: rows that the slots' own transactions wrote.
 
-use order::WINDOW;
-use order::answer::Proposal;
+use order::Limits;
 use order::chunk::UploadId;
 use order::keys::trailing_number;
 use order::location::{Location, LocationRow};
-use order::slot::Token;
+use order::proposal::Proposal;
+use order::token::Token;
 use store::StoreError;
 use store::record;
 
 use crate::ledger::Ledger;
+use tlog::GlobalIndex;
 
 /// Rows read at a time.
 const SCAN_PAGE: usize = 512;
@@ -20,8 +21,8 @@ pub struct UploadRange {
     /// Position in the upload of its first entry.
     pub first: u64,
     /// Global index of that entry.
-    pub index: u64,
-    /// How many there are.
+    pub index: GlobalIndex,
+    /// Number of entries in the range.
     pub entries: u64,
 }
 
@@ -62,10 +63,12 @@ impl Ledger {
 
     /// Parts that waited for longer than the duplicate filter reaches are looked for in their rows, so that they may still be
     /// proposed.
-    pub(crate) async fn renew_births(&self, mine: &mut [Proposal]) {
+    pub(crate) async fn renew_first_slots(&self, mine: &mut [Proposal]) {
         for m in mine {
             let first_slot = self.state().len;
-            let old = m.first_slot.is_some_and(|b| first_slot > b + WINDOW / 2);
+            let old = m
+                .first_slot
+                .is_some_and(|b| first_slot > b + Limits::default().window / 2);
             let Some((id, offset)) = m.work.batch().and_then(|b| b.part()).filter(|_| old) else {
                 continue;
             };
@@ -75,7 +78,7 @@ impl Ledger {
         }
     }
 
-    /// After how many entries an upload ends, if its end was written.
+    /// The number of entries of an upload whose end was written.
     pub(crate) async fn end_of(&self, id: UploadId) -> Result<Option<u64>, StoreError> {
         let ends = self.keys.placed_ends(id);
         let rows = self.store.scan(&ends, &ends, 1).await?;

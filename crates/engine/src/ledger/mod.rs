@@ -3,9 +3,10 @@
 //! A committer first tries to decide the next slot alone (one transaction, the fast path). A committer that loses announces its work
 //! and proposes again, with every announced work in the proposal; whichever wins, all are served. No lock, lease or leader.
 //!
-//! What must never happen: a wrong answer. `Ordered` is given only for a token found in the slots; `Rejected` only
+//! What must never happen: a wrong answer. A place is given only for a token found in the slots; a refusal only
 //! when no earlier write of this committer can still land: proposals hold for one slot number, announcements end at a freeze.
 
+mod committer;
 pub(crate) mod locations;
 pub(crate) mod queue;
 pub(crate) mod snapshot;
@@ -13,35 +14,33 @@ pub(crate) mod snapshot;
 mod tests;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use ambient::Random;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::halt::Halt;
 use crate::metrics::LogMetrics;
 use crate::pending::Pending;
-use order::answer::Stored;
-pub(crate) use order::answer::{CommitError, Placed, Proposal};
-use order::attempt::{Attempt, Step};
+pub(crate) use order::answer::{CommitError, Placed};
 use order::keys::{Keys, announced_under, trailing_slot};
 use order::location::Location;
-use order::propose::{Share, propose};
-use order::slot::{Announcement, BatchRef, Control, Slot, Token, Tokens, Work};
-use order::state::{State, View};
-use order::writes;
+use order::mutant::{Mutant, left_out};
+pub(crate) use order::proposal::Proposal;
+use order::propose::Share;
+use order::slot::{BatchRef, Control, Slot};
+use order::state::State;
+use order::token::{Token, Tokens};
+use order::view::View;
+use order::work::{Announcement, Work};
 use order::{Generation, Limits, SlotNumber};
 use store::record;
-use store::{Coordination, Objects, Outcome, StoreError};
+use store::{Coordination, Objects, StoreError};
 
-/// How long a committer retries while the store fails, before it reports the outcome as unknown.
-const COMMIT_RETRY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Slots read at a time.
 const SCAN_PAGE: usize = 256;
 /// How the record of an announced control begins.
@@ -52,7 +51,7 @@ const BAG: usize = 512;
 /// One log's order, as this replica sees it.
 pub struct Ledger {
     pub(crate) name: String,
-    /// Where its rows are.
+    /// The keys of its rows.
     pub keys: Keys,
     pub(crate) store: Arc<dyn Coordination>,
     objects: Arc<dyn Objects>,
@@ -75,8 +74,8 @@ pub struct Ledger {
     /// The generation to whose storage nodes batches are written, or an earlier one.
     storage: Arc<AtomicU64>,
     /// Whether other committers were active during this replica's last commit.
-    company: AtomicBool,
-    /// A slot ordered promised work.
+    contended: AtomicBool,
+    /// Notified when a slot has ordered promised work.
     pub(crate) promised: Notify,
     pub(crate) tokens: Tokens,
 }
@@ -116,7 +115,7 @@ impl Ledger {
             clock,
             random,
             storage: Arc::default(),
-            company: AtomicBool::new(false),
+            contended: AtomicBool::new(false),
             promised: Notify::new(),
             tokens,
         })
@@ -134,7 +133,7 @@ impl Ledger {
         Generation::new(self.storage.load(SeqCst))
     }
 
-    /// Reads which storage nodes still count.
+    /// Reads the generation whose storage nodes still count.
     async fn look_at_storage(&self) -> Result<(), StoreError> {
         let key = self.keys.storage_from();
         if let Some(row) = self.store.get(&key).await? {
@@ -171,7 +170,7 @@ impl Ledger {
 
     /// A fresh name for a batch or an operation.
     pub(crate) fn token(&self) -> Token {
-        self.tokens.make(self.clock.now_ms())
+        self.tokens.make(self.clock.now())
     }
 
     /// The state after all slots known here.
@@ -197,12 +196,6 @@ impl Ledger {
         question(&self.view())
     }
 
-    /// Proposes what is in the bag, and nothing else.
-    pub(crate) async fn propose_bag(&self) -> Outcome {
-        let len = self.state().len;
-        self.decide(&[], false, true, len).await
-    }
-
     fn view(&self) -> std::sync::MutexGuard<'_, View> {
         // A panic under this lock can only come from a bug in the pure functions; the view that it left is still consistent.
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
@@ -220,7 +213,7 @@ impl Ledger {
             return false;
         }
         let state = Arc::new(view.state.clone());
-        let promised = |b: &BatchRef| b.place == Some(Location::Promise);
+        let promised = |b: &BatchRef| b.location == Some(Location::Promise);
         if slot.batches.iter().any(promised) {
             self.promised.notify_one();
         }
@@ -233,7 +226,7 @@ impl Ledger {
             let tag = etag(state.generation, &state.document);
             self.etag.store(Arc::new(Bytes::from(tag)));
         }
-        self.metrics.ordered.set(state.size);
+        self.metrics.ordered.set(state.size.get());
         self.state.store(Arc::clone(&state));
         self.pending.hand_on(&(slot, state));
         true
@@ -306,10 +299,11 @@ impl Ledger {
         &self,
         next: SlotNumber,
     ) -> Result<Vec<(String, Announcement)>, StoreError> {
-        let (prefix, mut from) = (
-            self.keys.bag(),
-            self.keys.bag_from(next.back(self.limits.window)),
-        );
+        let oldest = match left_out(Mutant::NoWindow) {
+            true => SlotNumber::ZERO,
+            false => next.back(self.limits.window),
+        };
+        let (prefix, mut from) = (self.keys.bag(), self.keys.bag_from(oldest));
         let (mut bag, mut share) = (Vec::new(), Share::default());
         loop {
             let rows = self.store.scan(&prefix, &from, BAG).await?;
@@ -351,208 +345,6 @@ impl Ledger {
                 bag.push((key, announcement));
             }
         }
-    }
-
-    /// Commits several proposals together: batches in their order and at most one control. Returns an answer for each, in the same order.
-    #[cfg(any(test, feature = "testing"))]
-    pub async fn commit(&self, mut mine: Vec<Proposal>) -> Vec<Result<Placed, CommitError>> {
-        match self.prepare(&mut mine).await {
-            Ok(()) => self.commit_prepared(mine).await,
-            Err(e) => mine.iter().map(|_| Err(e.clone())).collect(),
-        }
-    }
-
-    /// The linear work of a commit: batches over the store's value limit become objects, durable before they are announced.
-    ///
-    /// # Errors
-    /// [`CommitError::Store`]; then none of it is or will be ordered.
-    pub(crate) async fn prepare(&self, mine: &mut [Proposal]) -> Result<(), CommitError> {
-        let stored = Stored {
-            slots: self.state().len,
-            generation: self.storage(),
-        };
-        for m in mine.iter_mut().filter(|m| m.is_object()) {
-            m.stored = Some(stored);
-        }
-        let large: Vec<_> = mine
-            .iter()
-            .filter(|m| m.is_object())
-            .map(|m| (self.keys.batch(m.work.token()), m.bytes.clone()))
-            .collect();
-        if large.is_empty() {
-            return Ok(());
-        }
-        let error = match self.objects.put(large).await {
-            Ok(()) => return Ok(()),
-            Err(e) => CommitError::Store(e),
-        };
-        mine.iter()
-            .for_each(|_| self.metrics.failed(error.reason()));
-        self.forget(mine.iter());
-        Err(error)
-    }
-
-    /// Deletes, soon, the objects of batches that will never be ordered. If that fails, the collector deletes them later.
-    fn forget<'a>(&self, mine: impl Iterator<Item = &'a Proposal>) {
-        let large = mine.filter(|m| m.is_object());
-        let paths: Vec<_> = large.map(|m| self.keys.batch(m.work.token())).collect();
-        if !paths.is_empty() {
-            let objects = Arc::clone(&self.objects);
-            tokio::spawn(async move { objects.delete(paths).await });
-        }
-    }
-
-    /// [`Ledger::commit`] of what [`Ledger::prepare`] has made durable.
-    pub(crate) async fn commit_prepared(
-        &self,
-        mine: Vec<Proposal>,
-    ) -> Vec<Result<Placed, CommitError>> {
-        {
-            let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-            own.extend(
-                mine.iter()
-                    .filter(|m| !m.bytes.is_empty())
-                    .map(|m| (m.work.token(), m.bytes.clone())),
-            );
-        }
-        let answers = self.run(&mine).await;
-        for error in answers.iter().filter_map(|a| a.as_ref().err()) {
-            self.metrics.failed(error.reason());
-        }
-        // Another batch with the same part of an upload may have its place; then this one will never be ordered.
-        let never = |m: &Proposal, answer: &Result<Placed, CommitError>| match answer {
-            Ok(placed) => placed.slot.tokens().all(|token| token != m.work.token()),
-            Err(e) => e.is_final(),
-        };
-        let answered = mine.iter().zip(&answers);
-        self.forget(answered.filter(|(m, a)| never(m, a)).map(|(m, _)| m));
-        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-        mine.iter().for_each(|m| drop(own.remove(&m.work.token())));
-        answers
-    }
-
-    async fn run(&self, mine: &[Proposal]) -> Vec<Result<Placed, CommitError>> {
-        // The committer waits for a slow store without limit, and for a failing one for some time.
-        let (mut failing, mut announced) = (None, None);
-        let company = self.company.load(Relaxed);
-        let mut attempt = Attempt::new(self.state().len, mine.len(), company);
-        let mut step = attempt.next(&self.view(), mine);
-        while step != Step::Done {
-            if self.halt.is_halted()
-                || failing.is_some_and(|since: Instant| since.elapsed() > COMMIT_RETRY_TIMEOUT)
-            {
-                let why = self.halt.reason();
-                attempt.give_up(why.as_deref().unwrap_or("the store does not answer"));
-                return attempt.answers().collect();
-            }
-            step = match step {
-                Step::Read => {
-                    let mut read = self.refresh().await;
-                    if read.is_ok()
-                        && attempt.open(mine).any(Proposal::is_object)
-                        && let Err(e) = self.look_at_storage().await
-                    {
-                        read = Err(e);
-                    }
-                    match read {
-                        Ok(new) => attempt.read(new),
-                        Err(e) => self.note("read", &Outcome::Failed(e), &mut failing).await,
-                    }
-                    attempt.next(&self.view(), mine)
-                }
-                Step::Announce(seen) => {
-                    let open: Vec<&Proposal> = attempt.open(mine).collect();
-                    let announcement = writes::announce(&self.keys, seen, &open);
-                    let outcome = self.store.transact(announcement).await;
-                    announced.get_or_insert_with(Instant::now);
-                    self.note("announce", &outcome, &mut failing).await;
-                    attempt.announced(&outcome)
-                }
-                Step::Decide { look, bytes } => {
-                    let open: Vec<&Proposal> = attempt.open(mine).collect();
-                    let outcome = self.decide(&open, bytes, look, attempt.looked()).await;
-                    attempt.decided(&outcome);
-                    self.note("decide", &outcome, &mut failing).await;
-                    attempt.next(&self.view(), mine)
-                }
-                Step::Done => break,
-            };
-        }
-        self.company.store(attempt.had_company(), Relaxed);
-        self.metrics.rounds(attempt.rounds());
-        if let Some(announced) = announced {
-            let time = announced.elapsed().as_secs_f64();
-            self.metrics.announced_seconds.observe(time);
-        }
-        attempt.answers().collect()
-    }
-
-    /// Proposes the next slot. The fast path does not read the bag but demands that it is empty. `bytes`: the batches' bytes ride
-    /// along. `looked`: the slots below it, and no others, were looked into for `open`.
-    async fn decide(
-        &self,
-        open: &[&Proposal],
-        bytes: bool,
-        look: bool,
-        looked: SlotNumber,
-    ) -> Outcome {
-        let next = self.state().len;
-        if next != looked {
-            return Outcome::Refused; // The caller looks: what is proposed may have ended meanwhile.
-        }
-        // A slot's time never goes back, so one bad clock must not move it far ahead.
-        let now = match self.clock.sound() {
-            Ok(now) => now,
-            Err(fault) => return Outcome::Failed(StoreError::Clock(fault.to_string())),
-        };
-        let bag = if look {
-            match self.bag(next).await {
-                Ok(bag) => Some(bag),
-                Err(e) => return Outcome::Failed(e),
-            }
-        } else {
-            None
-        };
-        let works: Vec<Work> = open.iter().map(|m| m.work.clone()).collect();
-        let slot = {
-            let view = self.view();
-            if view.state.len != next {
-                return Outcome::Refused;
-            }
-            let announcements: Vec<Announcement> =
-                bag.iter().flatten().map(|(_, a)| a.clone()).collect();
-            propose(&view, &announcements, &works, now)
-        };
-        let Some(slot) = slot else {
-            return Outcome::Refused;
-        };
-        let carried = if bytes {
-            writes::ordered(&self.keys, &slot, open)
-        } else {
-            Vec::new()
-        };
-        let (mut transaction, digest) =
-            writes::decide(&self.keys, self.limits, &slot, bag.as_deref(), carried);
-        if bytes {
-            transaction.guards.extend(writes::stored(&self.keys, open));
-        }
-        let outcome = self.store.transact(transaction).await;
-        if matches!(outcome, Outcome::Committed) {
-            self.advance(slot, digest);
-        }
-        outcome
-    }
-
-    /// Notes that a store fails, and since when.
-    async fn note(&self, step: &'static str, outcome: &Outcome, failing: &mut Option<Instant>) {
-        let (Outcome::Unknown(e) | Outcome::Failed(e)) = outcome else {
-            *failing = None;
-            return;
-        };
-        failing.get_or_insert_with(Instant::now);
-        self.metrics.failure(step, e);
-        tracing::warn!(step, error = %e, "the coordination store failed; finding out by reading");
-        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

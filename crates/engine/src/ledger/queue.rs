@@ -12,23 +12,26 @@ use bytes::Bytes;
 
 use crate::ledger::Ledger;
 use order::propose::not_dead;
-use order::slot::{Announcement, BatchRef, Promised, Token, Work};
+use order::slot::BatchRef;
+use order::token::Token;
+use order::work::{Announcement, Promised, Work};
 use order::{SlotNumber, writes};
 use store::record;
 use store::{Guard, Outcome, StoreError, Transaction};
+use tlog::{GlobalIndex, UnixMillis};
 
 /// Rows read at a time.
 const SCAN_PAGE: usize = 256;
 
 /// Promised work of one tenant in one tier that is not ordered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Waiting {
+pub struct PromisedBacklog {
     /// How many entries wait to be ordered.
     pub entries: u64,
     /// Bytes of those entries together.
     pub bytes: u64,
     /// The earliest deadline, milliseconds since the Unix epoch.
-    pub deadline: u64,
+    pub deadline: UnixMillis,
 }
 
 /// Promised announcements in the bag.
@@ -186,8 +189,10 @@ impl Ledger {
     }
 
     /// All promised work that is not ordered, in the queue and in the bag, by tier and tenant.
-    pub(crate) async fn waiting(&self) -> Result<BTreeMap<(String, String), Waiting>, StoreError> {
-        let mut all: BTreeMap<(String, String), Waiting> = BTreeMap::new();
+    pub(crate) async fn waiting(
+        &self,
+    ) -> Result<BTreeMap<(String, String), PromisedBacklog>, StoreError> {
+        let mut all: BTreeMap<(String, String), PromisedBacklog> = BTreeMap::new();
         self.each_promised(|p| {
             let sum = all.entry((p.tier.clone(), p.tenant.clone())).or_default();
             sum.deadline = if sum.entries == 0 {
@@ -242,7 +247,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Decides the next slot with what is in the bag, so that released work needs no other writer. The slots show whether it was committed.
+    /// Decides the next slot with the work in the bag, so that released work needs no other writer. The slots show whether it was committed.
     pub(crate) async fn help(&self) -> Result<(), StoreError> {
         self.refresh().await?;
         match self.propose_bag().await {
@@ -252,17 +257,18 @@ impl Ledger {
     }
 
     /// The large batches of the slots in the filter, each with the global index after it.
-    pub(crate) fn recent_objects(&self) -> Vec<(u64, BatchRef)> {
+    pub(crate) fn recent_objects(&self) -> Vec<(GlobalIndex, BatchRef)> {
         self.look(|view| {
             let placed = view.recent().flat_map(|slot| slot.placed());
             let large = placed.filter(|(_, batch)| batch.object);
-            let end = |(start, batch): (u64, &BatchRef)| (start + batch.entries, batch.clone());
+            let end =
+                |(start, batch): (GlobalIndex, &BatchRef)| (start + batch.entries, batch.clone());
             large.map(end).collect()
         })
     }
 
     /// Global index of the work that a token names, if one of the last slots ordered it.
-    pub(crate) fn index_of(&self, token: Token) -> Option<u64> {
+    pub(crate) fn index_of(&self, token: Token) -> Option<GlobalIndex> {
         self.look(|view| {
             let mut placed = view.find(token)?.placed();
             placed

@@ -10,6 +10,7 @@ pub(crate) use order::snapshot::{frozen_rows, rows};
 use order::state::{Phase, Shard, State};
 use store::record;
 use store::{Coordination, Key, StoreError};
+use tlog::GlobalIndex;
 
 /// Rows read or written at a time.
 pub(crate) const ROWS: usize = 256;
@@ -88,7 +89,8 @@ async fn frozen_shards(
         let key = keys.frozen_shard(n);
         StoreError::Corrupt(format!("{key}: {why}; run `logd fsck`"))
     };
-    let (prefix, mut shards, mut at) = (keys.frozen_shards(), Vec::new(), 0);
+    let (prefix, mut shards) = (keys.frozen_shards(), Vec::new());
+    let mut at = GlobalIndex::ZERO;
     loop {
         let have = shards.len() as u64;
         if have == count {
@@ -105,7 +107,7 @@ async fn frozen_shards(
             }
             let shard: Shard = record::decode(&row).map_err(|e| corrupt(n, &e))?;
             match shard.phase {
-                Phase::Frozen { start, length } if start == at => at += length,
+                Phase::Frozen { start, length } if start == at => at = start + length,
                 _ => return Err(corrupt(n, &"does not follow from the shard before it")),
             }
             shards.push(shard);

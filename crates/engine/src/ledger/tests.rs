@@ -7,22 +7,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ledger::Ledger;
-use order::answer::Proposal;
 use order::answer::{CommitError, Placed, settle};
 use order::chunk::UploadId;
 use order::keys::Keys;
 use order::location::Location;
 use order::location::LocationRow;
+use order::proposal::Proposal;
 use order::propose::propose;
 use order::samples::*;
-use order::slot::{Announcement, BatchRef, Control, Decision, Tokens, Work};
+use order::slot::{BatchRef, Control, Decision};
 use order::state::{Intake, Refusal};
+use order::token::Tokens;
+use order::work::{Announcement, Work};
 use order::{Generation, MAX_BATCHES, MAX_SLOT, SlotNumber, WINDOW};
 use std::collections::BTreeMap;
 use store::fault::{Fault, Faults, FaultyCoordination};
 use store::record;
 use store::{Coordination, MemoryObjects};
 use store::{MemoryCoordination, StoreError};
+use tlog::{GlobalIndex, UnixMillis};
 
 fn committer(store: Arc<dyn Coordination>) -> Ledger {
     Ledger::alone("t", (store, Arc::new(MemoryObjects::new())))
@@ -102,7 +105,7 @@ async fn run(seed: u64) {
                 if who == 0 && dice.below(4) == 0 {
                     let _ = order.refresh().await;
                     let state = order.state();
-                    mine.push(control(match (dice.below(3), state.gate) {
+                    mine.push(control(match (dice.below(3), state.intake) {
                         (_, Intake::Frozen { .. }) => decision(&tokens, Control::Unfreeze),
                         (0, _) => decision(&tokens, Control::Freeze),
                         _ => open(&tokens, state.generation, &format!("s{}", state.generation)),
@@ -188,7 +191,7 @@ async fn run(seed: u64) {
     let mut places = BTreeMap::new();
     for slot in &slots {
         for (index, batch) in slot.placed() {
-            if let Some(place) = &batch.place {
+            if let Some(place) = &batch.location {
                 let row = LocationRow {
                     slot: slot.number,
                     index,
@@ -216,7 +219,7 @@ async fn part_of(
 ) -> Option<Proposal> {
     let (first_slot, place) = (order.state().len, upload(offset));
     let mine = with(batch(tokens, &format!("part {offset} {text}")), |b| {
-        b.place = Some(place);
+        b.location = Some(place);
     });
     let key = order.keys.placed(&place, mine.work.token());
     let absent = rows.get(&key).await.unwrap().is_none();
@@ -241,7 +244,7 @@ async fn nothing_is_proposed_over_slots_that_nobody_looked_into() {
     let part = |first_slot: u64| Proposal {
         first_slot: Some(SlotNumber::new(first_slot)),
         ..with(batch(&tokens, "part"), |b| {
-            b.place = Some(upload(first_slot))
+            b.location = Some(upload(first_slot))
         })
     };
     assert_eq!(order.state().len, SlotNumber::new(WINDOW + 1));
@@ -320,10 +323,13 @@ async fn more_than_a_slot_holds_goes_into_several() {
     let count = 2 * MAX_BATCHES + 1;
     let mine = (0..count).map(|i| batch(&tokens, &format!("{i}")));
     let answers = order.commit(mine.collect()).await;
-    let starts: Vec<u64> = answers.into_iter().map(|a| a.unwrap().start).collect();
+    let starts: Vec<u64> = answers
+        .into_iter()
+        .map(|a| a.unwrap().start.get())
+        .collect();
     assert_eq!(starts, (0..count as u64).collect::<Vec<_>>());
     let (slots, view) = replay(&memory.rows());
-    assert_eq!((slots.len(), view.state.size), (4, count as u64));
+    assert_eq!((slots.len(), view.state.size.get()), (4, count as u64));
 }
 
 /// A slot takes what fits into its record; the rest goes into the next one, in order. Two servers, each with hundreds of batches for one
@@ -344,7 +350,7 @@ async fn a_slot_is_never_larger_than_a_value_of_the_store() {
                 let mut id = [0; 16];
                 id.copy_from_slice(&record::digest(format!("{who} {i}").as_bytes()).0[..16]);
                 let (id, offset) = (UploadId(id), 0);
-                b.place = Some(Location::Upload { id, offset });
+                b.location = Some(Location::Upload { id, offset });
             })
         };
         (0..300).map(one).collect()
@@ -369,7 +375,7 @@ async fn a_slot_is_never_larger_than_a_value_of_the_store() {
     };
     assert!(largest(order.keys.slots()) <= MAX_SLOT);
     let (slots, view) = replay(&memory.rows());
-    assert_eq!(view.state.size, 600);
+    assert_eq!(view.state.size, GlobalIndex::new(600));
     assert!(slots.iter().any(|slot| slot.batches.len() > 100));
 }
 
@@ -404,7 +410,7 @@ async fn a_control_that_fits_no_slot_is_refused_and_stops_nobody() {
 
 /// Announcements that count no more do not hide those behind them.
 #[tokio::test(start_paused = true)]
-async fn live_work_behind_a_pile_of_dead_is_found() {
+async fn live_work_behind_a_backlog_of_dead_is_found() {
     let memory = Arc::new(MemoryCoordination::new());
     let tokens = Tokens::new([1; 6]);
     let helper = committer(Arc::clone(&memory) as _);
@@ -421,7 +427,7 @@ async fn live_work_behind_a_pile_of_dead_is_found() {
     let announced = order::writes::announce(&helper.keys, SlotNumber::new(1), &mine);
     memory.transact(announced).await;
     helper.help().await.unwrap();
-    assert_eq!(helper.state().size, 1);
+    assert_eq!(helper.state().size, GlobalIndex::new(1));
 }
 
 /// A store that stalls for long and then answers is no reason to give up: what piled up behind it is ordered.
@@ -462,7 +468,7 @@ async fn what_piled_up_behind_a_stall_is_ordered() {
 
 /// However many wait, a slot is filled from the oldest on, and a control behind them all is not passed over.
 #[tokio::test(start_paused = true)]
-async fn a_control_behind_a_pile_is_found() {
+async fn a_control_behind_a_backlog_is_found() {
     let memory = Arc::new(MemoryCoordination::new());
     let tokens = Tokens::new([1; 6]);
     let helper = committer(Arc::clone(&memory) as _);
@@ -508,13 +514,13 @@ async fn a_proposal_holds_no_more_of_the_bag_than_a_slot_takes() {
     for n in 0..3_000 {
         let on = |change: &dyn Fn(&mut BatchRef)| with(batch(&tokens, "x"), change);
         works.push(on(&|b| b.shard = Some("b".to_owned())));
-        works.push(on(&|b| b.place = Some(upload(0))));
+        works.push(on(&|b| b.location = Some(upload(0))));
         works.push(control(open(&tokens, Generation::new(7), &format!("s{n}"))));
     }
     for n in 0..3_000 {
         let on = |change: &dyn Fn(&mut BatchRef)| with(batch(&tokens, "x"), change);
         works.push(on(&|b| b.shard = Some("a".to_owned())));
-        works.push(on(&|b| b.place = Some(upload(n + 1))));
+        works.push(on(&|b| b.location = Some(upload(n + 1))));
         works.push(control(decision(&tokens, Control::Closing)));
     }
     let mine: Vec<&Proposal> = works.iter().collect();
@@ -541,7 +547,7 @@ async fn a_proposal_holds_no_more_of_the_bag_than_a_slot_takes() {
             .filter(|(key, _)| *key <= keys.slot(SlotNumber::ZERO))
             .collect(),
     );
-    let whole = propose(&view, &all, &[], 5).unwrap();
+    let whole = propose(&view, &all, &[], UnixMillis::new(5)).unwrap();
     assert_eq!(slots[1].batches, whole.batches);
     assert_eq!(slots[1].control, whole.control);
 }

@@ -6,7 +6,7 @@
 //!
 //! What must never happen: an answer before the quorum has the batch; other bytes than were ordered; a deleted batch that comes back from a
 //! node that was away. A batch that comes back anyway, because a write landed late, is noted and deleted like everything that nothing
-//! points at ([`order::litter`]).
+//! points at ([`order::deletion`]).
 
 mod node;
 mod read;
@@ -125,17 +125,11 @@ impl Nodes {
 
     /// Whether the server's own store is the only one.
     fn alone(&self) -> bool {
-        let config = self.0.config.load();
-        matches!(config.nodes.as_slice(), [only] if only.name.as_str() == LOCAL)
+        alone(&self.0.config.load())
     }
 
     fn names(&self) -> Vec<String> {
-        let config = self.0.config.load();
-        config
-            .nodes
-            .iter()
-            .map(|node| node.name.to_string())
-            .collect()
+        names(&self.0.config.load())
     }
 
     /// Sets which nodes were taken out of the configuration and may have batches that are not published yet.
@@ -164,9 +158,7 @@ impl Nodes {
             let store = if name == LOCAL {
                 Ok(Arc::clone(&inner.local))
             } else {
-                let (inner, name) = (Arc::clone(&inner), name.clone());
-                let found = tokio::task::spawn_blocking(move || inner.places.node(&name));
-                found.await.unwrap_or_else(|e| Err(e.to_string()))
+                inner.places.node(&name).await
             };
             let node = self.node(&name);
             match store {
@@ -182,6 +174,15 @@ impl Nodes {
         }
         all
     }
+}
+
+fn alone(config: &StorageConfig) -> bool {
+    matches!(config.nodes.as_slice(), [only] if only.name.as_str() == LOCAL)
+}
+
+fn names(config: &StorageConfig) -> Vec<String> {
+    let names = config.nodes.iter().map(|node| node.name.to_string());
+    names.collect()
 }
 
 impl Objects for Nodes {

@@ -43,7 +43,7 @@ pub(super) struct Node {
     pub(super) missed: Mutex<BTreeMap<String, Missed>>,
     /// Whether its objects must be compared with the needed ones: it was added, or missed too much to remember.
     pub(super) compare: AtomicBool,
-    /// Where it was found last.
+    /// The store at which it was last found.
     found: Mutex<Option<Arc<dyn Objects>>>,
 }
 
@@ -52,8 +52,8 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Node {
-    /// Notes that it is at `store` now. Returns whether that is another store than before, as when its disk was replaced: then it may lack
-    /// everything.
+    /// Notes that the node is at `store` now. Returns whether that is another store than before, for example after its disk was replaced: then
+    /// it may lack everything.
     pub(super) fn found(&self, store: &Arc<dyn Objects>) -> bool {
         let before = locked(&self.found).replace(Arc::clone(store));
         let other =

@@ -86,7 +86,7 @@ impl Nodes {
         }
     }
 
-    /// A node has other bytes than were ordered: reports it, and has them written again.
+    /// Reports that a node has other bytes than were ordered, and schedules a rewrite.
     pub(super) fn damaged(&self, node: &Reached, path: &str, digest: &Hash) -> StoreError {
         let error = other_bytes(path, &node.name);
         node.node.fails(&node.name, error.to_string());

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use order::slot::BatchRef;
 use store::{StoreError, record};
 use tlog::Hash;
+use tokio::time::Instant;
 
 use super::Nodes;
 use super::node::{MISSED, Missed, Reached, locked, within};
@@ -17,6 +18,9 @@ use crate::position;
 
 /// Pause between two looks at what nodes missed.
 const REPAIR: Duration = Duration::from_secs(1);
+/// Time between two comparisons of each node with what is needed. A node that lost a batch without notice says only that it is not there,
+/// as one that is behind does, and batches wait for publication up to a day.
+pub(super) const COMPARISON: Duration = Duration::from_secs(600);
 
 /// The large batches that are needed, with their digests: those that are ordered and not published, and those that are promised. What a
 /// node lacks is judged by this, never by another node: a node that was away still has batches that were deleted meanwhile.
@@ -61,7 +65,12 @@ impl Needed {
 /// Writes batches again that nodes missed, for as long as the log runs.
 pub(crate) async fn repair(ledger: &Ledger, nodes: &Nodes) {
     let prefix = ledger.keys.batches();
+    let mut compare_at = Instant::now() + COMPARISON;
     loop {
+        if Instant::now() >= compare_at {
+            compare_at = Instant::now() + COMPARISON;
+            nodes.compare_all();
+        }
         if !nodes.alone() {
             // Nearly always nothing is missed, and then nothing has to be read.
             let needed = match nodes.lack() {
@@ -80,6 +89,7 @@ pub(crate) async fn repair(ledger: &Ledger, nodes: &Nodes) {
             _ = ledger.halt.halted() => return,
             () = nodes.0.repair.notified() => tokio::time::sleep(REPAIR / 4).await,
             () = tokio::time::sleep(REPAIR), if due => {}
+            () = tokio::time::sleep_until(compare_at) => {}
         }
     }
 }
@@ -90,6 +100,13 @@ impl Nodes {
         let names = self.names();
         let mut nodes = names.iter().map(|name| self.node(name));
         nodes.any(|node| node.compare.load(Relaxed) || !locked(&node.missed).is_empty())
+    }
+
+    /// The next repair compares every node with what is needed.
+    fn compare_all(&self) {
+        for name in self.names() {
+            self.node(&name).compare.store(true, Relaxed);
+        }
     }
 
     /// Without `needed`, it only finds out which nodes are back.

@@ -6,34 +6,40 @@ use bytes::Bytes;
 use store::{StoreError, record};
 use tokio::sync::mpsc;
 
-use super::Nodes;
 use super::node::{Missed, Reached, within};
+use super::{Nodes, alone, names};
 
 /// How many writes a node may be behind before it is left out, if there are enough others.
 const BEHIND: usize = 32;
 
 impl Nodes {
-    /// Notes what the nodes that were not asked have missed.
-    fn left_out(&self, asked: &[Reached], missed: impl Fn() -> Vec<(String, Missed)>) {
-        let config = self.0.config.load();
-        let names = config.nodes.iter().map(|node| node.name.as_str());
-        for name in names.filter(|name| asked.iter().all(|asked| asked.name != **name)) {
+    /// Notes what those of these nodes that were not asked have missed.
+    fn left_out(
+        &self,
+        names: &[String],
+        asked: &[Reached],
+        missed: impl Fn() -> Vec<(String, Missed)>,
+    ) {
+        let asked = |name: &String| asked.iter().any(|asked| asked.name == *name);
+        for name in names.iter().filter(|name| !asked(name)) {
             self.node(name).miss(missed());
             self.0.repair.notify_one();
         }
     }
 
     pub(super) async fn put_all(&self, objects: Vec<(String, Bytes)>) -> Result<(), StoreError> {
-        if self.alone() {
+        // The quorum of one document means nothing for the nodes of another.
+        let config = self.0.config.load_full();
+        if alone(&config) {
             return self.0.local.put(objects).await;
         }
-        let quorum = self.0.config.load().quorum as usize;
-        let mut reached = self.reached().await;
+        let (names, quorum) = (names(&config), config.quorum as usize);
+        let mut reached = self.reached_of(names.clone()).await;
         let busy = |node: &Reached| node.node.writing.load(Relaxed) >= BEHIND;
         if reached.iter().filter(|node| !busy(node)).count() >= quorum {
             reached.retain(|node| !busy(node));
         }
-        self.left_out(&reached, || puts(&objects));
+        self.left_out(&names, &reached, || puts(&objects));
         let asked = reached.len();
         let (told, mut answers) = mpsc::unbounded_channel();
         for Reached { name, node, store } in reached {
@@ -91,15 +97,17 @@ impl Nodes {
                 }
             });
         }
-        if self.alone() {
+        let config = self.0.config.load_full();
+        if alone(&config) {
             return self.0.local.discard(paths).await;
         }
-        let reached = self.reached().await;
+        let names = names(&config);
+        let reached = self.reached_of(names.clone()).await;
         let deletes = |paths: &[String]| -> Vec<_> {
             let paths = paths.iter().cloned();
             paths.map(|path| (path, Missed::Delete)).collect()
         };
-        self.left_out(&reached, || deletes(&paths));
+        self.left_out(&names, &reached, || deletes(&paths));
         for Reached { name, node, store } in reached {
             let paths = paths.clone();
             // Nobody waits for a deletion.
@@ -114,7 +122,7 @@ impl Nodes {
     }
 }
 
-/// What a node has missed if it did not get these.
+/// The notes about these objects for a node that missed them.
 fn puts(objects: &[(String, Bytes)]) -> Vec<(String, Missed)> {
     let missed = |(path, bytes): &(String, Bytes)| {
         let digest = record::digest(bytes);

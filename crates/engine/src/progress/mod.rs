@@ -1,4 +1,4 @@
-//! How far the log is on this replica, from ordered to published, and what this process does for it.
+//! The progress of the log on this replica, from ordered to published.
 
 pub(crate) mod view;
 
@@ -10,16 +10,17 @@ use tokio::sync::watch;
 use crate::metrics::LogMetrics;
 use crate::pending::Pending;
 
+use tlog::GlobalIndex;
 use view::MergeView;
 
 pub(crate) struct Progress {
     pub(crate) pending: Arc<Pending>,
     /// How far the trees here are, as a global index.
-    pub(crate) integrated: watch::Sender<u64>,
-    pub(crate) published: watch::Sender<u64>,
+    pub(crate) integrated: watch::Sender<GlobalIndex>,
+    pub(crate) published: watch::Sender<GlobalIndex>,
     /// Counts the changes that the publisher reacts to: cuts, sizes that secondaries verified, configurations.
     pub(crate) merged: watch::Sender<u64>,
-    /// The merge as it stood lately.
+    /// A recent view of the merge.
     pub(crate) view: ArcSwap<MergeView>,
     pub(crate) metrics: Arc<LogMetrics>,
 }
@@ -28,8 +29,8 @@ impl Progress {
     pub(crate) fn new(pending: Arc<Pending>, metrics: Arc<LogMetrics>) -> Self {
         Self {
             pending,
-            integrated: watch::Sender::new(0),
-            published: watch::Sender::new(0),
+            integrated: watch::Sender::new(GlobalIndex::ZERO),
+            published: watch::Sender::new(GlobalIndex::ZERO),
             merged: watch::Sender::new(0),
             view: ArcSwap::default(),
             metrics,

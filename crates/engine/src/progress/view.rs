@@ -1,12 +1,14 @@
 //! A recent view of the merge: positions of every program and peer, lags, and what is missing.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::nodes::NodeState;
 use crate::program::{Program, Trouble};
+use tlog::{GlobalIndex, TreeSize};
 
-/// A secondary that is behind and did not move for longer does not count as live, milliseconds.
-const STALLED: u64 = 60_000;
+/// A secondary that is behind and did not move for longer does not count as live.
+const STALLED: Duration = Duration::from_secs(60);
 
 /// The positions of one shard, in entries of that shard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,17 +16,17 @@ pub struct ShardPositions {
     /// The shard's name in the configuration.
     pub shard: String,
     /// Global index of its first entry.
-    pub start: u64,
+    pub start: GlobalIndex,
     /// Entries that are decided and durable.
-    pub ordered: u64,
+    pub ordered: TreeSize,
     /// Entries in the last cut.
-    pub integrated: u64,
-    /// Under a signed checkpoint.
-    pub published: u64,
+    pub integrated: TreeSize,
+    /// Entries under a signed checkpoint.
+    pub published: TreeSize,
     /// Entries that each secondary has verified, by name.
-    pub verified: BTreeMap<String, u64>,
+    pub verified: BTreeMap<String, TreeSize>,
     /// Entries that each frontend has, by name.
-    pub pushed: BTreeMap<String, u64>,
+    pub pushed: BTreeMap<String, TreeSize>,
 }
 
 /// A secondary or a frontend.
@@ -37,26 +39,26 @@ pub struct PeerView {
     /// For a secondary: the storage whose rows count.
     pub incarnation: Option<String>,
     /// Global index up to which it has everything; `None` while it has nothing of the shards that are read.
-    pub position: Option<u64>,
+    pub position: Option<GlobalIndex>,
     /// Milliseconds since it last moved, while it is behind; 0 when it is not.
-    pub lag_ms: u64,
+    pub lag: Duration,
     /// Why it is not reached from here.
     pub trouble: Option<String>,
     /// For a secondary: it saw, or showed, another root.
     pub alarm: Option<String>,
 }
 
-/// The merge as it stands.
+/// The state of the merge, as seen by this process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MergeView {
     /// The newest shards, oldest first.
     pub shards: Vec<ShardPositions>,
     /// Positions as global indexes: ordered, integrated, published.
-    pub positions: [u64; 3],
+    pub positions: [GlobalIndex; 3],
     /// Global index up to which entries were published a second or two before: a live secondary has these.
-    pub settled: u64,
+    pub settled: GlobalIndex,
     /// Milliseconds since the publication last moved, while it is behind the order; 0 when it is not.
-    pub lag_ms: u64,
+    pub lag: Duration,
     /// Secondaries that must have verified a size before it is published.
     pub quorum: u32,
     /// Storage nodes that must have a batch before it is announced.
@@ -65,11 +67,11 @@ pub struct MergeView {
     pub replication_key: Option<String>,
     /// The programs that this process runs.
     pub programs: Vec<Program>,
-    /// The programs that are held up, and by what.
+    /// The programs that cannot continue, with their trouble.
     pub troubles: Vec<(Program, Trouble)>,
-    /// In the order of the configuration.
+    /// The secondaries, in the order of the configuration.
     pub secondaries: Vec<PeerView>,
-    /// In the order of the configuration.
+    /// The frontends, in the order of the configuration.
     pub frontends: Vec<PeerView>,
     /// Storage nodes, as this process finds them.
     pub nodes: BTreeMap<String, NodeState>,
@@ -79,7 +81,7 @@ pub struct MergeView {
 
 impl PeerView {
     /// Why a secondary does not count for the quorum now; `None` when it is live. `settled` is what it must have.
-    pub fn away(&self, settled: u64) -> Option<String> {
+    pub fn away(&self, settled: GlobalIndex) -> Option<String> {
         if let Some(alarm) = &self.alarm {
             return Some(format!("alarm: {alarm}"));
         }
@@ -89,12 +91,12 @@ impl PeerView {
         if self.incarnation.is_none() {
             return Some("has not been heard of under its key yet".to_owned());
         }
-        let has = self.position.unwrap_or(0);
+        let has = self.position.unwrap_or(GlobalIndex::ZERO);
         if has < settled {
             return Some(format!("still copies, {has} of {settled} entries"));
         }
-        let seconds = self.lag_ms / 1000;
-        (self.lag_ms > STALLED).then(|| format!("behind, and did not move for {seconds} s"))
+        let seconds = self.lag.as_secs();
+        (self.lag > STALLED).then(|| format!("behind, and did not move for {seconds} s"))
     }
 }
 
@@ -127,8 +129,8 @@ impl MergeView {
         })
     }
 
-    /// Whether nothing in it changes without new work: everything is published, now and at the previous update, and there are no peers and
-    /// no trouble.
+    /// Whether the view stays the same without new work: everything is published, now and at the previous update, and there are no peers
+    /// and no trouble.
     pub(crate) fn is_at_rest(&self) -> bool {
         let published = self.positions[2];
         self.positions == [published; 3]
@@ -157,10 +159,10 @@ mod tests {
         let live = PeerView {
             name: "ams".to_owned(),
             incarnation: Some("6f1e".to_owned()),
-            position: Some(90),
+            position: Some(GlobalIndex::new(90)),
             ..PeerView::default()
         };
-        assert_eq!(live.away(90), None);
+        assert_eq!(live.away(GlobalIndex::new(90)), None);
         let other = |change: fn(&mut PeerView)| {
             let mut peer = live.clone();
             change(&mut peer);
@@ -170,20 +172,26 @@ mod tests {
             other(|peer| peer.incarnation = None),
             other(|peer| peer.trouble = Some("connection refused".to_owned())),
             other(|peer| peer.alarm = Some("two roots at 7".to_owned())),
-            other(|peer| peer.position = Some(89)),
+            other(|peer| peer.position = Some(GlobalIndex::new(89))),
             other(|peer| peer.position = None),
-            other(|peer| peer.lag_ms = STALLED + 1),
+            other(|peer| peer.lag = STALLED + Duration::from_millis(1)),
         ];
         for peer in &away {
-            assert!(peer.away(90).is_some(), "{peer:?}");
+            assert!(peer.away(GlobalIndex::new(90)).is_some(), "{peer:?}");
         }
         // Behind the newest publication, but being copied.
-        assert_eq!(other(|peer| peer.lag_ms = 500).away(80), None);
+        assert_eq!(
+            other(|peer| peer.lag = Duration::from_millis(500)).away(GlobalIndex::new(80)),
+            None
+        );
         // A log that is empty.
-        assert_eq!(other(|peer| peer.position = None).away(0), None);
+        assert_eq!(
+            other(|peer| peer.position = None).away(GlobalIndex::ZERO),
+            None
+        );
         let mut view = MergeView {
             quorum: 1,
-            settled: 90,
+            settled: GlobalIndex::new(90),
             secondaries: vec![live, away[1].clone()],
             ..MergeView::default()
         };

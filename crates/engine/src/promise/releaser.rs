@@ -1,10 +1,10 @@
 //! The releaser: moves promised work from the queue into the bag when it is its turn, and ensures that it is decided. Every replica runs
-//! one; none is needed in particular.
+//! one, and any one of them is enough.
 //!
 //! The scheduler decides whose turn it is, as for all other work: the first rows of each tier wait there as one job, by their earliest
 //! deadline. So promised work has its tier's weight and floor and is paced with it.
 //!
-//! It never rejects: while the log is frozen the work waits, and an announcement that died goes back to the queue.
+//! It never rejects: while the log is frozen the work waits, and an announcement that no longer counts goes back to the queue.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -16,15 +16,17 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use crate::ingest::batcher::Batcher;
 use crate::ledger::Ledger;
 use crate::promise::Promiser;
+use order::deletion::Mark;
 use order::keys::{CLOCK, trailing_slot};
-use order::litter::Mark;
 use order::location::LocationRow;
-use order::slot::Promised;
+use order::mutant::{Mutant, left_out};
 use order::state::Intake;
+use order::work::Promised;
 use order::writes;
-use order::{SlotNumber, litter};
+use order::{SlotNumber, StoreAge, deletion};
 use store::record;
 use store::{Guard, Outcome, StoreError, Transaction};
+use tlog::UnixMillis;
 
 /// Rows released at once.
 const ROWS: usize = 64;
@@ -38,7 +40,7 @@ const QUEUE_BACKOFF: Duration = Duration::from_millis(20);
 const ROUNDS: usize = 8;
 
 /// How long the place of a batch is kept for its author.
-pub(crate) const KEEP_PLACES: Duration = Duration::from_secs(7 * 86_400);
+pub(crate) const LOCATION_RETENTION: Duration = Duration::from_secs(7 * 86_400);
 /// Time between two turns of the sweep of places.
 const SWEEP: Duration = Duration::from_secs(30);
 /// Steps in one turn. A log of which each entry has a place (a front) may order a thousand entries a second, and its rows still go.
@@ -53,7 +55,7 @@ const MARKS: usize = 1024;
 /// The turns that were asked for: the tier, and the deadline that is waited for.
 #[derive(Default)]
 struct Turns {
-    asked: HashMap<String, u64>,
+    asked: HashMap<String, UnixMillis>,
     waiting: FuturesUnordered<BoxFuture<'static, (String, bool)>>,
 }
 
@@ -110,7 +112,7 @@ pub(crate) async fn run(promiser: Arc<Promiser>) {
             }
             swept = tokio::time::Instant::now();
             for _ in 0..SWEEP_STEPS {
-                match sweep_places(&ingest.ledger, &cursor).await {
+                match sweep_locations(&ingest.ledger, &cursor).await {
                     Ok(next) => cursor = next,
                     Err(e) => {
                         tracing::warn!(error = %e, log = ingest.ledger.name, "cannot sweep old places");
@@ -153,7 +155,7 @@ async fn pass(
     if ingest.health.clock.fault().is_some() {
         return Ok(()); // Nothing is proposed until it is right.
     }
-    if !matches!(order.state().gate, Intake::Frozen { .. }) {
+    if !matches!(order.state().intake, Intake::Frozen { .. }) {
         if let Some(tier) = turn {
             live.extend(release(&ingest.ledger, &tier).await?);
         }
@@ -205,9 +207,9 @@ fn fill(rows: &[Promised]) -> &[Promised] {
     &rows[..rows.iter().take_while(fits).count()]
 }
 
-/// One step of the sweep: of the next rows, those older than [`KEEP_PLACES`] are deleted, as far as that is safe ([`writes::forgotten`]).
+/// One step of the sweep: of the next rows, those older than [`LOCATION_RETENTION`] are deleted, as far as that is safe ([`writes::forgotten`]).
 /// Their age is measured by the store, so that no clock change makes a row older. Returns where the next step begins.
-pub(crate) async fn sweep_places(ledger: &Ledger, from: &str) -> Result<String, StoreError> {
+pub(crate) async fn sweep_locations(ledger: &Ledger, from: &str) -> Result<String, StoreError> {
     let keys = &ledger.keys;
     let prefix = keys.all_placed();
     let swept = number(ledger, &keys.forgotten()).await?;
@@ -223,7 +225,11 @@ pub(crate) async fn sweep_places(ledger: &Ledger, from: &str) -> Result<String, 
     let old = mark(ledger).await?;
     let places = rows.into_iter().filter_map(|(key, bytes)| {
         let row = record::decode::<LocationRow>(&bytes).ok()?;
-        (row.slot < old).then_some((key, row))
+        let aged = match left_out(Mutant::PlacesGoByTheWallClock) {
+            true => row.time + LOCATION_RETENTION < ledger.clock.now(),
+            false => row.slot < old,
+        };
+        aged.then_some((key, row))
     });
     let places: Vec<_> = places.collect();
     if places.is_empty() {
@@ -261,23 +267,32 @@ async fn number(ledger: &Ledger, key: &str) -> Result<u64, StoreError> {
 /// the store; a mark that says no more than a later one is deleted.
 async fn mark(ledger: &Ledger) -> Result<SlotNumber, StoreError> {
     let keys = &ledger.keys;
-    let age = number(ledger, CLOCK).await?;
+    let age = StoreAge::new(number(ledger, CLOCK).await?);
     let rows = ledger
         .store
         .scan(&keys.marks(), &keys.marks(), MARKS)
         .await?;
-    let marks = rows
-        .iter()
-        .filter_map(|(key, row)| Some((trailing_slot(key)?, record::decode_counted(row).ok()?)));
+    let marks = rows.iter().filter_map(|(key, row)| {
+        Some((
+            trailing_slot(key)?,
+            StoreAge::new(record::decode_counted(row).ok()?),
+        ))
+    });
     let marks: Vec<Mark> = marks.collect();
-    let aged = litter::aged(&marks, age, millis(KEEP_PLACES));
+    let keep = match left_out(Mutant::KeysForgottenEarly) {
+        true => Duration::ZERO,
+        false => LOCATION_RETENTION,
+    };
+    let aged = deletion::aged(&marks, age, keep);
     let len = ledger.state().len;
     let mut transaction = Transaction::default();
     let last = marks.last();
-    if last.is_none_or(|(slots, at)| *slots < len && age >= at.saturating_add(millis(MARK))) {
+    if last.is_none_or(|(slots, at)| *slots < len && age >= *at + MARK) {
         let key = keys.mark(len);
         transaction.guards.push(Guard::Absent(key.clone()));
-        transaction.puts.push((key, record::encode_counted(age)));
+        transaction
+            .puts
+            .push((key, record::encode_counted(age.get())));
     }
     let idle = marks.iter().filter(|(slots, _)| *slots < aged);
     transaction.deletes = idle.map(|(slots, _)| keys.mark(*slots)).collect();
@@ -288,8 +303,4 @@ async fn mark(ledger: &Ledger) -> Result<SlotNumber, StoreError> {
         }
     }
     Ok(aged)
-}
-
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

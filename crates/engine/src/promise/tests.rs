@@ -1,159 +1,23 @@
 //! Promises on stores that lose, delay and double writes, on several servers: what was promised is in the log once.
 
-use ambient::Ambient;
 use ambient::Clocks as _;
-use ambient::testing::Moved;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use logconfig::{LogConfig, LogName, ShardName};
-use tlog::{Receipt, VerifierKey, leaf_hash};
+use tlog::{GlobalIndex, Receipt, VerifierKey, leaf_hash};
 
 use crate::log::Log;
 use crate::promise::*;
-use crate::{Caller, ChangeOutcome, Engine, EngineOptions, Kek, Program, Request};
+use crate::tests::rig::{Rig, caller, census};
+use crate::{ChangeOutcome, Request};
+use order::SlotNumber;
 use order::keys::{CLOCK, Keys};
-use store::fault::{Fault, Faults, FaultyCoordination, FaultyObjects, Operation};
-use store::{Coordination, MemoryCoordination, MemoryObjects, Transaction};
-
-/// The rows of a store in memory.
-pub(crate) type Rows = BTreeMap<String, Bytes>;
-
-/// Servers on one pair of stores.
-pub(crate) struct Rig {
-    /// The clocks of the stores, and of each server that has none of its own.
-    pub(crate) time: Moved,
-    pub(crate) rows: Arc<MemoryCoordination>,
-    pub(crate) objects: Arc<MemoryObjects>,
-    pub(crate) kek: Arc<tempfile::TempDir>,
-    /// Bytes that may wait for publication.
-    pub(crate) max_pending: usize,
-}
-
-pub(crate) fn caller() -> Caller {
-    Caller {
-        actor: "test".into(),
-        idempotency_key: None,
-        reason: None,
-    }
-}
-
-impl Rig {
-    pub(crate) fn new() -> Self {
-        let kek = tempfile::tempdir().unwrap();
-        Kek::generate(&Ambient::unset().random)
-            .unwrap()
-            .write_new(&kek.path().join("kek"))
-            .unwrap();
-        let time = Moved::system();
-        Self {
-            rows: Arc::new(MemoryCoordination::new().by(time.time())),
-            time,
-            objects: Arc::new(MemoryObjects::new()),
-            kek: Arc::new(kek),
-            max_pending: 64 << 20,
-        }
-    }
-
-    /// The clocks of a server, which may be set against the stores'.
-    pub(crate) fn clock(&self) -> Moved {
-        Moved::over(self.time.time())
-    }
-
-    /// The same key over other stores.
-    pub(crate) fn on(&self, rows: Rows, objects: Rows) -> Self {
-        Self {
-            time: self.time.clone(),
-            rows: Arc::new(MemoryCoordination::with(rows).by(self.time.time())),
-            objects: Arc::new(MemoryObjects::with(objects)),
-            kek: Arc::clone(&self.kek),
-            max_pending: self.max_pending,
-        }
-    }
-
-    /// A server whose coordination store has faults.
-    pub(crate) async fn server(&self, faults: &Faults) -> (Arc<Engine>, Arc<Log>) {
-        self.faulty_server(faults, &Faults::new()).await
-    }
-
-    /// A server whose stores have faults: of rows, and of objects.
-    pub(crate) async fn faulty_server(
-        &self,
-        rows: &Faults,
-        objects: &Faults,
-    ) -> (Arc<Engine>, Arc<Log>) {
-        self.process(rows, objects, crate::MergeOptions::default())
-            .await
-    }
-
-    /// A process that takes part in the merge in this way.
-    pub(crate) async fn process(
-        &self,
-        rows: &Faults,
-        objects: &Faults,
-        merge: crate::MergeOptions,
-    ) -> (Arc<Engine>, Arc<Log>) {
-        let engine = self.open(merge, &self.time, rows, objects).await;
-        let log = engine.log("dev").unwrap();
-        (engine, log)
-    }
-
-    /// A process that runs some programs, by this clock, and takes writes or not.
-    pub(crate) async fn alone(
-        &self,
-        programs: &[Program],
-        writes: bool,
-        clock: &Moved,
-    ) -> Arc<Engine> {
-        let merge = crate::MergeOptions {
-            programs: programs.iter().copied().collect(),
-            writes,
-            ..crate::MergeOptions::default()
-        };
-        let none = Faults::new();
-        self.open(merge, clock, &none, &none).await
-    }
-
-    async fn open(
-        &self,
-        merge: crate::MergeOptions,
-        clock: &Moved,
-        rows: &Faults,
-        objects: &Faults,
-    ) -> Arc<Engine> {
-        let writes = merge.writes;
-        let options = EngineOptions {
-            coordination: Arc::new(FaultyCoordination::new(self.rows.clone(), rows.clone())),
-            objects: Arc::new(FaultyObjects::new(self.objects.clone(), objects.clone())),
-            kek: Kek::from_file(&self.kek.path().join("kek")).unwrap(),
-            label: "test".into(),
-            min_free: 0,
-            max_pending_bytes: self.max_pending,
-            merge,
-            ambient: Ambient {
-                time: clock.time(),
-                random: Ambient::unset().random,
-            },
-        };
-        let engine = Engine::open(options).await.unwrap();
-        if engine.log("dev").is_none() && writes {
-            let name = LogName::try_from("dev".to_owned()).unwrap();
-            let shard = ShardName::try_from("a".to_owned()).unwrap();
-            let mut config = LogConfig::new(name, "example.org/dev".into(), shard);
-            config.merge.checkpoint_interval = logconfig::Span::from_millis(10);
-            engine.create_log(config, caller()).await.unwrap();
-        }
-        engine
-    }
-
-    pub(crate) fn with(&self, prefix: &str) -> usize {
-        let rows = self.rows.rows();
-        rows.keys().filter(|key| key.starts_with(prefix)).count()
-    }
-}
+use order::work::Promised;
+use qos::Cost;
+use store::fault::{Fault, Faults, Operation};
+use store::{Coordination, Outcome, Transaction, record};
 
 async fn promise(log: &Log, text: &str) -> Result<Promise, AppendError> {
     let tenant = log.policy().own();
@@ -170,20 +34,6 @@ async fn placed(log: &Log, id: PromiseId) -> Appended {
             None => panic!("{id} is nowhere"),
         }
     }
-}
-
-/// How often each text is in the log.
-pub(crate) async fn census(log: &Log) -> BTreeMap<String, u64> {
-    log.ledger.refresh().await.unwrap();
-    let size = log.ledger.state().size;
-    let mut texts = BTreeMap::new();
-    for index in 0..size {
-        let entry = log.entry(index).await.unwrap().unwrap();
-        *texts
-            .entry(String::from_utf8(entry.bytes.to_vec()).unwrap())
-            .or_default() += 1;
-    }
-    texts
 }
 
 /// Nothing leaves the queue while this holds.
@@ -209,11 +59,11 @@ async fn what_is_promised_is_published_and_its_receipt_names_it() {
         assert_eq!(receipt.leaf, leaf_hash(text.as_bytes()));
         assert_eq!(
             (receipt.deadline, &receipt.promise),
-            (promise.deadline_ms, &promise.id.to_string())
+            (promise.deadline.get(), &promise.id.to_string())
         );
         let delay = promise.granted.merge_by.unwrap();
         let latest = rig.time.now_ms() + u64::try_from(delay.as_millis()).unwrap();
-        assert!(promise.deadline_ms <= latest && promise.deadline_ms + 60_000 > latest);
+        assert!(promise.deadline.get() <= latest && promise.deadline.get() + 60_000 > latest);
         let at = placed(&log, promise.id).await;
         let entry = log.entry(at.index).await.unwrap().unwrap();
         assert_eq!(
@@ -278,7 +128,7 @@ async fn promises_are_measured_and_a_missed_one_is_counted() {
     let tenant = log.policy().own();
     let late = log.promise(Bytes::from("late"), tenant, &hurry).await;
     let late = late.unwrap();
-    while rig.time.now_ms() <= late.deadline_ms + 10 {
+    while rig.time.now_ms() <= late.deadline.get() + 10 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     faults.clear();
@@ -434,7 +284,7 @@ async fn a_freeze_merges_what_is_promised_or_names_what_it_leaves() {
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(
         log.status().watermarks.ordered,
-        0,
+        GlobalIndex::ZERO,
         "nothing is ordered into a frozen log"
     );
     for promised in &waiting {
@@ -443,9 +293,9 @@ async fn a_freeze_merges_what_is_promised_or_names_what_it_leaves() {
     }
     // A server that starts now plans for them, until they are ordered.
     let (later, twin) = rig.server(&Faults::new()).await;
-    let size: u64 = ["one", "two", "three"]
-        .map(|t| cost(1, t.len() as u64 + 2))
-        .iter()
+    let size: Cost = ["one", "two", "three"]
+        .map(|t| Cost::of(1, t.len() as u64 + 2))
+        .into_iter()
         .sum();
     while twin.ingest.batcher.accepted() != size {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -454,7 +304,7 @@ async fn a_freeze_merges_what_is_promised_or_names_what_it_leaves() {
     for promised in waiting {
         placed(&log, promised.unwrap().id).await;
     }
-    while twin.ingest.batcher.accepted() != 0 {
+    while twin.ingest.batcher.accepted() != Cost::ZERO {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     later.shutdown().await;
@@ -478,8 +328,8 @@ async fn a_freeze_merges_what_is_promised_or_names_what_it_leaves() {
         asked.await.unwrap().unwrap().outcome,
         ChangeOutcome::Decided
     );
-    assert_eq!(placed(&log, five.id).await.index, 3);
-    assert_eq!(log.status().watermarks.ordered, 4);
+    assert_eq!(placed(&log, five.id).await.index, GlobalIndex::new(3));
+    assert_eq!(log.status().watermarks.ordered, GlobalIndex::new(4));
     engine.shutdown().await;
 }
 
@@ -509,7 +359,7 @@ async fn a_freeze_does_not_wait_for_ever() {
 
 /// An announcement that died goes back to the queue, and a row of ordered work is deleted, whichever server left it.
 #[tokio::test(start_paused = true)]
-async fn dead_announcements_go_back_and_litter_goes() {
+async fn dead_announcements_go_back_and_leftovers_go() {
     let rig = Rig::new();
     let faults = Faults::new();
     let (engine, log) = rig.server(&faults).await;
@@ -529,7 +379,7 @@ async fn dead_announcements_go_back_and_litter_goes() {
     };
     let promised: Promised = record::decode(row).unwrap();
     // A server moved it before the freeze, and stopped.
-    let work = record::encode(&order::slot::Work::Promised(promised));
+    let work = record::encode(&order::work::Work::Promised(promised));
     let bag = keys.announcement(SlotNumber::ZERO, one.id.token);
     let moved = Transaction {
         puts: vec![(bag, work.clone())],
@@ -552,7 +402,7 @@ async fn dead_announcements_go_back_and_litter_goes() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(placed(&log, one.id).await, at);
-    assert_eq!(log.status().watermarks.ordered, 1);
+    assert_eq!(log.status().watermarks.ordered, GlobalIndex::new(1));
     engine.shutdown().await;
 }
 
@@ -590,7 +440,7 @@ async fn a_promise_waits_longer_than_the_slots_are_kept() {
     assert_eq!(census(&log).await.get("one"), Some(&1));
     // The row of its place is deleted after its time, not before, and only once the slot is collected.
     let all = keys.all_placed();
-    let sweep = || crate::promise::releaser::sweep_places(&log.ledger, &all);
+    let sweep = || crate::promise::releaser::sweep_locations(&log.ledger, &all);
     // Time is what the store has lived through, and no clock.
     let age = async |days: u64| {
         let row = rig.rows.get(CLOCK).await.unwrap();

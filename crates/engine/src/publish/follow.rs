@@ -1,6 +1,6 @@
-//! Publications, as this process knows them: replaces the checkpoints that readers get, frees memory, and wakes waiting writers.
-//! In a process with `publish`, `publish` reports them; elsewhere this module reads the rows, so that a server whose `publish` is another process
-//! serves what that one published.
+//! Follows publications: replaces the checkpoints that readers get, frees memory, and wakes waiting writers.
+//! In a process that runs `publish`, that program reports them; elsewhere this module reads the rows, so that a server serves what
+//! another process published.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +9,11 @@ use crate::objects::LogObjects;
 use crate::position;
 use crate::program::Program;
 use crate::publish::publication::Publication;
-use crate::publish::sign_guard::judge::{Found, Known, Whence, judge};
+use crate::publish::sign_guard::judge::{Found, FoundAt, Known, judge};
 use crate::publish::sign_guard::{Looked, classify};
 use crate::shard::{Published, Shard, SignError, Signed};
 use store::StoreError;
+use tlog::GlobalIndex;
 
 /// Pause between two reads of the positions, so that a busy process next to this one costs a bounded share.
 const POSITION_POLL: Duration = Duration::from_millis(10);
@@ -87,11 +88,11 @@ impl Publication {
             ..Known::default()
         };
         self.guard
-            .heed(judge(&shard.name, &Whence::Process, &found, &known))?;
+            .enforce(judge(&shard.name, &FoundAt::Process, &found, &known))?;
         Ok(())
     }
 
-    /// Tells all waiting tasks of this process what is published.
+    /// Tells all waiting tasks of this process the published position.
     pub(crate) fn tell_published(&self) {
         let published = self.shards.published(&self.ledger.state());
         // Another process may be ahead: this process still needs entries that it has not integrated.
@@ -101,7 +102,7 @@ impl Publication {
             published
         };
         self.running.forget_eras(kept);
-        self.progress.metrics.published.set(kept);
+        self.progress.metrics.published.set(kept.get());
         self.progress.pending.release(kept);
         self.batcher.published(&self.ledger, kept);
         self.progress
@@ -136,7 +137,7 @@ impl LogObjects {
     }
 }
 
-/// Follows what other processes integrate and publish, where this one does not.
+/// Follows the positions that other processes integrate and publish, if this one does not.
 pub(crate) async fn follow(shared: Arc<Publication>) {
     let prefix = shared.ledger.keys.all_published();
     loop {
@@ -176,11 +177,11 @@ async fn look(shared: &Publication) -> Result<(), SignError> {
             && let Some(row) = position::integrated(store, keys, &shard.name).await?
         {
             let reached = start + row.size;
-            shared
-                .progress
-                .metrics
-                .integrated
-                .set(reached.max(shared.progress.metrics.integrated.get()));
+            shared.progress.metrics.integrated.set(
+                reached
+                    .max(GlobalIndex::new(shared.progress.metrics.integrated.get()))
+                    .get(),
+            );
         }
         let row = position::published(store, keys, &shard.name).await?;
         shared.recall(&shard, known.as_deref(), row.as_ref())?;

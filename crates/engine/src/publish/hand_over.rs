@@ -1,7 +1,7 @@
 //! A change of the secondaries or of the quorum: until it is handed over, the old membership binds beside the new one.
 
 use order::Generation;
-use store::StoreError;
+use store::{Guard, StoreError};
 
 use super::{PublishError, Publisher};
 use crate::position;
@@ -23,7 +23,7 @@ impl Publication {
     ) -> Result<(), StoreError> {
         let state = self.ledger.state();
         if let Some(why) = self.guard.life.unannounced(&state).await? {
-            return Err(StoreError::Io(format!(
+            return Err(StoreError::NotYet(format!(
                 "{why}: restore it again, with --force where those secondaries are lost"
             )));
         }
@@ -31,23 +31,27 @@ impl Publication {
             position::published_index(&*self.ledger.store, &self.ledger.keys, &state).await?;
         let eras = self.running.eras.load_full();
         let mut next = eras.members().iter().rev();
-        if let Some(next) = next.find(|of| of.generation <= generation)
-            && !self
-                .running
-                .holds(next, next.quorum as usize, published, &state)
-                .await?
-        {
-            return Err(StoreError::Io(format!(
-                "the new secondaries do not hold what is published yet: {} of them must have verified {published} entries; run it again when they do",
-                next.quorum
-            )));
+        let mut counted = Vec::new();
+        if let Some(next) = next.find(|of| of.generation <= generation) {
+            let quorum = next.quorum as usize;
+            let holding = self.running.holding(next, quorum, published, &state);
+            counted = holding.await?.ok_or_else(|| {
+                StoreError::NotYet(format!(
+                    "the new secondaries do not hold what is published yet: {quorum} of them must have verified {published} entries; run it again when they do"
+                ))
+            })?;
         }
-        self.running.hand_over(generation).await
+        if !self.running.hand_over(generation, counted).await? {
+            return Err(StoreError::NotYet(
+                "a new secondary answered from another storage meanwhile; run it again".into(),
+            ));
+        }
+        Ok(())
     }
 }
 
 impl Publisher {
-    /// Hands a change of the secondaries or of the quorum over, as soon as it may be: see [`crate::running::eras`].
+    /// Hands over a change of the secondaries or of the quorum as soon as that is allowed: see [`crate::running::eras`].
     pub(super) async fn hand_over(&self) -> Result<(), PublishError> {
         let shared = &self.shared;
         let eras = shared.running.eras.load_full();
@@ -56,12 +60,15 @@ impl Publisher {
         };
         // An older version wrote no base: everything that was published is under the first generation.
         if eras.base() == Generation::ZERO {
-            shared.running.hand_over(first.generation).await?;
+            shared
+                .running
+                .hand_over(first.generation, Vec::new())
+                .await?;
         }
         if !eras.joint() {
             // This only means that the next start reads less far back.
             if eras.newest().get() >= eras.base().get().saturating_add(FAR) {
-                shared.running.hand_over(eras.newest()).await?;
+                shared.running.hand_over(eras.newest(), Vec::new()).await?;
             }
             return Ok(());
         }
@@ -71,31 +78,46 @@ impl Publisher {
             return Ok(());
         };
         for next in later.iter().rev() {
-            if self.told(base, next.generation).await?
-                && shared
-                    .running
-                    .holds(next, next.quorum as usize, next.start, &state)
-                    .await?
-            {
+            let Some(mut counted) = self.told(base, next.generation).await? else {
+                continue;
+            };
+            let quorum = next.quorum as usize;
+            let holding = shared.running.holding(next, quorum, next.start, &state);
+            let Some(holding) = holding.await? else {
+                continue;
+            };
+            counted.extend(holding);
+            // Otherwise one of them has forgotten meanwhile what it was counted for; this is looked at again.
+            if shared.running.hand_over(next.generation, counted).await? {
                 tracing::info!(
                     log = shared.ledger.name,
                     generation = next.generation.get(),
                     "the change of the secondaries is handed over"
                 );
-                return Ok(shared.running.hand_over(next.generation).await?);
             }
+            return Ok(());
         }
         Ok(())
     }
 
-    /// Whether enough secondaries of a membership (a quorum if all are ours) hold a manifest that names this generation or a later one.
-    async fn told(&self, of: &Membership, generation: Generation) -> Result<bool, StoreError> {
+    /// Whether enough secondaries of a membership (a quorum if all are ours) hold a manifest that names this generation or a later one; if
+    /// so, the guards by which those that were counted still do.
+    async fn told(
+        &self,
+        of: &Membership,
+        generation: Generation,
+    ) -> Result<Option<Vec<Guard>>, StoreError> {
         let (store, keys) = (&*self.shared.ledger.store, &self.shared.ledger.keys);
-        let (mut told, mut foreign) = (0, 0);
+        let (mut told, mut foreign, mut counted) = (0, 0, Vec::new());
         for secondary in &of.secondaries {
             let name = secondary.name.as_str();
+            let (storage, _) = position::storage(store, keys, name).await?;
+            let unmoved = || position::unmoved(keys, name, storage);
             let Some(row) = position::manifest(store, keys, name).await? else {
-                foreign += usize::from(position::foreign(store, keys, secondary).await?);
+                if position::foreign(store, keys, secondary).await? {
+                    foreign += 1;
+                    counted.push(unmoved());
+                }
                 continue;
             };
             let live = position::live(store, keys, name).await?;
@@ -104,8 +126,9 @@ impl Publisher {
             });
             if live && row.vkey == secondary.vkey && row.generation >= generation {
                 told += 1;
+                counted.push(unmoved());
             }
         }
-        Ok(told >= of.told(foreign))
+        Ok((told >= of.told(foreign)).then_some(counted))
     }
 }

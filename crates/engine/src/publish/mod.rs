@@ -3,6 +3,8 @@
 //! The order of the steps is the point: a size is published when the backup quorum has verified it, its position is durable
 //! before it is signed, and it never goes back. Cosignatures come after the signature, the checkpoint after them. What was
 //! published is then collected.
+//!
+//! How often there is something to publish, `merge.checkpointInterval`, is decided before: `integrate/cut.rs` makes the cuts.
 
 pub(crate) mod follow;
 mod hand_over;
@@ -23,27 +25,35 @@ use futures_util::future::{BoxFuture, select_all};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use crate::backoff::Backoff;
 use crate::collect;
 use crate::pending::Step;
 use crate::position;
 use crate::program::{Done, Program, Trouble};
 use crate::publish::publication::Publication;
 use crate::shard::{Published, Shard, SignError};
+use order::mutant::{Mutant, left_out};
 use order::state::{Phase, State};
 use store::{Objects as _, StoreError};
+use tlog::{GlobalIndex, TreeSize};
 
 pub(crate) use sign::note;
 
 /// After this time without progress, too few secondaries are reported; before that, they may still be copying.
 const QUORUM_TIMEOUT: Duration = Duration::from_secs(2);
-/// Pauses before a failed publication is tried again: the first, and the longest.
-const PUBLISH_BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+/// How often the rows of secondaries are looked at while the quorum is lacking.
+const QUORUM_POLL: Duration = Duration::from_secs(2);
+/// Pauses before a failed publication is tried again.
+const PUBLISH_BACKOFF: Backoff = Backoff {
+    first: Duration::from_millis(100),
+    longest: Duration::from_secs(2),
+};
 /// How long a stop waits for a store that fails.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 /// Pause between reads of what other processes write, so that a busy process next to this one costs a bounded share.
 const PUBLISH_POLL: Duration = Duration::from_millis(5);
 
-/// Why a publication did not go through.
+/// Why a publication failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PublishError {
     #[error(transparent)]
@@ -69,7 +79,7 @@ impl From<SignError> for PublishError {
 /// The publisher of one log.
 pub(crate) struct Publisher {
     pub shared: Arc<Publication>,
-    /// Set when the log shuts down: publish what can be, then end.
+    /// Set when the log shuts down: publish as much as possible, then end.
     pub closing: watch::Receiver<bool>,
     /// The order's slots, to know what a published size covers.
     pub steps: mpsc::UnboundedReceiver<Step>,
@@ -87,22 +97,22 @@ pub(crate) struct Publisher {
 
 /// The result of one attempt to publish.
 #[derive(Default)]
-struct Look {
+struct PublishAttempt {
     done: Done,
     /// Why the quorum is not reached, if it is not.
     lacking: Option<String>,
 }
 
 impl Publisher {
-    /// Runs until the log ends. Returns what it did.
+    /// Runs until the log ends. Returns its progress.
     pub(crate) async fn run(mut self) -> Done {
         let shared = Arc::clone(&self.shared);
         let mut moved = shared.progress.merged.subscribe();
         let mut done = Done::default();
-        // When a checkpoint was last signed, since when the quorum is lacking or the publication fails, the pause after that.
+        // When a checkpoint was last signed; since when the quorum is lacking or the publication fails; the pause after a failure.
         let mut last = Instant::now();
         let mut waiting: Option<Instant> = None;
-        let mut pause = PUBLISH_BACKOFF.0;
+        let mut pause = PUBLISH_BACKOFF.first;
         let mut closed = None;
         loop {
             if *self.closing.borrow_and_update() {
@@ -116,7 +126,7 @@ impl Publisher {
             let failing = published.is_err();
             match published {
                 Ok(look) => {
-                    pause = PUBLISH_BACKOFF.1;
+                    pause = QUORUM_POLL;
                     if look.done.positions > 0 {
                         last = Instant::now();
                         waiting = None;
@@ -137,14 +147,14 @@ impl Publisher {
                 }
                 Err(PublishError::Halt(why)) => shared.health.halt.halt(why),
                 Err(e) => {
-                    tracing::warn!(log = shared.ledger.name, error = %e, "publication waits");
+                    tracing::warn!(log = shared.ledger.name, error = %e, "cannot publish; trying again later");
                     shared
                         .health
                         .set_trouble(Program::Publish, Some(trouble(e)));
                     pause = if waiting.is_some() {
-                        (pause * 2).min(PUBLISH_BACKOFF.1)
+                        PUBLISH_BACKOFF.after(pause)
                     } else {
-                        PUBLISH_BACKOFF.0
+                        PUBLISH_BACKOFF.first
                     };
                     waiting = waiting.or(Some(began));
                 }
@@ -162,7 +172,7 @@ impl Publisher {
                 Some(_) => {
                     Instant::now()
                         + if closed.is_some() {
-                            PUBLISH_BACKOFF.0
+                            PUBLISH_BACKOFF.first
                         } else {
                             pause
                         }
@@ -208,8 +218,8 @@ impl Publisher {
         Box::pin(async move { drop(select_all(asked).await) })
     }
 
-    /// Publishes what can be.
-    async fn publish(&mut self) -> Result<Look, PublishError> {
+    /// Publishes as much as possible.
+    async fn publish(&mut self) -> Result<PublishAttempt, PublishError> {
         let shared = Arc::clone(&self.shared);
         while let Ok(step) = self.steps.try_recv() {
             self.unpublished.push_back(step);
@@ -217,14 +227,14 @@ impl Publisher {
         shared.running.update_running().await?;
         let state = shared.ledger.state();
         if let Some(why) = shared.guard.life.unannounced(&state).await? {
-            return Ok(Look {
+            return Ok(PublishAttempt {
                 lacking: Some(why),
-                ..Look::default()
+                ..PublishAttempt::default()
             });
         }
         self.hand_over().await?;
         self.open_shards(&state);
-        let mut look = Look::default();
+        let mut look = PublishAttempt::default();
         for name in self.open.clone() {
             let at = state.shards.iter().rev().find(|s| s.identity.name == name);
             let (Some(at), Some(shard)) = (at, shared.shards.get(&state, &name)) else {
@@ -238,7 +248,7 @@ impl Publisher {
                 break;
             };
             // Older shards first: the next one waits for all of this one.
-            if shard.published() != length {
+            if shard.published() != length && !left_out(Mutant::SealBeforeTheEnd) {
                 break;
             }
             self.seal(&state, &shard).await?;
@@ -254,8 +264,8 @@ impl Publisher {
     async fn publish_shard(
         &self,
         shard: &Arc<Shard>,
-        start: u64,
-        look: &mut Look,
+        start: GlobalIndex,
+        look: &mut PublishAttempt,
     ) -> Result<bool, PublishError> {
         let shared = &self.shared;
         let (store, keys) = (&*shared.ledger.store, &shared.ledger.keys);
@@ -271,7 +281,7 @@ impl Publisher {
         let signed = shard.signed();
         let row = position::published(store, keys, &shard.name).await?;
         shared.recall(shard, signed.as_deref(), row.as_ref())?;
-        let published = row.as_ref().map_or(0, |row| row.size);
+        let published = row.as_ref().map_or(TreeSize::ZERO, |row| row.size);
         let held = self.held(shard, published).await?;
         let size = self.reach(&cut, start, published, &held, look);
         match row {
@@ -292,26 +302,26 @@ impl Publisher {
                 }
             }
             // Nobody holds enough of it yet; its readers get an empty checkpoint meanwhile.
-            None if size == 0 && cut.size > 0 => {}
+            None if size == TreeSize::ZERO && cut.size > TreeSize::ZERO => {}
             _ => {
                 let root = if size == cut.size {
                     cut.root
                 } else {
                     let root = position::root(store, keys, &shard.name, size).await?;
                     root.ok_or_else(|| {
-                        StoreError::Io("another replica published at the same moment".into())
+                        StoreError::NotYet("another replica published at the same moment".into())
                     })?
                 };
                 let at = Published {
                     size,
                     root,
-                    time: shared.ledger.clock.now_ms(),
+                    time: shared.ledger.clock.now(),
                 };
                 // Until its first checkpoint is cosigned, readers of a shard keep the empty one; never after.
-                if published == 0 && shard.signed().is_none() {
+                if published == TreeSize::ZERO && shard.signed().is_none() {
                     shared.guard.peers.wait_for_first(&shard.name);
                 }
-                let (behind, batches) = self.persist(shard, start, &at).await?;
+                let (behind, batches) = self.persist(shard, start, &at, &held).await?;
                 self.sign(shard, at, &held).await?;
                 if !batches.is_empty()
                     && let Err(e) = shared.objects.nodes.delete(batches).await

@@ -20,7 +20,7 @@ pub(crate) struct Publication {
     pub(crate) health: Arc<Health>,
     pub(crate) shards: Arc<Shards>,
     pub(crate) guard: Arc<SignGuard>,
-    /// Learns what is published.
+    /// The batcher, which is told of each publication.
     pub(super) batcher: Arc<Batcher>,
     /// Shards that are done and whose checkpoint or seal was found lost.
     pub(super) lost: Lost,
@@ -30,7 +30,7 @@ impl Publication {
     pub(crate) fn new(guard: Arc<SignGuard>, batcher: Arc<Batcher>) -> Self {
         Self {
             ledger: Arc::clone(&guard.ledger),
-            progress: Arc::clone(&guard.progress),
+            progress: Arc::clone(&guard.running.progress),
             objects: Arc::clone(&guard.objects),
             running: Arc::clone(&guard.running),
             health: Arc::clone(&guard.health),

@@ -1,39 +1,48 @@
-//! Which size may be published. Pure.
+//! Decides which size may be published. Pure.
 //!
 //! What must never happen: publishing a size that fewer secondaries hold than one of its quorums demands, or a size behind the published
 //! one.
+
+use order::mutant::{Mutant, left_out};
+use tlog::TreeSize;
 
 /// How many secondaries of one membership must hold a size that ends behind its first entry, and what they hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Quorum {
     /// Sizes up to this one do not need it.
-    pub above: u64,
+    pub above: TreeSize,
     /// How many must hold larger sizes.
     pub quorum: usize,
-    /// What its secondaries have verified.
-    pub verified: Vec<u64>,
+    /// The sizes that its secondaries have verified.
+    pub verified: Vec<TreeSize>,
 }
 
 impl Quorum {
     /// Whether this quorum allows this size to be published.
-    fn allows(&self, size: u64) -> bool {
-        size <= self.above || self.holding(size) >= self.quorum
+    fn allows(&self, size: TreeSize) -> bool {
+        size <= self.above
+            || self.holding(size) >= self.quorum
+            || left_out(Mutant::QuorumIsNotAwaited)
     }
 
     /// How many hold this size.
-    pub(crate) fn holding(&self, size: u64) -> usize {
+    pub(crate) fn holding(&self, size: TreeSize) -> usize {
         self.verified.iter().filter(|at| **at >= size).count()
     }
 }
 
-/// The size to publish: the largest that every quorum allows, of what the secondaries have verified and what is integrated;
+/// The size to publish: the largest that every quorum allows, of those that the secondaries have verified or that are integrated;
 /// never more than is integrated, never less than is published. Every size but `published` is a cut, so the answer is one.
-pub(crate) fn publishable(quorums: &[Quorum], integrated: u64, published: u64) -> u64 {
+pub(crate) fn publishable(
+    quorums: &[Quorum],
+    integrated: TreeSize,
+    published: TreeSize,
+) -> TreeSize {
     let cuts = quorums.iter().flat_map(|of| &of.verified).copied();
     // A secondary may be ahead of a primary that was set back; there is nothing here to publish yet.
     let cuts = cuts.filter(|at| *at <= integrated).chain([integrated]);
     let allowed = cuts.filter(|size| quorums.iter().all(|of| of.allows(*size)));
-    allowed.max().unwrap_or(0).max(published)
+    allowed.max().unwrap_or(TreeSize::ZERO).max(published)
 }
 
 #[cfg(test)]
@@ -44,16 +53,21 @@ mod tests {
 
     fn one(quorum: usize, verified: &[u64]) -> Quorum {
         Quorum {
-            above: 0,
+            above: TreeSize::ZERO,
             quorum,
-            verified: verified.to_vec(),
+            verified: verified.iter().copied().map(TreeSize::new).collect(),
         }
+    }
+
+    fn publishable(quorums: &[Quorum], integrated: u64, published: u64) -> u64 {
+        let (integrated, published) = (TreeSize::new(integrated), TreeSize::new(published));
+        super::publishable(quorums, integrated, published).get()
     }
 
     #[test]
     fn examples() {
         let publishable = |quorum, integrated, published, verified: &[u64]| {
-            super::publishable(&[one(quorum, verified)], integrated, published)
+            super::tests::publishable(&[one(quorum, verified)], integrated, published)
         };
         assert_eq!(publishable(0, 90, 50, &[]), 90);
         assert_eq!(publishable(1, 90, 50, &[60, 80, 70]), 80);
@@ -64,7 +78,7 @@ mod tests {
         assert_eq!(publishable(1, 90, 0, &[]), 0);
         // A secondary that lost its disk.
         assert_eq!(publishable(2, 90, 70, &[80, 10]), 70);
-        // What is empty needs no copy.
+        // An empty shard needs no copy.
         assert_eq!(publishable(1, 0, 0, &[]), 0);
         // Ahead of a primary that was set back.
         assert_eq!(publishable(1, 90, 50, &[95]), 90);
@@ -74,7 +88,7 @@ mod tests {
     fn a_change_binds_what_comes_after_it() {
         // The old secondary has 60, the new ones 80 and 90; the change came behind entry 70.
         let (old, mut new) = (one(1, &[60]), one(1, &[80, 90]));
-        new.above = 70;
+        new.above = TreeSize::new(70);
         assert_eq!(publishable(&[old.clone(), new.clone()], 90, 50), 60);
         // Handed over.
         assert_eq!(publishable(&[new.clone()], 90, 50), 90);
@@ -85,7 +99,7 @@ mod tests {
             ..old.clone()
         };
         let raised = Quorum {
-            above: 80,
+            above: TreeSize::new(80),
             ..raised
         };
         assert_eq!(publishable(&[old.clone(), raised.clone()], 90, 50), 70);
@@ -96,12 +110,11 @@ mod tests {
     fn quorums() -> impl Strategy<Value = Vec<Quorum>> {
         let verified = proptest::collection::vec(0u64..120, 0..5);
         let one = (0u64..100, 0usize..5, verified).prop_map(|(above, quorum, verified)| Quorum {
-            above,
-            quorum,
-            verified,
+            above: TreeSize::new(above),
+            ..one(quorum, &verified)
         });
         proptest::collection::vec(one, 1..4).prop_map(|mut all| {
-            all[0].above = 0;
+            all[0].above = TreeSize::ZERO;
             all
         })
     }
@@ -116,9 +129,9 @@ mod tests {
             let published = published.min(integrated);
             let size = publishable(&quorums, integrated, published);
             prop_assert!(published <= size && size <= integrated);
-            let allowed = |size: u64| quorums.iter().all(|of| of.allows(size));
+            let allowed = |size: u64| quorums.iter().all(|of| of.allows(TreeSize::new(size)));
             let cut = |size: u64| {
-                size == integrated || quorums.iter().any(|of| of.verified.contains(&size))
+                size == integrated || quorums.iter().any(|of| of.verified.contains(&TreeSize::new(size)))
             };
             if size > published {
                 prop_assert!(allowed(size) && cut(size));

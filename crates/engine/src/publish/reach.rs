@@ -1,18 +1,19 @@
-//! How far a shard may be published: what its secondaries have verified, against every membership that binds it.
+//! Computes how far a shard may be published: the sizes that its secondaries have verified, against every membership that binds it.
 
-use super::{Look, PublishError, Publisher};
-use crate::position::{self, Held, Position};
+use super::{PublishAttempt, PublishError, Publisher};
+use crate::position::{self, Position, SecondaryHolding};
 use crate::publish::quorum::{Quorum, publishable};
 use crate::running::eras::Membership;
 use crate::shard::Shard;
+use tlog::{GlobalIndex, TreeSize};
 
 impl Publisher {
     /// The rows that count for the quorum: those over the root that was cut here. A row with another root is not of a copy of this shard.
     pub(super) async fn held(
         &self,
         shard: &Shard,
-        published: u64,
-    ) -> Result<Vec<Held>, PublishError> {
+        published: TreeSize,
+    ) -> Result<Vec<SecondaryHolding>, PublishError> {
         let shared = &self.shared;
         let (store, keys) = (&*shared.ledger.store, &shared.ledger.keys);
         let mut held = shared.running.held(&shard.name).await?;
@@ -33,11 +34,11 @@ impl Publisher {
     pub(super) fn reach(
         &self,
         cut: &Position,
-        start: u64,
-        published: u64,
-        held: &[Held],
-        look: &mut Look,
-    ) -> u64 {
+        start: GlobalIndex,
+        published: TreeSize,
+        held: &[SecondaryHolding],
+        look: &mut PublishAttempt,
+    ) -> TreeSize {
         let eras = self.shared.running.eras.load();
         let mut binding = Vec::new();
         for (at, of) in eras.members().iter().enumerate() {
@@ -45,9 +46,9 @@ impl Publisher {
             let quorum = Quorum {
                 // The base binds everything.
                 above: if at == 0 {
-                    0
+                    TreeSize::ZERO
                 } else {
-                    of.start.saturating_sub(start)
+                    of.start.tree(start)
                 },
                 quorum: of.quorum as usize,
                 verified: sizes
@@ -83,9 +84,9 @@ impl Publisher {
 }
 
 /// The secondaries of a membership that have not verified this size.
-fn behind<'a>(of: &'a Membership, held: &[Held], size: u64) -> Vec<&'a str> {
+fn behind<'a>(of: &'a Membership, held: &[SecondaryHolding], size: TreeSize) -> Vec<&'a str> {
     let has = |name: &str, vkey: &str| {
-        let one = |held: &&Held| held.secondary == name && held.vkey == vkey;
+        let one = |held: &&SecondaryHolding| held.secondary == name && held.vkey == vkey;
         let verified = held
             .iter()
             .find(one)

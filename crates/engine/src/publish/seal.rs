@@ -1,8 +1,9 @@
-//! Which shards are still to be published or sealed, and the seals.
+//! Seals, and the shards that are still to be published or sealed.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use order::mutant::{Mutant, left_out};
 use order::state::{Phase, State};
 use store::{Guard, Outcome, StoreError, Transaction, record};
 use tlog::Seal;
@@ -26,7 +27,7 @@ pub(crate) struct Finished {
 pub(crate) fn seal_of(shard: &Shard, at: &Published, successor: &Shard) -> Result<Seal, SignError> {
     Ok(Seal {
         origin: shard.identity.origin.clone(),
-        size: at.size,
+        size: at.size.get(),
         root: at.root,
         successor_origin: successor.identity.origin.clone(),
         successor_key: successor.verifier()?,
@@ -42,7 +43,8 @@ impl Publication {
         };
         next.start()?;
         let shard = self.shards.get(state, &at.identity.name)?;
-        let end = shard.at().filter(|at| at.size == length)?;
+        let whole = |at: &Published| at.size == length || left_out(Mutant::SealBeforeTheEnd);
+        let end = shard.at().filter(whole)?;
         Some(Finished {
             shard,
             successor: self.shards.get(state, &next.identity.name)?,
@@ -67,7 +69,7 @@ impl Publication {
 }
 
 impl Publisher {
-    /// Shards that opened since. One that has a checkpoint already may still have no seal, whoever published it.
+    /// Adds the shards that opened since the last call. One that has a checkpoint already may still have no seal, whoever published it.
     pub(super) fn open_shards(&mut self, state: &State) {
         let begun = state.shards.iter().take_while(|s| s.start().is_some());
         let opened = begun.count();
@@ -85,7 +87,7 @@ impl Publisher {
         self.opened = self.opened.max(opened);
     }
 
-    /// Writes down how many of the oldest shards nobody needs to look at any more, when there are some more.
+    /// Writes down how many of the oldest shards need no more checks, once there are enough new ones.
     pub(super) async fn note_sealed(&mut self, state: &State) -> Result<(), StoreError> {
         let mut shards = state.shards.iter();
         let Some(first) = self.open.first() else {
@@ -121,7 +123,7 @@ impl Publisher {
         match shared.seal(&done).await {
             Err(PublishError::Halt(why)) => Err(PublishError::Halt(why)),
             Err(error) => {
-                tracing::warn!(log = shared.ledger.name, shard = &*shard.name, %error, "a seal waits");
+                tracing::warn!(log = shared.ledger.name, shard = &*shard.name, %error, "cannot write the seal; trying again later");
                 shared.unsettle(shard);
                 Ok(())
             }
@@ -139,8 +141,7 @@ mod tests {
     use tokio::sync::{mpsc, watch};
 
     use super::*;
-    use crate::Request;
-    use crate::promise::tests::{Rig, caller};
+    use crate::tests::rig::{Rig, caller};
     use store::fault::Faults;
 
     /// If another process took a shard over whole while its publisher was held up, the shard is checked until it is sealed.
@@ -151,11 +152,7 @@ mod tests {
         for _ in 0..3 {
             let at = log.append(Bytes::from_static(b"x")).await.unwrap();
             log.wait_published(at.index).await.unwrap();
-            let rotate = Request::Rotate {
-                name: None,
-                base: None,
-                force: false,
-            };
+            let rotate = crate::testing::rotation();
             log.change(rotate, caller()).await.unwrap();
         }
         let at = log.append(Bytes::from_static(b"x")).await.unwrap();

@@ -1,18 +1,20 @@
-//! From a size to a checkpoint: the position is made durable first, then signed, then cosigned, then put where readers find it.
+//! From a size to a checkpoint: the position is made durable first, then signed, then cosigned, then stored for readers.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use order::deletion::{self, completed};
 use order::keys::trailing_number;
-use order::litter::{self, completed};
+use order::mutant::{Mutant, left_out};
 use store::{Guard, Outcome, StoreError, Transaction, record};
 
 use super::{PublishError, Publisher, witness};
-use crate::position::{self, Held};
+use crate::position::{self, SecondaryHolding};
 use crate::publish::publication::Publication;
 use crate::shard::signers::Notes;
 use crate::shard::{Published, Shard, SignError, Signed};
+use tlog::{GlobalIndex, TreeSize};
 
 /// The most cuts that one publication deletes; the next one deletes more.
 const CUTS: usize = 4096;
@@ -20,19 +22,23 @@ const CUTS: usize = 4096;
 impl Publisher {
     /// The position, durable before anything is signed; in the same transaction, rows that are no longer needed are deleted. Returns the
     /// older cuts and the batches that may be deleted; nobody waits for that.
+    ///
+    /// Refused when a secondary that was counted has turned out to have another storage, or an older copy of it, since its row was read.
+    /// That storage is whole once it has what was published when it was found, so the earlier one may count for nothing newer.
     pub(super) async fn persist(
         &self,
         shard: &Shard,
-        start: u64,
+        start: GlobalIndex,
         at: &Published,
-    ) -> Result<(Vec<u64>, Vec<String>), PublishError> {
+        held: &[SecondaryHolding],
+    ) -> Result<(Vec<TreeSize>, Vec<String>), PublishError> {
         let shared = &self.shared;
         let keys = &shared.ledger.keys;
         let (mut behind, mut deletes, mut objects) = (Vec::new(), Vec::new(), Vec::new());
         let prefix = keys.roots(&shard.name);
         for (key, _) in shared.ledger.store.scan(&prefix, &prefix, CUTS).await? {
-            let goes = |cut: &u64| litter::root_goes(*cut, at.size);
-            if let Some(size) = trailing_number(&key).filter(goes) {
+            let goes = |cut: &TreeSize| deletion::root_goes(*cut, at.size);
+            if let Some(size) = trailing_number(&key).map(TreeSize::new).filter(goes) {
                 behind.push(size);
                 deletes.push(key);
             }
@@ -40,7 +46,11 @@ impl Publisher {
         // Batches of slots that this process has not read are deleted when the slots are collected.
         let steps = self.unpublished.iter();
         let steps = steps.map(|(slot, state)| (&**slot, &**state));
-        for batch in litter::covered(steps, start + at.size) {
+        let end = match left_out(Mutant::DeletesUnpublishedBatches) {
+            true => GlobalIndex::new(u64::MAX),
+            false => start + at.size,
+        };
+        for batch in deletion::covered(steps, end) {
             let key = keys.batch(batch.token);
             if batch.object {
                 objects.push(key)
@@ -49,21 +59,25 @@ impl Publisher {
             }
         }
         let key = keys.published(&shard.name);
+        let mut guards = vec![
+            Guard::AtMost(key.clone(), at.size.get()),
+            Guard::Present(keys.root(&shard.name, at.size)),
+        ];
+        let has =
+            |held: &&SecondaryHolding| held.verified.as_ref().is_some_and(|v| v.size >= at.size);
+        let counted = held.iter().filter(has);
+        guards.extend(counted.map(|one| position::unmoved(keys, &one.secondary, one.storage)));
         let transaction = Transaction {
-            guards: vec![
-                Guard::AtMost(key.clone(), at.size),
-                Guard::Present(keys.root(&shard.name, at.size)),
-            ],
-            puts: vec![(key, record::encode_numbered(at.size, at))],
+            guards,
+            puts: vec![(key, record::encode_numbered(at.size.get(), at))],
             deletes,
         };
         match shared.ledger.store.transact(transaction).await {
             Outcome::Committed => {}
             Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
             Outcome::Refused => {
-                return Err(
-                    StoreError::Io("another replica published at the same moment".into()).into(),
-                );
+                let why = "another replica published at the same moment, or a secondary answered from another storage";
+                return Err(StoreError::NotYet(why.into()).into());
             }
         }
         Ok((behind, objects))
@@ -76,7 +90,7 @@ impl Publisher {
         &self,
         shard: &Arc<Shard>,
         mut at: Published,
-        held: &[Held],
+        held: &[SecondaryHolding],
     ) -> Result<(), PublishError> {
         let shared = &self.shared;
         let (store, keys) = (&*shared.ledger.store, &shared.ledger.keys);
@@ -84,13 +98,16 @@ impl Publisher {
         let mut held = Cow::Borrowed(held);
         loop {
             let (cosigned, rekor) = note(shared, shard, &at, &held).await?;
-            if let Some(lacking) = cosigned.lacking {
+            if let Some(lacking) = cosigned.lacking
+                && !left_out(Mutant::WitnessesAreNotAwaited)
+            {
                 return Err(PublishError::Witness(lacking));
             }
             let note = cosigned.note;
             // Witnesses take their time. A note that is outdated in the meantime need not be put at all.
             let mut row = position::published(store, keys, &shard.name).await?;
-            if row.as_ref().is_none_or(|row| row.size <= at.size) {
+            let newest = row.as_ref().is_none_or(|row| row.size <= at.size);
+            if newest || left_out(Mutant::CheckpointGoesBack) {
                 let object = (path.clone(), Bytes::from(note.clone()));
                 shared.objects.store.put(vec![object]).await?;
                 let size = at.size;
@@ -120,13 +137,13 @@ impl Publisher {
             return;
         };
         let at = Published {
-            time: shared.ledger.clock.now_ms(),
+            time: shared.ledger.clock.now(),
             ..signed.at.clone()
         };
         let key = shared.ledger.keys.published(&shard.name);
         let transaction = Transaction {
-            guards: vec![Guard::AtMost(key.clone(), at.size)],
-            puts: vec![(key, record::encode_numbered(at.size, &at))],
+            guards: vec![Guard::AtMost(key.clone(), at.size.get())],
+            puts: vec![(key, record::encode_numbered(at.size.get(), &at))],
             ..Transaction::default()
         };
         let again = async {
@@ -146,7 +163,7 @@ impl Publisher {
 
     /// Partial tiles go once a checkpoint covers the full tile (tlog-tiles, "Partial Tiles"): this deletes those of the older sizes. A
     /// leftover is harmless, so errors are only counted.
-    pub(super) async fn delete_partials(&self, shard: &Shard, behind: &[u64], size: u64) {
+    pub(super) async fn delete_partials(&self, shard: &Shard, behind: &[TreeSize], size: TreeSize) {
         let shared = &self.shared;
         for tile in completed(behind, size) {
             let folder = shared.objects.path(&shard.name, &format!("{tile}.p"));
@@ -169,7 +186,7 @@ pub(crate) async fn note(
     shared: &Publication,
     shard: &Shard,
     at: &Published,
-    held: &[Held],
+    held: &[SecondaryHolding],
 ) -> Result<(witness::Cosigned, Option<String>), PublishError> {
     let Notes { checkpoint, rekor } = shared.guard.sign_checkpoint(shard, at).await?;
     // A secondary's signature covers the body, which is the same.

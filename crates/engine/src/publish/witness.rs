@@ -11,7 +11,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use logconfig::WitnessConfig;
 use tlog::mirror::{AddCheckpoint, SIZE_TYPE};
-use tlog::{Note, PolicyWitness};
+use tlog::{Note, PolicyWitness, TreeSize};
 use tokio::time::Instant;
 
 use crate::peers::Peers;
@@ -144,7 +144,7 @@ impl Running {
     fn witnesses_of(&self, shard: &Shard, note: &str) -> Option<Arc<WitnessConfig>> {
         let size = Note::parse(note)
             .and_then(|note| tlog::Checkpoint::parse(note.text))
-            .map_or(0, |checkpoint| checkpoint.size);
+            .map_or(TreeSize::ZERO, |checkpoint| TreeSize::new(checkpoint.size));
         let state = self.ledger.state();
         let mut shards = state.shards.iter();
         let at = shards.find(|at| at.identity.name == *shard.name)?;
@@ -202,15 +202,15 @@ async fn converse(
         return Err(Failure("url", "the policy names no URL for it".into()));
     };
     let size = tlog::Checkpoint::parse(text)
-        .map_err(|e| Failure("checkpoint", e.to_string()))?
-        .size;
+        .map(|checkpoint| TreeSize::new(checkpoint.size))
+        .map_err(|e| Failure("checkpoint", e.to_string()))?;
     let memory = (url.clone(), shard.name.to_string());
     let known = || {
         let sizes = peers.witnessed.lock();
         let sizes = sizes.unwrap_or_else(PoisonError::into_inner);
-        sizes.get(&memory).copied().unwrap_or(0)
+        sizes.get(&memory).copied().unwrap_or_default()
     };
-    let learn = |size: u64| {
+    let learn = |size: TreeSize| {
         let sizes = peers.witnessed.lock();
         sizes
             .unwrap_or_else(PoisonError::into_inner)
@@ -224,7 +224,7 @@ async fn converse(
     for _ in 0..TRIES {
         let old = known();
         if old > size {
-            learn(0);
+            learn(TreeSize::ZERO);
             return Err(Failure(
                 "ahead",
                 format!("it has cosigned size {old}, this is {size}"),
@@ -235,7 +235,7 @@ async fn converse(
             .await
             .map_err(|e| Failure("proof", e.to_string()))?;
         let body = AddCheckpoint {
-            old,
+            old: old.get(),
             proof,
             checkpoint: note.to_owned(),
         };
@@ -262,6 +262,7 @@ async fn converse(
                 let theirs = std::str::from_utf8(&answer.body)
                     .ok()
                     .and_then(|body| body.trim_end().parse().ok())
+                    .map(TreeSize::new)
                     .ok_or_else(|| Failure("answer", answer.words()))?;
                 if theirs == old {
                     return Err(Failure("conflict", answer.words()));

@@ -24,7 +24,7 @@ pub(crate) enum Source {
         name: String,
         place: Arc<dyn Objects>,
     },
-    /// What a secondary serves of the shard.
+    /// The copy of the shard that a secondary serves.
     Secondary { name: String, base: String },
 }
 
@@ -34,13 +34,10 @@ impl Source {
         let config = running.config();
         let mut all = Vec::new();
         for frontend in &config.merge.frontends {
-            let (places, frontend) = (Arc::clone(&running.merge.places), frontend.clone());
             let name = format!("frontend {}", frontend.name);
-            let opened = tokio::task::spawn_blocking(move || places.frontend(&frontend)).await;
-            match opened {
-                Ok(Ok(place)) => all.push(Self::Frontend { name, place }),
-                Ok(Err(error)) => tracing::debug!(name, error, "cannot be asked for a copy"),
-                Err(error) => tracing::debug!(name, %error, "cannot be asked for a copy"),
+            match running.merge.places.frontend(frontend).await {
+                Ok(place) => all.push(Self::Frontend { name, place }),
+                Err(error) => tracing::debug!(name, error, "cannot be asked for a copy"),
             }
         }
         let hash = origin_hash(&shard.identity.origin);

@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tlog::{Hash, ShardTree, TILE_WIDTH, TileKind, TilePath, subtree_root, tile_bytes, walk};
+use tlog::{
+    Hash, LeafIndex, ShardTree, TILE_WIDTH, TileKind, TilePath, subtree_root, tile_bytes, walk,
+};
 
 use crate::position;
 use crate::publish::publication::Publication;
@@ -32,7 +34,7 @@ type Candidate = (String, Vec<Hash>);
 /// The store does not answer.
 pub(crate) async fn inspect(
     shared: &Publication,
-    place: &(Arc<str>, u64),
+    place: &(Arc<str>, LeafIndex),
 ) -> Result<(), StoreError> {
     let state = shared.ledger.state();
     let Some(shard) = shared.shards.get(&state, &place.0) else {
@@ -47,7 +49,7 @@ pub(crate) async fn inspect(
                 position::published(&*shared.ledger.store, &shared.ledger.keys, &shard.name).await?
             }
         };
-        let Some(at) = at.filter(|at| at.size > place.1) else {
+        let Some(at) = at.filter(|at| place.1.is_in(at.size)) else {
             shared.objects.damage.forget(place, &BTreeSet::new());
             return Ok(());
         };
@@ -61,8 +63,8 @@ pub(crate) async fn inspect(
             wrong: BTreeMap::new(),
             written: Vec::new(),
         };
-        inspector.look(place.1 / TILE_WIDTH).await?;
-        if place.1 == 0 {
+        inspector.look(place.1.get() / TILE_WIDTH).await?;
+        if place.1 == LeafIndex::ZERO {
             inspector.notes(&state).await?;
         }
         let (wrong, written) = (inspector.wrong, inspector.written);
@@ -104,7 +106,8 @@ impl Inspector<'_> {
         // The tiles above the bundle, up to the first that is part of the right edge.
         let (mut chain, mut index) = (Vec::new(), bundle);
         for level in 0u8..8 {
-            let Some(path) = TilePath::at(TileKind::Hashes(level), index, self.at.size) else {
+            let Some(path) = TilePath::at(TileKind::Hashes(level), index, self.at.size.get())
+            else {
                 break;
             };
             chain.push(path);
@@ -129,7 +132,7 @@ impl Inspector<'_> {
             };
             above = hashes;
         }
-        if let Some(path) = TilePath::at(TileKind::Entries, bundle, self.at.size) {
+        if let Some(path) = TilePath::at(TileKind::Entries, bundle, self.at.size.get()) {
             self.bundle(path, &above).await?;
         }
         Ok(())
@@ -138,7 +141,7 @@ impl Inspector<'_> {
     /// The tiles of the right edge, where they lead to the signed root.
     async fn edge(&mut self) -> Result<Option<BTreeMap<TilePath, Vec<Hash>>>, StoreError> {
         let size = self.at.size;
-        let paths: Vec<TilePath> = tlog::partial_tiles(size)
+        let paths: Vec<TilePath> = tlog::partial_tiles(size.get())
             .into_iter()
             .filter(|path| path.kind != TileKind::Entries)
             .collect();
@@ -221,7 +224,7 @@ impl Inspector<'_> {
     }
 
     fn leads(&self, paths: &[TilePath], hashes: &[Vec<Hash>]) -> bool {
-        let tree = ShardTree::resume(self.at.size, Vec::new(), |path| {
+        let tree = ShardTree::resume(self.at.size.get(), Vec::new(), |path| {
             let found = paths.iter().zip(hashes).find(|(p, _)| **p == path);
             found.map(|(_, hashes)| hashes.clone()).ok_or(())
         });
@@ -330,7 +333,7 @@ impl Inspector<'_> {
         Ok(())
     }
 
-    /// An object's bytes, or what is wrong with it.
+    /// An object's bytes, or its fault.
     async fn read(&self, path: TilePath) -> Result<Result<Bytes, String>, StoreError> {
         let tiles = Tiles {
             objects: &*self.shared.objects.store,

@@ -26,7 +26,7 @@ const AGAIN: Duration = Duration::from_secs(30);
 const INSPECTION_BACKOFF: Duration = Duration::from_millis(200);
 
 /// Checks the objects that readers could not read, and repairs what it can, until the log ends.
-pub(crate) async fn mend(shared: Arc<Publication>) {
+pub(crate) async fn run(shared: Arc<Publication>) {
     let mut again = Instant::now() + AGAIN;
     loop {
         tokio::select! {

@@ -6,7 +6,7 @@
 //! What must never happen: a note replaces another log's, or one of the same key that is ahead or different.
 
 use bytes::Bytes;
-use tlog::{Checkpoint, Note, Seal};
+use tlog::{Checkpoint, Note, Seal, TreeSize};
 
 use crate::publish::seal::seal_of;
 use crate::publish::sign_guard::classify;
@@ -47,7 +47,7 @@ impl Inspector<'_> {
         let stored = self.shared.objects.store.get(&path).await?;
         let same = |note: &Bytes| {
             let of = checkpoint(note, &keys);
-            of.is_some_and(|of| !whole || (of.size, of.root) == (self.at.size, self.at.root))
+            of.is_some_and(|of| !whole || (of.size, of.root) == (self.at.size.get(), self.at.root))
         };
         if let Some(what) = wrong(stored.as_ref(), same) {
             self.wrong.insert(path.clone(), what.to_owned());
@@ -58,7 +58,11 @@ impl Inspector<'_> {
                 let of = note.and_then(|note| Checkpoint::parse(note.text).ok());
                 of.is_some_and(|of| {
                     (&of.origin, of.size, of.root)
-                        == (&self.shard.identity.origin, self.at.size, self.at.root)
+                        == (
+                            &self.shard.identity.origin,
+                            self.at.size.get(),
+                            self.at.root,
+                        )
                 })
             };
             let stays = match stored.as_ref().map(|note| (note, classify(note, &keys).0)) {
@@ -84,7 +88,7 @@ impl Inspector<'_> {
         let next = state.shards.get(position + 1);
         let next = next.and_then(|next| self.shared.shards.get(state, &next.identity.name));
         // Older shards first: a shard whose successor has published is sealed.
-        let Some(next) = next.filter(|next| whole && next.published() > 0) else {
+        let Some(next) = next.filter(|next| whole && next.published() > TreeSize::ZERO) else {
             return Ok(());
         };
         let Ok(seal) = seal_of(self.shard, self.at, &next) else {
@@ -126,7 +130,7 @@ impl Inspector<'_> {
     }
 }
 
-/// What is wrong with a note.
+/// The fault of a note, if any.
 fn wrong(stored: Option<&Bytes>, good: impl Fn(&Bytes) -> bool) -> Option<&'static str> {
     match stored {
         None => Some("is missing"),

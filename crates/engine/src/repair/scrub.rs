@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tlog::TILE_WIDTH;
+use tlog::{LeafIndex, TILE_WIDTH, TreeSize};
 
 use crate::log::Log;
 use order::state::Phase;
@@ -26,25 +26,25 @@ const BACKLOG: u64 = 1024;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct At {
     shard: usize,
-    leaf: u64,
+    leaf: LeafIndex,
 }
 
 /// The place at `at` or after it; `None` behind the last one. `published` returns how many entries a shard has published, and whether more
 /// will come: then its last bundle is left out, because it is still rewritten.
-fn from(mut at: At, published: impl Fn(usize) -> Option<(u64, bool)>) -> Option<At> {
+fn from(mut at: At, published: impl Fn(usize) -> Option<(TreeSize, bool)>) -> Option<At> {
     loop {
         let (size, grows) = published(at.shard)?;
         let size = if grows {
-            size - size % TILE_WIDTH
+            size.back(size.get() % TILE_WIDTH)
         } else {
             size
         };
-        if at.leaf < size {
+        if at.leaf.is_in(size) {
             return Some(at);
         }
         at = At {
             shard: at.shard + 1,
-            leaf: 0,
+            leaf: LeafIndex::ZERO,
         };
     }
 }
@@ -128,7 +128,7 @@ impl Scrub {
             let published = |number: usize| {
                 let shard = state.shards.get(number)?;
                 let size = of.shards.get(&state, &shard.identity.name);
-                let size = size.map_or(0, |shard| shard.published());
+                let size = size.map_or(TreeSize::ZERO, |shard| shard.published());
                 let whole = matches!(shard.phase, Phase::Frozen { length, .. } if length == size);
                 Some((size, !whole))
             };
@@ -166,13 +166,13 @@ mod tests {
         let names = ["empty", "long", "short", "tiny"];
         let find = |log: usize, at| {
             from(at, |shard| {
-                (shard == 0).then_some((bundles[log] * 256, false))
+                (shard == 0).then_some((TreeSize::new(bundles[log] * 256), false))
             })
         };
         let mut scrub = Scrub::default();
         let next = |scrub: &mut Scrub| {
             let (log, at) = scrub.next(&names, find).unwrap();
-            (names[log], at.leaf / 256)
+            (names[log], at.leaf.get() / 256)
         };
         let begin: Vec<_> = (0..6).map(|_| next(&mut scrub)).collect();
         let long = |n| ("long", n);
@@ -190,7 +190,7 @@ mod tests {
         let day: Vec<_> = (0..DAY).map(|_| next(&mut scrub)).collect();
         let others = day.iter().filter(|(log, _)| *log != "long").count();
         assert_eq!(others, 3, "once a day");
-        // Where nothing else is left, they come at once.
+        // If no other log is left, they come at once.
         let (names, mut scrub) = (["short", "tiny"], Scrub::default());
         let find = |log: usize, at| find(log + 2, at);
         let all: Vec<_> = (0..6)
@@ -203,10 +203,13 @@ mod tests {
     fn every_bundle_of_every_shard_comes_once() {
         // Rotated out, empty, rotated out exactly full, and one that grows.
         let sizes = [(600, false), (0, false), (512, false), (300, true)];
-        let published = |number: usize| sizes.get(number).copied();
+        let published = |number: usize| {
+            let (size, grows) = sizes.get(number)?;
+            Some((TreeSize::new(*size), *grows))
+        };
         let (mut at, mut all) = (At::default(), Vec::new());
         while let Some(found) = from(at, published) {
-            all.push((found.shard, found.leaf));
+            all.push((found.shard, found.leaf.get()));
             at = At {
                 leaf: found.leaf + TILE_WIDTH,
                 ..found

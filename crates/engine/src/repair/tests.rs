@@ -8,10 +8,11 @@ use logconfig::LogConfig;
 
 use crate::Damaged;
 use crate::log::Log;
-use crate::promise::tests::{Rig, caller};
-use crate::{Engine, ReadError, Request};
+use crate::tests::rig::{Rig, caller};
+use crate::{Engine, ReadError};
 use store::fault::Faults;
 use store::{MemoryObjects, Objects};
+use tlog::GlobalIndex;
 
 /// A log of so many entries in shard `a`, which is rotated out, and one in the next.
 async fn rotated(rig: &Rig, entries: u64) -> (Arc<Engine>, Arc<Log>) {
@@ -20,11 +21,7 @@ async fn rotated(rig: &Rig, entries: u64) -> (Arc<Engine>, Arc<Log>) {
     for at in futures_util::future::join_all(appends).await {
         at.unwrap();
     }
-    let rotate = Request::Rotate {
-        name: None,
-        base: None,
-        force: false,
-    };
+    let rotate = crate::testing::rotation();
     log.change(rotate, caller()).await.unwrap();
     let at = log.append(Bytes::from_static(b"next")).await.unwrap();
     log.wait_published(at.index).await.unwrap();
@@ -58,7 +55,7 @@ fn damaged<T: std::fmt::Debug>(read: Result<T, ReadError>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flipped_bit_of_a_tile_halts_nothing_and_is_written_anew_from_what_is_below_it() {
+async fn a_flipped_bit_of_a_tile_halts_nothing_and_is_rewritten_from_what_is_below_it() {
     let rig = Rig::new();
     let (engine, log) = rotated(&rig, 600).await;
     // Each with an entry whose proof has the hash that is flipped.
@@ -68,7 +65,7 @@ async fn a_flipped_bit_of_a_tile_halts_nothing_and_is_written_anew_from_what_is_
         ("dev/a/tile/1/000.p/2", 300),
     ] {
         let good = flip(&rig.objects, path).await;
-        damaged(log.inclusion(index).await);
+        damaged(log.inclusion(GlobalIndex::new(index)).await);
         let list = listed(&log, |all| {
             all.iter().any(|d| d.path == path && d.repaired.is_some())
         });
@@ -76,7 +73,12 @@ async fn a_flipped_bit_of_a_tile_halts_nothing_and_is_written_anew_from_what_is_
         let one = list.iter().find(|d| d.path == path).unwrap();
         assert_eq!(one.repaired.as_ref().unwrap().1, "the objects below it");
         assert_eq!(rig.objects.get(path).await.unwrap().unwrap(), good);
-        assert!(log.inclusion(index).await.unwrap().is_some());
+        assert!(
+            log.inclusion(GlobalIndex::new(index))
+                .await
+                .unwrap()
+                .is_some()
+        );
     }
     let at = log.append(Bytes::from_static(b"goes on")).await.unwrap();
     log.wait_published(at.index).await.unwrap();
@@ -91,9 +93,9 @@ async fn a_bundle_that_is_gone_is_named_until_it_is_back() {
     let path = "dev/a/tile/entries/001";
     let good = rig.objects.get(path).await.unwrap().unwrap();
     rig.objects.delete(vec![path.to_owned()]).await.unwrap();
-    damaged(log.entry(300).await);
+    damaged(log.entry(GlobalIndex::new(300)).await);
     damaged(log.object("a", "tile/entries/001").await);
-    damaged(log.entries(0..600).await);
+    damaged(log.entries(GlobalIndex::ZERO..GlobalIndex::new(600)).await);
     let list = listed(&log, |all| !all.is_empty()).await;
     assert_eq!((list.len(), list[0].path.as_str()), (1, path));
     assert_eq!(
@@ -104,20 +106,27 @@ async fn a_bundle_that_is_gone_is_named_until_it_is_back() {
     assert!(reason.contains(path), "{reason}");
     assert!(log.damage_counts().0 >= 3);
     // Others are read, and writes continue.
-    assert!(log.inclusion(3).await.unwrap().is_some());
+    assert!(log.inclusion(GlobalIndex::new(3)).await.unwrap().is_some());
     log.append(Bytes::from_static(b"goes on")).await.unwrap();
     // One that is not the right one changes nothing.
     rig.objects
         .put(vec![(path.to_owned(), Bytes::from_static(b"\0\x01x"))])
         .await
         .unwrap();
-    damaged(log.entry(300).await);
+    damaged(log.entry(GlobalIndex::new(300)).await);
     rig.objects
         .put(vec![(path.to_owned(), good)])
         .await
         .unwrap();
     listed(&log, <[Damaged]>::is_empty).await;
-    assert_eq!(log.entry(300).await.unwrap().unwrap().bytes, "entry 300");
+    assert_eq!(
+        log.entry(GlobalIndex::new(300))
+            .await
+            .unwrap()
+            .unwrap()
+            .bytes,
+        "entry 300"
+    );
     assert_eq!((log.damaged_count(), log.status().reason), (0, None));
     engine.shutdown().await;
 }
@@ -135,7 +144,7 @@ async fn what_is_not_there_yet_is_not_damaged() {
     ] {
         assert_eq!(log.object("a", path).await.unwrap(), None, "{path}");
     }
-    assert!(log.entry(11).await.unwrap().is_none());
+    assert!(log.entry(GlobalIndex::new(11)).await.unwrap().is_none());
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!((log.damaged(), log.damage_counts()), (Vec::new(), (0, 0)));
     engine.shutdown().await;
@@ -241,27 +250,18 @@ async fn a_checkpoint_with_a_damaged_key_id_is_repaired() {
 
 /// A frontend's copy is taken when it leads to the signed root, and only then.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_lost_is_written_anew_from_a_frontend() {
+async fn what_is_lost_is_rewritten_from_a_frontend() {
     let folder = tempfile::tempdir().unwrap();
     let allowed = folder.path().to_owned();
     let objects = Arc::new(MemoryObjects::new());
-    let kek = folder.path().join("kek");
-    crate::Kek::generate(&ambient::Ambient::unset().random)
-        .unwrap()
-        .write_new(&kek)
-        .unwrap();
+    let rows = Arc::new(store::MemoryCoordination::new());
+    let kek = crate::testing::fresh_kek();
     let engine = Engine::open(crate::EngineOptions {
-        coordination: Arc::new(store::MemoryCoordination::new()),
-        objects: Arc::clone(&objects) as Arc<dyn Objects>,
-        kek: crate::Kek::from_file(&kek).unwrap(),
-        label: "test".into(),
-        min_free: 0,
-        max_pending_bytes: 64 << 20,
-        ambient: ambient::Ambient::unset(),
         merge: crate::MergeOptions {
             places: Arc::new(crate::Folders::new(Default::default(), vec![allowed])),
             ..crate::MergeOptions::default()
         },
+        ..crate::testing::options_on(rows, objects.clone(), kek)
     })
     .await
     .unwrap();
@@ -281,7 +281,7 @@ async fn what_is_lost_is_written_anew_from_a_frontend() {
     for at in futures_util::future::join_all(appends).await {
         at.unwrap();
     }
-    log.wait_published(299).await.unwrap();
+    log.wait_published(GlobalIndex::new(299)).await.unwrap();
     let front = folder.path().join("front/dev/a");
     let newest = || std::fs::read_to_string(front.join("checkpoint")).unwrap_or_default();
     while !newest().contains("\n300\n") {
@@ -294,8 +294,8 @@ async fn what_is_lost_is_written_anew_from_a_frontend() {
         good.push(objects.get(&path).await.unwrap().unwrap());
         objects.delete(vec![path]).await.unwrap();
     }
-    damaged(log.entry(3).await);
-    damaged(log.entry(299).await);
+    damaged(log.entry(GlobalIndex::new(3)).await);
+    damaged(log.entry(GlobalIndex::new(299)).await);
     let repaired =
         |all: &[Damaged]| all.len() == lost.len() && all.iter().all(|d| d.repaired.is_some());
     let list = listed(&log, repaired).await;
@@ -313,12 +313,17 @@ async fn what_is_lost_is_written_anew_from_a_frontend() {
             good
         );
     }
-    assert!(log.inclusion(299).await.unwrap().is_some());
+    assert!(
+        log.inclusion(GlobalIndex::new(299))
+            .await
+            .unwrap()
+            .is_some()
+    );
     // One whose copy there is altered, too, is not.
     let path = "dev/a/tile/entries/000";
     std::fs::write(front.join("tile/entries/000"), b"\0\x01x").unwrap();
     objects.delete(vec![path.to_owned()]).await.unwrap();
-    damaged(log.entry(3).await);
+    damaged(log.entry(GlobalIndex::new(3)).await);
     listed(&log, |all| {
         all.iter().any(|d| d.path == path && d.repaired.is_none())
     })

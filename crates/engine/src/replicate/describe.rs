@@ -1,10 +1,15 @@
 //! The manifest: everything beside the entries that a restore needs, sent before the first entry of what it describes.
+//!
+//! What must never happen: a secondary counts as told by a manifest that it no longer has. Its disk may be replaced by an older copy with
+//! the same entries, so it is asked for the manifest from time to time.
 
-use order::Generation;
+use order::{Generation, SlotNumber};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-use tlog::mirror::SIZE_TYPE;
+use tlog::mirror::{SIZE_TYPE, origin_hash};
+use tokio::time::Instant;
 
 use crate::document;
 use crate::position;
@@ -12,16 +17,19 @@ use crate::position::{Described, Vouched};
 use crate::publish::sign_guard;
 use crate::publish::sign_guard::SignGuard;
 use crate::replicate::manifest::Manifest;
-use crate::replicate::{Copier, CopyError, SHORT};
+use crate::replicate::{Copier, CopyError, PROBED_AFTER, SHORT};
 use crate::running::eras::Membership;
-use mirror::Stamp;
+use mirror::{MAX_MANIFEST, PeerRequest, SignedManifest, Stamp};
 use order::keys::trailing_number;
 use order::state::{Shard, State};
 use store::record;
 use store::{Guard, Outcome, StoreError, Transaction};
+use tlog::GlobalIndex;
 
 /// Sealed keys read at a time.
 const KEYS: usize = 512;
+/// Bytes per second that the question for a manifest may cost; one that is longer than this times [`PROBED_AFTER`] is asked for less often.
+const ASKED_RATE: usize = 64 << 10;
 
 /// The contents of a manifest. Another one is sent when they change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,17 +37,29 @@ pub(crate) struct Sent {
     generation: Generation,
     shards: Arc<Vec<Shard>>,
     /// The first generation whose secondaries it lists.
-    base: u64,
+    base: Generation,
     /// Which storages it vouches for.
     vouched: Vec<Vouched>,
     /// The storage that has it.
     incarnation: String,
     /// The number of slots at which it was refused, because another server of this log had sent a newer one. That one may know less of what
     /// changes without a slot, so this one is sent again when the log has made progress.
-    refused: Option<u64>,
+    refused: Option<SlotNumber>,
+    /// How it is ordered among other manifests: the secondary never goes back to an older one. `None` for one that keeps no manifests.
+    age: Option<(u64, u64, u64)>,
+    /// Bytes that the answer has when the secondary is asked for it.
+    length: usize,
+    /// When it was sent, or asked for.
+    seen_at: Instant,
 }
 
 impl Sent {
+    /// How long until the secondary is asked for it.
+    pub(crate) fn asked_in(&self) -> Duration {
+        let rest = Duration::from_secs((self.length / ASKED_RATE) as u64).max(PROBED_AFTER);
+        rest.saturating_sub(self.seen_at.elapsed())
+    }
+
     /// States share their list of shards until it changes, so thousands of them are not compared with every copy.
     fn same(&self, other: &Self) -> bool {
         let Self {
@@ -49,6 +69,9 @@ impl Sent {
             vouched,
             incarnation,
             refused: _,
+            age: _,
+            length: _,
+            seen_at: _,
         } = self;
         (generation, base, incarnation) == (&other.generation, &other.base, &other.incarnation)
             && *vouched == other.vouched
@@ -75,12 +98,17 @@ impl Copier {
         let mut of = Sent {
             generation: state.generation,
             shards: Arc::clone(&state.shards),
-            base: members.first().map_or(0, |base| base.generation.get()),
+            base: members
+                .first()
+                .map_or(Generation::ZERO, |base| base.generation),
             vouched,
             incarnation: self.incarnation.clone().unwrap_or_default(),
             refused: None,
+            age: None,
+            length: 0,
+            seen_at: Instant::now(),
         };
-        let again = |sent: &Sent| sent.refused.is_some_and(|at| at < state.len.get());
+        let again = |sent: &Sent| sent.refused.is_some_and(|at| at < state.len);
         let sent = self.manifest.as_ref().filter(|sent| !again(sent));
         if sent.is_some_and(|sent| sent.same(&of)) {
             return Ok(());
@@ -90,12 +118,16 @@ impl Copier {
         let life = guard.life.known().await?;
         let stamp = Stamp {
             restored: life.map_or(0, |life| life.id),
-            entries: life.map_or(u64::MAX, |life| life.entries),
+            entries: life.map_or(u64::MAX, |life| life.entries.get()),
             edition,
         };
         let bytes = manifest
             .sign(&guard.keyring.kek, signer, stamp, &guard.ledger.random)
             .map_err(|e| CopyError::Refused(e.to_string()))?;
+        (of.age, of.length) = (
+            Some((stamp.restored, state.len.get(), edition)),
+            bytes.len(),
+        );
         let answer = self
             .post("manifest", "application/octet-stream", bytes.into(), SHORT)
             .await?;
@@ -106,7 +138,20 @@ impl Copier {
             }
             // The secondary accepts another life of this log.
             409 if let Some(there) = answer.life => {
-                let entries = guard.life.known().await?.map_or(0, |life| life.entries);
+                let told = position::manifest(store, keys, &self.name).await?;
+                let told = told.filter(|told| {
+                    Some(&told.incarnation) == self.incarnation.as_ref() && told.vkey == self.vkey
+                });
+                if told.is_some_and(|told| told.life > there.id) {
+                    return Err(self
+                        .forgot("it no longer accepts the life of the log that it had taken")
+                        .await?);
+                }
+                let entries = guard
+                    .life
+                    .known()
+                    .await?
+                    .map_or(GlobalIndex::ZERO, |life| life.entries);
                 let why = format!(
                     "secondary {} has verified {} entries of this log, which was restored with {entries}",
                     self.name, there.entries
@@ -121,11 +166,11 @@ impl Copier {
                 )));
             }
             // Another operator's mirror keeps no manifests.
-            404 | 405 if answer.incarnation.is_none() => {}
+            404 | 405 if answer.incarnation.is_none() => of.age = None,
             // Another replica of this log was faster; or the log continues elsewhere, and this store is an older one.
             409 if answer.kind.starts_with(SIZE_TYPE) => {
                 sign_guard::outdated(&guard, &self.name, &self.url).await?;
-                of.refused = Some(state.len.get());
+                of.refused = Some(state.len);
             }
             _ => return Err(self.refused("the manifest", &answer)),
         }
@@ -134,7 +179,43 @@ impl Copier {
         Ok(())
     }
 
-    /// Writes down which manifest the secondary holds; `number` is that of the manifest.
+    /// Asks the secondary, when it is time, whether it still has the manifest that it was sent, or a newer one. If it has an older one, its
+    /// rows are set back.
+    pub(crate) async fn check_manifest(&mut self) -> Result<(), CopyError> {
+        let sent = self.manifest.as_mut();
+        let Some(sent) = sent.filter(|sent| sent.asked_in().is_zero()) else {
+            return Ok(());
+        };
+        sent.seen_at = Instant::now();
+        let Some(age) = sent.age else {
+            return Ok(());
+        };
+        let guard = Arc::clone(&self.guard);
+        let key = guard.keyring.replication().await?.verifier();
+        let request = PeerRequest {
+            url: format!("{}/manifest/{}", self.url, origin_hash(key.name())),
+            body: None,
+            timeout: SHORT,
+            most: MAX_MANIFEST,
+            life: None,
+        };
+        let answer = guard.peers.client.send(request).await?;
+        // What something between here and the secondary answers is no word of the secondary. Another storage is met by what it is sent.
+        if answer.incarnation != self.incarnation || !matches!(answer.status, 200 | 404) {
+            return Ok(());
+        }
+        let kept = SignedManifest::parse(&answer.body).ok();
+        let kept = kept.filter(|kept| answer.status == 200 && kept.verify(key).is_ok());
+        if kept.is_some_and(|kept| kept.age() >= age) {
+            return Ok(());
+        }
+        Err(self
+            .forgot("it has an older manifest than the one that it had taken")
+            .await?)
+    }
+
+    /// Records the manifest that the secondary holds; `number` is that of the manifest. Not if its storage turned out meanwhile to be another
+    /// one, or an older copy of itself: that one does not hold it.
     async fn took(&self, number: u64, generation: Generation, life: u64) -> Result<(), CopyError> {
         let guard = &self.guard;
         let row = Described {
@@ -143,18 +224,33 @@ impl Copier {
             generation,
             life,
         };
-        let key = guard.ledger.keys.manifest(&self.name);
+        let (store, keys) = (&*guard.ledger.store, &guard.ledger.keys);
+        let known = self.storage.unwrap_or_default();
+        let key = keys.manifest(&self.name);
         let transaction = Transaction {
-            guards: vec![Guard::AtMost(key.clone(), number)],
+            guards: vec![
+                Guard::AtMost(key.clone(), number),
+                position::unmoved(keys, &self.name, known),
+            ],
             puts: vec![(key, record::encode_numbered(number, &row))],
             ..Transaction::default()
         };
-        match guard.ledger.store.transact(transaction).await {
-            // Refused: another replica of this log has written a later one.
-            Outcome::Committed | Outcome::Refused => {}
+        match store.transact(transaction).await {
+            Outcome::Committed => {}
+            // Another replica of this log has written a later one, or something about the storage.
+            Outcome::Refused => {
+                let (number, _) = position::storage(store, keys, &self.name).await?;
+                if number != known {
+                    return Err(self.contended());
+                }
+            }
             Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
         }
-        guard.progress.merged.send_modify(|count| *count += 1);
+        guard
+            .running
+            .progress
+            .merged
+            .send_modify(|count| *count += 1);
         Ok(())
     }
 }

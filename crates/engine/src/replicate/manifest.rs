@@ -16,13 +16,13 @@ use crate::shard::keys::{Kek, KeyError};
 use order::state::State;
 use store::record;
 
-/// What is in a manifest.
+/// The content of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// The log's name in addresses and commands.
     pub log: String,
-    /// The state after some slot: shards with their identities and start indexes, generation, gate.
+    /// The state after some slot: shards with their identities and start indexes, generation, intake.
     pub state: State,
     /// The config document that the state names, as it is stored.
     pub document: String,

@@ -3,13 +3,15 @@
 //! One task per secondary, so that a slow or dead one delays only its own row. What must never happen: a `verified` row without a
 //! cosignature that this process checked, or for another incarnation than the one that answered.
 //!
-//! - [`upload`] one shard to one secondary; [`talk`] a request, and what the headers of each answer say;
-//! - [`storage`] which storage of a secondary counts; [`describe`] the manifest.
+//! - [`upload`] copies one shard to one secondary; [`talk`] makes one request and reads the headers of the answer;
+//! - [`storage`] decides which storage of a secondary counts; [`describe`] sends the manifest.
 
 mod describe;
 pub(crate) mod manifest;
 mod storage;
 mod talk;
+#[cfg(test)]
+mod tests;
 mod upload;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -17,12 +19,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use logconfig::SecondaryConfig;
-use tlog::CosignerKey;
+use tlog::{CosignerKey, GlobalIndex, TreeSize};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use self::describe::Sent;
+use crate::backoff::Backoff;
 use crate::position;
 use crate::program::{Done, Program, Trouble};
 use crate::publish::sign_guard::SignGuard;
@@ -34,14 +37,17 @@ use store::StoreError;
 /// How long a secondary may take for a checkpoint, and for entries, which it syncs.
 const SHORT: Duration = Duration::from_secs(10);
 const LONG: Duration = Duration::from_secs(60);
-/// Pauses after a failure: the first, and the longest.
-const SECONDARY_BACKOFF: (Duration, Duration) =
-    (Duration::from_millis(100), Duration::from_secs(15));
+/// Pauses after a failure.
+const SECONDARY_BACKOFF: Backoff = Backoff {
+    first: Duration::from_millis(100),
+    longest: Duration::from_secs(15),
+};
 /// How many answers in a row may bring no progress before this counts as a failure.
 const STUBBORN: u32 = 6;
 /// Time between two published checkpoints that a secondary is shown, so that a busy log costs it little.
 const SHOWN_EVERY: Duration = Duration::from_secs(1);
-/// How long a secondary gets no request before it is asked whether the log continues elsewhere.
+/// How long a secondary gets no request before it is asked whether the log continues elsewhere; and how long, at least, until it is asked
+/// for the manifest again.
 const PROBED_AFTER: Duration = Duration::from_secs(10);
 
 /// Why a copy is stuck.
@@ -64,18 +70,19 @@ enum CopyError {
 
 /// The copier of one log.
 pub(crate) struct Replicator {
-    /// The log. What was verified is told through `core.merged`.
+    /// Signs what secondaries get, and knows the log.
     pub guard: Arc<SignGuard>,
     /// Set when the log shuts down, or when it is to finish its work: bring each secondary that answers to the last cut, then end.
     pub closing: watch::Receiver<bool>,
 }
 
-type Worker = (SecondaryConfig, JoinHandle<Done>);
+/// A copier ends with the replicator: it would repeat its passes without a pause once nobody could close it.
+type Worker = (SecondaryConfig, AbortOnDropHandle<Done>);
 
 impl Replicator {
-    /// Runs until the log ends. Returns what it did.
+    /// Runs until the log ends. Returns its progress.
     pub(crate) async fn run(mut self) -> Done {
-        let mut moved = self.guard.progress.merged.subscribe();
+        let mut moved = self.guard.running.progress.merged.subscribe();
         let mut workers: BTreeMap<String, Worker> = BTreeMap::new();
         let mut done = Done::default();
         loop {
@@ -141,7 +148,7 @@ impl Replicator {
                 asked_at: Instant::now(),
                 done: Done::default(),
             };
-            let worker = tokio::spawn(copier.run(self.closing.clone()));
+            let worker = AbortOnDropHandle::new(tokio::spawn(copier.run(self.closing.clone())));
             workers.insert(name, (secondary.clone(), worker));
         }
     }
@@ -165,11 +172,11 @@ struct Copier {
     /// How often another storage answered, or one that knew less. Work that began under an older count begins again.
     met: u64,
     /// The size of the pending checkpoint that it is believed to have, by shard.
-    pending: HashMap<String, u64>,
+    pending: HashMap<String, TreeSize>,
     /// Shards that it has all of.
     whole: HashSet<String>,
     /// The published sizes that it was shown, by shard.
-    shown: HashMap<String, u64>,
+    shown: HashMap<String, TreeSize>,
     /// When it was last shown a published size.
     shown_at: Option<Instant>,
     /// Whether a checkpoint is published that it was not shown yet.
@@ -180,7 +187,7 @@ struct Copier {
     storage: Option<u64>,
     /// If its storage is not whole: the number of the row that says so, and the global index before which it must have verified everything
     /// to be called whole.
-    owed: Option<(u64, u64)>,
+    owed: Option<(u64, GlobalIndex)>,
     /// When it answered last.
     asked_at: Instant,
     done: Done,
@@ -189,9 +196,9 @@ struct Copier {
 impl Copier {
     async fn run(mut self, mut closing: watch::Receiver<bool>) -> Done {
         let guard = Arc::clone(&self.guard);
-        let mut moved = guard.progress.merged.subscribe();
-        let mut published = guard.progress.published.subscribe();
-        let mut pause = SECONDARY_BACKOFF.0;
+        let mut moved = guard.running.progress.merged.subscribe();
+        let mut published = guard.running.progress.published.subscribe();
+        let mut pause = SECONDARY_BACKOFF.first;
         loop {
             moved.borrow_and_update();
             published.borrow_and_update();
@@ -216,7 +223,7 @@ impl Copier {
             let wait = match passed {
                 Ok(true) => continue,
                 Ok(false) => {
-                    pause = SECONDARY_BACKOFF.0;
+                    pause = SECONDARY_BACKOFF.first;
                     self.tell(None);
                     None
                 }
@@ -227,7 +234,7 @@ impl Copier {
                 Err(e) => {
                     self.tell(Some(e));
                     let this = pause;
-                    pause = (pause * 2).min(SECONDARY_BACKOFF.1);
+                    pause = SECONDARY_BACKOFF.after(pause);
                     Some(this)
                 }
             };
@@ -246,6 +253,8 @@ impl Copier {
                             tokio::time::sleep(SHOWN_EVERY.saturating_sub(since)).await;
                         };
                         let probe = PROBED_AFTER.saturating_sub(self.asked_at.elapsed());
+                        let check = self.manifest.as_ref().map(Sent::asked_in);
+                        let probe = probe.min(check.unwrap_or(PROBED_AFTER));
                         tokio::select! {
                             _ = moved.changed() => {}
                             () = tokio::time::sleep(probe) => {}
@@ -263,7 +272,7 @@ impl Copier {
         }
     }
 
-    /// Reports the state: in the log when it changes, in the status always.
+    /// Reports the state: as a log line when it changes, in the status always.
     fn tell(&self, error: Option<CopyError>) {
         let trouble = error.as_ref().map(ToString::to_string);
         self.guard.peers.secondary(&self.name, |state| {
@@ -345,8 +354,13 @@ impl Copier {
             if verified.is_none_or(|size| size < cut.size) {
                 self.send_manifest(&state).await?;
                 if self.met == met {
-                    self.copy(name, &shard.identity.origin, &cut, verified.unwrap_or(0))
-                        .await?;
+                    self.copy(
+                        name,
+                        &shard.identity.origin,
+                        &cut,
+                        verified.unwrap_or_default(),
+                    )
+                    .await?;
                 }
                 if self.met != met {
                     return Ok(true);
@@ -365,6 +379,7 @@ impl Copier {
         if self.asked_at.elapsed() >= PROBED_AFTER {
             self.probe(&state).await?;
         }
+        self.check_manifest().await?;
         Ok(moved)
     }
 }

@@ -1,14 +1,16 @@
-//! Which storage of a secondary counts, and whether it has all that any storage of that secondary ever counted for.
+//! Decides which storage of a secondary counts, and whether it has all that any storage of that secondary ever counted for.
 //!
-//! After the loss of its disk a secondary is another **incarnation**, and the rows of the one before count for nothing from its
-//! first answer on. For a restore that is not enough: it asks N-q+1 of N secondaries, and relies on each of them having what it
+//! After the loss of its disk a secondary is another **incarnation**: from its first answer, the rows of the one before no longer
+//! count. For a restore that is not enough: it asks N-q+1 of N secondaries, and relies on each of them having what it
 //! had verified, on whatever disk. So the row `storage/{name}` says which storage it was last, and whether that one is *whole*:
-//! the first one that this log knew, or one that has verified everything that was published when it took the place of the one
+//! the first one that this log knew, or one that has verified everything that was published when it replaced the one
 //! before. Manifests carry these rows.
 //!
 //! What must never happen: a storage is called whole although it lacks entries that an earlier one of the same secondary counted for. The
 //! row's number grows with every write, and each write is guarded by the number that was read, as is `secondary/{name}`, which is written
-//! with it. So is each `verified` row: by the number under which its author learned that the older shards are there.
+//! with it. So is each `verified` row: by the number under which its author learned that the older shards are there; each `manifest` row, by
+//! the number under which the manifest was sent; and each published position, hand-over and announcement, by the numbers under which the
+//! secondaries were counted.
 
 use std::sync::Arc;
 
@@ -19,12 +21,13 @@ use crate::position::{Live, Storage};
 use crate::replicate::{Copier, CopyError};
 use store::record;
 use store::{Guard, Key, Outcome, StoreError, Transaction};
+use tlog::TreeSize;
 
 /// How often a row is written again after a conflict with other writers.
 const TRIES: u32 = 5;
 
 impl Copier {
-    /// Forgets what the secondary was believed to have, if another process wrote the row since: that process may have seen another storage,
+    /// Forgets the assumed state of the secondary if another process wrote the row since: that process may have seen another storage,
     /// or one that has less than it had verified.
     pub(crate) async fn recall(&mut self) -> Result<(), StoreError> {
         let guard = Arc::clone(&self.guard);
@@ -38,7 +41,7 @@ impl Copier {
     }
 
     /// How much of a shard the answering storage has verified, according to its row.
-    pub(crate) async fn verified(&self, shard: &str) -> Result<Option<u64>, StoreError> {
+    pub(crate) async fn verified(&self, shard: &str) -> Result<Option<TreeSize>, StoreError> {
         let Some(incarnation) = &self.incarnation else {
             return Ok(None);
         };
@@ -86,14 +89,18 @@ impl Copier {
                 deletes.push(keys.gone(&self.name, named));
                 let gone = keys.gone(&self.name, &old.incarnation);
                 let puts = &mut transaction.puts;
-                puts.push((gone, record::encode_number(now.since)));
+                puts.push((gone, record::encode_number(now.since.get())));
                 puts.push((keys.secondary(&self.name), record::encode(&now)));
                 puts.push(self.storage_row(named, number + 1, false));
                 written += 1;
             }
             if !transaction.deletes.is_empty() {
                 match store.transact(transaction).await {
-                    Outcome::Committed => guard.progress.merged.send_modify(|count| *count += 1),
+                    Outcome::Committed => guard
+                        .running
+                        .progress
+                        .merged
+                        .send_modify(|count| *count += 1),
                     // Another process saw it, too.
                     Outcome::Refused => continue,
                     Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
@@ -115,7 +122,7 @@ impl Copier {
         Live {
             incarnation: incarnation.to_owned(),
             vkey: self.vkey.clone(),
-            since: self.guard.ledger.clock.now_ms(),
+            since: self.guard.ledger.clock.now(),
         }
     }
 
@@ -129,9 +136,9 @@ impl Copier {
         (key, record::encode_numbered(number, &row))
     }
 
-    fn contended(&self) -> CopyError {
+    pub(crate) fn contended(&self) -> CopyError {
         CopyError::Refused(format!(
-            "other processes write down which storage of {} counts; trying again",
+            "another server is updating the storage row of secondary {}; trying again",
             self.name
         ))
     }
@@ -223,13 +230,21 @@ impl Copier {
         }
     }
 
-    /// A storage that has less than it had verified is an older copy of itself: it counts when it has verified all of it again.
-    pub(crate) async fn forgot(
+    /// Called when a storage has less of a shard than it had verified.
+    pub(crate) async fn lacks(
         &mut self,
         shard: &str,
-        had: u64,
-        has: u64,
+        had: TreeSize,
+        has: TreeSize,
     ) -> Result<CopyError, CopyError> {
+        let what =
+            format!("it has {has} of the {had} entries of shard {shard} that it had verified");
+        self.forgot(&what).await
+    }
+
+    /// A storage that lacks something that it had, which `what` says, is an older copy of itself: it counts when it has taken the manifest
+    /// and verified all entries again.
+    pub(crate) async fn forgot(&mut self, what: &str) -> Result<CopyError, CopyError> {
         let guard = Arc::clone(&self.guard);
         let (store, keys) = (&*guard.ledger.store, &guard.ledger.keys);
         let incarnation = self.incarnation.as_deref().unwrap_or_default();
@@ -253,9 +268,13 @@ impl Copier {
         }
         self.storage = Some(number);
         self.know_nothing();
-        guard.progress.merged.send_modify(|count| *count += 1);
+        guard
+            .running
+            .progress
+            .merged
+            .send_modify(|count| *count += 1);
         Ok(CopyError::Refused(format!(
-            "it has {has} of the {had} entries of shard {shard} that it had verified: its storage is an older copy, and is filled again"
+            "{what}: its storage is an older copy, and is filled again"
         )))
     }
 

@@ -1,18 +1,19 @@
-//! One request to a secondary, and what the headers of each answer say: which storage it is, which life of the log it accepts,
-//! and whether it saw two roots.
+//! Makes one request to a secondary, and reads the headers of the answer: its storage, the life of the log that it accepts, and
+//! whether it saw two roots.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tlog::mirror::AddCheckpoint;
+use tlog::mirror::{AddCheckpoint, EntriesHead, INFO_TYPE, MirrorInfo, SIZE_TYPE};
 use tokio::time::Instant;
 
 use crate::position::UNNAMED;
 use crate::publish::sign_guard;
-use crate::replicate::{Copier, CopyError, SHORT};
+use crate::replicate::{Copier, CopyError, LONG, SHORT};
 use mirror::{PeerAnswer, PeerRequest};
 use order::state::State;
+use tlog::TreeSize;
 
 /// The longest answer of a secondary.
 const ANSWER: usize = 64 << 10;
@@ -49,25 +50,100 @@ impl Copier {
         Ok(answer)
     }
 
-    /// Asks the secondary, when there is nothing new to send, whether a copy of this log was restored meanwhile. The question binds nobody.
+    /// Asks the secondary, when there is nothing new to send, whether a copy of this log was restored meanwhile, and whether its storage
+    /// still has what it had verified. The questions bind nobody.
     pub(crate) async fn probe(&mut self, state: &State) -> Result<(), CopyError> {
+        if let Some(shard) = state.active() {
+            self.size_of(&shard.identity.origin).await?;
+        }
+        self.has_still(state, None).await?;
+        Ok(())
+    }
+
+    /// Asks for the size of the secondary's pending checkpoint of a shard, if it says that.
+    async fn size_of(&mut self, origin: &str) -> Result<Option<TreeSize>, CopyError> {
         let guard = Arc::clone(&self.guard);
-        let Some(shard) = state.active() else {
-            return Ok(());
-        };
         let empty = tlog::empty_root();
         let empty = guard
             .keyring
-            .pending_checkpoint(&shard.identity.origin, 0, empty);
+            .pending_checkpoint(origin, TreeSize::ZERO, empty);
         let message = AddCheckpoint {
             old: 0,
             proof: Vec::new(),
             checkpoint: empty.await?,
         };
         let body = Bytes::from(message.to_body());
-        self.post("add-checkpoint", "text/plain; charset=utf-8", body, SHORT)
+        let answer = self
+            .post("add-checkpoint", "text/plain; charset=utf-8", body, SHORT)
             .await?;
-        Ok(())
+        Ok(match answer.status {
+            200 => Some(TreeSize::ZERO),
+            409 if answer.kind.starts_with(SIZE_TYPE) => {
+                let size = std::str::from_utf8(&answer.body).ok();
+                let size = size.and_then(|body| body.trim_end().parse().ok());
+                size.map(TreeSize::new)
+            }
+            _ => None,
+        })
+    }
+
+    /// Whether the secondary says that it has what it had verified of the newest shard, or of the newest one before `before`. Since it gets
+    /// older shards first, it has these, too. If it has less, its rows are set back. Another operator's mirror may have retired that shard,
+    /// which it says by refusing the question.
+    pub(crate) async fn has_still(
+        &mut self,
+        state: &State,
+        before: Option<&str>,
+    ) -> Result<bool, CopyError> {
+        let mut newest = None;
+        for shard in state.shards.iter() {
+            if before == Some(shard.identity.name.as_str()) {
+                break;
+            }
+            let verified = self.verified(&shard.identity.name).await?;
+            if let Some(had) = verified.filter(|had| *had > TreeSize::ZERO) {
+                newest = Some((&shard.identity, had));
+            }
+        }
+        let Some((shard, had)) = newest else {
+            return Ok(true);
+        };
+        let met = self.met;
+        let pending = self.size_of(&shard.origin).await?;
+        if self.met != met {
+            return Ok(false);
+        }
+        let head = EntriesHead {
+            origin: shard.origin.clone(),
+            start: had.get(),
+            end: had.get(),
+            ticket: Vec::new(),
+        };
+        let mut body = Vec::new();
+        head.write(&mut body);
+        let answer = self
+            .post("add-entries", "application/octet-stream", body.into(), LONG)
+            .await?;
+        if self.met != met {
+            return Ok(false);
+        }
+        if answer.status == 200 {
+            return Ok(true);
+        }
+        let info = match answer.kind.starts_with(INFO_TYPE) {
+            true => std::str::from_utf8(&answer.body).ok(),
+            false => None,
+        };
+        let info = info.and_then(|body| MirrorInfo::parse(body).ok());
+        // Without any checkpoint of the shard it has no entry of it, and says nothing else.
+        let next = info.map(|info| TreeSize::new(info.next));
+        // It names no storage, so a restore relies on nothing that it has.
+        let foreign = self.incarnation.as_deref() == Some(UNNAMED);
+        let refuses = matches!(answer.status, 400..=499) && !matches!(answer.status, 408 | 429);
+        match next.or(pending.filter(|pending| *pending == TreeSize::ZERO)) {
+            Some(has) if has < had => Err(self.lacks(&shard.name, had, has).await?),
+            next => Ok(next.is_some() || foreign && refuses),
+        }
     }
 
     /// Reads the headers of an answer: which storage answered, and whether it has raised an alarm.

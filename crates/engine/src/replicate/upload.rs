@@ -12,6 +12,7 @@ use mirror::Tiles;
 use order::state::State;
 use store::record;
 use store::{Guard, Outcome, Transaction};
+use tlog::TreeSize;
 
 impl Copier {
     /// Shows the secondary the published checkpoint, which the shard's own key signs as well, so that its readers can verify what it
@@ -29,7 +30,7 @@ impl Copier {
         };
         let (size, root) = (signed.at.size, signed.at.root);
         let shown = self.shown.get(name).is_some_and(|shown| *shown >= size);
-        if shown || size == 0 || self.pending.get(name) != Some(&size) {
+        if shown || size == TreeSize::ZERO || self.pending.get(name) != Some(&size) {
             return Ok(());
         }
         if self.shown_at.is_some_and(|at| at.elapsed() < SHOWN_EVERY) {
@@ -42,7 +43,7 @@ impl Copier {
         let checkpoint = tlog::attach(&checkpoint, lines)
             .map_err(|e| CopyError::Refused(format!("the published checkpoint: {e}")))?;
         let message = AddCheckpoint {
-            old: size,
+            old: size.get(),
             proof: Vec::new(),
             checkpoint,
         };
@@ -54,8 +55,8 @@ impl Copier {
         if answer.status == 200 {
             let head = EntriesHead {
                 origin: origin.to_owned(),
-                start: size,
-                end: size,
+                start: size.get(),
+                end: size.get(),
                 ticket: Vec::new(),
             };
             let mut body = Vec::new();
@@ -74,7 +75,7 @@ impl Copier {
         shard: &str,
         origin: &str,
         cut: &Position,
-        have: u64,
+        have: TreeSize,
     ) -> Result<(), CopyError> {
         let guard = Arc::clone(&self.guard);
         let folder = format!("{}/{shard}", guard.ledger.name);
@@ -84,8 +85,8 @@ impl Copier {
         };
         let mut head = EntriesHead {
             origin: origin.to_owned(),
-            start: have,
-            end: cut.size,
+            start: have.get(),
+            end: cut.size.get(),
             ticket: Vec::new(),
         };
         let met = self.met;
@@ -129,6 +130,17 @@ impl Copier {
                     let line = self.key.pick(&text, &body).map_err(|e| {
                         CopyError::Refused(format!("its cosignature does not count: {e}"))
                     })?;
+                    // Asked after the entries have come: an older copy of the storage that is put back later lacks these as well.
+                    let first = have == TreeSize::ZERO;
+                    let state = guard.ledger.state();
+                    if first && !self.has_still(&state, Some(shard)).await? {
+                        return match self.met == met {
+                            true => Err(CopyError::Refused(
+                                "it does not say whether it has the older shards".into(),
+                            )),
+                            false => Ok(()),
+                        };
+                    }
                     return self.record(shard, cut, line, have).await;
                 }
                 202 | 409 if answer.kind.starts_with(INFO_TYPE) => {
@@ -136,19 +148,20 @@ impl Copier {
                         .ok()
                         .and_then(|body| MirrorInfo::parse(body).ok())
                         .ok_or_else(|| self.refused("entries", &answer))?;
-                    if info.size != cut.size {
+                    if TreeSize::new(info.size) != cut.size {
                         // It has forgotten this checkpoint, or another replica of this log is ahead.
-                        self.pending.insert(shard.to_owned(), info.size);
+                        self.pending
+                            .insert(shard.to_owned(), TreeSize::new(info.size));
                         return Err(CopyError::Refused(format!(
                             "it wants entries up to size {} instead of {}",
                             info.size, cut.size
                         )));
                     }
-                    if info.next < have {
-                        return Err(self.forgot(shard, have, info.next).await?);
+                    if info.next < have.get() {
+                        return Err(self.lacks(shard, have, TreeSize::new(info.next)).await?);
                     }
                     head.ticket = info.ticket;
-                    head.start = info.next.min(cut.size);
+                    head.start = info.next.min(cut.size.get());
                 }
                 _ => return Err(self.refused("an upload", &answer)),
             }
@@ -175,7 +188,7 @@ impl Copier {
             .pending_checkpoint(origin, cut.size, cut.root)
             .await?;
         for _ in 0..STUBBORN {
-            let old = self.pending.get(shard).copied().unwrap_or(0);
+            let old = self.pending.get(shard).copied().unwrap_or_default();
             if old > cut.size {
                 return Err(CopyError::Refused(format!(
                     "it has size {old} of shard {shard}, this replica is at {}: it waits until the cut is there",
@@ -183,7 +196,7 @@ impl Copier {
                 )));
             }
             let message = AddCheckpoint {
-                old,
+                old: old.get(),
                 proof: tiles.consistency(old, cut.size).await?,
                 checkpoint: checkpoint.clone(),
             };
@@ -200,10 +213,11 @@ impl Copier {
                     let size = std::str::from_utf8(&answer.body)
                         .ok()
                         .and_then(|body| body.trim_end().parse().ok())
+                        .map(TreeSize::new)
                         .ok_or_else(|| self.refused("a checkpoint", &answer))?;
                     self.pending.insert(shard.to_owned(), size);
                 }
-                422 if old > 0 && old < cut.size => {
+                422 if old > TreeSize::ZERO && old < cut.size => {
                     self.confront(origin, old, tiles).await?;
                     return Err(self.refused("a checkpoint", &answer));
                 }
@@ -218,13 +232,13 @@ impl Copier {
     async fn confront(
         &mut self,
         origin: &str,
-        size: u64,
+        size: TreeSize,
         tiles: &Tiles<'_>,
     ) -> Result<(), CopyError> {
         let guard = Arc::clone(&self.guard);
         let root = tiles.root(size).await?;
         let message = AddCheckpoint {
-            old: size,
+            old: size.get(),
             proof: Vec::new(),
             checkpoint: guard.keyring.pending_checkpoint(origin, size, root).await?,
         };
@@ -240,7 +254,7 @@ impl Copier {
         shard: &str,
         cut: &Position,
         line: String,
-        before: u64,
+        before: TreeSize,
     ) -> Result<(), CopyError> {
         let guard = Arc::clone(&self.guard);
         let (store, keys) = (&*guard.ledger.store, &guard.ledger.keys);
@@ -249,16 +263,16 @@ impl Copier {
             size: cut.size,
             root: cut.root,
             cosignature: Some(line),
-            time: guard.ledger.clock.now_ms(),
+            time: guard.ledger.clock.now(),
         };
         let key = keys.verified(&self.name, &incarnation, shard);
         let mut transaction = Transaction {
             guards: vec![
-                Guard::AtMost(key.clone(), cut.size),
+                Guard::AtMost(key.clone(), cut.size.get()),
                 // Another process has seen a newer storage since.
                 Guard::Absent(keys.gone(&self.name, &incarnation)),
             ],
-            puts: vec![(key, record::encode_numbered(cut.size, &verified))],
+            puts: vec![(key, record::encode_numbered(cut.size.get(), &verified))],
             ..Transaction::default()
         };
         let number = self.counts(&mut transaction).await?;
@@ -280,15 +294,19 @@ impl Copier {
             Outcome::Refused => return Ok(()),
             Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
         }
-        self.done.add(cut.size.saturating_sub(before), 1);
-        guard.progress.merged.send_modify(|count| *count += 1);
+        self.done.add(cut.size - before, 1);
+        guard
+            .running
+            .progress
+            .merged
+            .send_modify(|count| *count += 1);
         Ok(())
     }
 
     fn pending_text(&self, origin: &str, cut: &Position) -> String {
         tlog::Checkpoint {
             origin: origin.to_owned(),
-            size: cut.size,
+            size: cut.size.get(),
             root: cut.root,
             extensions: Vec::new(),
         }

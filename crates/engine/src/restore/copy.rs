@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tlog::mirror::origin_hash;
 use tlog::walk::{self, Event, Object, Walk};
-use tlog::{Hash, TileKind, TilePath, bundle, empty_root, tile_bytes};
+use tlog::{Hash, TileKind, TilePath, TreeSize, bundle, empty_root, tile_bytes};
 
 use crate::restore::sources::Source;
 use crate::restore::{Restore, RestoreError};
@@ -24,15 +24,17 @@ impl Restore {
         log: &str,
         shard: &str,
         sources: &[Source],
-    ) -> Result<(u64, Hash, String), (Option<usize>, RestoreError)> {
+    ) -> Result<(TreeSize, Hash, String), (Option<usize>, RestoreError)> {
         let has = |source: &Source| source.has.get(shard).map(|c| c.size);
         let most = sources.iter().enumerate();
         let most = most.filter_map(|(at, source)| Some((has(source)?, at)));
         let Some((size, at)) = most.max_by_key(|(size, at)| (*size, std::cmp::Reverse(*at))) else {
-            return Ok((0, tlog::empty_root(), String::new()));
+            return Ok((TreeSize::ZERO, tlog::empty_root(), String::new()));
         };
         let best = &sources[at];
-        let copied = self.copied(log, shard, size, best, sources).await;
+        let copied = self
+            .copied(log, shard, TreeSize::new(size), best, sources)
+            .await;
         copied.map_err(|e| match e {
             e @ RestoreError::Peer { .. } => (Some(at), e),
             e => (None, e),
@@ -43,29 +45,29 @@ impl Restore {
         &self,
         log: &str,
         shard: &str,
-        size: u64,
+        size: TreeSize,
         best: &Source,
         sources: &[Source],
-    ) -> Result<(u64, Hash, String), RestoreError> {
+    ) -> Result<(TreeSize, Hash, String), RestoreError> {
         let origin = best.has.get(shard).map_or("", |c| c.origin.as_str());
         let hash = origin_hash(origin);
         // Roots that were cosigned at smaller sizes must be those of this tree.
-        let mut roots: BTreeMap<u64, Vec<(&str, Hash)>> = BTreeMap::new();
+        let mut roots: BTreeMap<TreeSize, Vec<(&str, Hash)>> = BTreeMap::new();
         for source in sources {
             if let Some(checkpoint) = source.has.get(shard) {
-                let list = roots.entry(checkpoint.size).or_default();
+                let list = roots.entry(TreeSize::new(checkpoint.size)).or_default();
                 list.push((&source.url, checkpoint.root));
             }
         }
-        tracing::info!(shard, size, from = best.url, "restoring");
+        tracing::info!(shard, size = size.get(), from = best.url, "restoring");
         let peer = |why: String| RestoreError::Peer {
             url: best.url.clone(),
             why,
         };
         let own = best.has.get(shard).map_or(empty_root(), |c| c.root);
-        let mut walk = Walk::new(size, own, roots.keys().copied());
+        let mut walk = Walk::new(size.get(), own, roots.keys().map(|size| size.get()));
         let mut differs = None;
-        let mut check = |size: u64, root: Hash| {
+        let mut check = |size: TreeSize, root: Hash| {
             let list = roots.get(&size).into_iter().flatten();
             for (url, cosigned) in list.filter(|(_, cosigned)| *cosigned != root) {
                 let why = format!(
@@ -75,7 +77,7 @@ impl Restore {
                 differs.get_or_insert(why);
             }
         };
-        let bundles = walk::order(size).filter(|path| path.kind == TileKind::Entries);
+        let bundles = walk::order(size.get()).filter(|path| path.kind == TileKind::Entries);
         let read = stream::iter(bundles)
             .map(|path| {
                 let object = format!("{hash}/{path}");
@@ -93,7 +95,7 @@ impl Restore {
             for event in walk.take(object) {
                 match event {
                     Event::Flawed { path, flaw } => return Err(peer(format!("{path}: {flaw}"))),
-                    Event::Root { size, root } => check(size, root),
+                    Event::Root { size, root } => check(TreeSize::new(size), root),
                     event => out.extend(tile(event)),
                 }
             }
@@ -111,7 +113,7 @@ impl Restore {
         }
         for event in events {
             match event {
-                Event::Root { size, root } => check(size, root),
+                Event::Root { size, root } => check(TreeSize::new(size), root),
                 event => out.extend(tile(event)),
             }
         }

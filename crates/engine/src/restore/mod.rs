@@ -31,6 +31,7 @@ use order::keys::LOGS;
 use order::state::{Intake, Phase};
 use sources::{Source, lacking, waiting};
 use store::{Coordination, Objects, StoreError};
+use tlog::{GlobalIndex, TreeSize, UnixMillis};
 
 /// The restored order begins this many slots above the manifest: above all slots that were decided after it.
 const JUMP: u64 = 1 << 32;
@@ -59,7 +60,7 @@ pub enum RestoreError {
     Peer {
         /// The address of that secondary.
         url: String,
-        /// What the secondary answered, or why it did not.
+        /// The secondary's answer, or the reason why there is none.
         why: String,
     },
     /// A new store does not answer.
@@ -77,13 +78,13 @@ pub enum RestoreError {
 pub struct Restore {
     /// The log's origin, without a shard.
     pub origin: String,
-    /// Where the secondaries are.
+    /// The addresses of the secondaries.
     pub from: Vec<String>,
     /// The key that opens what the primary sealed.
     pub kek: Kek,
     /// Continue although published entries may be missing.
     pub force: bool,
-    /// How the secondaries are asked.
+    /// The client for the secondaries.
     pub peers: Arc<dyn PeerClient>,
     /// The coordination store that the log is written to; no log is in it.
     pub coordination: Arc<dyn Coordination>,
@@ -98,14 +99,14 @@ pub struct Restore {
 pub struct Restored {
     /// The name of the restored log.
     pub log: String,
-    /// Its generation, which continues.
+    /// The generation with which it continues.
     pub generation: Generation,
     /// When the manifest that was believed was made, by the log's own time: milliseconds since the Unix epoch.
-    pub time_ms: u64,
+    pub time: UnixMillis,
     /// Entries, in all shards.
-    pub entries: u64,
+    pub entries: GlobalIndex,
     /// Each opened shard: its name, its entries, and where they came from.
-    pub shards: Vec<(String, u64, String)>,
+    pub shards: Vec<(String, TreeSize, String)>,
     /// Differences from the lost log, in words for an operator.
     pub warnings: Vec<String>,
 }
@@ -144,16 +145,16 @@ impl Restore {
         let mut members = manifest.joint.clone();
         members.push(Membership {
             generation: manifest.state.generation,
-            start: 0,
+            start: GlobalIndex::ZERO,
             quorum: config.merge.backup_quorum,
             secondaries: config.merge.secondaries.clone(),
         });
         let mut sources = self.sources(&believed, &members, &mut warnings).await?;
         let mut state = manifest.state.clone();
-        let time_ms = state.time;
+        let time = state.time;
         let mut shards = Vec::new();
         let mut positions = Vec::new();
-        let mut start = 0;
+        let mut start = GlobalIndex::ZERO;
         let mut rebuilt = Vec::clone(&state.shards);
         let names: Vec<_> = rebuilt.iter().map(|s| s.identity.name.clone()).collect();
         let mut forced = BTreeSet::new();
@@ -217,7 +218,7 @@ impl Restore {
                 Phase::Active { start: first } => *first = start,
                 Phase::Planned => {}
             }
-            start += size;
+            start = start + size;
             positions.push((name.clone(), size, root));
             shards.push((name, size, url));
         }
@@ -236,14 +237,14 @@ impl Restore {
         state.shards = Arc::new(rebuilt);
         state.size = start;
         state.len += JUMP;
-        state.time = self.ambient.time.now_ms().max(state.time + 1);
-        if matches!(state.gate, Intake::Closing) {
+        state.time = UnixMillis::new(self.ambient.time.now_ms().max(state.time.get() + 1));
+        if matches!(state.intake, Intake::Closing) {
             warnings.push("the log was closing; it is open again".to_owned());
-            state.gate = Intake::Open;
+            state.intake = Intake::Open;
         }
         if !forced.is_empty() {
             // A larger size may have been signed; nothing is signed for it again before an operator unfreezes the log.
-            state.gate = Intake::Frozen {
+            state.intake = Intake::Frozen {
                 slot: state.len.back(1),
                 time: state.time,
             };
@@ -271,7 +272,7 @@ impl Restore {
         Ok(Restored {
             log: manifest.log.clone(),
             generation: state.generation,
-            time_ms,
+            time,
             entries: start,
             shards,
             warnings,

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use logconfig::SecondaryConfig;
 use tlog::mirror::origin_hash;
-use tlog::{Checkpoint, CosignerKey, Note, Signer};
+use tlog::{Checkpoint, CosignerKey, GlobalIndex, Note, Signer};
 
 use crate::position::{UNNAMED, Vouched};
 use crate::replicate::manifest::Manifest;
@@ -44,7 +44,7 @@ pub(crate) struct Believed {
     /// The life of the log that it describes.
     pub(crate) life: u64,
     /// How many entries this life was restored with, if it was restored and the envelope says so.
-    pub(crate) entries: Option<u64>,
+    pub(crate) entries: Option<GlobalIndex>,
     /// The storages that answered, and whether they have a manifest, by URL.
     answered: BTreeMap<String, (Option<String>, bool)>,
     /// The storages of its secondaries that any manifest found vouches for, each with the life of that manifest.
@@ -148,7 +148,7 @@ impl Restore {
         warnings: &mut Vec<String>,
     ) -> Result<Believed, RestoreError> {
         let path = format!("manifest/{}", origin_hash(&self.origin));
-        let (mut best, mut why) = (None::<(Age, Option<u64>, Manifest)>, Vec::new());
+        let (mut best, mut why) = (None::<(Age, Option<GlobalIndex>, Manifest)>, Vec::new());
         let (mut answered, mut vouched) = (BTreeMap::new(), Vec::new());
         for url in &self.from {
             let mut storage = None;
@@ -172,7 +172,7 @@ impl Restore {
                 Ok(Believed {
                     manifest,
                     life,
-                    entries: entries.filter(|entries| *entries != u64::MAX),
+                    entries: entries.filter(|entries| *entries != GlobalIndex::new(u64::MAX)),
                     answered,
                     vouched,
                 })
@@ -191,7 +191,7 @@ impl Restore {
         url: &str,
         path: &str,
         storage: &mut Option<String>,
-    ) -> Result<Option<(Age, Option<u64>, Manifest)>, String> {
+    ) -> Result<Option<(Age, Option<GlobalIndex>, Manifest)>, String> {
         let answer = self.asked(url, path, MAX_MANIFEST).await;
         let answer = answer.map_err(|e| e.to_string())?;
         *storage = answer.incarnation;
@@ -205,7 +205,11 @@ impl Restore {
         if signed.origin != self.origin {
             return Err(format!("its manifest is of {}", signed.origin));
         }
-        Ok(Some((signed.age(), signed.entries, manifest)))
+        Ok(Some((
+            signed.age(),
+            signed.entries.map(GlobalIndex::new),
+            manifest,
+        )))
     }
 
     fn replication(&self, manifest: &Manifest) -> Result<Signer, String> {

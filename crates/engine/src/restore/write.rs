@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use tlog::Hash;
+use tlog::{Hash, TreeSize, UnixMillis};
 
 use crate::document;
 use crate::ledger::snapshot;
@@ -13,8 +13,9 @@ use crate::restore::sources::Believed;
 use crate::restore::{Restore, RestoreError};
 use crate::shard::Published;
 use order::keys::{Keys, LOGS, RESTORING};
-use order::slot::{Action, Control, Decision, Slot, Token};
+use order::slot::{Action, Control, Decision, Slot};
 use order::state::State;
+use order::token::Token;
 use store::record;
 use store::{Guard, Key, Outcome, StoreError, Transaction};
 
@@ -24,7 +25,7 @@ impl Restore {
         &self,
         believed: &Believed,
         state: &State,
-        positions: &[(String, u64, Hash)],
+        positions: &[(String, TreeSize, Hash)],
         life: &Life,
         before: impl FnOnce(&str) -> Result<(), String>,
     ) -> Result<(), RestoreError> {
@@ -116,13 +117,16 @@ impl Restore {
             let published = Published {
                 size,
                 root,
-                time: self.ambient.time.now_ms(),
+                time: UnixMillis::new(self.ambient.time.now_ms()),
             };
             puts.push((keys.root(shard, size), record::encode(&root)));
-            puts.push((keys.integrated(shard), record::encode_numbered(size, &cut)));
+            puts.push((
+                keys.integrated(shard),
+                record::encode_numbered(size.get(), &cut),
+            ));
             puts.push((
                 keys.published(shard),
-                record::encode_numbered(size, &published),
+                record::encode_numbered(size.get(), &published),
             ));
         }
         // No server opens the log before its name is there, so most rows may come in several transactions.

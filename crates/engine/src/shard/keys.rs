@@ -19,13 +19,13 @@ use zeroize::Zeroizing;
 /// Version byte of a sealed key: AES-256-GCM; then 12 bytes of nonce, the ciphertext, 16 bytes of tag.
 const VERSION: u8 = 1;
 
-/// The operating system gives none.
+/// The error when the operating system gives no random numbers.
 const NO_RANDOMNESS: KeyError = KeyError::Crypto("no random numbers");
 
 /// Bytes of key and of seed.
 pub(crate) const LEN: usize = 32;
 
-/// A longer file is not a key.
+/// The longest file that can be a key, bytes.
 const MAX_FILE: u64 = 1024;
 
 /// Why a key cannot be read, written or opened.
@@ -50,7 +50,7 @@ pub enum KeyError {
     File {
         /// The file that could not be used.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's answer.
         source: std::io::Error,
     },
     /// A version of sealed keys that this program does not know.

@@ -8,15 +8,16 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use arc_swap::ArcSwapOption;
 use serde::{Deserialize, Serialize};
-use tlog::{Hash, VerifierKey};
+use tlog::{GlobalIndex, Hash, TreeSize, UnixMillis, VerifierKey};
 use zeroize::Zeroizing;
 
 use order::keys::Keys;
+use order::mutant::{Mutant, left_out};
 use order::slot::ShardIdentity;
 use order::state::{Phase, State};
 use store::{Coordination, StoreError};
 
-pub mod keys;
+pub(crate) mod keys;
 pub(crate) mod signers;
 
 use signers::{Notes, Signers, Verifiers};
@@ -26,16 +27,16 @@ use signers::{Notes, Signers, Verifiers};
 #[serde(deny_unknown_fields)]
 pub struct Published {
     /// Entries that the position covers.
-    pub size: u64,
+    pub size: TreeSize,
     /// Root at that size.
     pub root: Hash,
-    /// When, milliseconds since the Unix epoch.
-    pub time: u64,
+    /// When it was published, milliseconds since the Unix epoch.
+    pub time: UnixMillis,
 }
 
 /// A published position with its signed checkpoint.
 #[derive(Clone, Debug)]
-pub struct Signed {
+pub(crate) struct Signed {
     /// The position that the checkpoint signs.
     pub at: Published,
     /// The checkpoint (C2SP tlog-checkpoint), signed.
@@ -46,7 +47,7 @@ pub struct Signed {
 
 /// A shard on this replica.
 #[derive(Debug)]
-pub struct Shard {
+pub(crate) struct Shard {
     /// Never changes after the shard is planned.
     pub identity: Arc<ShardIdentity>,
     /// The name, shared with every answer that carries it.
@@ -111,7 +112,7 @@ impl Shard {
     }
 
     /// The Ed25519 key, which verifies everything that the shard signs.
-    pub fn verifier(&self) -> Result<VerifierKey, SignError> {
+    pub(crate) fn verifier(&self) -> Result<VerifierKey, SignError> {
         self.identity.vkey.parse().map_err(|e| self.note_error(&e))
     }
 
@@ -147,7 +148,7 @@ impl Shard {
     pub(crate) fn notes(
         &self,
         signers: &Signers,
-        size: u64,
+        size: TreeSize,
         root: Hash,
     ) -> Result<Notes, SignError> {
         let notes = signers.notes(&self.identity, size, root);
@@ -155,7 +156,7 @@ impl Shard {
     }
 
     /// The last checkpoint, if it is in memory; that of a settled shard is read on demand.
-    pub fn signed(&self) -> Option<Arc<Signed>> {
+    pub(crate) fn signed(&self) -> Option<Arc<Signed>> {
         self.signed.load_full()
     }
 
@@ -170,7 +171,7 @@ impl Shard {
     }
 
     /// The position under its last checkpoint, whether or not that checkpoint is in memory.
-    pub fn at(&self) -> Option<Published> {
+    pub(crate) fn at(&self) -> Option<Published> {
         let signed = self.signed.load();
         let at = signed.as_ref().map(|signed| &signed.at);
         at.or(self.settled()).cloned()
@@ -180,22 +181,24 @@ impl Shard {
     pub(crate) fn advance(&self, new: Signed) {
         let new = Arc::new(new);
         self.signed.rcu(|old| match old {
-            Some(old) if old.at.size > new.at.size => Some(Arc::clone(old)),
+            Some(old) if old.at.size > new.at.size && !left_out(Mutant::CheckpointGoesBack) => {
+                Some(Arc::clone(old))
+            }
             _ => Some(Arc::clone(&new)),
         });
     }
 
     /// Entries covered by its checkpoint.
-    pub fn published(&self) -> u64 {
+    pub(crate) fn published(&self) -> TreeSize {
         let signed = self.signed.load();
         let at = signed.as_ref().map(|signed| &signed.at);
-        at.or(self.settled()).map_or(0, |at| at.size)
+        at.or(self.settled()).map_or(TreeSize::ZERO, |at| at.size)
     }
 }
 
 /// All shards of a log.
 #[derive(Debug, Default)]
-pub struct Shards {
+pub(crate) struct Shards {
     by_name: RwLock<HashMap<String, Arc<Shard>>>,
     /// How many of the oldest shards are frozen and published whole here, for good: no publication reads them again.
     whole: AtomicUsize,
@@ -203,7 +206,7 @@ pub struct Shards {
 
 impl Shards {
     /// The shard called `name`, made from the state when it is new here.
-    pub fn get(&self, state: &State, name: &str) -> Option<Arc<Shard>> {
+    pub(crate) fn get(&self, state: &State, name: &str) -> Option<Arc<Shard>> {
         if let Some(shard) = self
             .by_name
             .read()
@@ -222,22 +225,22 @@ impl Shards {
     }
 
     /// How many of the oldest shards are frozen and published whole here.
-    pub fn whole(&self) -> usize {
+    pub(crate) fn whole(&self) -> usize {
         self.whole.load(Relaxed)
     }
 
     /// The global index up to which everything is published: through the oldest shards that are whole, into the first that is not.
-    pub fn published(&self, state: &State) -> u64 {
+    pub(crate) fn published(&self, state: &State) -> GlobalIndex {
         // The last whole shard says where the earlier ones end. An older state may not have opened it.
         let opened = |n: &usize| state.shards.get(*n).is_some_and(|s| s.start().is_some());
         let from = self.whole().checked_sub(1).filter(opened).unwrap_or(0);
-        let mut at = 0;
+        let mut at = GlobalIndex::ZERO;
         for (n, shard) in state.shards.iter().enumerate().skip(from) {
             let (Some(start), Some(length)) = (shard.start(), state.length(shard)) else {
                 break;
             };
             let known = self.get(state, &shard.identity.name);
-            let published = known.as_ref().map_or(0, |s| s.published());
+            let published = known.as_ref().map_or(TreeSize::ZERO, |s| s.published());
             at = start + published;
             if published < length {
                 break;

@@ -6,7 +6,7 @@
 //! the other.
 
 use order::slot::ShardIdentity;
-use tlog::{Checkpoint, Hash, NoteError, Opening, Signer, VerifierKey};
+use tlog::{Checkpoint, Hash, NoteError, Opening, Signer, TreeSize, VerifierKey};
 use zeroize::Zeroizing;
 
 use super::keys::LEN;
@@ -87,12 +87,12 @@ impl Signers {
     pub(crate) fn notes(
         &self,
         shard: &ShardIdentity,
-        size: u64,
+        size: TreeSize,
         root: Hash,
     ) -> Result<Notes, NoteError> {
         let mut checkpoint = Checkpoint {
             origin: shard.origin.clone(),
-            size,
+            size: size.get(),
             root,
             extensions: Vec::new(),
         };
@@ -195,7 +195,9 @@ mod tests {
         let keys = Verifiers::of(&shard).unwrap();
         let ecdsa = keys.ecdsa.as_ref().unwrap();
         assert!(ecdsa.is_ecdsa() && !keys.ed25519.is_ecdsa());
-        let notes = signers.notes(&shard, 3, Hash([9; 32])).unwrap();
+        let notes = signers
+            .notes(&shard, TreeSize::new(3), Hash([9; 32]))
+            .unwrap();
         let checkpoint = Checkpoint::open_all(&notes.checkpoint, &keys.all()).unwrap();
         let rekor = notes.rekor.unwrap();
         let rekor = Note::parse(&rekor).unwrap();
@@ -205,7 +207,10 @@ mod tests {
         assert_eq!(of.origin, "2026a.log.example.org - 7");
         assert_eq!((of.size, of.root), (checkpoint.size, checkpoint.root));
         // The text is always the same, the ECDSA line never.
-        let again = signers.notes(&shard, 3, Hash([9; 32])).unwrap().checkpoint;
+        let again = signers
+            .notes(&shard, TreeSize::new(3), Hash([9; 32]))
+            .unwrap()
+            .checkpoint;
         assert_ne!(again, notes.checkpoint);
         let text = |note: &str| Note::parse(note).unwrap().text.to_owned();
         assert_eq!(text(&again), text(&notes.checkpoint));
@@ -216,8 +221,12 @@ mod tests {
         let signers = opened(false);
         let shard = identity(&signers);
         assert_eq!(shard.ecdsa, None);
-        let notes = signers.notes(&shard, 3, Hash([9; 32])).unwrap();
-        let again = signers.notes(&shard, 3, Hash([9; 32])).unwrap();
+        let notes = signers
+            .notes(&shard, TreeSize::new(3), Hash([9; 32]))
+            .unwrap();
+        let again = signers
+            .notes(&shard, TreeSize::new(3), Hash([9; 32]))
+            .unwrap();
         assert_eq!(notes.checkpoint, again.checkpoint);
         assert!(notes.rekor.is_none());
     }

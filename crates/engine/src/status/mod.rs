@@ -6,7 +6,7 @@ use order::Generation;
 use std::collections::{HashMap, HashSet};
 
 use logconfig::{LogConfig, ShardState};
-use tlog::Hash;
+use tlog::{GlobalIndex, Hash, TreeSize, UnixMillis};
 
 use crate::log::Log;
 use crate::program::TroubleKind;
@@ -15,7 +15,7 @@ use order::state::{Intake, Phase, Shard};
 /// The message when a publication lacks its quorum.
 const SECONDARIES: &str = "publication waits for secondaries";
 
-/// Whether a log accepts entries on this replica.
+/// The condition of a log on this replica: whether it accepts entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
     /// Accepts entries and orders them.
@@ -32,11 +32,11 @@ pub enum Condition {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Watermarks {
     /// Entries that are decided and durable.
-    pub ordered: u64,
+    pub ordered: GlobalIndex,
     /// Entries whose tiles are written.
-    pub integrated: u64,
+    pub integrated: GlobalIndex,
     /// Entries under signed checkpoints.
-    pub published: u64,
+    pub published: GlobalIndex,
 }
 
 /// A shard as readers and operators see it.
@@ -55,16 +55,16 @@ pub struct ShardView {
     /// The ECDSA one, of a shard of `ecdsa-p256`.
     pub ecdsa_vkey: Option<String>,
     /// Global index of its first entry, once open.
-    pub start_index: Option<u64>,
+    pub start_index: Option<GlobalIndex>,
     /// Entries ordered into it, once open.
-    pub length: Option<u64>,
+    pub length: Option<TreeSize>,
     /// Entries under its checkpoint.
-    pub published: Option<u64>,
+    pub published: Option<TreeSize>,
     /// Root of its checkpoint.
     pub root: Option<Hash>,
 }
 
-/// A log as it stands.
+/// The status of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
     /// The log's name in addresses and commands.
@@ -77,21 +77,21 @@ pub struct Status {
     pub generation: Generation,
     /// The entity tag of that generation, `g7-1a2b3c4d`.
     pub etag: String,
-    /// How far the log is here.
+    /// The positions of the log on this replica.
     pub watermarks: Watermarks,
     /// Last publication, milliseconds since the Unix epoch.
-    pub published_at_ms: Option<u64>,
+    pub published_at: Option<UnixMillis>,
     /// All shards of the log, oldest first.
     pub shards: Vec<ShardView>,
 }
 
 impl Log {
-    /// The log as it stands, with all its shards: whoever wants less has less to do.
+    /// The status of the log with all its shards; the methods below give parts of it at less cost.
     pub fn status(&self) -> Status {
         let state = self.ledger.state();
         let running = self.running.now.load_full();
-        let frozen = matches!(state.gate, Intake::Frozen { .. });
-        // A planned shard that was taken back keeps its key, and nobody needs to hear of it.
+        let frozen = matches!(state.intake, Intake::Frozen { .. });
+        // A planned shard that was taken back keeps its key, but is not shown.
         let listed: HashSet<&str> = running
             .document
             .shards
@@ -124,7 +124,10 @@ impl Log {
                     ecdsa_vkey: shard.identity.ecdsa.clone(),
                     start_index: shard.start(),
                     length: state.length(shard),
-                    published: at.as_ref().map(|at| at.size).or(shard.start().map(|_| 0)),
+                    published: at
+                        .as_ref()
+                        .map(|at| at.size)
+                        .or(shard.start().map(|_| TreeSize::ZERO)),
                     root: at.map(|at| at.root),
                 }
             })
@@ -137,26 +140,26 @@ impl Log {
             generation: running.generation,
             etag: running.etag.clone(),
             watermarks: self.watermarks(),
-            published_at_ms: self.published_at_ms(),
+            published_at: self.published_at(),
             shards,
         }
     }
 
     /// Its condition, and why halted, since when frozen, what holds it up, or that published objects are damaged.
     pub fn condition(&self) -> (Condition, Option<String>) {
-        match (self.health.halt.reason(), self.ledger.state().gate) {
+        match (self.health.halt.reason(), self.ledger.state().intake) {
             (Some(reason), _) => (Condition::Halted, Some(reason)),
             (None, Intake::Open) => {
                 let lacking = || self.progress.view.load().lacking();
                 let trouble = self.health.trouble().map(|trouble| trouble.why);
-                let held = || self.rotation_held();
+                let held = || self.health.held_rotation();
                 let clock = self.health.clock.fault().map(|fault| fault.to_string());
                 let reason = clock.or(trouble).or_else(lacking).or_else(held);
                 (Condition::Open, reason.or_else(|| self.damage_in_words()))
             }
             (None, Intake::Closing) => (Condition::Closing, self.damage_in_words()),
             (None, Intake::Frozen { slot, time }) => {
-                let frozen = match i64::try_from(time)
+                let frozen = match i64::try_from(time.get())
                     .ok()
                     .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
                 {
@@ -176,13 +179,13 @@ impl Log {
     pub fn watermarks(&self) -> Watermarks {
         Watermarks {
             ordered: self.ledger.state().size,
-            integrated: self.progress.metrics.integrated.get(),
+            integrated: GlobalIndex::new(self.progress.metrics.integrated.get()),
             published: *self.progress.published.borrow(),
         }
     }
 
     /// The last publication, milliseconds since the Unix epoch.
-    pub fn published_at_ms(&self) -> Option<u64> {
+    pub fn published_at(&self) -> Option<UnixMillis> {
         let state = self.ledger.state();
         state.shards.iter().rev().find_map(|shard| {
             let known = self.shards.get(&state, &shard.identity.name)?;
@@ -233,7 +236,7 @@ impl Log {
         ))
     }
 
-    /// What holds publication up, in words that anybody may read: no names, no addresses.
+    /// The reason why publication waits, in words that anybody may read: no names, no addresses.
     pub fn held_up(&self) -> Option<&'static str> {
         match self.health.trouble() {
             Some(trouble) => Some(match trouble.kind {
@@ -288,9 +291,9 @@ impl Log {
             if shard.state == ShardState::Planned {
                 continue;
             }
-            shard.start_index = known.start();
+            shard.start_index = known.start().map(GlobalIndex::get);
             if let (ShardState::Frozen, Phase::Frozen { length, .. }) = (shard.state, known.phase) {
-                shard.length = Some(length);
+                shard.length = Some(length.get());
                 let at = self
                     .shards
                     .get(&state, &known.identity.name)

@@ -13,6 +13,7 @@ use crate::program::Program;
 use crate::progress::view::{MergeView, PeerView, ShardPositions};
 use crate::publish::sign_guard::SignGuard;
 use store::StoreError;
+use tlog::TreeSize;
 
 /// How many shards are read, from the newest on.
 const SHARDS: usize = 3;
@@ -28,7 +29,7 @@ pub(crate) async fn look(guard: &SignGuard) -> Result<MergeView, StoreError> {
     );
     let config = guard.running.config();
     let merge = &config.merge;
-    let now = guard.ledger.clock.now_ms();
+    let now = guard.ledger.clock.now();
     let opened: Vec<_> = state
         .shards
         .iter()
@@ -78,12 +79,12 @@ pub(crate) async fn look(guard: &SignGuard) -> Result<MergeView, StoreError> {
         let mut of = ShardPositions {
             start,
             ordered: state.length(at).unwrap_or_default(),
-            published: published.as_ref().map_or(0, |row| row.size),
+            published: published.as_ref().map_or(TreeSize::ZERO, |row| row.size),
             ..ShardPositions::default()
         };
         published_time = published.map(|row| row.time).or(published_time);
         let cut = position::integrated(store, keys, &shard).await?;
-        of.integrated = cut.map_or(0, |cut| cut.size);
+        of.integrated = cut.map_or(TreeSize::ZERO, |cut| cut.size);
         for peer in &mut view.secondaries {
             let Some(incarnation) = &peer.incarnation else {
                 continue;
@@ -93,10 +94,10 @@ pub(crate) async fn look(guard: &SignGuard) -> Result<MergeView, StoreError> {
                 of.verified.insert(peer.name.clone(), row.size);
                 let behind = row.size < of.integrated;
                 peer.position = Some(start + row.size);
-                peer.lag_ms = if behind {
-                    now.saturating_sub(row.time)
+                peer.lag = if behind {
+                    now.since(row.time)
                 } else {
-                    0
+                    Duration::ZERO
                 };
             }
         }
@@ -105,10 +106,10 @@ pub(crate) async fn look(guard: &SignGuard) -> Result<MergeView, StoreError> {
                 of.pushed.insert(peer.name.clone(), row.size);
                 let behind = row.size < of.published;
                 peer.position = Some(start + row.size);
-                peer.lag_ms = if behind {
-                    now.saturating_sub(row.time)
+                peer.lag = if behind {
+                    now.since(row.time)
                 } else {
-                    0
+                    Duration::ZERO
                 };
             }
         }
@@ -120,7 +121,7 @@ pub(crate) async fn look(guard: &SignGuard) -> Result<MergeView, StoreError> {
         view.shards.push(of);
     }
     if view.positions[2] < view.positions[0] {
-        view.lag_ms = published_time.map_or(0, |time| now.saturating_sub(time));
+        view.lag = published_time.map_or(Duration::ZERO, |time| now.since(time));
     }
     let has = |program: &Program| guard.running.merge.programs.has(*program);
     view.programs = Program::ALL.into_iter().filter(has).collect();
@@ -160,9 +161,9 @@ pub(crate) async fn watch(guard: Arc<SignGuard>) {
         }
         match look(&guard).await {
             Ok(mut view) => {
-                view.settled = guard.progress.view.load().positions[2];
+                view.settled = guard.running.progress.view.load().positions[2];
                 at_rest = view.is_at_rest().then_some(now);
-                guard.progress.view.store(Arc::new(view));
+                guard.running.progress.view.store(Arc::new(view));
             }
             Err(e) => {
                 tracing::debug!(log = guard.ledger.name, error = %e, "cannot look at the merge")
@@ -173,7 +174,7 @@ pub(crate) async fn watch(guard: Arc<SignGuard>) {
 }
 
 impl Log {
-    /// The merge as it stands.
+    /// Reads the state of the merge.
     pub async fn merge(&self) -> Result<MergeView, StoreError> {
         let mut view = self.merge_now().await?;
         match self.guard.keyring.replication().await {
@@ -199,7 +200,7 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::promise::tests::Rig;
+    use crate::tests::rig::Rig;
     use order::Generation;
     use store::fault::Faults;
 

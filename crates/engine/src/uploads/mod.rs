@@ -20,8 +20,7 @@ use crate::ingest::Ingest;
 use crate::ingest::answer::{AppendError, Appended};
 use order::chunk::{Chunk, UploadId, UploadPart};
 use order::location::{Location, LocationRow};
-use qos::job::cost;
-use qos::{Advice, TenantId, Ticket};
+use qos::{Advice, Cost, TenantId, Ticket};
 use store::StoreError;
 use store::record;
 
@@ -104,9 +103,9 @@ impl Upload {
 
 impl Parts {
     /// Takes the pieces that fit into a part of this cost, and at least one.
-    fn take(&mut self, most: u64) -> Vec<Piece> {
-        let (mut pieces, mut sum) = (Vec::new(), 0);
-        let size = |p: &Piece| cost(p.entries, p.bytes.len() as u64);
+    fn take(&mut self, most: Cost) -> Vec<Piece> {
+        let (mut pieces, mut sum) = (Vec::new(), Cost::ZERO);
+        let size = |p: &Piece| Cost::of(p.entries, p.bytes.len() as u64);
         while let Some(piece) = self
             .waiting
             .pop_front_if(|p| pieces.is_empty() || sum + size(p) <= most)
@@ -251,7 +250,7 @@ impl Sender {
             }
             Err(error) => {
                 parts.standing = None;
-                for piece in parts.take(u64::MAX) {
+                for piece in parts.take(Cost::MAX) {
                     let _ = piece.reply.send(Err(error.clone()));
                 }
                 Vec::new()

@@ -6,10 +6,11 @@ use bytes::{Bytes, BytesMut};
 
 use crate::ledger::locations::{UploadProgress, UploadRange};
 use crate::log::Log;
-use crate::promise::tests::{Rig, census};
+use crate::tests::rig::{Rig, census};
 use crate::uploads::*;
 use order::batch;
 use store::fault::{Fault, Faults, Operation};
+use tlog::{GlobalIndex, LeafIndex};
 
 const ID: UploadId = UploadId([7; 16]);
 
@@ -41,15 +42,24 @@ async fn an_upload_goes_on_where_it_stands() {
     let rig = Rig::new();
     let (engine, log) = rig.server(&Faults::new()).await;
     assert_eq!(log.upload(ID).await.unwrap(), UploadProgress::default());
-    assert_eq!(send(&log, 0..10).await.unwrap().index, 0);
+    assert_eq!(send(&log, 0..10).await.unwrap().index, GlobalIndex::ZERO);
     log.append(Bytes::from_static(b"other")).await.unwrap();
-    assert_eq!(send(&log, 10..30).await.unwrap().index, 11);
-    assert_eq!(send(&log, 30..31).await.unwrap().index, 31);
+    assert_eq!(
+        send(&log, 10..30).await.unwrap().index,
+        GlobalIndex::new(11)
+    );
+    assert_eq!(
+        send(&log, 30..31).await.unwrap().index,
+        GlobalIndex::new(31)
+    );
     // Again, here and on another server: the same places.
     let (second, twin) = rig.server(&Faults::new()).await;
     for log in [&log, &twin] {
-        assert_eq!(send(log, 10..30).await.unwrap().index, 11);
-        assert_eq!(send(log, 30..31).await.unwrap().leaf_index, 31);
+        assert_eq!(send(log, 10..30).await.unwrap().index, GlobalIndex::new(11));
+        assert_eq!(
+            send(log, 30..31).await.unwrap().leaf_index,
+            LeafIndex::new(31)
+        );
         let progress = log.upload(ID).await.unwrap();
         let range = |first, index, entries| UploadRange {
             first,
@@ -57,16 +67,28 @@ async fn an_upload_goes_on_where_it_stands() {
             entries,
         };
         assert_eq!(progress.accepted, 31);
-        assert_eq!(progress.ranges, [range(0, 0, 10), range(10, 11, 21)]);
+        assert_eq!(
+            progress.ranges,
+            [
+                range(0, GlobalIndex::ZERO, 10),
+                range(10, GlobalIndex::new(11), 21)
+            ]
+        );
         // Neither past its end nor over what already exists.
         for (wrong, stands) in [(40..41, 31), (12..13, 31), (10..12, 30), (0..31, 10)] {
             let refused = send(log, wrong).await;
             assert_eq!(refused, Err(AppendError::UploadAt { accepted: stands }));
         }
     }
-    assert_eq!(send(&twin, 31..40).await.unwrap().index, 32);
-    assert_eq!(send(&log, 40..41).await.unwrap().index, 41);
-    assert_eq!(log.status().watermarks.ordered, 42);
+    assert_eq!(
+        send(&twin, 31..40).await.unwrap().index,
+        GlobalIndex::new(32)
+    );
+    assert_eq!(
+        send(&log, 40..41).await.unwrap().index,
+        GlobalIndex::new(41)
+    );
+    assert_eq!(log.status().watermarks.ordered, GlobalIndex::new(42));
     // Another tenant's upload of the same name is another one.
     assert_ne!(ID.of("a"), ID.of("b"));
     assert_eq!(log.upload(ID.of("a")).await.unwrap().accepted, 0);
@@ -91,7 +113,7 @@ async fn parts_may_be_sent_ahead() {
         );
     }
     for (at, ticket) in (0..).zip(tickets) {
-        assert_eq!(ticket.answer.await.unwrap().index, at * 5);
+        assert_eq!(ticket.answer.await.unwrap().index, GlobalIndex::new(at * 5));
     }
     assert_eq!(log.upload(ID).await.unwrap().ranges.len(), 1);
     engine.shutdown().await;
@@ -132,8 +154,8 @@ async fn a_part_that_comes_twice_leaves_no_object() {
         placed
     };
     let (late, early) = tokio::join!(late, early);
-    assert_eq!((late.index, early.index), (0, 0));
-    log.wait_published(1).await.unwrap();
+    assert_eq!((late.index.get(), early.index.get()), (0, 0));
+    log.wait_published(GlobalIndex::new(1)).await.unwrap();
     // Files are deleted in the background.
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     assert_eq!(objects(), 0);

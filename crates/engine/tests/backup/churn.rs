@@ -209,7 +209,7 @@ async fn course(seed: u64) {
         world.network.set(&format!("{name}.example.org"), Way::Open);
     }
     let ordered = log.status().watermarks.ordered;
-    published(&log, ordered).await;
+    published(&log, ordered.get()).await;
     roots(&world, &mut seen);
     assert!(!acknowledged.is_empty());
     for (index, entry) in &acknowledged {

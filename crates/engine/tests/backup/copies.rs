@@ -6,29 +6,51 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine::{ChangeError, Kek, Request};
-use mirror::SignedManifest;
+use engine::testing::kek;
+use engine::{ChangeError, Request};
+use mirror::{Mirror, SignedManifest};
 use tlog::mirror::origin_hash;
 
 use crate::network::Way;
 use crate::world::{
     LONG, ORIGIN, World, append, caller, checkpoint, configure, create, folder, published, until,
 };
+use tlog::{GlobalIndex, TreeSize};
+
+/// Waits until a secondary has the manifest of the log's second generation.
+async fn has_second_generation(world: &World, x: &Mirror) {
+    let key = kek(&world.path("kek"));
+    let newer = async {
+        loop {
+            let bytes = x.manifest(&origin_hash(ORIGIN)).await.unwrap().unwrap();
+            let manifest = SignedManifest::parse(&bytes).unwrap();
+            let opened = engine::Manifest::open(&manifest, &key).unwrap();
+            if opened.state.generation == Generation::new(2) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LONG, newer).await.unwrap();
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_published_before_the_quorum_has_it() {
-    let world = World::new();
-    let engine = world.primary("primary").await;
-    let log = create(&engine, &["x", "yy", "zzz"], 2).await;
-    let key = log.replication_key().await.unwrap();
+    let (world, engine, log, key) = World::with_log(&["x", "yy", "zzz"], 2).await;
     assert_eq!(key.name(), ORIGIN);
     let x = world.secondary("x", "x", &key).await;
     append(&log, 300).await;
     until("one secondary has it", || {
-        x.status().first().is_some_and(|s| s.mirrored == 300)
+        x.status()
+            .first()
+            .is_some_and(|s| s.mirrored == TreeSize::new(300))
     })
     .await;
-    assert_eq!(log.status().watermarks.published, 0, "one is not two");
+    assert_eq!(
+        log.status().watermarks.published,
+        GlobalIndex::ZERO,
+        "one is not two"
+    );
     until("the dead one is told of", || {
         log.peers()
             .secondaries()
@@ -53,8 +75,7 @@ async fn nothing_is_published_before_the_quorum_has_it() {
     let manifest = x.manifest(&origin_hash(ORIGIN)).await.unwrap().unwrap();
     let opened = SignedManifest::parse(&manifest).unwrap();
     opened.verify(&key).unwrap();
-    let opened =
-        engine::Manifest::open(&opened, &Kek::from_file(&world.path("kek")).unwrap()).unwrap();
+    let opened = engine::Manifest::open(&opened, &kek(&world.path("kek"))).unwrap();
     assert_eq!(
         (opened.log.as_str(), opened.state.generation.get()),
         ("dev", 1)
@@ -64,29 +85,14 @@ async fn nothing_is_published_before_the_quorum_has_it() {
         config.merge.checkpoint_interval = logconfig::Span::from_millis(11);
     })
     .await;
-    let kek = Kek::from_file(&world.path("kek")).unwrap();
-    let newer = async {
-        loop {
-            let bytes = x.manifest(&origin_hash(ORIGIN)).await.unwrap().unwrap();
-            let opened =
-                engine::Manifest::open(&SignedManifest::parse(&bytes).unwrap(), &kek).unwrap();
-            if opened.state.generation == Generation::new(2) {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(LONG, newer).await.unwrap();
+    has_second_generation(&world, &x).await;
     engine.shutdown().await;
 }
 
 /// A server that was behind another one is refused once; it has what the other does not know.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_manifest_that_came_second_is_sent_again_when_the_log_goes_on() {
-    let world = World::new();
-    let engine = world.primary("primary").await;
-    let log = create(&engine, &["x"], 1).await;
-    let key = log.replication_key().await.unwrap();
+    let (world, engine, log, key) = World::with_log(&["x"], 1).await;
     let x = world.secondary("x", "x", &key).await;
     append(&log, 1).await;
     published(&log, 1).await;
@@ -101,28 +107,13 @@ async fn a_manifest_that_came_second_is_sent_again_when_the_log_goes_on() {
     world.network.set("x.example.org", Way::Open);
     append(&log, 1).await;
     published(&log, 3).await;
-    let kek = Kek::from_file(&world.path("kek")).unwrap();
-    let newer = async {
-        loop {
-            let bytes = x.manifest(&origin_hash(ORIGIN)).await.unwrap().unwrap();
-            let opened =
-                engine::Manifest::open(&SignedManifest::parse(&bytes).unwrap(), &kek).unwrap();
-            if opened.state.generation == Generation::new(2) {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(LONG, newer).await.unwrap();
+    has_second_generation(&world, &x).await;
     engine.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_or_dead_secondary_slows_only_itself_and_catches_up() {
-    let world = World::new();
-    let engine = world.primary("primary").await;
-    let log = create(&engine, &["x", "yy"], 1).await;
-    let key = log.replication_key().await.unwrap();
+    let (world, engine, log, key) = World::with_log(&["x", "yy"], 1).await;
     let x = world.secondary("x", "x", &key).await;
     let yy = world.secondary("yy", "yy", &key).await;
     for (round, way) in [Way::Silent, Way::Dead, Way::Mute, Way::Open]
@@ -132,23 +123,24 @@ async fn a_slow_or_dead_secondary_slows_only_itself_and_catches_up() {
         world.network.set("yy.example.org", way);
         append(&log, 100).await;
         published(&log, 100 * (round as u64 + 1)).await;
-        assert_eq!(x.status()[0].mirrored, 100 * (round as u64 + 1));
+        assert_eq!(
+            x.status()[0].mirrored,
+            TreeSize::new(100 * (round as u64 + 1))
+        );
     }
     until("it has caught up", || {
-        yy.status().first().is_some_and(|s| s.mirrored == 400)
+        yy.status()
+            .first()
+            .is_some_and(|s| s.mirrored == TreeSize::new(400))
     })
     .await;
     // A rotation: the older shard first.
-    let rotate = Request::Rotate {
-        name: None,
-        base: None,
-        force: false,
-    };
+    let rotate = engine::testing::rotation();
     log.change_unaudited(rotate, caller()).await.unwrap();
     append(&log, 50).await;
     published(&log, 450).await;
     until("both shards", || {
-        yy.status().iter().map(|s| s.mirrored).sum::<u64>() == 450
+        yy.status().iter().map(|s| s.mirrored.get()).sum::<u64>() == 450
     })
     .await;
     engine.shutdown().await;
@@ -156,10 +148,7 @@ async fn a_slow_or_dead_secondary_slows_only_itself_and_catches_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_disk_does_not_count_until_it_has_verified_again() {
-    let world = World::new();
-    let engine = world.primary("primary").await;
-    let log = create(&engine, &["x"], 1).await;
-    let key = log.replication_key().await.unwrap();
+    let (world, engine, log, key) = World::with_log(&["x"], 1).await;
     let first = world.secondary("x", "x", &key).await;
     append(&log, 300).await;
     published(&log, 300).await;
@@ -171,7 +160,7 @@ async fn a_lost_disk_does_not_count_until_it_has_verified_again() {
     published(&log, 310).await;
     assert_eq!(
         second.status()[0].mirrored,
-        310,
+        TreeSize::new(310),
         "copied from zero, before anything was published"
     );
     let known = log.peers().secondaries();
@@ -184,7 +173,7 @@ async fn a_lost_disk_does_not_count_until_it_has_verified_again() {
     let third = world.secondary("x", "x-new-disk", &key).await;
     append(&log, 10).await;
     published(&log, 320).await;
-    assert_eq!(third.status()[0].mirrored, 320);
+    assert_eq!(third.status()[0].mirrored, TreeSize::new(320));
     engine.shutdown().await;
 }
 
@@ -192,10 +181,7 @@ async fn a_lost_disk_does_not_count_until_it_has_verified_again() {
 /// anything.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wiped_secondary_stops_counting_at_its_first_answer() {
-    let world = World::new();
-    let engine = world.primary("primary").await;
-    let log = create(&engine, &["x", "yy"], 2).await;
-    let key = log.replication_key().await.unwrap();
+    let (world, engine, log, key) = World::with_log(&["x", "yy"], 2).await;
     let first = world.secondary("x", "x", &key).await;
     world.secondary("yy", "yy", &key).await;
     append(&log, 10).await;
@@ -207,7 +193,7 @@ async fn a_wiped_secondary_stops_counting_at_its_first_answer() {
         let of = view.secondaries.into_iter().find(|s| s.name == name);
         of.and_then(|of| of.position)
     };
-    while has("x").await != Some(20) {
+    while has("x").await != Some(GlobalIndex::new(20)) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     // Its disk is lost, and entries do not reach the new one.
@@ -221,12 +207,12 @@ async fn a_wiped_secondary_stops_counting_at_its_first_answer() {
     })
     .await;
     world.network.set("yy.example.org", Way::Open);
-    while has("yy").await != Some(21) {
+    while has("yy").await != Some(GlobalIndex::new(21)) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     // One disk has 20 entries: two were asked for.
     tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!(log.status().watermarks.published, 10);
+    assert_eq!(log.status().watermarks.published, GlobalIndex::new(10));
     assert_eq!(has("x").await, None);
     world.network.set("x.example.org", Way::Open);
     published(&log, 21).await;
@@ -236,23 +222,16 @@ async fn a_wiped_secondary_stops_counting_at_its_first_answer() {
 /// A storage that has entries of a shard is believed to have all older shards, so a new storage always gets them first.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_storage_gets_the_older_shards_first() {
-    let world = World::new();
-    let engine = world.primary("primary").await;
-    let log = create(&engine, &["x"], 1).await;
-    let key = log.replication_key().await.unwrap();
+    let (world, engine, log, key) = World::with_log(&["x"], 1).await;
     let first = world.secondary("x", "x", &key).await;
     append(&log, 300).await;
     published(&log, 300).await;
-    let rotate = Request::Rotate {
-        name: None,
-        base: None,
-        force: false,
-    };
+    let rotate = engine::testing::rotation();
     log.change_unaudited(rotate, caller()).await.unwrap();
     let manifest = async |mirror: &mirror::Mirror| {
-        let kek = Kek::from_file(&world.path("kek")).unwrap();
+        let key = kek(&world.path("kek"));
         let bytes = mirror.manifest(&origin_hash(ORIGIN)).await.unwrap()?;
-        let opened = engine::Manifest::open(&SignedManifest::parse(&bytes).unwrap(), &kek).unwrap();
+        let opened = engine::Manifest::open(&SignedManifest::parse(&bytes).unwrap(), &key).unwrap();
         Some(opened.state.generation)
     };
     let told = async {
@@ -273,21 +252,23 @@ async fn a_new_storage_gets_the_older_shards_first() {
     };
     tokio::time::timeout(LONG, told).await.unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!(log.status().watermarks.published, 300);
-    assert!(second.status().iter().all(|at| at.mirrored == 0));
+    assert_eq!(log.status().watermarks.published, GlobalIndex::new(300));
+    assert!(
+        second
+            .status()
+            .iter()
+            .all(|at| at.mirrored == TreeSize::ZERO)
+    );
     world.network.set("x.example.org", Way::Open);
     published(&log, 301).await;
-    let sizes: u64 = second.status().iter().map(|at| at.mirrored).sum();
+    let sizes: u64 = second.status().iter().map(|at| at.mirrored.get()).sum();
     assert_eq!(sizes, 301);
     engine.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_history_is_an_alarm_on_both_sides() {
-    let world = World::new();
-    let engine = world.primary("primary").await;
-    let log = create(&engine, &["x"], 1).await;
-    let key = log.replication_key().await.unwrap();
+    let (world, engine, log, key) = World::with_log(&["x"], 1).await;
     let mirror = world.secondary("x", "x", &key).await;
     append(&log, 300).await;
     published(&log, 300).await;
@@ -310,7 +291,7 @@ async fn a_second_history_is_an_alarm_on_both_sides() {
     })
     .await;
     assert!(mirror.status()[0].alarm.is_none());
-    assert_eq!(log.status().watermarks.published, 0);
+    assert_eq!(log.status().watermarks.published, GlobalIndex::ZERO);
     // With the same key, as from a copy of the stores, it is a second history.
     let key = log.replication_key().await.unwrap();
     let other = world.secondary("x", "x-other", &key).await;
@@ -354,7 +335,7 @@ async fn a_second_history_is_an_alarm_on_both_sides() {
             .await;
             assert_eq!(
                 log.status().watermarks.published,
-                5,
+                GlobalIndex::new(5),
                 "the fork publishes nothing more"
             );
             append(&log, 1).await;
@@ -362,7 +343,7 @@ async fn a_second_history_is_an_alarm_on_both_sides() {
         engine.shutdown().await;
     }
     assert!(other.status()[0].alarm.is_some());
-    assert_eq!(other.status()[0].mirrored, 14);
+    assert_eq!(other.status()[0].mirrored, TreeSize::new(14));
 }
 
 pub(crate) fn copy_folder(from: &Path, to: &Path) {
@@ -381,15 +362,12 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) {
 /// A shard that fewer than a quorum would copy could not be published: it is not opened, unless the operator insists.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shard_that_secondaries_would_not_copy_is_not_opened() {
-    let world = World::new();
-    let engine = world.primary("primary").await;
-    let log = create(&engine, &["x", "yy", "zzz"], 2).await;
-    let key = log.replication_key().await.unwrap();
+    let (world, engine, log, key) = World::with_log(&["x", "yy", "zzz"], 2).await;
     let x = world.secondary("x", "x", &key).await;
     world.secondary("yy", "yy", &key).await;
     // The key of another log.
-    let stranger = tlog::Signer::from_seed("example.org/other", &[9; 32]).unwrap();
-    let other = world.secondary("zzz", "zzz", stranger.verifier()).await;
+    let other_key = tlog::Signer::from_seed("example.org/other", &[9; 32]).unwrap();
+    let other = world.secondary("zzz", "zzz", other_key.verifier()).await;
     append(&log, 3).await;
     published(&log, 3).await;
     let rotate = |force| Request::Rotate {
@@ -422,9 +400,9 @@ async fn a_shard_that_secondaries_would_not_copy_is_not_opened() {
         other => panic!("{other:?}"),
     }
     let applied = log.change_unaudited(rotate(true), caller()).await.unwrap();
-    let strangers = applied.warnings.iter();
-    let strangers = strangers.filter(|f| f.code == "secondary-does-not-know");
-    assert_eq!(strangers.count(), 2);
+    let unrecognised = applied.warnings.iter();
+    let unrecognised = unrecognised.filter(|f| f.code == "secondary-does-not-know");
+    assert_eq!(unrecognised.count(), 2);
     let history = log.history().await.unwrap();
     assert!(
         history[0]
@@ -434,10 +412,12 @@ async fn a_shard_that_secondaries_would_not_copy_is_not_opened() {
     );
     append(&log, 2).await;
     until("one has it", || {
-        x.status().iter().any(|origin| origin.mirrored == 2)
+        x.status()
+            .iter()
+            .any(|origin| origin.mirrored == TreeSize::new(2))
     })
     .await;
-    assert_eq!(log.status().watermarks.published, 7);
+    assert_eq!(log.status().watermarks.published, GlobalIndex::new(7));
     world.network.set("yy.example.org", Way::Open);
     published(&log, 9).await;
     engine.shutdown().await;
@@ -446,10 +426,7 @@ async fn a_shard_that_secondaries_would_not_copy_is_not_opened() {
 /// A reader that knows the shard's key can read from a secondary alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn readers_of_the_log_can_verify_what_a_secondary_serves() {
-    let world = World::new();
-    let engine = world.primary("primary").await;
-    let log = create(&engine, &["x"], 1).await;
-    let key = log.replication_key().await.unwrap();
+    let (world, engine, log, key) = World::with_log(&["x"], 1).await;
     let x = world.secondary("x", "x", &key).await;
     let hash = origin_hash(&format!("{ORIGIN}/a"));
     append(&log, 300).await;
@@ -484,5 +461,30 @@ async fn readers_of_the_log_can_verify_what_a_secondary_serves() {
         }
     };
     tokio::time::timeout(LONG, wait).await.unwrap();
+    engine.shutdown().await;
+}
+
+/// A third-party mirror may retire a frozen shard: that says nothing about the entries of the next one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_of_others_that_no_longer_knows_a_frozen_shard_copies_the_next_one() {
+    let world = World::new();
+    let host = "x.example.org";
+    world
+        .network
+        .foreign
+        .lock()
+        .unwrap()
+        .insert(host.to_owned());
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &["x"], 1).await;
+    let key = log.replication_key().await.unwrap();
+    world.secondary("x", "x", &key).await;
+    append(&log, 50).await;
+    published(&log, 50).await;
+    let rotate = engine::testing::rotation();
+    log.change_unaudited(rotate, caller()).await.unwrap();
+    world.network.set(host, Way::Retired("a"));
+    append(&log, 10).await;
+    published(&log, 60).await;
     engine.shutdown().await;
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use engine::{ChangeError, Engine, Log, Request};
 use logconfig::{Algorithm, LogConfig, OriginForm};
-use tlog::{Checkpoint, Note, Seal, VerifierKey};
+use tlog::{Checkpoint, Note, Seal, TreeSize, VerifierKey};
 
 use crate::restores::fsck;
 use crate::world::{World, append, caller, configure, cosigner, published, until};
@@ -162,7 +162,11 @@ async fn a_log_of_hosts_with_shards_of_both_kinds() {
     // The secondary shows its readers the lines of the shard's keys.
     until("it is shown", || {
         let status = x.status();
-        status.iter().filter(|s| s.mirrored == 300).count() == 3
+        status
+            .iter()
+            .filter(|s| s.mirrored == TreeSize::new(300))
+            .count()
+            == 3
     })
     .await;
     log.change_unaudited(Request::Freeze { now: false }, caller())

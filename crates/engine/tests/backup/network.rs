@@ -24,6 +24,8 @@ pub(crate) enum Way {
     Announced,
     /// The same, of one shard.
     Without(&'static str),
+    /// It knows one shard no longer, and answers so.
+    Retired(&'static str),
     /// Manifests are refused: another server of the log is said to have sent a newer one.
     Overtaken,
 }
@@ -225,6 +227,20 @@ impl Network {
     }
 }
 
+/// Whether a request to a secondary is about this shard.
+fn concerns(path: &str, body: &Bytes, shard: &str) -> bool {
+    let origin = match path {
+        "add-entries" => EntriesHead::read(body).unwrap().unwrap().0.origin,
+        "add-checkpoint" => {
+            let message = AddCheckpoint::parse(std::str::from_utf8(body).unwrap()).unwrap();
+            let note = Note::parse(&message.checkpoint).unwrap();
+            Checkpoint::parse(note.text).unwrap().origin
+        }
+        _ => return false,
+    };
+    origin.ends_with(&format!("/{shard}"))
+}
+
 impl PeerClient for Network {
     fn send(&self, request: PeerRequest) -> BoxFuture<'_, Result<PeerAnswer, PeerError>> {
         Box::pin(async move {
@@ -242,12 +258,7 @@ impl PeerClient for Network {
             match way {
                 Way::Dead => Err(lost()),
                 Way::Announced if path == "add-entries" => Err(lost()),
-                Way::Without(shard)
-                    if path == "add-entries" && {
-                        let head = EntriesHead::read(&body).unwrap().unwrap().0;
-                        head.origin.ends_with(&format!("/{shard}"))
-                    } =>
-                {
+                Way::Without(shard) if path == "add-entries" && concerns(path, &body, shard) => {
                     Err(lost())
                 }
                 Way::Overtaken if path == "manifest" => {
@@ -260,11 +271,16 @@ impl PeerClient for Network {
                         ..PeerAnswer::default()
                     })
                 }
+                Way::Retired(shard) if concerns(path, &body, shard) => Ok(PeerAnswer {
+                    status: 404,
+                    body: "unknown log\n".into(),
+                    ..PeerAnswer::default()
+                }),
                 Way::Silent => {
                     tokio::time::sleep(request.timeout).await;
                     Err(PeerError::Timeout(request.timeout))
                 }
-                Way::Open | Way::Announced | Way::Without(_) | Way::Overtaken => {
+                Way::Open | Way::Announced | Way::Without(_) | Way::Retired(_) | Way::Overtaken => {
                     Ok(self.answer(host, path, body, request.life).await)
                 }
                 Way::Mute => {

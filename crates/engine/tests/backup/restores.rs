@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use engine::{Audited, Kek, MergeOptions, PeerClient, Request};
 use store::{Directory, Sqlite};
-use tlog::{Checkpoint, Note};
+use tlog::{Checkpoint, GlobalIndex, Note, TreeSize};
 
 use crate::network::{Network, Way};
 use crate::world::{
@@ -36,21 +36,12 @@ impl World {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_primary_is_rebuilt_and_goes_on() {
-    let world = World::new();
-    let engine = world.primary("primary").await;
-    let log = create(&engine, &["x", "yy", "zzz"], 2).await;
-    let key = log.replication_key().await.unwrap();
+    let (world, engine, log, key) = World::with_log(&["x", "yy", "zzz"], 2).await;
     let x = world.secondary("x", "x", &key).await;
-    for name in ["yy", "zzz"] {
-        world.secondary(name, name, &key).await;
-    }
+    world.secondaries(&["yy", "zzz"], &key).await;
     append(&log, 600).await;
     published(&log, 600).await;
-    let rotate = Request::Rotate {
-        name: None,
-        base: None,
-        force: false,
-    };
+    let rotate = engine::testing::rotation();
     log.change_unaudited(rotate, caller()).await.unwrap();
     append(&log, 300).await;
     published(&log, 900).await;
@@ -68,7 +59,7 @@ async fn a_lost_primary_is_rebuilt_and_goes_on() {
     log.append(Bytes::from_static(b"lost")).await.unwrap();
     until("it is announced", || {
         let last = x.status().into_iter().find(|s| s.origin.ends_with(&second));
-        last.is_some_and(|s| s.pending == 401)
+        last.is_some_and(|s| s.pending == TreeSize::new(401))
     })
     .await;
     engine.shutdown().await;
@@ -97,17 +88,20 @@ async fn a_lost_primary_is_rebuilt_and_goes_on() {
         Err(engine::RestoreError::Manifest { .. })
     ));
     let forced = world.restore("forced", &["zzz"], true).run().await.unwrap();
-    assert!(forced.warnings.iter().any(|w| w.contains("forced")) && forced.shards[1].1 == 300);
+    assert!(
+        forced.warnings.iter().any(|w| w.contains("forced"))
+            && forced.shards[1].1 == TreeSize::new(300)
+    );
 
     let restored = world
         .restore("restored", &["zzz", "yy"], false)
         .run()
         .await
         .unwrap();
-    assert_eq!(restored.shards[0].1, 600);
+    assert_eq!(restored.shards[0].1, TreeSize::new(600));
     assert_eq!(
         (restored.shards[1].1, restored.warnings.len()),
-        (400, 0),
+        (TreeSize::new(400), 0),
         "{restored:?}"
     );
     let again = world.restore("restored", &["zzz", "yy"], false).run().await;
@@ -139,11 +133,7 @@ async fn a_lost_primary_is_rebuilt_and_goes_on() {
     // And it continues: writes, the quorum, the manifest, a rotation.
     append(&log, 50).await;
     published(&log, 1050).await;
-    let rotate = Request::Rotate {
-        name: None,
-        base: None,
-        force: false,
-    };
+    let rotate = engine::testing::rotation();
     log.change_unaudited(rotate, caller()).await.unwrap();
     append(&log, 10).await;
     published(&log, 1060).await;
@@ -166,6 +156,24 @@ impl World {
         std::fs::remove_dir_all(self.path(name)).unwrap();
     }
 
+    /// Copies the disk of the only secondary, `x`, to the folder `older`, while nobody writes to it; then `x` runs again.
+    async fn copy_of_x(
+        &self,
+        mirror: Arc<mirror::Mirror>,
+        key: &tlog::VerifierKey,
+    ) -> Arc<mirror::Mirror> {
+        self.network.mirrors.lock().unwrap().clear();
+        // A request that it has begun to answer still writes.
+        until("the secondary has answered", || {
+            Arc::strong_count(&mirror) == 1
+        })
+        .await;
+        mirror.rest().await;
+        drop(mirror);
+        copy(&self.path("x"), &self.path("older"));
+        self.secondary("x", "x", key).await
+    }
+
     fn checkpoint_of(&self, primary: &str) -> Option<Checkpoint> {
         let path = self.path(primary).join("objects/dev/a/checkpoint");
         let note = std::fs::read_to_string(path).ok()?;
@@ -184,10 +192,7 @@ fn secondary(name: &str) -> logconfig::SecondaryConfig {
 /// A secondary that was not told of a change of the secondaries must not be believed when it says that it has everything.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_of_secondaries_waits_until_the_old_ones_know_it() {
-    let world = World::new();
-    let engine = world.primary("primary").await;
-    let log = create(&engine, &["x"], 1).await;
-    let key = log.replication_key().await.unwrap();
+    let (world, engine, log, key) = World::with_log(&["x"], 1).await;
     world.secondary("x", "x", &key).await;
     world.secondary("yy", "yy", &key).await;
     append(&log, 10).await;
@@ -203,7 +208,7 @@ async fn a_change_of_secondaries_waits_until_the_old_ones_know_it() {
         why.contains("generation 1") && why.contains("missing: x")
     })
     .await;
-    assert_eq!(log.status().watermarks.published, 10);
+    assert_eq!(log.status().watermarks.published, GlobalIndex::new(10));
     // Another checkpoint for 11 to 15 than any that was signed: none was.
     assert_eq!(world.checkpoint_of("primary").unwrap().size, 10);
     engine.shutdown().await;
@@ -215,7 +220,7 @@ async fn a_change_of_secondaries_waits_until_the_old_ones_know_it() {
         .run()
         .await
         .unwrap();
-    assert_eq!((restored.generation.get(), restored.entries), (1, 10));
+    assert_eq!((restored.generation.get(), restored.entries.get()), (1, 10));
     assert_eq!(restored.warnings, Vec::<String>::new());
     // The new secondary alone knows that there is another one to ask.
     let alone = world.restore("alone", &["yy"], false).run().await;
@@ -227,10 +232,7 @@ async fn a_change_of_secondaries_waits_until_the_old_ones_know_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_is_handed_over_by_force_where_the_old_secondaries_are_lost() {
-    let world = World::new();
-    let engine = world.primary("primary").await;
-    let log = create(&engine, &["x"], 1).await;
-    let key = log.replication_key().await.unwrap();
+    let (world, engine, log, key) = World::with_log(&["x"], 1).await;
     world.secondary("x", "x", &key).await;
     world.secondary("yy", "yy", &key).await;
     append(&log, 10).await;
@@ -289,10 +291,7 @@ async fn a_change_is_handed_over_by_force_where_the_old_secondaries_are_lost() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_that_the_old_secondaries_know_is_handed_over() {
-    let world = World::new();
-    let engine = world.primary("primary").await;
-    let log = create(&engine, &["x"], 1).await;
-    let key = log.replication_key().await.unwrap();
+    let (world, engine, log, key) = World::with_log(&["x"], 1).await;
     world.secondary("x", "x", &key).await;
     append(&log, 300).await;
     published(&log, 300).await;
@@ -306,7 +305,7 @@ async fn a_change_that_the_old_secondaries_know_is_handed_over() {
         log.status().reason.is_some()
     })
     .await;
-    assert_eq!(log.status().watermarks.published, 300);
+    assert_eq!(log.status().watermarks.published, GlobalIndex::new(300));
     world.secondary("yy", "yy", &key).await;
     world.secondary("zzz", "zzz", &key).await;
     published(&log, 310).await;
@@ -332,7 +331,10 @@ async fn a_change_that_the_old_secondaries_know_is_handed_over() {
         .run()
         .await
         .unwrap();
-    assert_eq!((restored.generation.get(), restored.entries), (2, 330));
+    assert_eq!(
+        (restored.generation.get(), restored.entries.get()),
+        (2, 330)
+    );
     // It goes back to what it restored, and the history continues.
     let engine = world.primary("restored").await;
     let log = engine.log("dev").unwrap();
@@ -429,7 +431,7 @@ async fn of_two_that_are_restored_at_once_only_one_publishes() {
         published(goes_on, 100).await;
         let before = goes_on.status().watermarks.ordered;
         append(goes_on, 10).await;
-        published(goes_on, before + 10).await;
+        published(goes_on, (before + 10).get()).await;
         first.shutdown().await;
         second.shutdown().await;
         let sizes = [early, late].map(|name| world.checkpoint_of(name).map_or(0, |at| at.size));
@@ -443,10 +445,7 @@ async fn of_two_that_are_restored_at_once_only_one_publishes() {
 /// The lost primary was not lost: its disk comes back after the restore.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_primary_that_comes_back_stops() {
-    let world = World::new();
-    let engine = world.primary("primary").await;
-    let log = create(&engine, &["x"], 1).await;
-    let key = log.replication_key().await.unwrap();
+    let (world, engine, log, key) = World::with_log(&["x"], 1).await;
     world.secondary("x", "x", &key).await;
     append(&log, 100).await;
     published(&log, 100).await;
@@ -478,11 +477,8 @@ async fn a_lost_primary_that_comes_back_stops() {
 
 /// A copy that has nothing to say to its secondaries would not hear of it, and acknowledge the next write.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idle_copy_hears_that_the_log_was_restored() {
-    let world = World::new();
-    let engine = world.primary("primary").await;
-    let log = create(&engine, &["x"], 1).await;
-    let key = log.replication_key().await.unwrap();
+async fn an_idle_copy_learns_that_the_log_was_restored() {
+    let (world, engine, log, key) = World::with_log(&["x"], 1).await;
     let x = world.secondary("x", "x", &key).await;
     append(&log, 10).await;
     published(&log, 10).await;
@@ -510,10 +506,7 @@ async fn an_idle_copy_hears_that_the_log_was_restored() {
 /// Another copy that is restored at the same time would lack entries that this one acknowledges before it is announced.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restored_log_takes_no_writes_before_its_secondaries_have_taken_it() {
-    let world = World::new();
-    let engine = world.primary("primary").await;
-    let log = create(&engine, &["x"], 1).await;
-    let key = log.replication_key().await.unwrap();
+    let (world, engine, log, key) = World::with_log(&["x"], 1).await;
     world.secondary("x", "x", &key).await;
     append(&log, 100).await;
     published(&log, 100).await;
@@ -549,13 +542,8 @@ async fn a_restored_log_takes_no_writes_before_its_secondaries_have_taken_it() {
 /// Two copies of all, one of them damaged: the other one is taken, and it is said.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_source_is_left_out_where_another_has_the_same() {
-    let world = World::new();
-    let engine = world.primary("primary").await;
-    let log = create(&engine, &["x", "yy"], 2).await;
-    let key = log.replication_key().await.unwrap();
-    for name in ["x", "yy"] {
-        world.secondary(name, name, &key).await;
-    }
+    let (world, engine, log, key) = World::with_log(&["x", "yy"], 2).await;
+    world.secondaries(&["x", "yy"], &key).await;
     append(&log, 600).await;
     published(&log, 600).await;
     engine.shutdown().await;
@@ -573,7 +561,7 @@ async fn a_damaged_source_is_left_out_where_another_has_the_same() {
         .run()
         .await
         .unwrap();
-    assert_eq!(restored.shards[0].1, 600);
+    assert_eq!(restored.shards[0].1, TreeSize::new(600));
     assert_eq!(restored.shards[0].2, "http://yy.example.org/");
     assert!(
         restored.warnings[0].contains("x.example.org"),
@@ -603,19 +591,21 @@ async fn a_damaged_source_is_left_out_where_another_has_the_same() {
 pub(crate) async fn fsck(dir: &Path) -> Vec<String> {
     let store = Sqlite::open(&dir.join("coordination.db")).unwrap();
     let objects = Directory::open(&dir.join("objects")).unwrap();
-    let report = engine::fsck::fsck(&store, &objects, &|_| Err("none".into()), &mut |_| {})
-        .await
-        .unwrap();
+    let report = engine::fsck::fsck(
+        &store,
+        &objects,
+        &|_| Box::pin(std::future::ready(Err("none".into()))),
+        &mut |_| {},
+    )
+    .await
+    .unwrap();
     report.findings.iter().map(|f| format!("{f:?}")).collect()
 }
 
 /// An interrupted restore is made again over what it left; rows that no restore has written are not touched.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_restore_can_be_made_again() {
-    let world = World::new();
-    let engine = world.primary("primary").await;
-    let log = create(&engine, &["x"], 1).await;
-    let key = log.replication_key().await.unwrap();
+    let (world, engine, log, key) = World::with_log(&["x"], 1).await;
     world.secondary("x", "x", &key).await;
     append(&log, 20).await;
     published(&log, 20).await;
@@ -665,7 +655,10 @@ async fn an_interrupted_restore_can_be_made_again() {
     engine.shutdown().await;
     drop(engine);
     let restore = world.restore("last", &["x"], false);
-    assert_eq!(restore.run_and_then(|_| Ok(())).await.unwrap().entries, 20);
+    assert_eq!(
+        restore.run_and_then(|_| Ok(())).await.unwrap().entries,
+        GlobalIndex::new(20)
+    );
     let engine = world.primary("begun").await;
     let log = engine.log("dev").unwrap();
     published(&log, 20).await;
@@ -680,18 +673,15 @@ async fn an_interrupted_restore_can_be_made_again() {
 /// A disk that was lost since says that it has nothing: it is not the one that had everything.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secondary_without_a_manifest_does_not_count() {
-    let world = World::new();
-    let engine = world.primary("primary").await;
-    let log = create(&engine, &["x", "yy", "zzz"], 2).await;
-    let key = log.replication_key().await.unwrap();
-    for name in ["x", "yy"] {
-        world.secondary(name, name, &key).await;
-    }
+    let (world, engine, log, key) = World::with_log(&["x", "yy", "zzz"], 2).await;
+    world.secondaries(&["x", "yy"], &key).await;
     let part = world.secondary("zzz", "zzz", &key).await;
     append(&log, 100).await;
     published(&log, 100).await;
     until("zzz has a part", || {
-        part.status().first().is_some_and(|at| at.mirrored == 100)
+        part.status()
+            .first()
+            .is_some_and(|at| at.mirrored == TreeSize::new(100))
     })
     .await;
     world.network.set("zzz.example.org", Way::Dead);
@@ -708,19 +698,14 @@ async fn a_secondary_without_a_manifest_does_not_count() {
         "{few:?}"
     );
     let enough = world.restore("enough", &["x", "yy", "zzz"], false);
-    assert_eq!(enough.run().await.unwrap().entries, 200);
+    assert_eq!(enough.run().await.unwrap().entries, GlobalIndex::new(200));
 }
 
 /// A disk that was lost and is filled again in part has been told the manifest, and vouches for nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secondary_that_is_filled_again_counts_when_it_has_everything() {
-    let world = World::new();
-    let engine = world.primary("primary").await;
-    let log = create(&engine, &["x", "yy", "zzz"], 2).await;
-    let key = log.replication_key().await.unwrap();
-    for name in ["x", "yy", "zzz"] {
-        world.secondary(name, name, &key).await;
-    }
+    let (world, engine, log, key) = World::with_log(&["x", "yy", "zzz"], 2).await;
+    world.secondaries(&["x", "yy", "zzz"], &key).await;
     append(&log, 100).await;
     published(&log, 100).await;
     has(&log, "zzz", 100).await;
@@ -755,7 +740,7 @@ async fn a_secondary_that_is_filled_again_counts_when_it_has_everything() {
             tries += 1;
             let again = world.restore(&format!("full{tries}"), &["yy", "zzz"], false);
             match again.run().await {
-                Ok(restored) => break assert_eq!(restored.entries, 201),
+                Ok(restored) => break assert_eq!(restored.entries, GlobalIndex::new(201)),
                 Err(engine::RestoreError::TooFew(_)) => {}
                 Err(other) => panic!("{other:?}"),
             }
@@ -771,7 +756,7 @@ async fn has(log: &engine::Log, name: &str, size: u64) {
         loop {
             let view = log.merge().await.unwrap();
             let of = view.secondaries.into_iter().find(|one| one.name == name);
-            if of.is_some_and(|of| of.position.is_some_and(|at| at >= size)) {
+            if of.is_some_and(|of| of.position.is_some_and(|at| at >= GlobalIndex::new(size))) {
                 return;
             }
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
@@ -780,7 +765,7 @@ async fn has(log: &engine::Log, name: &str, size: u64) {
     tokio::time::timeout(LONG, wait).await.unwrap();
 }
 
-/// Somebody else's mirror takes no manifest, so nobody waits until it has taken one.
+/// A third-party mirror takes no manifest, so nobody waits until it has taken one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_does_not_wait_for_a_word_of_somebody_elses_mirror() {
     let world = World::new();
@@ -792,9 +777,7 @@ async fn a_change_does_not_wait_for_a_word_of_somebody_elses_mirror() {
     let engine = world.primary("primary").await;
     let log = create(&engine, &["x"], 1).await;
     let key = log.replication_key().await.unwrap();
-    for name in ["x", "yy", "zzz"] {
-        world.secondary(name, name, &key).await;
-    }
+    world.secondaries(&["x", "yy", "zzz"], &key).await;
     append(&log, 10).await;
     published(&log, 10).await;
     configure(&log, |config| {
@@ -815,7 +798,7 @@ async fn a_change_does_not_wait_for_a_word_of_somebody_elses_mirror() {
     append(&log, 1).await;
     has(&log, "zzz", 21).await;
     assert!(log.held_by_before().is_some());
-    assert_eq!(log.status().watermarks.published, 20);
+    assert_eq!(log.status().watermarks.published, GlobalIndex::new(20));
     world.network.set("yy.example.org", Way::Open);
     published(&log, 21).await;
     until("it is handed over", || log.held_by_before().is_none()).await;
@@ -831,9 +814,7 @@ async fn a_forced_restore_does_not_wait_for_those_that_cannot_take_it() {
     let engine = world.primary("primary").await;
     let log = create(&engine, &["x", "yy", "zzz"], 2).await;
     let key = log.replication_key().await.unwrap();
-    for name in ["x", "yy", "zzz"] {
-        world.secondary(name, name, &key).await;
-    }
+    world.secondaries(&["x", "yy", "zzz"], &key).await;
     append(&log, 10).await;
     published(&log, 10).await;
     has(&log, "yy", 10).await;
@@ -847,7 +828,7 @@ async fn a_forced_restore_does_not_wait_for_those_that_cannot_take_it() {
         "{few:?}"
     );
     let forced = world.restore("restored", &["x", "yy", "zzz"], true);
-    assert_eq!(forced.run().await.unwrap().entries, 10);
+    assert_eq!(forced.run().await.unwrap().entries, GlobalIndex::new(10));
     let engine = world.primary("restored").await;
     let log = engine.log("dev").unwrap();
     until("it is signed again", || {
@@ -879,10 +860,7 @@ async fn a_forced_restore_does_not_wait_for_those_that_cannot_take_it() {
 /// A manifest is public: one that an attacker read earlier and puts back does not bring old state back.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_manifest_that_is_put_back_lowers_nothing() {
-    let world = World::new();
-    let engine = world.primary("primary").await;
-    let log = create(&engine, &["x"], 1).await;
-    let key = log.replication_key().await.unwrap();
+    let (world, engine, log, key) = World::with_log(&["x"], 1).await;
     let x = world.secondary("x", "x", &key).await;
     append(&log, 10).await;
     published(&log, 10).await;
@@ -935,13 +913,8 @@ async fn an_old_manifest_that_is_put_back_lowers_nothing() {
 /// Another copy may have published the entries that a secondary has beyond this one, so they are not dropped.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secondary_that_has_more_is_to_be_kept() {
-    let world = World::new();
-    let engine = world.primary("primary").await;
-    let log = create(&engine, &["x", "yy", "zzz"], 2).await;
-    let key = log.replication_key().await.unwrap();
-    for name in ["x", "yy"] {
-        world.secondary(name, name, &key).await;
-    }
+    let (world, engine, log, key) = World::with_log(&["x", "yy", "zzz"], 2).await;
+    world.secondaries(&["x", "yy"], &key).await;
     let more = world.secondary("zzz", "zzz", &key).await;
     append(&log, 100).await;
     published(&log, 100).await;
@@ -949,7 +922,9 @@ async fn a_secondary_that_has_more_is_to_be_kept() {
     world.network.set("yy.example.org", Way::Dead);
     append(&log, 10).await;
     until("zzz has more", || {
-        more.status().first().is_some_and(|at| at.mirrored == 110)
+        more.status()
+            .first()
+            .is_some_and(|at| at.mirrored == TreeSize::new(110))
     })
     .await;
     engine.shutdown().await;
@@ -987,19 +962,18 @@ async fn append_when_taken(log: &engine::Log) {
 /// With a quorum of one, of three, two lives could each find a secondary that has what they have.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restored_log_waits_until_as_many_have_verified_it_as_must_have_taken_it() {
-    let world = World::new();
-    let engine = world.primary("primary").await;
-    let log = create(&engine, &["x", "yy", "zzz"], 1).await;
-    let key = log.replication_key().await.unwrap();
-    for name in ["x", "yy", "zzz"] {
-        world.secondary(name, name, &key).await;
-    }
+    let (world, engine, log, key) = World::with_log(&["x", "yy", "zzz"], 1).await;
+    world.secondaries(&["x", "yy", "zzz"], &key).await;
     append(&log, 100).await;
     published(&log, 100).await;
     until("all have it", || {
         let mirrors = world.network.mirrors.lock().unwrap();
         let mut all = mirrors.values().map(|mirror| mirror.status());
-        all.all(|status| status.first().is_some_and(|at| at.mirrored == 100))
+        all.all(|status| {
+            status
+                .first()
+                .is_some_and(|at| at.mirrored == TreeSize::new(100))
+        })
     })
     .await;
     engine.shutdown().await;
@@ -1036,29 +1010,18 @@ fn copy(from: &Path, to: &Path) {
 }
 
 async fn rotate(log: &engine::Log) {
-    let rotate = Request::Rotate {
-        name: None,
-        base: None,
-        force: false,
-    };
+    let rotate = engine::testing::rotation();
     log.change_unaudited(rotate, caller()).await.unwrap();
 }
 
 /// An older copy of a secondary's storage lacks entries of shards that were done with.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_copy_of_a_storage_is_filled_in_all_shards() {
-    let world = World::new();
-    let engine = world.primary("primary").await;
-    let log = create(&engine, &["x"], 1).await;
-    let key = log.replication_key().await.unwrap();
+    let (world, engine, log, key) = World::with_log(&["x"], 1).await;
     let mirror = world.secondary("x", "x", &key).await;
     append(&log, 50).await;
     published(&log, 50).await;
-    mirror.rest().await;
-    drop(mirror);
-    world.network.mirrors.lock().unwrap().clear();
-    copy(&world.path("x"), &world.path("older"));
-    world.secondary("x", "x", &key).await;
+    world.copy_of_x(mirror, &key).await;
     append(&log, 50).await;
     published(&log, 100).await;
     rotate(&log).await;
@@ -1069,17 +1032,119 @@ async fn an_older_copy_of_a_storage_is_filled_in_all_shards() {
     published(&log, 121).await;
     let mut sizes: Vec<_> = older.status().iter().map(|at| at.mirrored).collect();
     sizes.sort_unstable();
-    assert_eq!(sizes, [21, 100]);
+    assert_eq!(sizes, [21, 100].map(TreeSize::new));
     engine.shutdown().await;
+}
+
+/// An older copy of a secondary's storage gets the entries of a new shard first, and the log believes that it has the older one.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_copy_of_a_storage_does_not_count_in_a_new_shard() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let (log, key) = copied_at(&world, &engine, 50).await;
+    append(&log, 50).await;
+    published(&log, 100).await;
+    let older = world.secondary("x", "older", &key).await;
+    rotate(&log).await;
+    append(&log, 20).await;
+    published(&log, 120).await;
+    let mut sizes: Vec<_> = older.status().iter().map(|at| at.mirrored).collect();
+    sizes.sort_unstable();
+    assert_eq!(sizes, [20, 100].map(TreeSize::new));
+    engine.shutdown().await;
+}
+
+/// Nothing is appended after an older copy of a secondary's storage is put back.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_copy_of_a_storage_is_filled_without_new_entries() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let (log, key) = copied_at(&world, &engine, 50).await;
+    append(&log, 50).await;
+    published(&log, 100).await;
+    let older = world.secondary("x", "older", &key).await;
+    let filled = async {
+        while older
+            .status()
+            .iter()
+            .all(|at| at.mirrored != TreeSize::new(100))
+        {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(LONG, filled).await.unwrap();
+    engine.shutdown().await;
+}
+
+/// The storage of the only old secondary is replaced by an older copy that has all entries and lacks the manifest that names the next
+/// secondaries: it is told of them again, before the change is handed over.
+async fn told_again(while_it_is_told: impl AsyncFn(&engine::Log)) {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let (log, key) = copied_at(&world, &engine, 50).await;
+    configure(&log, |config| {
+        config.merge.secondaries = ["x", "yy"].map(secondary).to_vec();
+        config.merge.backup_quorum = 2;
+    })
+    .await;
+    let names_both = async || {
+        let x = world.network.mirrors.lock().unwrap()["x.example.org"].clone();
+        let kept = kept(&world, &x).await;
+        kept.is_some_and(|kept| kept.state.generation == Generation::new(2))
+    };
+    let told = async || {
+        while !names_both().await {
+            while_it_is_told(&log).await;
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(LONG, told()).await.unwrap();
+    world.secondary("x", "older", &key).await;
+    assert!(!names_both().await);
+    tokio::time::timeout(LONG, told()).await.unwrap();
+    assert!(log.held_by_before().is_some());
+    world.secondary("yy", "yy", &key).await;
+    until("it is handed over", || log.held_by_before().is_none()).await;
+    append(&log, 1).await;
+    let all = log.status().watermarks.ordered;
+    published(&log, all.get()).await;
+    engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_copy_of_a_storage_with_all_entries_is_told_again() {
+    told_again(async |_| {}).await;
+}
+
+/// Entries that come all the time are no reason to ask for nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_copy_of_a_storage_is_told_again_while_entries_come() {
+    told_again(async |log| {
+        append(log, 1).await;
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    })
+    .await;
+}
+
+/// A log whose only secondary has so many entries, and a copy of its disk in the folder `older`; with the log's replication key.
+async fn copied_at(
+    world: &World,
+    engine: &Arc<engine::Engine>,
+    entries: usize,
+) -> (Arc<engine::Log>, tlog::VerifierKey) {
+    let log = create(engine, &["x"], 1).await;
+    let key = log.replication_key().await.unwrap();
+    let mirror = world.secondary("x", "x", &key).await;
+    append(&log, entries).await;
+    published(&log, entries as u64).await;
+    world.copy_of_x(mirror, &key).await;
+    (log, key)
 }
 
 /// The indexes of what was published must not move without a word of the operator.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_shard_that_is_there_in_part_is_restored_by_force_only() {
-    let world = World::new();
-    let engine = world.primary("primary").await;
-    let log = create(&engine, &["x"], 1).await;
-    let key = log.replication_key().await.unwrap();
+    let (world, engine, log, key) = World::with_log(&["x"], 1).await;
     let mirror = world.secondary("x", "x", &key).await;
     append(&log, 256).await;
     published(&log, 256).await;
@@ -1105,7 +1170,7 @@ async fn a_closed_shard_that_is_there_in_part_is_restored_by_force_only() {
         "{moved:?}"
     );
     let forced = world.restore("forced", &["x"], true).run().await.unwrap();
-    assert_eq!(forced.entries, 276);
+    assert_eq!(forced.entries, GlobalIndex::new(276));
 }
 
 /// The newest manifest that a secondary keeps.
@@ -1133,13 +1198,8 @@ async fn told(world: &World, of: &mirror::Mirror) -> engine::Manifest {
 /// of it, and has nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_restore_accepts_no_less_than_the_first_one_restored() {
-    let world = World::new();
-    let engine = world.primary("primary").await;
-    let log = create(&engine, &["x", "yy", "zzz"], 2).await;
-    let key = log.replication_key().await.unwrap();
-    for name in ["x", "yy"] {
-        world.secondary(name, name, &key).await;
-    }
+    let (world, engine, log, key) = World::with_log(&["x", "yy", "zzz"], 2).await;
+    world.secondaries(&["x", "yy"], &key).await;
     let lost = world.secondary("zzz", "zzz", &key).await;
     append(&log, 50).await;
     published(&log, 50).await;
@@ -1155,7 +1215,7 @@ async fn a_second_restore_accepts_no_less_than_the_first_one_restored() {
 
     world.network.set("x.example.org", Way::Open);
     let first = world.restore("first", &["x", "yy"], false).run().await;
-    assert_eq!(first.unwrap().entries, 100);
+    assert_eq!(first.unwrap().entries, GlobalIndex::new(100));
     // It comes as far as to tell the new disk of itself.
     let was = lost.incarnation().to_owned();
     drop(lost);
@@ -1182,16 +1242,13 @@ async fn a_second_restore_accepts_no_less_than_the_first_one_restored() {
     assert_eq!(vouched, Some((was, true)));
     world.network.set("yy.example.org", Way::Open);
     let all = world.restore("all", &["x", "yy", "zzz"], false).run().await;
-    assert_eq!(all.unwrap().entries, 100);
+    assert_eq!(all.unwrap().entries, GlobalIndex::new(100));
 }
 
 /// A restored log has published whatever it was restored with: the disk that it meets first is not whole for having the first shard.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_a_restored_log_meets_first_is_whole_when_it_has_everything() {
-    let world = World::new();
-    let engine = world.primary("primary").await;
-    let log = create(&engine, &["x", "yy"], 1).await;
-    let key = log.replication_key().await.unwrap();
+    let (world, engine, log, key) = World::with_log(&["x", "yy"], 1).await;
     let x = world.secondary("x", "x", &key).await;
     let lost = world.secondary("yy", "yy", &key).await;
     append(&log, 30).await;
@@ -1207,7 +1264,7 @@ async fn a_disk_that_a_restored_log_meets_first_is_whole_when_it_has_everything(
     drop((log, engine));
     world.gone("primary").await;
     let restored = world.restore("restored", &["x", "yy"], false).run().await;
-    assert_eq!(restored.unwrap().entries, 50);
+    assert_eq!(restored.unwrap().entries, GlobalIndex::new(50));
     let new = {
         drop(lost);
         world.secondary("yy", "new", &key).await
@@ -1246,18 +1303,11 @@ async fn a_disk_that_a_restored_log_meets_first_is_whole_when_it_has_everything(
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_copy_of_a_storage_is_filled_whichever_server_meets_it() {
     const X: &str = "x.example.org";
-    let world = World::new();
-    let engine = world.primary("primary").await;
-    let log = create(&engine, &["x"], 1).await;
-    let key = log.replication_key().await.unwrap();
+    let (world, engine, log, key) = World::with_log(&["x"], 1).await;
     let mirror = world.secondary("x", "x", &key).await;
     append(&log, 50).await;
     published(&log, 50).await;
-    mirror.rest().await;
-    drop(mirror);
-    world.network.mirrors.lock().unwrap().clear();
-    copy(&world.path("x"), &world.path("older"));
-    let mirror = world.secondary("x", "x", &key).await;
+    let mirror = world.copy_of_x(mirror, &key).await;
     append(&log, 50).await;
     published(&log, 100).await;
     rotate(&log).await;
@@ -1301,7 +1351,7 @@ async fn an_older_copy_of_a_storage_is_filled_whichever_server_meets_it() {
     published(&log, 122).await;
     let mut sizes: Vec<_> = older.status().iter().map(|at| at.mirrored).collect();
     sizes.sort_unstable();
-    assert_eq!(sizes, [22, 100]);
+    assert_eq!(sizes, [22, 100].map(TreeSize::new));
     other.shutdown().await;
     engine.shutdown().await;
 }
@@ -1309,13 +1359,8 @@ async fn an_older_copy_of_a_storage_is_filled_whichever_server_meets_it() {
 /// Something between the restore and a secondary finds nothing; that is no word of the secondary.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_proxy_does_not_find_is_not_missing() {
-    let world = World::new();
-    let engine = world.primary("primary").await;
-    let log = create(&engine, &["x", "yy", "zzz"], 2).await;
-    let key = log.replication_key().await.unwrap();
-    for name in ["x", "yy", "zzz"] {
-        world.secondary(name, name, &key).await;
-    }
+    let (world, engine, log, key) = World::with_log(&["x", "yy", "zzz"], 2).await;
+    world.secondaries(&["x", "yy", "zzz"], &key).await;
     append(&log, 10).await;
     published(&log, 10).await;
     has(&log, "x", 10).await;
@@ -1334,20 +1379,15 @@ async fn what_a_proxy_does_not_find_is_not_missing() {
     );
     world.network.unspoil("yy.example.org");
     let all = world.restore("all", &["x", "yy"], false).run().await;
-    assert_eq!(all.unwrap().entries, 20);
+    assert_eq!(all.unwrap().entries, GlobalIndex::new(20));
 }
 
 /// A secondary of a change that is not handed over has another key in the meantime: it takes nothing under the old one, and a log that
 /// waits for it would never sign.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_that_would_wait_for_a_key_that_nobody_has_says_so() {
-    let world = World::new();
-    let engine = world.primary("primary").await;
-    let log = create(&engine, &["x", "yy"], 2).await;
-    let key = log.replication_key().await.unwrap();
-    for name in ["x", "yy"] {
-        world.secondary(name, name, &key).await;
-    }
+    let (world, engine, log, key) = World::with_log(&["x", "yy"], 2).await;
+    world.secondaries(&["x", "yy"], &key).await;
     append(&log, 10).await;
     published(&log, 10).await;
     for name in ["x", "yy"] {
@@ -1375,7 +1415,7 @@ async fn a_restore_that_would_wait_for_a_key_that_nobody_has_says_so() {
         "{waits:?}"
     );
     let forced = world.restore("forced", &["x", "yy"], true).run().await;
-    assert_eq!(forced.unwrap().entries, 10);
+    assert_eq!(forced.unwrap().entries, GlobalIndex::new(10));
     let engine = world.primary("forced").await;
     until("it is signed again", || {
         world

@@ -6,7 +6,7 @@ use engine::position;
 use engine::{ChangeError, Request};
 use order::keys::Keys;
 use store::Sqlite;
-use tlog::{Checkpoint, Note};
+use tlog::{Checkpoint, Note, TreeSize};
 
 use crate::copies::copy_folder;
 use crate::network::Way;
@@ -255,10 +255,7 @@ async fn a_witness_remembers_what_both_stores_have_lost() {
 /// under, also by a server that starts meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_size_is_cosigned_under_the_policy_of_its_entries() {
-    let world = World::new();
-    let engine = world.primary("primary").await;
-    let log = create(&engine, &["x"], 1).await;
-    let key = log.replication_key().await.unwrap();
+    let (world, engine, log, key) = World::with_log(&["x"], 1).await;
     let _x = world.secondary("x", "x", &key).await;
     let names = ["w", "ww", "www"];
     let [w, ww, www] = names.map(|name| format!("{}quorum {name}\n", world.witness(name)));
@@ -289,7 +286,7 @@ async fn each_size_is_cosigned_under_the_policy_of_its_entries() {
         .unwrap()
         .unwrap()
         .size
-        < 15
+        < TreeSize::new(15)
     {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -333,11 +330,7 @@ async fn a_lost_checkpoint_that_nobody_cosigns_any_more_stops_nothing() {
     // So many shards that a start skips the first ones.
     for _ in 0..18 {
         append(&log, 1).await;
-        let rotate = Request::Rotate {
-            name: None,
-            base: None,
-            force: false,
-        };
+        let rotate = engine::testing::rotation();
         log.change_unaudited(rotate, caller()).await.unwrap();
     }
     append(&log, 1).await;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine::{Caller, Engine, EngineOptions, Kek, Log, MergeOptions, PeerClient, Request};
-use logconfig::{LogConfig, LogName, SecondaryConfig, ShardName};
-use mirror::{Mirror, MirrorOptions};
+pub(crate) use engine::testing::author as caller;
+use engine::{Engine, EngineOptions, Log, MergeOptions, PeerClient, Request, testing};
+use logconfig::{LogConfig, SecondaryConfig};
+use mirror::{Folder, Mirror, MirrorOptions};
 use store::{Directory, Sqlite};
-use tlog::{Checkpoint, Cosigner, Note, VerifierKey};
+use tlog::{Checkpoint, Cosigner, GlobalIndex, Note, VerifierKey};
 
 use crate::network::{Network, Witness};
 
@@ -33,6 +34,18 @@ impl World {
         }
     }
 
+    /// A world with a server that has a log of these secondaries, and the log's replication key.
+    pub(crate) async fn with_log(
+        secondaries: &[&str],
+        quorum: u32,
+    ) -> (Self, Arc<Engine>, Arc<Log>, VerifierKey) {
+        let world = Self::new();
+        let engine = world.primary("primary").await;
+        let log = create(&engine, secondaries, quorum).await;
+        let key = log.replication_key().await.unwrap();
+        (world, engine, log, key)
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -48,25 +61,10 @@ impl World {
     pub(crate) async fn primary_with(&self, name: &str, merge: MergeOptions) -> Arc<Engine> {
         let dir = self.path(name);
         std::fs::create_dir_all(&dir).unwrap();
-        let kek = self.path("kek");
-        if !kek.exists() {
-            Kek::generate(&ambient::Ambient::unset().random)
-                .unwrap()
-                .write_new(&kek)
-                .unwrap();
-        }
-        Engine::open(EngineOptions {
-            coordination: Arc::new(Sqlite::open(&dir.join("coordination.db")).unwrap()),
-            objects: Arc::new(Directory::open(&dir.join("objects")).unwrap()),
-            kek: Kek::from_file(&kek).unwrap(),
-            label: "test".into(),
-            min_free: 0,
-            max_pending_bytes: 1 << 20,
-            ambient: ambient::Ambient::unset(),
-            merge,
-        })
-        .await
-        .unwrap()
+        let options = testing::options(&dir, &self.path("kek"));
+        Engine::open(EngineOptions { merge, ..options })
+            .await
+            .unwrap()
     }
 
     /// Starts a secondary; `storage` names its folder, so that another name is a lost disk.
@@ -87,7 +85,7 @@ impl World {
         let mirror = Mirror::open(MirrorOptions {
             rows: Arc::new(Sqlite::open(&dir.join("rows.db")).unwrap()),
             objects: Arc::new(Directory::open(&dir.join("objects")).unwrap()),
-            dir,
+            disk: Arc::new(Folder::new(dir)),
             logs: vec![log.clone()],
             cosigner: cosigner(name),
             min_free: 0,
@@ -102,6 +100,13 @@ impl World {
             .unwrap()
             .insert(format!("{name}.example.org"), Arc::clone(&mirror));
         mirror
+    }
+
+    /// Starts secondaries, each with a storage of its own name.
+    pub(crate) async fn secondaries(&self, names: &[&str], log: &VerifierKey) {
+        for name in names {
+            self.secondary(name, name, log).await;
+        }
     }
 
     pub(crate) fn witness(&self, name: &str) -> String {
@@ -123,19 +128,8 @@ impl World {
     }
 }
 
-pub(crate) fn caller() -> Caller {
-    Caller {
-        actor: "test".into(),
-        idempotency_key: None,
-        reason: None,
-    }
-}
-
 pub(crate) async fn create(engine: &Arc<Engine>, secondaries: &[&str], quorum: u32) -> Arc<Log> {
-    let name = LogName::try_from("dev".to_owned()).unwrap();
-    let shard = ShardName::try_from("a".to_owned()).unwrap();
-    let mut config = LogConfig::new(name, ORIGIN.into(), shard);
-    config.merge.checkpoint_interval = logconfig::Span::from_millis(10);
+    let mut config = testing::config();
     config.merge.secondaries = secondaries
         .iter()
         .map(|name| SecondaryConfig {
@@ -177,7 +171,10 @@ pub(crate) async fn until(what: &str, mut check: impl FnMut() -> bool) {
 }
 
 pub(crate) async fn published(log: &Log, size: u64) {
-    until("published", || log.status().watermarks.published >= size).await;
+    until("published", || {
+        log.status().watermarks.published >= GlobalIndex::new(size)
+    })
+    .await;
 }
 
 pub(crate) fn folder(world: &World, shard: &str) -> PathBuf {

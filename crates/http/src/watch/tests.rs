@@ -18,13 +18,13 @@ fn limits() -> Limits {
     }
 }
 
-fn order(place: &Place) -> Order {
+fn order(place: &ConnectionPlace) -> Order {
     place
         .watched()
         .order(&Context::from_waker(std::task::Waker::noop()))
 }
 
-fn seconds_until_closed(watch: &Arc<Watch>, place: &Place) -> Option<u32> {
+fn seconds_until_closed(watch: &Arc<Watch>, place: &ConnectionPlace) -> Option<u32> {
     (1..100).find(|_| {
         watch.sweep();
         order(place) == Order::Close
@@ -67,7 +67,7 @@ fn an_answer_that_is_taken_by_drips_ends_and_one_over_a_poor_line_does_not() {
     let (drip, poor) = (watch.join().unwrap(), watch.join().unwrap());
     for place in [&drip, &poor] {
         place.watched().enter(Phase::Idle);
-        // What was taken fast at the beginning saves up nothing.
+        // Bytes that were taken fast at the beginning give no credit for later.
         place.watched().sent(16 << 20);
     }
     for _ in 0..50 {
@@ -134,7 +134,7 @@ fn those_that_keep_most_for_longest_make_way_for_answers_that_do_not_fit() {
     let [old, most, little, reading, last] = &places[..] else {
         unreachable!()
     };
-    let long = |place: &Place, size: usize| {
+    let long = |place: &ConnectionPlace, size: usize| {
         place.watched().enter(Phase::Idle);
         place.watched().answer(Bytes::from(vec![1; size << 20]))
     };
@@ -169,7 +169,7 @@ fn multiplexed_connections_are_as_many_as_their_windows_fit() {
         bodies: 100 * WINDOW as usize,
         ..limits()
     });
-    let mut places: Vec<Place> = Vec::new();
+    let mut places: Vec<ConnectionPlace> = Vec::new();
     for n in 0..120 {
         let place = watch.join().unwrap();
         drop((place.watched().begin(), place.watched().begin()));
@@ -190,7 +190,7 @@ fn first_streams_that_begin_at_once_are_one_connection() {
         connections: CONNECTIONS,
         ..limits()
     });
-    let places: Vec<Place> = (0..CONNECTIONS).map(|_| watch.join().unwrap()).collect();
+    let places: Vec<ConnectionPlace> = (0..CONNECTIONS).map(|_| watch.join().unwrap()).collect();
     let there = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..2 {

@@ -8,10 +8,10 @@ use std::str::FromStr;
 /// Longest URL, in bytes.
 const MAX_URL: usize = 512;
 
-/// Whose object store it is.
+/// The provider of an object store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BucketKind {
-    /// Amazon S3, and what speaks its protocol.
+    /// Amazon S3 and compatible stores.
     S3,
     /// Google Cloud Storage, `gs://BUCKET/PREFIX`.
     Gcs,
@@ -20,7 +20,7 @@ pub enum BucketKind {
 }
 
 impl BucketKind {
-    /// What its URLs begin with.
+    /// The scheme of its URLs.
     #[must_use]
     pub const fn scheme(self) -> &'static str {
         match self {

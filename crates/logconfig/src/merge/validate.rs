@@ -1,4 +1,4 @@
-//! What must hold of the settings of the merge by themselves.
+//! The rules for the settings of the merge by themselves.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use crate::span::Span;
 const MAX_URL: usize = 1024;
 
 impl MergeConfig {
-    /// Everything that is wrong but the ranges of spans.
+    /// All faults but those of the ranges of spans.
     pub(crate) fn validate(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         let report = &mut findings;
@@ -91,7 +91,7 @@ impl MergeConfig {
 }
 
 impl WitnessConfig {
-    /// Everything that is wrong but the range of the span.
+    /// All faults but those of the range of the span.
     pub(crate) fn validate(&self) -> Vec<Finding> {
         let at = "/witnesses/policy";
         let policy = match self.policy() {
@@ -168,7 +168,7 @@ fn once<'a>(
 
 fn of_secondary(secondary: &SecondaryConfig, pointer: &str, report: &mut Vec<Finding>) {
     if let Some(fault) = url_fault(&secondary.url) {
-        // What may hold a password is not repeated.
+        // The URL may hold a password, so it is not repeated.
         let shown = if secondary.url.contains('@') {
             "the URL".to_owned()
         } else {
@@ -215,7 +215,7 @@ fn of_frontend(frontend: &FrontendConfig, pointer: &str, report: &mut Vec<Findin
             .skip(1)
             .all(|part| !matches!(part, "" | "." | ".."));
     if !sound {
-        // What stands before an @ may be a secret.
+        // The text before an @ may be a secret.
         let url = match frontend.url.contains('@') {
             true => "a URL with an @".to_owned(),
             false => quote(&frontend.url),
@@ -232,7 +232,7 @@ fn of_frontend(frontend: &FrontendConfig, pointer: &str, report: &mut Vec<Findin
     }
 }
 
-/// Why a text is no base URL of a peer; `None` when it is one. No user, query or fragment: what is secret is never here.
+/// Why a text is no base URL of a peer; `None` when it is one. No user, query or fragment is allowed, so it never holds a secret.
 fn url_fault(url: &str) -> Option<&'static str> {
     let rest = url
         .strip_prefix("https://")

@@ -3,7 +3,7 @@
 use super::{QosConfig, TenantConfig, TierConfig, WriterToken};
 use crate::list::{Compare, Field, Named, compare_lists};
 
-/// Compares all of both.
+/// Compares all settings of both.
 pub(crate) fn compare(a: &QosConfig, b: &QosConfig, compare: &mut Compare<'_>) {
     compare_lists("tier", &a.tiers, &b.tiers, compare);
     compare_lists("tenant", &a.tenants, &b.tenants, compare);

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
-/// How the text of every writer's token begins, so that it is recognised where it leaks.
+/// The beginning of every writer's token, by which a leaked one is recognised.
 pub const TOKEN_PREFIX: &str = "logw_";
 
 /// The text of a token: the prefix and the bytes in base64url without padding (RFC 4648, 5).
@@ -13,7 +13,7 @@ pub fn token_text(secret: &[u8; 32]) -> String {
     format!("{TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(secret))
 }
 
-/// What a document holds of a token: SHA-256 of its text, lowercase hex.
+/// The hash that a document holds for a token: SHA-256 of its text, lowercase hex.
 #[must_use]
 pub fn token_hash(text: &str) -> String {
     tlog::hex(&Sha256::digest(text.as_bytes()))

@@ -22,7 +22,7 @@ const MAX_DELAY: Span = Span::from_secs(365 * 86_400);
 const MAX_BURST: u64 = 1_000_000_000;
 
 impl QosConfig {
-    /// Everything that is wrong; checkpoints come every `interval`.
+    /// All faults, for a log with a checkpoint every `interval`.
     pub(crate) fn validate(&self, interval: Span) -> Vec<Finding> {
         let mut findings = Vec::new();
         let report = &mut findings;
@@ -109,7 +109,7 @@ impl QosConfig {
                     tenant.name
                 );
                 let known = self.tiers.iter().map(|tier| tier.name.as_str());
-                let hint = match crate::check::nearest(name.as_str(), known.clone()) {
+                let hint = match crate::text::nearest(name.as_str(), known.clone()) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("the tiers are {}", known.collect::<Vec<_>>().join(", ")),
                 };
@@ -207,7 +207,7 @@ impl QosConfig {
     }
 }
 
-/// How many of each, and that none has another's name.
+/// Checks the number of tiers and tenants, and that names are unique.
 fn bounds(tiers: &[TierConfig], tenants: &[TenantConfig], report: &mut Vec<Finding>) {
     if tiers.is_empty() {
         let problem = Problem::new("no-tiers", "there is no tier, so nothing could be written");
@@ -221,7 +221,7 @@ fn bounds(tiers: &[TierConfig], tenants: &[TenantConfig], report: &mut Vec<Findi
     }
     let mut few = |what: &str, count: usize, most: usize, pointer: &str| {
         if count > most {
-            let message = format!("{count} {what}, at most {most} are possible");
+            let message = format!("{count} {what}; at most {most} are allowed");
             report.push(Problem::new("too-many", message).at(pointer));
         }
     };

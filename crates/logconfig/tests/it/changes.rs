@@ -1,7 +1,8 @@
-//! What may follow the running configuration.
+//! The configurations that may follow the running one.
 
 use logconfig::{
-    Change, LogConfig, ShardState, Span, change, diff, parse_change, with_planned, with_rotation,
+    DocumentChange, LogConfig, ShardState, Span, change, diff, parse_change, with_planned,
+    with_rotation,
 };
 
 use crate::{render, running, shard};
@@ -193,11 +194,11 @@ fn the_same_content_is_nothing_to_do() {
         ..same.stripped()
     };
     for next in [&same, &stripped] {
-        assert_eq!(change(&same, next).unwrap(), Change::default());
+        assert_eq!(change(&same, next).unwrap(), DocumentChange::default());
     }
 }
 
-fn lines(change: &Change) -> Vec<String> {
+fn lines(change: &DocumentChange) -> Vec<String> {
     change.differences.iter().map(ToString::to_string).collect()
 }
 
@@ -260,7 +261,7 @@ fn a_rotation_makes_a_shard_when_none_is_planned() {
         Some("2026d")
     );
     assert_eq!(change.plan.len(), 1);
-    // What it made is not in `log` yet, so the same rotation a year later begins the letters again.
+    // The new shard is not in `log` yet, so the same rotation a year later begins the letters again.
     let later = with_rotation(&log, None, NOW + 366 * 86_400).unwrap();
     assert_eq!(
         later.active().map(|shard| shard.name.as_str()),

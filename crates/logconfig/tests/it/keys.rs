@@ -50,7 +50,7 @@ fn a_shard_that_is_created_has_the_key_of_the_log() {
     assert!(plain.is_unreadable_before_two_keys());
 }
 
-/// What an older program stored must keep its digest, and thus its bytes.
+/// A document that an older program stored must keep its digest, and thus its bytes.
 #[test]
 fn a_log_without_them_is_written_as_ever() {
     let text = String::from_utf8(parse("log: argon\n").unwrap().canonical()).unwrap();

@@ -7,13 +7,13 @@
 
 mod changes;
 mod documents;
-mod front;
 mod keys;
 mod merge;
 mod plans;
 mod properties;
 mod qos;
 mod rekor;
+mod rekor_shards;
 
 use logconfig::{Algorithm, Finding, LogConfig, ShardConfig, ShardState, WriterToken, token_hash};
 

@@ -123,7 +123,7 @@ fn there_are_bounds() {
     assert_eq!(found, pointers.map(|pointer| ("too-many", pointer)));
 }
 
-/// What was stored by a server that knew none of these settings is read, and written again byte for byte.
+/// A document of a server that knew none of these settings is read, and written again byte for byte.
 #[test]
 fn a_document_of_before_keeps_its_bytes_and_its_tag() {
     let config = running();

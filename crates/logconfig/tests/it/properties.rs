@@ -1,4 +1,4 @@
-//! What must hold for every document.
+//! Rules that must hold for every document.
 
 use logconfig::{
     Algorithm, Finding, LogConfig, LogName, OriginForm, ShardConfig, ShardName, ShardState, Span,
@@ -8,9 +8,9 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-use crate::front::any_rekor;
 use crate::merge::{any_peers, any_witnesses};
 use crate::qos::any_qos;
+use crate::rekor::any_rekor;
 use crate::render;
 
 const NOW: i64 = 1_790_000_000;
@@ -123,7 +123,7 @@ fn any_running() -> impl Strategy<Value = LogConfig> {
 fn edit(config: &mut LogConfig, what: u8, at: usize, to: u8) {
     let state = [ShardState::Planned, ShardState::Active, ShardState::Frozen][to as usize % 3];
     let left = || ShardConfig::new("left".parse().unwrap(), state);
-    // What three edits make of a document may have none.
+    // A document may have no shards after three edits.
     if config.shards.is_empty() {
         config.shards.push(left());
     }
@@ -203,7 +203,7 @@ proptest! {
         prop_assert_eq!(back, there);
     }
 
-    /// What is allowed, in one sentence each, checked without the code that decides it.
+    /// The rules for a change, in one sentence each, checked without the code that decides it.
     #[test]
     fn an_accepted_change_keeps_what_was((running, next) in edited()) {
         let Ok(change) = change(&running, &next) else { return Ok(()) };

@@ -70,7 +70,7 @@ fn patience(silence: Duration, bytes: usize) -> Duration {
 
 /// Why an upload was not taken, or not all of it.
 pub(super) enum NotTaken {
-    /// The mirror says so.
+    /// The mirror refused the request.
     Refused(Refusal),
     /// The memory for request bodies is used up.
     Crowded,
@@ -195,7 +195,7 @@ pub(super) async fn take(
             && seen < MOST
             && match source.more(&mut buffer).await {
                 Ok(open) => open,
-                // What was proven before is kept, and made durable, although the rest is refused.
+                // Entries that were proven before are kept, and made durable, although the rest is refused.
                 Err(refused) => {
                     let _ = upload.end().await;
                     return Err(refused);
@@ -204,7 +204,7 @@ pub(super) async fn take(
         seen += buffer.len() - before;
         if looks.due(buffer.len(), upload.expects()) || !open {
             let before = buffer.len();
-            source.room.looks();
+            source.room.begin_check();
             match write(&mut upload, &mut buffer).await {
                 Ok(()) => {
                     looks.looked(before, buffer.len());
@@ -213,7 +213,7 @@ pub(super) async fn take(
                         return Err(spent.into());
                     }
                 }
-                // What was proven before is kept, and made durable, although the rest is refused.
+                // Entries that were proven before are kept, and made durable, although the rest is refused.
                 Err(wrong @ (Refusal::Wrong(_) | Refusal::Malformed(_))) => {
                     let _ = upload.end().await;
                     return Err(wrong.into());

@@ -12,8 +12,8 @@ use hyper::body::{Body as _, Incoming};
 use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use plane_http::{
-    BYTES, Body, FOR_EVER, Limits, NEVER, Phase, Plane, TEXT, Unread, Watched, busy, later, packed,
-    said,
+    BYTES, Body, IMMUTABLE, Limits, NEVER, Phase, Plane, TEXT, Unread, Watched, busy, later,
+    packed, said,
 };
 use tlog::mirror::{INFO_TYPE, MAX_ADD_CHECKPOINT};
 use tlog::{TileKind, TilePath};
@@ -45,7 +45,7 @@ pub struct MirrorPlane {
     manifests: Semaphore,
     /// Taken while a bundle is read.
     reads: Semaphore,
-    /// A stop was asked for.
+    /// Set once a stop was requested.
     draining: AtomicBool,
 }
 
@@ -78,7 +78,7 @@ fn refused(refusal: &Refusal) -> Response<Bytes> {
         Refusal::Alarm(alarm) => {
             response
                 .headers_mut()
-                .insert(ALARM, HeaderValue::from(alarm.size));
+                .insert(ALARM, HeaderValue::from(alarm.size.get()));
         }
         Refusal::Superseded(life) | Refusal::Ahead(life) => {
             response = with_life(response, *life);
@@ -319,7 +319,7 @@ impl MirrorPlane {
         };
         match self.mirror.tile(hash, tile).await {
             Ok(Some(bytes)) => {
-                let whole = plane_http::reply(StatusCode::OK, BYTES, FOR_EVER, bytes);
+                let whole = plane_http::reply(StatusCode::OK, BYTES, IMMUTABLE, bytes);
                 packed(whole, tile, headers).await
             }
             Ok(None) => not_found(),

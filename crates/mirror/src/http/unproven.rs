@@ -4,10 +4,10 @@
 //! bodies. When it is full, the body that has held most for longest is ended, not the new one: a sender at network speed holds its bytes
 //! only for a moment. What must never happen: an unauthenticated sender keeps a log from being copied with requests that it never ends.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use plane_http::{Held, Spent};
+use plane_http::{HeldBytes, Spent};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +22,7 @@ pub(super) struct Unproven {
 struct Bodies {
     next: u64,
     held: usize,
-    all: HashMap<u64, Body>,
+    all: BTreeMap<u64, Body>,
 }
 
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub(super) struct Room {
     unproven: Arc<Unproven>,
     number: u64,
     ended: CancellationToken,
-    held: Held,
+    held: HeldBytes,
 }
 
 impl Body {
@@ -91,7 +91,7 @@ impl Unproven {
     }
 
     /// A body begins, with this part of the memory for all bodies.
-    pub(super) fn begin(self: &Arc<Self>, held: Held) -> Room {
+    pub(super) fn begin(self: &Arc<Self>, held: HeldBytes) -> Room {
         let ended = CancellationToken::new();
         let mut bodies = self.lock();
         let number = bodies.next;
@@ -128,11 +128,11 @@ impl Room {
     }
 
     /// The arrived bytes are being checked, which takes the server's time and not the sender's.
-    pub(super) fn looks(&self) {
+    pub(super) fn begin_check(&self) {
         self.unproven.lock().set(self.number, 0, usize::MAX);
     }
 
-    /// A part of it was proven.
+    /// Notes that a part of it was proven.
     pub(super) fn proven(&self) {
         if let Some(body) = self.unproven.lock().all.get_mut(&self.number) {
             body.since = Instant::now();
@@ -177,7 +177,7 @@ mod tests {
         small.set(10).unwrap();
         // A body that was proven in parts has held the rest only for a moment.
         second().await;
-        newest.looks();
+        newest.begin_check();
         newest.proven();
         newest.set(80).unwrap();
         small.set(20).unwrap();

@@ -3,7 +3,6 @@
 //! One lock covers all of it, held during a write and never during a wait for a client.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
@@ -12,10 +11,11 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use store::{Coordination, StoreError, record};
 use tlog::mirror::MirrorInfo;
-use tlog::{Cosigner, Hash, ShardTree, TilePath};
+use tlog::{Cosigner, Hash, ShardTree, TilePath, TreeSize};
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::ask::PeerLife;
+use crate::disk::{Disk, blocking, shown};
 use crate::files::{Files, Position, last_cosigned};
 use crate::refusal::Refusal;
 use crate::rows::{Alarm, Mirrored, Pending, Rows};
@@ -30,26 +30,26 @@ const PENDINGS: usize = 16;
 /// Readers that wait for the lock at a time.
 const READS: usize = 4;
 
-/// How one mirrored log stands.
+/// The status of one mirrored shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginStatus {
     /// The origin of the shard.
     pub origin: String,
     /// Size of the pending checkpoint.
-    pub pending: u64,
+    pub pending: TreeSize,
     /// Entries that are durable here.
-    pub next: u64,
+    pub next: TreeSize,
     /// Size of the mirror checkpoint.
-    pub mirrored: u64,
-    /// Two roots were seen.
+    pub mirrored: TreeSize,
+    /// Set when two roots were seen for one size.
     pub alarm: Option<Alarm>,
     /// Why it is stuck, other than an alarm.
     pub broken: Option<String>,
 }
 
 /// Everything about the log, under its lock.
-struct Held {
-    pendings: BTreeMap<u64, Pending>,
+struct OriginState {
+    pendings: BTreeMap<TreeSize, Pending>,
     /// The recorded position; the tree may be ahead of it.
     position: Position,
     mirrored: Option<Mirrored>,
@@ -68,9 +68,10 @@ pub(crate) struct Origin {
     origin: String,
     rows: Rows,
     store: Arc<dyn Coordination>,
+    disk: Arc<dyn Disk>,
     cosigner: Arc<Cosigner>,
     time: Time,
-    held: Arc<Mutex<Held>>,
+    held: Arc<Mutex<OriginState>>,
     /// A reader takes a permit before the lock, which is given in order of arrival, so an upload waits for at most this many readers.
     reads: Semaphore,
     /// The life of its log that is accepted.
@@ -96,16 +97,7 @@ async fn row<T: serde::de::DeserializeOwned>(
         .map_err(|e| StoreError::Corrupt(format!("{key}: {e}")))
 }
 
-/// Runs file work on a thread that may wait for the disk.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Refusal> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|e| Refusal::Storage(format!("a task ended: {e}")))
-}
-
-impl Held {
+impl OriginState {
     fn usable(&self) -> Result<(), Refusal> {
         match (&self.broken, &self.alarm) {
             (Some(why), _) => Err(Refusal::Storage(why.clone())),
@@ -114,26 +106,32 @@ impl Held {
         }
     }
 
-    fn pending_size(&self) -> u64 {
-        self.pendings.last_key_value().map_or(0, |(size, _)| *size)
+    fn pending_size(&self) -> TreeSize {
+        self.pendings
+            .last_key_value()
+            .map_or(TreeSize::ZERO, |(size, _)| *size)
     }
 
-    fn info(&self, end: u64) -> MirrorInfo {
+    fn info(&self, end: TreeSize) -> MirrorInfo {
         let known = self.committed(end).is_some() && end >= self.mirrored_size();
         MirrorInfo {
-            size: if known { end } else { self.pending_size() },
-            next: self.position.next,
+            size: if known {
+                end.get()
+            } else {
+                self.pending_size().get()
+            },
+            next: self.position.next.get(),
             ticket: Vec::new(),
         }
     }
 
-    fn mirrored_size(&self) -> u64 {
-        self.mirrored.as_ref().map_or(0, |m| m.size)
+    fn mirrored_size(&self) -> TreeSize {
+        self.mirrored.as_ref().map_or(TreeSize::ZERO, |m| m.size)
     }
 
     /// The checkpoint to which the log has committed itself at `size`: one of the last pending checkpoints, or the mirror checkpoint, which
     /// stays a valid end of an upload however many pending ones came after it (C2SP tlog-mirror, "add-entries").
-    fn committed(&self, size: u64) -> Option<Pending> {
+    fn committed(&self, size: TreeSize) -> Option<Pending> {
         let mirrored = self.mirrored.as_ref().filter(|at| at.size == size);
         let cosigned = mirrored.map(|at| Pending {
             size,
@@ -144,11 +142,11 @@ impl Held {
     }
 
     /// The root that is known here for a size, if one is.
-    fn root(&self, size: u64) -> Result<Option<Hash>, StoreError> {
+    fn root(&self, size: TreeSize) -> Result<Option<Hash>, StoreError> {
         if let Some(pending) = self.pendings.get(&size) {
             return Ok(Some(pending.root));
         }
-        if size == self.tree.size() {
+        if size == TreeSize::new(self.tree.size()) {
             return Ok(Some(self.tree.root()));
         }
         if size > self.position.next {
@@ -165,7 +163,8 @@ impl Origin {
     /// Reads everything back, and checks that the entries lead to the root that was cosigned.
     pub(crate) async fn load(
         origin: &str,
-        dir: &Path,
+        disk: Arc<dyn Disk>,
+        dir: String,
         store: Arc<dyn Coordination>,
         cosigner: Arc<Cosigner>,
         time: Time,
@@ -187,22 +186,22 @@ impl Origin {
                 record::decode(&bytes).map_err(|e| StoreError::Corrupt(format!("{key}: {e}")))?;
             pendings.insert(pending.size, pending);
         }
-        let folder = dir.to_owned();
+        let (on, folder) = (Arc::clone(&disk), dir.clone());
         let at = mirrored.clone();
-        let opened = blocking(move || {
+        let opened = blocking(&disk, move || {
             // Checked before anything is cut off.
-            if let Some((size, root)) = last_cosigned(&folder)?
+            if let Some((size, root)) = last_cosigned(&*on, &folder)?
                 && at.as_ref().is_none_or(|at| (at.size, at.root) != (size, root))
                 && at.as_ref().is_none_or(|at| at.size <= size)
             {
-                let known = at.as_ref().map_or(0, |at| at.size);
+                let known = at.as_ref().map_or(TreeSize::ZERO, |at| at.size);
                 return Ok(Err(format!(
                     "size {size} was cosigned here, and mirror.db knows of {known}: it is an older copy, or was put back without mirror.db-wal. \
                      Nothing was changed. Put the newest one back; or, to begin from zero as a new incarnation, move mirror.db and the \
                      data folder away and keep them"
                 )));
             }
-            let (files, tree) = Files::open(&folder, position)?;
+            let (files, tree) = Files::open(&on, &folder, position)?;
             let wrong = match &at {
                 Some(at) if files.root(at.size)? != at.root => Some(format!(
                     "the entries do not lead to the root that was cosigned at size {}: this storage is damaged. Start again with an empty one",
@@ -214,15 +213,17 @@ impl Origin {
         })
         .await
         .map_err(|e| StoreError::Io(e.to_string()))?;
+        let place = shown(&*disk, &dir);
         let opened = opened.map_err(|e| {
             StoreError::Corrupt(format!(
                 "{origin} in {}: {e}. Start again with an empty storage: it copies everything again",
-                dir.display()
+                place.display()
             ))
         })?;
-        let (files, tree, broken) = opened
-            .map_err(|why| StoreError::Corrupt(format!("{origin} in {}: {why}", dir.display())))?;
-        let held = Held {
+        let (files, tree, broken) = opened.map_err(|why| {
+            StoreError::Corrupt(format!("{origin} in {}: {why}", place.display()))
+        })?;
+        let held = OriginState {
             pendings,
             position,
             mirrored,
@@ -238,6 +239,7 @@ impl Origin {
             origin: origin.to_owned(),
             rows,
             store,
+            disk,
             cosigner,
             time,
             held: Arc::new(Mutex::new(held)),
@@ -247,7 +249,7 @@ impl Origin {
         Ok(loaded)
     }
 
-    fn shown_of(origin: &str, held: &Held) -> OriginStatus {
+    fn shown_of(origin: &str, held: &OriginState) -> OriginStatus {
         OriginStatus {
             origin: origin.to_owned(),
             pending: held.pending_size(),
@@ -258,7 +260,7 @@ impl Origin {
         }
     }
 
-    fn show(&self, held: &Held) {
+    fn show(&self, held: &OriginState) {
         self.shown
             .store(Arc::new(Self::shown_of(&self.origin, held)));
     }
@@ -272,12 +274,12 @@ impl Origin {
     }
 
     /// Whether a life of the log is accepted. Called under the lock, so that an earlier life cannot finish what it has begun.
-    fn accepts(&self, held: &Held, life: u64) -> Result<(), Refusal> {
+    fn accepts(&self, held: &OriginState, life: u64) -> Result<(), Refusal> {
         let accepted = self.life.load(SeqCst);
         if life < accepted {
             return Err(Refusal::Superseded(PeerLife {
                 id: accepted,
-                entries: held.mirrored_size(),
+                entries: held.mirrored_size().get(),
             }));
         }
         Ok(())
@@ -307,7 +309,7 @@ impl Origin {
         let turn = self.reads.acquire().await;
         let _turn = turn.map_err(|e| StoreError::Io(e.to_string()))?;
         let held = Arc::clone(&self.held).lock_owned().await;
-        let read = blocking(move || held.files.read(path, held.position)).await;
+        let read = blocking(&self.disk, move || held.files.read(path, held.position)).await;
         read.map_err(|e| StoreError::Io(e.to_string()))?
             .map_err(|e| StoreError::Io(format!("{path}: {e}")))
     }

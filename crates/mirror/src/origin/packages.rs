@@ -1,20 +1,22 @@
 //! Packages: each is proven to be under the root that the upload leads to, before any entry of it counts.
 
 use tlog::mirror::{Package, PackageBytes, read_package};
-use tlog::{Hash, TILE_WIDTH, TileBytes, TilePath, empty_root, leaf_hash, subtree_root};
+use tlog::{
+    Hash, LeafIndex, TILE_WIDTH, TileBytes, TilePath, TreeSize, empty_root, leaf_hash, subtree_root,
+};
 
-use super::Held;
+use super::OriginState;
 use super::upload::Progress;
 use crate::files::Position;
 use crate::refusal::Refusal;
 
-impl Held {
+impl OriginState {
     /// Verifies and takes the packages that are whole in `bytes`. The answer is the number of bytes used.
     pub(super) fn take(&mut self, upload: &mut Progress, bytes: &[u8]) -> Result<usize, Refusal> {
         let mut used = 0;
         let mut out = Vec::new();
         let mut wrong = None;
-        while let Some(package) = Package::first(upload.at, upload.end) {
+        while let Some(package) = Package::first(upload.at.get(), upload.end.get()) {
             let read = read_package(&bytes[used..], package.entries());
             let Some(read) = read.map_err(|e| Refusal::Malformed(e.to_string()))? else {
                 break;
@@ -27,7 +29,7 @@ impl Held {
                 }
             }
             used += read.length;
-            upload.at = package.end;
+            upload.at = LeafIndex::new(package.end);
             upload.taken = true;
         }
         if let Err(e) = self.files.write(&out) {
@@ -72,7 +74,7 @@ impl Held {
         let hash = subtree_root(&leaves).unwrap_or_else(empty_root);
         tlog::verify_subtree(
             package.subtree(),
-            upload.end,
+            upload.end.get(),
             &read.proof,
             &hash,
             &upload.root,
@@ -88,11 +90,11 @@ impl Held {
         Ok(())
     }
 
-    /// Makes everything that was taken durable.
+    /// Makes all accepted entries durable.
     pub(super) fn sync(&mut self) -> Result<Position, Refusal> {
         let synced = self.files.write(&self.tree.partials()).and_then(|()| {
             self.files
-                .sync(self.tree.size(), self.tree.partial_bundle())
+                .sync(TreeSize::new(self.tree.size()), self.tree.partial_bundle())
         });
         synced.map_err(|e| {
             let why = format!("syncing entries: {e}");

@@ -2,9 +2,9 @@
 
 use store::{Guard, Transaction, record};
 use tlog::mirror::AddCheckpoint;
-use tlog::{Checkpoint, Hash, empty_root};
+use tlog::{Checkpoint, Hash, TreeSize, UnixMillis, empty_root};
 
-use super::{Held, Origin, PENDINGS};
+use super::{Origin, OriginState, PENDINGS};
 use crate::refusal::Refusal;
 use crate::rows::{Alarm, Pending};
 use crate::storage::transact;
@@ -22,7 +22,7 @@ impl Origin {
             return Err(Refusal::Storage(why.clone()));
         }
         self.accepts(&held, life)?;
-        let (size, root) = (checkpoint.size, checkpoint.root);
+        let (size, root) = (TreeSize::new(checkpoint.size), checkpoint.root);
         // Checked before everything else: a signed second root must be noticed, whatever the answer is.
         let mut raised = None;
         if held.alarm.is_none()
@@ -35,23 +35,23 @@ impl Origin {
             );
         }
         let newest = held.pending_size();
-        if request.old != newest {
-            return Err(Refusal::Size(newest));
+        if request.old != newest.get() {
+            return Err(Refusal::Size(newest.get()));
         }
         if let Some(refusal) = raised {
             return Err(refusal);
         }
         held.usable()?;
-        if size == 0 && root != empty_root() {
+        if size == TreeSize::ZERO && root != empty_root() {
             return Err(Refusal::Wrong("the empty log has another root".into()));
         }
-        if request.old == 0 || request.old == size {
+        if request.old == 0 || request.old == size.get() {
             if !request.proof.is_empty() {
                 return Err(Refusal::Wrong("there is nothing to prove".into()));
             }
         } else {
             let before = held.root(newest)?.unwrap_or_else(empty_root);
-            tlog::verify_consistency(newest, size, &request.proof, &before, &root)
+            tlog::verify_consistency(newest.get(), size.get(), &request.proof, &before, &root)
                 .map_err(|e| Refusal::Wrong(format!("from size {newest} to {size}: {e}")))?;
         }
         let pending = Pending {
@@ -60,14 +60,14 @@ impl Origin {
             note: request.checkpoint.clone(),
         };
         let mut transaction = Transaction {
-            guards: vec![Guard::AtMost(self.rows.pending_size(), size)],
+            guards: vec![Guard::AtMost(self.rows.pending_size(), size.get())],
             puts: vec![
                 (self.rows.pending(size), record::encode(&pending)),
-                (self.rows.pending_size(), record::encode_number(size)),
+                (self.rows.pending_size(), record::encode_number(size.get())),
             ],
             ..Transaction::default()
         };
-        let old: Vec<u64> = held.pendings.keys().copied().collect();
+        let old: Vec<TreeSize> = held.pendings.keys().copied().collect();
         let surplus = (old.len() + 1).saturating_sub(PENDINGS);
         for size in &old[..surplus.min(old.len())] {
             transaction.deletes.push(self.rows.pending(*size));
@@ -84,18 +84,18 @@ impl Origin {
     /// Writes the alarm down; from now on the secondary accepts no writes for this log.
     pub(super) async fn raise_alarm(
         &self,
-        held: &mut Held,
-        size: u64,
+        held: &mut OriginState,
+        size: TreeSize,
         ours: Hash,
         theirs: &str,
     ) -> Refusal {
         let alarm = Alarm {
-            time: self.time.now_ms(),
+            time: UnixMillis::new(self.time.now_ms()),
             size,
             ours,
             theirs: theirs.to_owned(),
         };
-        tracing::error!(origin = self.origin, size, %ours, "ALARM: this log has signed another root for this size");
+        tracing::error!(origin = self.origin, size = size.get(), %ours, "ALARM: this log has signed another root for this size");
         let row = Transaction {
             puts: vec![(self.rows.alarm(), record::encode(&alarm))],
             ..Transaction::default()

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use store::{Transaction, record};
 
-use super::{Origin, blocking};
+use super::Origin;
+use crate::disk::blocking;
 use crate::refusal::Refusal;
 use crate::rows::Pending;
 use crate::storage::transact;
@@ -19,7 +20,7 @@ impl Origin {
         }
         held.usable()?;
         let size = held.mirrored_size();
-        if held.pending_size() <= size && held.tree.size() <= size {
+        if held.pending_size() <= size && held.tree.size() <= size.get() {
             let paid = Transaction {
                 deletes: vec![self.rows.owed()],
                 ..Transaction::default()
@@ -27,7 +28,7 @@ impl Origin {
             return Ok(transact(&*self.store, paid).await?);
         }
         let durable = held.position;
-        let (mut held, position) = blocking(move || {
+        let (mut held, position) = blocking(&self.disk, move || {
             let position = held.files.position(size, durable);
             (held, position)
         })
@@ -41,7 +42,7 @@ impl Origin {
         let mut transaction = Transaction {
             puts: vec![
                 (self.rows.position(), record::encode(&position)),
-                (self.rows.pending_size(), record::encode_number(size)),
+                (self.rows.pending_size(), record::encode_number(size.get())),
             ],
             deletes: vec![self.rows.owed()],
             ..Transaction::default()
@@ -49,7 +50,7 @@ impl Origin {
         for (&beyond, pending) in held.pendings.range(size + 1..) {
             tracing::warn!(
                 origin = self.origin,
-                size = beyond,
+                size = beyond.get(),
                 checkpoint = pending.note,
                 "the log was restored: it announced this, and it was never copied"
             );
@@ -62,7 +63,7 @@ impl Origin {
         }
         if let Err(e) = transact(&*self.store, transaction).await {
             // It is unknown whether this was written; the next start finds out.
-            held.broken = Some(format!("letting go of entries: {e}"));
+            held.broken = Some(format!("cannot drop entries that were never cosigned: {e}"));
             self.show(&held);
             return Err(e.into());
         }
@@ -70,10 +71,12 @@ impl Origin {
         held.pendings.extend(kept.map(|kept| (size, kept)));
         held.position = position;
         held.drops += 1;
-        let held = blocking(move || {
+        let held = blocking(&self.disk, move || {
             match held.files.cut(position) {
                 Ok((files, tree)) => (held.files, held.tree) = (files, tree),
-                Err(e) => held.broken = Some(format!("letting go of entries: {e}")),
+                Err(e) => {
+                    held.broken = Some(format!("cannot drop entries that were never cosigned: {e}"))
+                }
             }
             held
         })

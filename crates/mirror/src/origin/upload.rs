@@ -5,10 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use store::{Guard, Transaction, record};
 use tlog::mirror::{EntriesHead, MirrorInfo, Package};
-use tlog::{Hash, TILE_WIDTH, attach};
+use tlog::{Hash, LeafIndex, TILE_WIDTH, TreeSize, attach};
 use tokio::sync::OwnedMutexGuard;
 
-use super::{Held, Origin, blocking};
+use super::{Origin, OriginState};
+use crate::disk::blocking;
 use crate::files::Position;
 use crate::refusal::Refusal;
 use crate::rows::Mirrored;
@@ -20,13 +21,13 @@ const SLACK: u64 = 32 * TILE_WIDTH;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Progress {
     /// The next entry that is expected from the client.
-    pub(super) at: u64,
-    pub(super) start: u64,
-    pub(super) end: u64,
+    pub(super) at: LeafIndex,
+    pub(super) start: LeafIndex,
+    pub(super) end: TreeSize,
     pub(super) root: Hash,
     /// A package was taken.
     pub(super) taken: bool,
-    /// [`Held::drops`] when it began.
+    /// [`OriginState::drops`] when it began.
     pub(super) drops: u64,
     /// The life of the log that sends it.
     pub(super) life: u64,
@@ -60,19 +61,22 @@ impl Upload {
         if held.pendings.is_empty() && held.mirrored.is_none() {
             return Err(Refusal::Wrong("there is no pending checkpoint".into()));
         }
-        let conflict = || Refusal::GoOn(held.info(head.end));
-        let root = held.committed(head.end).ok_or_else(conflict)?.root;
+        let conflict = || Refusal::GoOn(held.info(TreeSize::new(head.end)));
+        let root = held
+            .committed(TreeSize::new(head.end))
+            .ok_or_else(conflict)?
+            .root;
         let far = held.tree.size().saturating_sub(head.start) > SLACK;
-        if head.end < held.mirrored_size()
+        if head.end < held.mirrored_size().get()
             || head.start > held.tree.size()
             || (far && head.start < head.end)
         {
             return Err(conflict());
         }
         let progress = Progress {
-            at: head.start,
-            start: head.start,
-            end: head.end,
+            at: LeafIndex::new(head.start),
+            start: LeafIndex::new(head.start),
+            end: TreeSize::new(head.end),
             root,
             taken: false,
             drops: held.drops,
@@ -82,7 +86,7 @@ impl Upload {
         Ok(Self { origin, progress })
     }
 
-    async fn held(&self) -> Result<OwnedMutexGuard<Held>, Refusal> {
+    async fn held(&self) -> Result<OwnedMutexGuard<OriginState>, Refusal> {
         let held = Arc::clone(&self.origin.held).lock_owned().await;
         held.usable()?;
         self.origin.accepts(&held, self.progress.life)?;
@@ -94,7 +98,7 @@ impl Upload {
 
     /// The most bytes that the package expected next can have; 0 when all have come.
     pub fn expects(&self) -> usize {
-        Package::first(self.progress.at, self.progress.end).map_or(0, |package| {
+        Package::first(self.progress.at.get(), self.progress.end.get()).map_or(0, |package| {
             package.entries() * (tlog::bundle::MAX_ENTRY + 2) + 1 + 63 * Hash::LEN
         })
     }
@@ -106,7 +110,7 @@ impl Upload {
     pub async fn write(&mut self, bytes: Bytes) -> Result<usize, Refusal> {
         let mut held = self.held().await?;
         let mut progress = self.progress;
-        let (result, progress) = blocking(move || {
+        let (result, progress) = blocking(&self.origin.disk, move || {
             let used = held.take(&mut progress, &bytes);
             (used, progress)
         })
@@ -137,16 +141,16 @@ impl Upload {
         } = self.progress;
         let mut held = self.held().await?;
         // Also where the entries are here already: an answer that says "all of it" is for a client that sent something.
-        if start < end && !taken {
+        if start.is_in(end) && !taken {
             return Err(Refusal::Malformed(
                 "it ends inside its first package".into(),
             ));
         }
         let mut transaction = Transaction::default();
         let mut position = held.position;
-        if held.tree.size() > held.position.next {
+        if held.tree.size() > held.position.next.get() {
             let synced;
-            (held, synced) = blocking(move || {
+            (held, synced) = blocking(&origin.disk, move || {
                 let synced = held.sync();
                 (held, synced)
             })
@@ -167,10 +171,12 @@ impl Upload {
             next = Some(origin.cosigned(&mut held, end, root, position).await?);
         }
         let mut put = |key: String, row: &Mirrored| {
-            transaction.guards.push(Guard::AtMost(key.clone(), end));
+            transaction
+                .guards
+                .push(Guard::AtMost(key.clone(), end.get()));
             transaction
                 .puts
-                .push((key, record::encode_numbered(end, row)));
+                .push((key, record::encode_numbered(end.get(), row)));
         };
         let mut served = None;
         if let Some((mirrored, _)) = &next {
@@ -203,7 +209,7 @@ impl Upload {
                 }
                 if further {
                     let noted;
-                    (held, noted) = blocking(move || {
+                    (held, noted) = blocking(&origin.disk, move || {
                         let noted = held.files.note_cosigned(end, root);
                         (held, noted)
                     })
@@ -234,13 +240,13 @@ impl Origin {
     /// the log committed itself to.
     async fn cosigned(
         &self,
-        held: &mut Held,
-        end: u64,
+        held: &mut OriginState,
+        end: TreeSize,
         root: Hash,
         position: Position,
     ) -> Result<(Mirrored, String), Refusal> {
         debug_assert!(end <= position.next, "cosigning what is not durable");
-        let ours = if end == held.tree.size() {
+        let ours = if end == TreeSize::new(held.tree.size()) {
             held.tree.root()
         } else {
             held.files

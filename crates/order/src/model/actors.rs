@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::answer::{CommitError, Proposal};
-use crate::attempt::{Answer, Attempt, Step};
-use crate::slot::{Announcement, Promised};
+use crate::answer::CommitError;
+use crate::attempt::{Attempt, CommitAnswer, Step};
+use crate::proposal::Proposal;
+use crate::work::{Announcement, Promised};
 use store::{Key, Transaction};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -47,7 +48,7 @@ pub(super) struct Committer {
     pub(super) next: usize,
     pub(super) work: Option<Working>,
     /// It announces before it proposes.
-    pub(super) company: bool,
+    pub(super) contended: bool,
     /// It knows of a freeze that is a flag.
     pub(super) flagged: bool,
 }
@@ -211,7 +212,7 @@ impl Held {
 pub(super) struct Proposed {
     pub(super) slot: Arc<crate::slot::Slot>,
     pub(super) digest: tlog::Hash,
-    pub(super) seen: Vec<(crate::slot::Token, SlotNumber)>,
+    pub(super) seen: Vec<(crate::token::Token, SlotNumber)>,
 }
 
 impl Write {
@@ -248,8 +249,14 @@ impl Working {
         };
         let answers: Vec<_> = a.answers.iter().map(|x| x.as_ref().map(code)).collect();
         (
-            (a.first, a.seen, a.announced_at, a.rounds.min(2), a.looked),
-            (a.doubt, a.fresh, a.lost, a.behind, self.read),
+            (
+                a.first,
+                a.seen,
+                a.announced_at,
+                a.rounds.min(2),
+                a.scanned_to,
+            ),
+            (a.doubt, a.fresh, a.must_announce, a.behind, self.read),
             (step, self.bag.clone(), answers),
             self.mine.iter().map(|m| m.work.token()).collect::<Vec<_>>(),
         )
@@ -257,9 +264,9 @@ impl Working {
 }
 
 /// A short code for an answer.
-fn code(answer: &Answer) -> (u8, u64) {
+fn code(answer: &CommitAnswer) -> (u8, u64) {
     match answer {
-        Ok(placed) => (0, placed.start),
+        Ok(placed) => (0, placed.start.get()),
         Err(CommitError::Unknown(_)) => (1, 0),
         Err(CommitError::AskAgain) => (2, 0),
         Err(CommitError::Store(_)) => (3, 0),

@@ -4,13 +4,15 @@ use crate::SlotNumber;
 use std::sync::Arc;
 
 use crate::answer::CommitError;
-use crate::attempt::Answer;
+use crate::attempt::CommitAnswer;
 use crate::model::actors::{Actor, Proposed, Write};
 use crate::model::rows::Rows;
 use crate::model::world::{Act, Decided, Fate, Protocol, World};
 use crate::propose::alive;
-use crate::slot::{Announcement, BatchRef, Control, Slot, Token, Work};
-use crate::state::View;
+use crate::slot::{BatchRef, Control, Slot};
+use crate::token::Token;
+use crate::view::View;
+use crate::work::{Announcement, Work};
 use stateright::Model;
 use store::Guard;
 use store::record;
@@ -189,7 +191,13 @@ impl Protocol {
     }
 
     /// A committer is told this; `again`: it asks once more afterwards.
-    pub(super) fn answered(&self, world: &mut World, work: &Work, answer: &Answer, again: bool) {
+    pub(super) fn answered(
+        &self,
+        world: &mut World,
+        work: &Work,
+        answer: &CommitAnswer,
+        again: bool,
+    ) {
         let token = work.token();
         match answer {
             Ok(placed) => {
@@ -270,10 +278,10 @@ impl Protocol {
 
 /// Whether the log is frozen, from the slots themselves and nothing else.
 fn is_frozen(world: &World) -> bool {
-    let gate = |d: &Decided| match d.slot.control.as_ref().map(|c| &c.control) {
+    let turned = |d: &Decided| match d.slot.control.as_ref().map(|c| &c.control) {
         Some(Control::Freeze) => Some(true),
         Some(Control::Unfreeze) => Some(false),
         _ => None,
     };
-    world.history.iter().rev().find_map(gate).unwrap_or(false)
+    world.history.iter().rev().find_map(turned).unwrap_or(false)
 }

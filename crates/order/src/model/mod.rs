@@ -51,7 +51,7 @@ enum Mutant {
     /// A place is deleted while copies of its work are left.
     ForgetsWhatIsLeft,
     /// A dead announcement is deleted with its batch, even if a slot orders the batch.
-    LitterWithoutSlots,
+    DeletesWithoutSlots,
     /// A batch whose announcement is dead is announced again.
-    AnnouncesAnew,
+    AnnouncesAgain,
 }

@@ -138,8 +138,8 @@ fn a_place_that_is_forgotten_before_its_work() {
 }
 
 #[test]
-fn litter_that_is_judged_without_the_slots() {
-    let leave_out = |p: &mut Protocol| p.mutant = Some(Mutant::LitterWithoutSlots);
+fn deletions_that_are_judged_without_the_slots() {
+    let leave_out = |p: &mut Protocol| p.mutant = Some(Mutant::DeletesWithoutSlots);
     let actors = vec![
         companion(&[Item::Batch(1)]),
         committer(&[Item::Batch(2), Item::Batch(3)]),
@@ -151,8 +151,8 @@ fn litter_that_is_judged_without_the_slots() {
 }
 
 #[test]
-fn a_batch_that_is_announced_anew() {
-    let leave_out = |p: &mut Protocol| p.mutant = Some(Mutant::AnnouncesAnew);
+fn a_batch_that_is_announced_again() {
+    let leave_out = |p: &mut Protocol| p.mutant = Some(Mutant::AnnouncesAgain);
     let mut actors: Vec<Actor> = [2, 3, 4].map(|n| companion(&[Item::Batch(n)])).into();
     actors.push(collector());
     let mut passed_over = scene(0, 1, actors);

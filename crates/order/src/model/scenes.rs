@@ -15,7 +15,7 @@ pub(super) fn committer(items: &[Item]) -> Actor {
         items: items.into(),
         next: 0,
         work: None,
-        company: false,
+        contended: false,
         flagged: false,
     })
 }
@@ -24,7 +24,7 @@ pub(super) fn committer(items: &[Item]) -> Actor {
 pub(super) fn companion(items: &[Item]) -> Actor {
     let mut actor = committer(items);
     if let Actor::Committer(committer) = &mut actor {
-        committer.company = true;
+        committer.contended = true;
     }
     actor
 }
@@ -135,7 +135,9 @@ const THAWED: Reach = ("the log continues after a freeze", |_, w| {
 });
 const COLLECTED: Reach = ("the floor rises", |m, w| w.rows.number(&m.keys.floor()) > 0);
 const KEPT: Reach = ("a promise is kept", |_, w| {
-    slots(w).flat_map(|s| &s.batches).any(|b| b.token.is_kept())
+    slots(w)
+        .flat_map(|s| &s.batches)
+        .any(|b| b.token.is_promised())
 });
 /// Twice in the bag, so once back in the queue.
 const RETURNED: Reach = ("promised work goes back to the queue", |m, w| {
@@ -164,7 +166,7 @@ fn committers_that_expect_each_other() {
         committer(&[Item::Freeze(4), Item::Unfreeze(5)]),
     ];
     let protocol = Protocol::new(limits(3, 3), actors);
-    holds("company", [0, 1], protocol, &[HELPED, REFUSED, THAWED]);
+    holds("contended", [0, 1], protocol, &[HELPED, REFUSED, THAWED]);
 }
 
 #[test]
@@ -214,7 +216,7 @@ fn rotations_and_a_batch_for_one_shard() {
 
 /// A refused control stays refused, whatever opens and closes the log afterwards.
 #[test]
-fn controls_of_the_gate() {
+fn controls_of_the_intake() {
     let closing = [
         Item::Closing(1),
         Item::Batch(5),
@@ -227,7 +229,7 @@ fn controls_of_the_gate() {
         committer(&[Item::Unfreeze(4)]),
     ];
     holds(
-        "gate",
+        "intake",
         [0, 1],
         Protocol::new(limits(8, 3), actors),
         &[REFUSED],

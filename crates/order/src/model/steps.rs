@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::answer::{CommitError, Proposal};
+use crate::answer::CommitError;
 use crate::attempt::{Attempt, Step};
 use crate::chunk::UploadId;
-use crate::litter::{Announced, Evidence};
+use crate::deletion::{Announced, Evidence};
 use crate::location::Location;
 use crate::model::Mutant;
 use crate::model::actors::{
@@ -13,12 +13,16 @@ use crate::model::actors::{
     Releasing, Row, Working, Write, bytes,
 };
 use crate::model::world::{Fate, Protocol, World, batch, is_promised};
+use crate::proposal::Proposal;
 use crate::propose::{not_dead, propose};
-use crate::queue::Refused;
-use crate::slot::{Action as Asked, Announcement, Control, Promised, Work};
-use crate::state::{Intake, View};
+use crate::queue::QueueRefusal;
+use crate::slot::{Action as AskedAction, Control};
+use crate::state::Intake;
+use crate::view::View;
+use crate::work::{Announcement, Promised, Work};
 use crate::{SlotNumber, writes};
 use store::{Guard, Key, Outcome, Transaction};
+use tlog::UnixMillis;
 
 impl Protocol {
     /// Whether the next step of a process writes.
@@ -72,7 +76,7 @@ impl Protocol {
         if asks {
             // Its first slot is known before the row is found absent; who finds it is told where the part is.
             let batch = w.mine[0].work.batch();
-            let place = batch.and_then(|b| Some(self.keys.placed(b.place.as_ref()?, b.token)));
+            let place = batch.and_then(|b| Some(self.keys.placed(b.location.as_ref()?, b.token)));
             if place.is_some_and(|key| world.rows.get(&key).is_some()) {
                 c.next += 1;
             } else {
@@ -117,7 +121,7 @@ impl Protocol {
             }
             Step::Done => Step::Done,
         };
-        if self.is(Mutant::AnnouncesAnew)
+        if self.is(Mutant::AnnouncesAgain)
             && matches!(w.attempt.answers[..], [Some(Err(CommitError::Overtaken))])
         {
             w.attempt = Attempt::new(c.len, 1, true);
@@ -145,7 +149,7 @@ impl Protocol {
     fn begin(&self, world: &World, c: &Committer) -> Working {
         let view = self.view(world, c.len);
         let mine = Arc::new(vec![self.mine(&view, c.items[c.next])]);
-        let mut attempt = Attempt::new(c.len, mine.len(), c.company);
+        let mut attempt = Attempt::new(c.len, mine.len(), c.contended);
         let step = attempt.next(&view, &mine);
         Working {
             mine,
@@ -165,7 +169,7 @@ impl Protocol {
         bytes: bool,
         fate: Fate,
     ) -> Outcome {
-        if !self.limits.covers(c.len, w.attempt.looked()) {
+        if !self.limits.covers(c.len, w.attempt.scanned_to()) {
             return Outcome::Refused;
         }
         let open: Vec<&Proposal> = w.attempt.open(&w.mine).collect();
@@ -208,7 +212,7 @@ impl Protocol {
             view = Arc::new(spared);
         }
         let announced: Vec<_> = bag.into_iter().flatten().map(|(_, a)| a.clone()).collect();
-        let Some(slot) = propose(&view, &announced, works, 0) else {
+        let Some(slot) = propose(&view, &announced, works, UnixMillis::ZERO) else {
             return (Outcome::Refused, len);
         };
         let bytes = writes::ordered(&self.keys, &slot, bytes);
@@ -239,19 +243,21 @@ impl Protocol {
             Item::Part(n, offset) => {
                 let mut part = batch(n, None);
                 let id = UploadId([1; 16]);
-                part.place = Some(Location::Upload { id, offset });
+                part.location = Some(Location::Upload { id, offset });
                 let part = Proposal::fresh(Work::Batch(part), bytes(n));
                 let first_slot = Some(view.state.len);
                 Proposal { first_slot, ..part }
             }
-            Item::Rotate(n, name) => {
-                control(n, Asked::Rotate, self.open(view.state.generation, name))
-            }
-            Item::Closing(n) => control(n, Asked::Freeze, Control::Closing),
-            Item::Freeze(n) => control(n, Asked::Freeze, Control::Freeze),
-            Item::Unfreeze(n) => control(n, Asked::Unfreeze, Control::Unfreeze),
-            Item::Delete(n) => control(n, Asked::Delete, Control::Delete),
-            Item::Undelete(n) => control(n, Asked::Undelete, Control::Undelete),
+            Item::Rotate(n, name) => control(
+                n,
+                AskedAction::Rotate,
+                self.open(view.state.generation, name),
+            ),
+            Item::Closing(n) => control(n, AskedAction::Freeze, Control::Closing),
+            Item::Freeze(n) => control(n, AskedAction::Freeze, Control::Freeze),
+            Item::Unfreeze(n) => control(n, AskedAction::Unfreeze, Control::Unfreeze),
+            Item::Delete(n) => control(n, AskedAction::Delete, Control::Delete),
+            Item::Undelete(n) => control(n, AskedAction::Undelete, Control::Undelete),
         }
     }
 
@@ -266,11 +272,11 @@ impl Protocol {
                         .announcements(&world.rows)
                         .any(|(_, a)| a.work.token() == token));
             let closing = world.rows.get(&self.keys.closing()).is_some();
-            match Refused::of(p.doubt, somewhere, closing) {
-                Refused::Promised => self.promised(world, token),
-                Refused::Unknown => {}
-                Refused::Closed => self.rejected(world, token),
-                Refused::Again => {
+            match QueueRefusal::of(p.doubt, somewhere, closing) {
+                QueueRefusal::Promised => self.promised(world, token),
+                QueueRefusal::Unknown => {}
+                QueueRefusal::Closed => self.rejected(world, token),
+                QueueRefusal::Again => {
                     let Some(len) = self.read(world, p.len) else {
                         return Actor::Gone;
                     };
@@ -297,8 +303,9 @@ impl Protocol {
     }
 
     fn release(&self, world: &mut World, mut r: Releaser, fate: Fate) -> Releaser {
-        let frozen =
-            |world: &World, len| matches!(self.view(world, len).state.gate, Intake::Frozen { .. });
+        let frozen = |world: &World, len| {
+            matches!(self.view(world, len).state.intake, Intake::Frozen { .. })
+        };
         let then = |world: &World, len, after| match after {
             After::Choose if frozen(world, len) => Releasing::Idle,
             After::Choose => Releasing::Choose,
@@ -456,7 +463,7 @@ impl Protocol {
                 let (mut deletes, mut rows) = (Vec::new(), Vec::new());
                 for (key, a) in self.announcements(&world.rows) {
                     let fate = match evidence.announced(a.seen, &a.work) {
-                        Announced::Goes if self.is(Mutant::LitterWithoutSlots) => {
+                        Announced::Goes if self.is(Mutant::DeletesWithoutSlots) => {
                             Announced::GoesWithBatch
                         }
                         fate => fate,

@@ -12,15 +12,15 @@ use crate::model::Mutant;
 use crate::model::actors::{Actor, Collecting, Held, Proposed, Releasing, Write, bytes};
 use crate::model::rows::Rows;
 use crate::propose::propose;
-use crate::slot::{
-    Action as Asked, Announcement, BatchRef, Control, Decision, Promised, ShardIdentity, Slot,
-    Token, Work,
-};
-use crate::state::View;
+use crate::slot::{Action as AskedAction, BatchRef, Control, Decision, ShardIdentity, Slot};
+use crate::token::Token;
+use crate::view::View;
+use crate::work::{Announcement, Promised, Work};
 use crate::writes;
 use crate::{Generation, Limits, SlotNumber};
 use store::record;
 use store::{Key, Outcome, StoreError, Transaction};
+use tlog::UnixMillis;
 
 /// A protocol, its bounds, and the actors that take part.
 #[derive(Clone)]
@@ -35,11 +35,11 @@ pub(super) struct Protocol {
     pub(super) lag: u64,
     /// Writes that go wrong, at most.
     pub(super) faults: u8,
-    /// Whose writes they are; everybody's when absent.
+    /// The committer whose writes go wrong; any when absent.
     pub(super) clumsy: Option<usize>,
-    /// Check in every state that each committer, alone from here on, comes to an end.
+    /// Check in every state that each committer, alone from then on, comes to an end.
     pub(super) alone: bool,
-    /// What must happen in some state.
+    /// The situations that must happen in some state.
     pub(super) reaches: Vec<Reach>,
 }
 
@@ -115,7 +115,7 @@ impl Hash for World {
     }
 }
 
-/// What happens to a step that writes.
+/// The fate of a step that writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     /// It is applied or refused, and its author is told.
@@ -159,8 +159,8 @@ impl Model for Protocol {
         // Slot 0 opens the first shard.
         let view = self.view(&world, SlotNumber::ZERO);
         let first =
-            Work::Control(self.decision(0, Asked::Create, self.open(Generation::ZERO, "a")));
-        let slot = propose(&view, &[], &[first], 0).unwrap();
+            Work::Control(self.decision(0, AskedAction::Create, self.open(Generation::ZERO, "a")));
+        let slot = propose(&view, &[], &[first], UnixMillis::ZERO).unwrap();
         let write = self.decide(slot, None, Vec::new());
         self.land(&mut world, &write);
         vec![world]
@@ -374,7 +374,7 @@ impl Protocol {
     }
 
     /// A control's decision, under the token of a number.
-    pub(super) fn decision(&self, number: u8, action: Asked, control: Control) -> Decision {
+    pub(super) fn decision(&self, number: u8, action: AskedAction, control: Control) -> Decision {
         Decision {
             operation: token(number),
             request: tlog::Hash([number; 32]),
@@ -410,13 +410,13 @@ impl Protocol {
         Promised {
             batch: BatchRef {
                 token: Token::from_bytes(kept),
-                place: Some(Location::Promise),
+                location: Some(Location::Promise),
                 ..batch(number, None)
             },
             tier: "t".into(),
             tenant: "t".into(),
             bytes: bytes.len() as u64,
-            deadline: u64::from(number),
+            deadline: UnixMillis::new(u64::from(number)),
             first_slot,
         }
     }
@@ -441,6 +441,6 @@ pub(super) fn batch(number: u8, shard: Option<&str>) -> BatchRef {
         digest: record::digest(&bytes(number)),
         object: false,
         shard: shard.map(str::to_owned),
-        place: None,
+        location: None,
     }
 }

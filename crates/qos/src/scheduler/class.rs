@@ -1,20 +1,22 @@
 //! The work of one tenant in one tier: lanes by merge delay, in each of which deadlines ascend, and late work.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
-use super::{Backlog, SCALE, SPARSE};
-use crate::job::{Job, cost};
+use super::{Backlog, SPARSE, virtual_time};
+use crate::number::micros;
+use crate::{Cost, Job, QueueTime};
 
-/// The delay that names a lane, microseconds; the largest is for work without a promise.
-pub(super) type LaneKey = u64;
+/// The delay that names a lane; the largest is for work without a promise.
+pub(super) type LaneKey = Duration;
 
-const NO_PROMISE: LaneKey = u64::MAX;
+const NO_PROMISE: LaneKey = Duration::MAX;
 
 #[derive(Debug)]
 struct Lane<P> {
     delay: LaneKey,
     /// With the deadline by which the lane is ordered: at most the job's own, and ascending.
-    jobs: VecDeque<(u64, Job<P>)>,
+    jobs: VecDeque<(QueueTime, Job<P>)>,
     /// Whether the scheduler has a row for its first promise.
     listed: bool,
 }
@@ -48,29 +50,28 @@ impl<P> Default for Class<P> {
 }
 
 /// A delay rounded down, so that there are few lanes: by at most a fifth, four lanes for each doubling.
-pub(super) fn rounded(delay: u64) -> u64 {
-    let Some(octave) = delay.checked_ilog2() else {
-        return 0;
-    };
+pub(super) fn rounded(delay: Duration) -> Duration {
+    let delay = micros(delay);
+    let octave = delay.checked_ilog2().unwrap_or(0);
     let step = octave.saturating_sub(2);
-    delay >> step << step
+    Duration::from_micros(delay >> step << step)
 }
 
 impl<P> Class<P> {
     /// Takes a job. Returns the row of its lane if the scheduler has none.
     pub(super) fn push(
         &mut self,
-        now: u64,
-        tier_delay: Option<u64>,
+        now: QueueTime,
+        tier_delay: Option<Duration>,
         job: Job<P>,
-    ) -> Option<(u64, LaneKey)> {
+    ) -> Option<(QueueTime, LaneKey)> {
         self.jobs += 1;
         self.backlog.entries += job.entries;
         self.backlog.bytes += job.bytes;
         let (due, key) = match job.deadline {
-            None => (u64::MAX, NO_PROMISE),
+            None => (QueueTime::MAX, NO_PROMISE),
             Some(deadline) => {
-                let delay = deadline.saturating_sub(now);
+                let delay = deadline.since(now);
                 let key = match tier_delay {
                     Some(own) if delay >= own => own,
                     _ => rounded(delay),
@@ -102,7 +103,7 @@ impl<P> Class<P> {
     }
 
     /// When the first promise of a lane is due; late work leaves the lane. `None`, and the lane unlisted, when it has none.
-    pub(super) fn first_due(&mut self, key: LaneKey, now: u64) -> Option<u64> {
+    pub(super) fn first_due(&mut self, key: LaneKey, now: QueueTime) -> Option<QueueTime> {
         let lane = self.lanes.iter_mut().find(|l| l.delay == key)?;
         while let Some((due, job)) = lane.jobs.front() {
             if job.deadline.is_none_or(|deadline| deadline >= now) {
@@ -141,7 +142,7 @@ impl<P> Class<P> {
         self.jobs -= 1;
         self.backlog.entries -= job.entries;
         self.backlog.bytes -= job.bytes;
-        self.start += job.cost() * SCALE / self.weight;
+        self.start += virtual_time(job.cost(), self.weight);
         if self.jobs == 0 {
             // The lanes stay, they are few; the memory of a burst does not.
             let large = self.lanes.iter_mut().map(|l| &mut l.jobs);
@@ -153,20 +154,20 @@ impl<P> Class<P> {
     }
 
     pub(super) fn is_sparse(&self) -> bool {
-        cost(self.backlog.entries, self.backlog.bytes) <= SPARSE
+        Cost::of(self.backlog.entries, self.backlog.bytes) <= SPARSE
     }
 
     /// Cost of the job that is next.
-    pub(super) fn first_cost(&self) -> u64 {
+    pub(super) fn first_cost(&self) -> Cost {
         let first = self.late.front().or_else(|| {
             let at = self.soonest()?;
             self.lanes[at].jobs.front().map(|(_, job)| job)
         });
-        first.map_or(0, Job::cost)
+        first.map_or(Cost::ZERO, Job::cost)
     }
 
     /// When the oldest job came.
-    pub(super) fn oldest(&self) -> Option<u64> {
+    pub(super) fn oldest(&self) -> Option<QueueTime> {
         let lanes = self.lanes.iter().filter_map(|l| l.jobs.front());
         let lanes = lanes.map(|(_, job)| job.arrived);
         lanes.chain(self.late.front().map(|j| j.arrived)).min()

@@ -11,7 +11,8 @@ const INTERACTIVE: u16 = 1;
 const STANDARD: u16 = 2;
 const BULK: u16 = 3;
 const SCAVENGER: u16 = 4;
-const SECOND: u64 = 1_000_000;
+const SECOND: Duration = Duration::from_secs(1);
+const START: QueueTime = QueueTime::ZERO;
 
 /// The shipped tiers and three tenants, the second of three times the weight.
 fn rules() -> Policy {
@@ -31,7 +32,14 @@ fn rules_of(mut config: logconfig::QosConfig) -> Policy {
     Policy::new(&config, Duration::ZERO, &mut crate::Names::default())
 }
 
-fn job(tier: u16, tenant: u16, bytes: u64, now: u64, delay: Option<u64>, id: u64) -> Job<u64> {
+fn job(
+    tier: u16,
+    tenant: u16,
+    bytes: u64,
+    now: QueueTime,
+    delay: Option<Duration>,
+    id: u64,
+) -> Job<u64> {
     Job {
         tier: TierId(tier),
         tenant: TenantId(tenant),
@@ -43,24 +51,28 @@ fn job(tier: u16, tenant: u16, bytes: u64, now: u64, delay: Option<u64>, id: u64
     }
 }
 
+fn next_tier(scheduler: &mut Scheduler<u64>) -> u16 {
+    let job = scheduler.next(START, &mut Limits::none(START)).unwrap();
+    job.tier.0
+}
+
 /// Serves `total` cost while these classes never run dry; the cost each got.
 fn saturate(classes: &[(u16, u16, u64)], total: u64) -> BTreeMap<(u16, u16), u64> {
     let mut scheduler = Scheduler::new(&rules());
     let mut got: BTreeMap<(u16, u16), u64> = BTreeMap::new();
     let (mut served, mut id) = (0, 0);
     while served < total {
+        let now = QueueTime::new(served);
         for (tier, tenant, bytes) in classes {
             while scheduler.backlog(TierId(*tier), TenantId(*tenant)).entries < 4 {
                 id += 1;
-                scheduler.push(
-                    served,
-                    job(*tier, *tenant, *bytes, served, Some(3_600 * SECOND), id),
-                );
+                let job = job(*tier, *tenant, *bytes, now, Some(3_600 * SECOND), id);
+                scheduler.push(now, job);
             }
         }
-        let job = scheduler.next(served, &mut Limits::none(0)).unwrap();
-        served += job.cost();
-        *got.entry((job.tier.0, job.tenant.0)).or_default() += job.cost();
+        let job = scheduler.next(now, &mut Limits::none(START)).unwrap();
+        served += job.cost().get();
+        *got.entry((job.tier.0, job.tenant.0)).or_default() += job.cost().get();
     }
     got
 }
@@ -125,25 +137,23 @@ fn every_tier_gets_its_floor_below_endless_critical_work() {
 #[test]
 fn floors_hold_against_promises_that_press_and_against_the_pace() {
     let mut scheduler = Scheduler::new(&rules());
-    let (mut served, mut scavenged, mut id) = (0u64, 0, 0);
+    let (mut served, mut scavenged, mut id) = (0, 0, 0);
     while served < 50 << 20 {
         for (tier, delay) in [(INTERACTIVE, Some(2 * SECOND)), (SCAVENGER, None)] {
             while scheduler.backlog(TierId(tier), TenantId(0)).entries < 16 {
                 id += 1;
-                scheduler.push(0, job(tier, 0, 2_000, 0, delay, id));
+                scheduler.push(START, job(tier, 0, 2_000, START, delay, id));
             }
         }
         let mut limits = Limits {
-            elastic: 0,
-            ..Limits::none(10 * SECOND)
+            elastic: Cost::ZERO,
+            ..Limits::none(START + 10 * SECOND)
         };
-        let job = scheduler.next(0, &mut limits).unwrap();
-        served += job.cost();
-        scavenged += if job.tier.0 == SCAVENGER {
-            job.cost()
-        } else {
-            0
-        };
+        let job = scheduler.next(START, &mut limits).unwrap();
+        served += job.cost().get();
+        if job.tier.0 == SCAVENGER {
+            scavenged += job.cost().get();
+        }
     }
     let share = scavenged as f64 / served as f64;
     assert!(share > 0.009 && share < 0.02, "{share}");
@@ -154,52 +164,51 @@ fn a_sparse_tenant_passes_the_pace_that_holds_a_backlog_of_its_tier() {
     let mut scheduler = Scheduler::new(&rules());
     let (mut id, mut waited) = (0, 0);
     for round in 0..1_000u64 {
+        let now = QueueTime::new(round);
         while scheduler.backlog(TierId(BULK), TenantId(0)).entries < 16 {
             id += 1;
-            scheduler.push(round, job(BULK, 0, 60_000, round, None, id));
+            scheduler.push(now, job(BULK, 0, 60_000, now, None, id));
         }
         id += 1;
-        scheduler.push(round, job(BULK, 1, 100, round, None, id));
+        scheduler.push(now, job(BULK, 1, 100, now, None, id));
         // The pace lets a chunk of the backlog through now and then.
         let mut limits = Limits {
-            elastic: u64::from(round % 10 == 0),
-            ..Limits::none(0)
+            elastic: Cost::new(u64::from(round % 10 == 0)),
+            ..Limits::none(START)
         };
-        while let Some(job) = scheduler.next(round, &mut limits) {
-            assert!(job.tenant.0 == 1 || limits.spent > 0);
+        while let Some(job) = scheduler.next(now, &mut limits) {
+            assert!(job.tenant.0 == 1 || limits.spent > Cost::ZERO);
         }
         waited += scheduler.backlog(TierId(BULK), TenantId(1)).entries;
     }
     assert_eq!(waited, 0);
-    // What it sends is its share still: a flood of it is a backlog.
+    // Its own share does not grow: a flood of its writes is a backlog.
+    let now = QueueTime::new(1_000);
     for _ in 0..1_000 {
         id += 1;
-        scheduler.push(1_000, job(BULK, 1, 100, 1_000, None, id));
+        scheduler.push(now, job(BULK, 1, 100, now, None, id));
     }
     let mut limits = Limits {
-        elastic: 0,
-        ..Limits::none(0)
+        elastic: Cost::ZERO,
+        ..Limits::none(START)
     };
-    assert!(scheduler.next(1_000, &mut limits).is_none());
+    assert!(scheduler.next(now, &mut limits).is_none());
 }
 
 #[test]
 fn idle_capacity_goes_to_whoever_has_work_and_is_not_held_against_him() {
     let mut scheduler = Scheduler::new(&rules());
     for id in 0..10_000 {
-        scheduler.push(0, job(BULK, 0, 1_000, 0, None, id));
+        scheduler.push(START, job(BULK, 0, 1_000, START, None, id));
     }
     for _ in 0..9_000 {
-        assert_eq!(
-            scheduler.next(0, &mut Limits::none(0)).unwrap().tier.0,
-            BULK
-        );
+        assert_eq!(next_tier(&mut scheduler), BULK);
     }
     // Now another comes: from here on by weight, 8 to 1, not everything until the past is evened out.
     for id in 0..900 {
-        scheduler.push(0, job(INTERACTIVE, 0, 1_000, 0, None, id));
+        scheduler.push(START, job(INTERACTIVE, 0, 1_000, START, None, id));
     }
-    let bulk = (0..900).filter(|_| scheduler.next(0, &mut Limits::none(0)).unwrap().tier.0 == BULK);
+    let bulk = (0..900).filter(|_| next_tier(&mut scheduler) == BULK);
     assert!((95..=105).contains(&bulk.count()));
 }
 
@@ -208,14 +217,16 @@ fn a_late_promise_does_not_make_the_next_one_late() {
     let mut scheduler = Scheduler::new(&rules());
     // The interactive tier had more than its share, so that only urgency helps it.
     for id in 0..1_000 {
-        scheduler.push(0, job(INTERACTIVE, 0, 60_000, 0, Some(2 * SECOND), id));
-        scheduler.push(0, job(BULK, 0, 60_000, 0, None, 10_000 + id));
+        let fast = job(INTERACTIVE, 0, 60_000, START, Some(2 * SECOND), id);
+        scheduler.push(START, fast);
+        scheduler.push(START, job(BULK, 0, 60_000, START, None, 10_000 + id));
     }
     for _ in 0..200 {
-        scheduler.next(0, &mut Limits::none(5 * SECOND)).unwrap();
+        let mut limits = Limits::none(START + 5 * SECOND);
+        scheduler.next(START, &mut limits).unwrap();
     }
     // Three seconds later: what waits is late, what comes now is not.
-    let now = 3 * SECOND;
+    let now = START + 3 * SECOND;
     scheduler.push(now, job(INTERACTIVE, 0, 100, now, Some(2 * SECOND), 7_777));
     let next = scheduler
         .next(now, &mut Limits::none(now + 3 * SECOND))
@@ -234,7 +245,7 @@ fn a_tier_that_was_taken_out_serves_what_waits() {
     let (mut names, config) = (crate::Names::default(), logconfig::QosConfig::default());
     let before = Policy::new(&config, Duration::ZERO, &mut names);
     let mut scheduler = Scheduler::new(&before);
-    scheduler.push(0, job(STANDARD, 0, 10, 0, Some(SECOND), 1));
+    scheduler.push(START, job(STANDARD, 0, 10, START, Some(SECOND), 1));
     let mut without = config;
     without.tiers.retain(|t| t.name.as_str() != "standard");
     without
@@ -244,8 +255,9 @@ fn a_tier_that_was_taken_out_serves_what_waits() {
     let after = Policy::new(&without, Duration::ZERO, &mut names);
     scheduler.configure(&after);
     assert!(after.tier(TierId(STANDARD)).retired);
-    let job = scheduler.next(0, &mut Limits::none(SECOND)).unwrap();
-    assert_eq!((job.payload, job.deadline), (1, Some(SECOND)));
+    let due = START + SECOND;
+    let job = scheduler.next(START, &mut Limits::none(due)).unwrap();
+    assert_eq!((job.payload, job.deadline), (1, Some(due)));
 }
 
 #[derive(Clone, Debug)]
@@ -254,19 +266,24 @@ enum Step {
         tier: u16,
         tenant: u16,
         bytes: u64,
-        delay: Option<u64>,
+        delay: Option<Duration>,
     },
     Next {
         elastic: bool,
-        urgent: u64,
+        urgent: Duration,
     },
-    Wait(u64),
+    Wait(Duration),
+}
+
+/// A time up to so many seconds, in microseconds.
+fn seconds(most: u64) -> impl Strategy<Value = Duration> {
+    (0..most * 1_000_000).prop_map(Duration::from_micros)
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let delay = prop_oneof![
         Just(None),
-        (0..100 * SECOND).prop_map(Some),
+        seconds(100).prop_map(Some),
         Just(Some(2 * SECOND))
     ];
     let push = (0..5u16, 0..3u16, 1..60_000u64, delay).prop_map(|(tier, tenant, bytes, delay)| {
@@ -277,28 +294,28 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             delay,
         }
     });
-    let next = (any::<bool>(), 0..10 * SECOND)
-        .prop_map(|(elastic, urgent)| Step::Next { elastic, urgent });
-    let wait = (0..5 * SECOND).prop_map(Step::Wait);
+    let next =
+        (any::<bool>(), seconds(10)).prop_map(|(elastic, urgent)| Step::Next { elastic, urgent });
+    let wait = seconds(5).prop_map(Step::Wait);
     proptest::collection::vec(prop_oneof![4 => push, 4 => next, 1 => wait], 1..300)
 }
 
-/// What waits, in one list, and what may be taken from it, by looking at all of it.
+/// The waiting work in one list; it finds the jobs that may be taken by looking at all of them.
 #[derive(Default)]
 struct Model {
-    jobs: Vec<(Job<u64>, u64)>,
-    critical: u64,
-    other: u64,
+    jobs: Vec<(Job<u64>, Duration)>,
+    critical: Cost,
+    other: Cost,
 }
 
 impl Model {
-    fn push(&mut self, now: u64, job: Job<u64>) {
-        let delay = job.deadline.map_or(u64::MAX, |d| d.saturating_sub(now));
+    fn push(&mut self, now: QueueTime, job: Job<u64>) {
+        let delay = job.deadline.map_or(Duration::MAX, |d| d.since(now));
         self.jobs.push((job, delay));
     }
 
     /// Checks that a job may go now, and takes it.
-    fn take(&mut self, now: u64, job: &Job<u64>, limits: &Limits) {
+    fn take(&mut self, now: QueueTime, job: &Job<u64>, limits: &Limits) {
         let at = self.jobs.iter().position(|(j, _)| j.payload == job.payload);
         let (own, delay) = self
             .jobs
@@ -323,11 +340,11 @@ impl Model {
         let pressing = |j: &Job<u64>| {
             !late(j)
                 && j.deadline
-                    .is_some_and(|d| j.arrived + rounded(d - j.arrived) <= limits.urgent_until)
+                    .is_some_and(|d| j.arrived + rounded(d.since(j.arrived)) <= limits.urgent_until)
         };
         let class = |j: &Job<u64>| (j.tier, j.tenant) == (own.tier, own.tenant);
         let cost = own.cost();
-        let waited: u64 = self
+        let waited: Cost = self
             .jobs
             .iter()
             .map(|(j, _)| j)
@@ -338,7 +355,7 @@ impl Model {
         if own.tier.0 == CRITICAL {
             self.critical += cost;
         } else if self.jobs.iter().any(|(j, _)| j.tier.0 == CRITICAL)
-            || (held && limits.elastic == 0 && !pressing(&own))
+            || (held && limits.elastic == Cost::ZERO && !pressing(&own))
         {
             // Only a floor may do that; all of them together are 24 %, and a debt is at most a few jobs.
             self.other += cost;
@@ -351,7 +368,7 @@ proptest! {
     fn nothing_is_lost_given_twice_or_given_against_the_rules(steps in steps()) {
         let mut scheduler = Scheduler::new(&rules());
         let mut model = Model::default();
-        let (mut now, mut served) = (0, 0);
+        let (mut now, mut served) = (START, Cost::ZERO);
         for (id, step) in (0u64..).zip(steps) {
             match step {
                 Step::Push { tier, tenant, bytes, delay } => {
@@ -361,7 +378,7 @@ proptest! {
                 }
                 Step::Next { elastic, urgent } => {
                     let before = Limits {
-                        elastic: if elastic { u64::MAX } else { 0 },
+                        elastic: if elastic { Cost::MAX } else { Cost::ZERO },
                         ..Limits::none(now + urgent)
                     };
                     let mut limits = before;
@@ -376,7 +393,7 @@ proptest! {
                 Step::Wait(time) => now += time,
             }
             prop_assert_eq!(scheduler.len(), model.jobs.len());
-            prop_assert!(model.other as f64 <= 0.24 * served as f64 + 5.0);
+            prop_assert!(model.other.as_f64() <= 0.24 * served.as_f64() + 5.0);
         }
         let entries: u64 = scheduler.backlogs().map(|(_, _, b, _)| b.entries).sum();
         prop_assert_eq!(entries, model.jobs.len() as u64);
@@ -388,18 +405,18 @@ proptest! {
     }
 
     #[test]
-    fn among_promises_that_press_the_earliest_goes_first(delays in proptest::collection::vec((2..5u16, 0..3u16, 1..60 * SECOND), 1..80)) {
+    fn among_promises_that_press_the_earliest_goes_first(delays in proptest::collection::vec((2..5u16, 0..3u16, 1..60_000_000u64), 1..80)) {
         let mut config = logconfig::QosConfig::default();
         config.tiers.iter_mut().for_each(|t| t.floor = Default::default());
         let mut scheduler = Scheduler::new(&rules_of(config));
         for (id, (tier, tenant, delay)) in (0u64..).zip(&delays) {
-            scheduler.push(0, job(*tier, *tenant, 1, 0, Some(*delay), id));
+            scheduler.push(START, job(*tier, *tenant, 1, START, Some(Duration::from_micros(*delay)), id));
         }
-        let mut last = 0;
-        while let Some(job) = scheduler.next(0, &mut Limits { elastic: 0, ..Limits::none(u64::MAX) }) {
-            let deadline = job.deadline.unwrap();
+        let mut last = Duration::ZERO;
+        while let Some(job) = scheduler.next(START, &mut Limits { elastic: Cost::ZERO, ..Limits::none(QueueTime::MAX) }) {
+            let deadline = job.deadline.unwrap().since(START);
             // By the rounded delay: a fifth too early at most, never too late.
-            prop_assert!(deadline >= last, "{deadline} after {last}");
+            prop_assert!(deadline >= last, "{deadline:?} after {last:?}");
             last = last.max(rounded(deadline));
         }
         prop_assert_eq!(scheduler.len(), 0);
@@ -408,8 +425,12 @@ proptest! {
 
 #[test]
 fn rounding_is_down_by_a_fifth_at_most() {
-    for delay in (0..10_000).chain([SECOND, 86_400 * SECOND, 365 * 86_400 * SECOND]) {
+    let short = (0..10_000).map(Duration::from_micros);
+    for delay in short.chain([SECOND, 86_400 * SECOND, 365 * 86_400 * SECOND]) {
         let down = rounded(delay);
-        assert!(down <= delay && 5 * down >= 4 * delay, "{delay}: {down}");
+        assert!(
+            down <= delay && 5 * down >= 4 * delay,
+            "{delay:?}: {down:?}"
+        );
     }
 }

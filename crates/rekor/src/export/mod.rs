@@ -64,7 +64,7 @@ pub enum ExportError {
     Merge {
         /// The expected kind of the file.
         kind: &'static str,
-        /// Why it is not.
+        /// Why it is not of that kind.
         reason: String,
     },
 }
@@ -86,7 +86,7 @@ pub enum Warning {
     Foreign {
         /// The log's URL, as far as it has one.
         log: String,
-        /// What is wrong with its entry.
+        /// The fault of its entry.
         flaw: &'static str,
     },
 }

@@ -5,8 +5,8 @@ use serde::de::{Deserializer, IgnoredAny};
 use sha2::{Digest as _, Sha256};
 
 use super::envelope::{self, MAX_SIGNATURES, MAX_VERIFIERS, Payload};
-use super::hashedrekord::write_hash;
 use super::keys::Keys;
+use super::signed::write_hash;
 use super::{Entry, Error, Reason};
 use crate::first::First;
 use crate::verifier::Verifier;

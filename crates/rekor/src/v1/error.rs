@@ -87,7 +87,7 @@ pub enum Reason {
     TooMany {
         /// The kind of part of which there are too many.
         what: &'static str,
-        /// How many there may be.
+        /// The highest allowed number.
         limit: usize,
     },
     /// The key did not make this signature.

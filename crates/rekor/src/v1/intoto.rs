@@ -6,8 +6,8 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::envelope::{self, MAX_SIGNATURES, Payload};
-use super::hashedrekord::{NamedHash, write_hash};
 use super::keys::Keys;
+use super::signed::{NamedHash, write_hash};
 use super::{Entry, Error, Reason};
 use crate::first::First;
 use crate::key::HashAlgorithm;

@@ -14,6 +14,7 @@ mod keys;
 mod query;
 mod rekord;
 mod request;
+mod signed;
 
 #[cfg(test)]
 mod tests;

@@ -39,7 +39,7 @@ impl Retrieve {
     /// Reads the body of a request and checks the entries in it as if they were to be logged.
     ///
     /// # Errors
-    /// [`Error::Malformed`], [`Error::TooManyQueries`], [`Error::Query`] for a name that is none, and what is wrong with
+    /// [`Error::Malformed`], [`Error::TooManyQueries`], [`Error::Query`] for a malformed UUID, and what is wrong with
     /// an entry.
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
         if body.len() > super::MAX_BODY {

@@ -3,22 +3,16 @@
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::hashedrekord::{NamedHash, Signature, write_hash};
 use super::keys::Keys;
+use super::signed::{self, NamedHash, write_hash, write_signature};
 use super::{Entry, Error, Reason};
 use crate::base64;
 use crate::key::{HashAlgorithm, KeyKind};
 
-#[derive(Debug, Deserialize)]
-pub(super) struct Spec {
-    #[serde(default)]
-    data: Option<Data>,
-    #[serde(default)]
-    signature: Option<Signature>,
-}
+pub(super) type Spec = signed::Spec<Data>;
 
 #[derive(Debug, Deserialize)]
-struct Data {
+pub(super) struct Data {
     #[serde(default)]
     hash: Option<NamedHash>,
     #[serde(default, deserialize_with = "base64::standard")]
@@ -56,11 +50,7 @@ impl Spec {
                 data.object("hash", |out| write_hash(out, "sha256", &value))
             });
             spec.object("signature", |out| {
-                out.base64("content", &signature.content);
-                out.text("format", "x509");
-                out.object("publicKey", |key| {
-                    key.base64("content", verifier.pem.as_bytes())
-                });
+                write_signature(out, &signature.content, Some("x509"), &verifier);
             });
         })
     }

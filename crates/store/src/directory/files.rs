@@ -1,6 +1,6 @@
 //! The work of a [`Directory`](super::Directory) on the threads for files: each function here blocks.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -41,8 +41,8 @@ impl Inner {
     }
 
     /// Writes and renames; returns the folders that must still be synced.
-    pub(super) fn put(&self, objects: &[(String, Bytes)]) -> Result<HashSet<String>, StoreError> {
-        let mut folders = HashSet::new();
+    pub(super) fn put(&self, objects: &[(String, Bytes)]) -> Result<BTreeSet<String>, StoreError> {
+        let mut folders = BTreeSet::new();
         for (path, bytes) in objects {
             let (folder, name) = path::split(path);
             self.put_one(folder, name, bytes)
@@ -140,8 +140,8 @@ impl Inner {
     }
 
     /// Syncs each folder once, and those above whose new entry may not be on disk yet.
-    pub(super) fn sync(&self, folders: HashSet<String>) -> Result<(), StoreError> {
-        let mut all = HashSet::new();
+    pub(super) fn sync(&self, folders: BTreeSet<String>) -> Result<(), StoreError> {
+        let mut all = BTreeSet::new();
         let mut learned = Vec::new();
         for folder in &folders {
             let mut folder = folder.as_str();

@@ -93,9 +93,9 @@ async fn many_objects_at_once() {
     }
 }
 
-/// What is discarded becomes the next objects, whole; what somebody else has a link to does not.
+/// Discarded files are reused for the next objects, except those to which there is another link.
 #[tokio::test]
-async fn discarded_files_are_written_anew() {
+async fn discarded_files_are_written_again() {
     use std::os::unix::fs::MetadataExt as _;
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("root");

@@ -16,7 +16,7 @@ use rustix::fs::{CWD, RenameFlags};
 use rustix::io::Errno;
 
 use super::connection::{failure, io};
-use super::look::{self, Look};
+use super::look::{self, ReadMode};
 use crate::StoreError;
 
 /// One shard in a copy.
@@ -65,7 +65,7 @@ impl SqliteCopy {
                 .mode(0o600)
                 .open(&copy.temporary)
                 .map_err(|error| io(&copy.temporary, &error))?;
-            let look = Look::at(from)?;
+            let look = ReadMode::at(from)?;
             look::check(&look)?;
             let target = copy.temporary.to_str().ok_or_else(|| {
                 StoreError::Io(format!("{}: the path is not UTF-8", to.display()))

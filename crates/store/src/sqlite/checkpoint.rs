@@ -55,6 +55,7 @@ impl Checkpoints {
     ) -> Result<Self, StoreError> {
         let (begin, begun) = sync_channel(1);
         let running = Arc::new(AtomicBool::new(false));
+        #[expect(clippy::disallowed_methods, reason = "a driver waits for the disk")]
         let thread = std::thread::Builder::new()
             .name("store-checkpoint".into())
             .spawn({

@@ -26,7 +26,7 @@ use crate::StoreError;
 
 /// How a file is read.
 #[derive(Debug)]
-pub(super) enum Look {
+pub(super) enum ReadMode {
     /// The file alone, without a WAL.
     Alone(PathBuf),
     /// With its WAL and the WAL's index.
@@ -35,7 +35,7 @@ pub(super) enum Look {
     Copied(Copy),
 }
 
-impl Look {
+impl ReadMode {
     /// Decides by the files that exist.
     pub(super) fn at(path: &Path) -> Result<Self, StoreError> {
         readable(path)?;
@@ -159,7 +159,7 @@ impl Drop for Copy {
 }
 
 /// Whether the file is a coordination store of a format that this program knows.
-pub(super) fn check(look: &Look) -> Result<(), StoreError> {
+pub(super) fn check(look: &ReadMode) -> Result<(), StoreError> {
     let connection = look.connect()?;
     super::connection::check(&connection)
 }
@@ -176,8 +176,8 @@ mod tests {
             .unwrap()
             .execute_batch("CREATE TABLE t (x)")
             .unwrap();
-        let look = Look::at(&path).unwrap();
-        assert!(matches!(look, Look::Alone(_)));
+        let look = ReadMode::at(&path).unwrap();
+        assert!(matches!(look, ReadMode::Alone(_)));
         let tables: i64 = look
             .connect()
             .unwrap()

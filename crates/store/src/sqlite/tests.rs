@@ -34,7 +34,7 @@ async fn memory_conforms() {
     coordination_shared(|| store.clone()).await;
 }
 
-/// What is queued while a commit is under way shares the next one.
+/// Transactions that are queued while a commit is under way share the next one.
 #[tokio::test(flavor = "multi_thread")]
 async fn transactions_share_commits() {
     let folder = tempfile::tempdir().unwrap();
@@ -223,6 +223,7 @@ async fn two_processes_share_a_file() {
     // Only the child writes until this wakes up.
     started.await;
     race(&store, b"parent", SLOTS).await;
+    #[expect(clippy::disallowed_methods, reason = "waits for another process")]
     let status = tokio::task::spawn_blocking(move || child.wait().unwrap())
         .await
         .unwrap();
@@ -387,7 +388,7 @@ async fn a_copy_is_one_moment_and_replaces_nothing() {
     ended.store(true, Ordering::Relaxed);
     writing.await.unwrap();
 
-    // What is there stays, also when it comes while the copy is made.
+    // An existing file stays, even one that appears while the copy is made.
     let copy = SqliteCopy::of(&path, &to).unwrap();
     std::fs::write(&to, "there").unwrap();
     assert!(copy.finish("now", "1", &[]).is_err());

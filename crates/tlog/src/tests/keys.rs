@@ -47,13 +47,13 @@ proptest! {
         let theirs = SigningKey::from_slice(&secret).unwrap();
         prop_assert_eq!(ours.verifier().to_string(), vkey(NAME, &theirs));
         prop_assert_eq!(&vkey(NAME, &theirs).parse::<VerifierKey>().unwrap(), ours.verifier());
-        // What is signed here is read there.
+        // The other implementation verifies our signature.
         let note = sign(&text, &[&ours]).unwrap();
         let parsed = Note::parse(&note).unwrap();
         let signature = DerSignature::from_bytes(&parsed.signatures[0].bytes).unwrap();
         let key = VerifyingKey::from_public_key_der(ours.verifier().bytes()).unwrap();
         prop_assert!(key.verify(text.as_bytes(), &signature).is_ok());
-        // What is signed there is read here.
+        // We verify the signature of the other implementation.
         let signature: DerSignature = theirs.sign(text.as_bytes());
         let id = &Sha256::digest(ours.verifier().bytes())[..4];
         let line = STANDARD.encode([id, signature.as_bytes()].concat());
@@ -91,8 +91,8 @@ fn a_checkpoint_with_two_lines_of_one_name() {
         Checkpoint::open_all(&alone, &[]),
         Err(NoteError::Unsigned(String::new()))
     );
-    let stranger = Signer::from_seed("another.log.example.org", &[7; 32]).unwrap();
-    assert!(checkpoint().sign_all(&[ecdsa, &stranger]).is_err());
+    let other_key = Signer::from_seed("another.log.example.org", &[7; 32]).unwrap();
+    assert!(checkpoint().sign_all(&[ecdsa, &other_key]).is_err());
     // The same text is signed differently each time, and both notes hold.
     let again = checkpoint().sign_all(&[ecdsa, ed25519]).unwrap();
     assert_ne!(note, again);

@@ -1,4 +1,4 @@
-//! The data plane: what writers and readers get as JSON, and why they are refused.
+//! The data plane: the JSON that writers and readers get, and the codes of refusals.
 //!
 //! Positions are global indexes unless they say otherwise.
 
@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tlog::Hash;
+use tlog::{GlobalIndex, Hash, LeafIndex, TreeSize, UnixMillis};
 
 use crate::ShardState;
 
@@ -17,11 +17,11 @@ use crate::ShardState;
 #[serde(rename_all = "camelCase")]
 pub struct Added {
     /// Global index of the entry.
-    pub index: u64,
+    pub index: GlobalIndex,
     /// The shard that the entry is in.
     pub shard: Arc<str>,
-    /// Index in that shard's tree.
-    pub leaf_index: u64,
+    /// Leaf index in that shard.
+    pub leaf_index: LeafIndex,
     /// RFC 9162, section 2.1.1.
     pub leaf_hash: Hash,
 }
@@ -30,9 +30,9 @@ pub struct Added {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Promised {
-    /// The id for `GET /{log}/promise/{promise}`.
+    /// ID of the promise, for `GET /{log}/promise/{promise}`.
     pub promise: String,
-    /// When it is published at the latest, RFC 3339.
+    /// The time by which the entry is published, RFC 3339.
     pub deadline: String,
     /// RFC 9162, section 2.1.1.
     pub leaf_hash: Hash,
@@ -40,39 +40,39 @@ pub struct Promised {
     pub receipt: String,
 }
 
-/// How far a promised entry is.
+/// The state of a promised entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PromiseState {
-    /// Durable, without a place yet.
+    /// The entry is durable and not ordered yet.
     Queued,
-    /// It has its place.
+    /// The entry has its global index.
     Ordered,
-    /// A signed checkpoint covers it.
+    /// A signed checkpoint covers the entry.
     Published,
-    /// A state of a newer server, which says no more to this version than that the promise is known.
+    /// A state that a newer server has: this version knows only that the promise exists.
     #[serde(other)]
     Unknown,
 }
 
-/// `GET /{log}/promise/{promise}`. The place is present once the entry is ordered.
+/// `GET /{log}/promise/{promise}`. Indexes and shard are present once the entry is ordered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Placement {
-    /// How far it is.
+    /// The state of the entry.
     pub state: PromiseState,
     /// Global index of the entry.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub index: Option<u64>,
+    pub index: Option<GlobalIndex>,
     /// The shard that it is in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shard: Option<Arc<str>>,
     /// Index in that shard's tree.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub leaf_index: Option<u64>,
-    /// When it was ordered, milliseconds since the Unix epoch: the log's word.
+    pub leaf_index: Option<LeafIndex>,
+    /// When it was ordered, milliseconds since the Unix epoch; the log's own claim, without a proof.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ordered_at_ms: Option<u64>,
+    pub ordered_at_ms: Option<UnixMillis>,
 }
 
 /// A line of `POST /{log}/add-batch` with `application/x-ndjson`.
@@ -90,8 +90,8 @@ pub struct Range {
     /// Position of its first entry in the upload, or in the body.
     pub first: u64,
     /// Global index of that entry.
-    pub index: u64,
-    /// How many there are.
+    pub index: GlobalIndex,
+    /// Number of entries in the range.
     pub entries: u64,
 }
 
@@ -100,20 +100,20 @@ pub struct Range {
 pub struct Batch {
     /// Entries of this body that are in the log now.
     pub entries: u64,
-    /// Entries of the upload, or of the body, up to which nothing is missing: the position to resume at.
+    /// Number of entries of the upload, or of the body, that are in the log without a gap: the position to resume at.
     pub accepted: u64,
-    /// Where they are, by position.
+    /// The ranges of these entries, by position.
     pub ranges: Vec<Range>,
     /// The shard of the last entry.
     pub shard: Option<String>,
 }
 
-/// `GET /{log}/add-batch?upload=ID`: what is known of an upload.
+/// `GET /{log}/add-batch?upload=ID`: the progress of an upload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// How many entries from its beginning are in the log: where to continue.
+    /// Number of entries from its beginning that are in the log: the position to continue at.
     pub accepted: u64,
-    /// Where they are, by position.
+    /// The ranges of these entries, by position.
     pub ranges: Vec<Range>,
 }
 
@@ -121,9 +121,9 @@ pub struct Progress {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Shard {
-    /// Unique in its log.
+    /// Name of the shard, unique in its log.
     pub name: String,
-    /// Whether it is planned, active or frozen.
+    /// State of the shard: planned, active or frozen.
     pub state: ShardState,
     /// Positive 63-bit integer, decimal (a string: JSON numbers lose precision).
     pub tree_id: String,
@@ -131,27 +131,27 @@ pub struct Shard {
     pub origin: String,
     /// The verifier key of its checkpoints.
     pub vkey: String,
-    /// The second key of its checkpoints, of a shard of `ecdsa-p256`.
+    /// The second verifier key of its checkpoints, for a shard with an `ecdsa-p256` key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ecdsa_vkey: Option<String>,
     /// Global index of its first entry; absent while planned.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub start_index: Option<u64>,
+    pub start_index: Option<GlobalIndex>,
     /// Entries ordered into it; absent while planned.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub length: Option<u64>,
+    pub length: Option<TreeSize>,
 }
 
 /// The answer to `GET /{log}/watermarks`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Watermarks {
-    /// Decided and durable, with a place in the log.
-    pub ordered: u64,
-    /// In the Merkle tree.
-    pub integrated: u64,
-    /// Covered by signed checkpoints.
-    pub published: u64,
+    /// Entries that are durable and have their index.
+    pub ordered: GlobalIndex,
+    /// Entries in the Merkle trees.
+    pub integrated: GlobalIndex,
+    /// Entries covered by signed checkpoints.
+    pub published: GlobalIndex,
     /// Time of the last publication, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub published_at: Option<String>,
@@ -162,11 +162,11 @@ pub struct Watermarks {
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
     /// Global index of the entry.
-    pub index: u64,
+    pub index: GlobalIndex,
     /// The shard that it is in.
     pub shard: Arc<str>,
     /// Index in that shard's tree.
-    pub leaf_index: u64,
+    pub leaf_index: LeafIndex,
     /// RFC 9162, section 2.1.1.
     pub leaf_hash: Hash,
     /// Bytes of the entry, in base64.

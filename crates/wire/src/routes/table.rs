@@ -9,7 +9,7 @@ fn shape<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
 }
 
-/// What every request may be told.
+/// Problem codes of every request.
 pub const COMMON: &[&str] = &[
     codes::BAD_REQUEST,
     codes::UNAUTHENTICATED,
@@ -23,9 +23,9 @@ pub const COMMON: &[&str] = &[
     // Sessions and tokens are in the stores.
     codes::UNAVAILABLE,
 ];
-/// What every read of the host may be told.
+/// Problem codes of every read of the host.
 const READ: &[&str] = &[codes::NOT_FOUND, codes::UNSUPPORTED, codes::HALTED];
-/// What a read with a body may be told.
+/// Problem codes of a read with a body.
 const ASK: &[&str] = &[
     codes::NOT_FOUND,
     codes::REQUEST_TIMEOUT,
@@ -34,7 +34,7 @@ const ASK: &[&str] = &[
     codes::UNSUPPORTED,
     codes::HALTED,
 ];
-/// What every change may be told.
+/// Problem codes of every change.
 const CHANGE: &[&str] = &[
     codes::NOT_FOUND,
     codes::REQUEST_TIMEOUT,
@@ -48,7 +48,7 @@ const CHANGE: &[&str] = &[
     codes::UNKNOWN_OUTCOME,
     codes::FULL,
 ];
-/// A change that must say what it was made from.
+/// Problem codes of a change that must name its base.
 const CHANGE_OF_BASE: &[&str] = &[
     codes::NOT_FOUND,
     codes::REQUEST_TIMEOUT,
@@ -294,7 +294,7 @@ pub const ROUTES: &[Route] = &[
         Name::ConfirmOperation,
         "/operations/{id}/confirm",
         Body::Optional(shape::<NoRequest>),
-        "Keep a change that would be taken back, over another connection than it was made over",
+        "Confirm a change on probation, over another connection than it was made over",
     )
     .needs("config", "write", Scope::Operation)
     .asks(shape::<ReasonQuery>),

@@ -31,7 +31,7 @@ const REFETCH: Duration = Duration::from_secs(10);
 const ISSUER_BACKOFF: Duration = Duration::from_secs(2);
 /// Time for one answer of the issuer's, connection and all.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
-/// A larger answer is not read.
+/// The longest answer that is read.
 const ANSWER_BYTES: usize = 256 << 10;
 /// More keys than any issuer has; the rest are left out.
 const MAX_KEYS: usize = 100;
@@ -65,7 +65,7 @@ pub(super) enum NoKey {
 }
 
 /// The answer of the cache.
-enum Look {
+enum CachedKey {
     Key(DecodingKey),
     No(NoKey),
     /// Ask the issuer; whether that is because of an unknown key id.
@@ -144,9 +144,9 @@ impl Issuer {
         let _turn = self.asking.lock().await;
         // Another task may have asked meanwhile.
         let unknown = match self.look(&wanted, Instant::now()) {
-            Look::Key(key) => return Ok(key),
-            Look::No(no) => return Err(no),
-            Look::Ask { unknown } => unknown,
+            CachedKey::Key(key) => return Ok(key),
+            CachedKey::No(no) => return Err(no),
+            CachedKey::Ask { unknown } => unknown,
         };
         let answer = self.ask().await;
         {
@@ -172,22 +172,22 @@ impl Issuer {
             }
         }
         match self.look(&wanted, Instant::now()) {
-            Look::Key(key) => Ok(key),
-            Look::No(no) => Err(no),
-            Look::Ask { .. } => Err(NoKey::Unknown),
+            CachedKey::Key(key) => Ok(key),
+            CachedKey::No(no) => Err(no),
+            CachedKey::Ask { .. } => Err(NoKey::Unknown),
         }
     }
 
     /// The answer that needs no request to the issuer.
     fn cached(&self, wanted: &(String, Algorithm)) -> Option<Result<DecodingKey, NoKey>> {
         match self.look(wanted, Instant::now()) {
-            Look::Key(key) => Some(Ok(key)),
-            Look::No(no) => Some(Err(no)),
-            Look::Ask { .. } => None,
+            CachedKey::Key(key) => Some(Ok(key)),
+            CachedKey::No(no) => Some(Err(no)),
+            CachedKey::Ask { .. } => None,
         }
     }
 
-    fn look(&self, wanted: &(String, Algorithm), now: Instant) -> Look {
+    fn look(&self, wanted: &(String, Algorithm), now: Instant) -> CachedKey {
         let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         cache.look(wanted, now)
     }
@@ -244,28 +244,28 @@ impl Issuer {
 }
 
 impl Cache {
-    fn look(&self, wanted: &(String, Algorithm), now: Instant) -> Look {
+    fn look(&self, wanted: &(String, Algorithm), now: Instant) -> CachedKey {
         let within = |since: Instant, time| now.saturating_duration_since(since) < time;
         let fresh = self
             .keys
             .as_ref()
             .filter(|(_, fetched)| within(*fetched, FRESH));
         if let Some(key) = fresh.and_then(|(keys, _)| keys.get(wanted)) {
-            return Look::Key(key.clone());
+            return CachedKey::Key(key.clone());
         }
         if let Some((since, why)) = &self.failed
             && within(*since, ISSUER_BACKOFF)
         {
-            return Look::No(NoKey::Unreachable {
+            return CachedKey::No(NoKey::Unreachable {
                 why: why.clone(),
                 retry: ISSUER_BACKOFF,
             });
         }
         let unknown = fresh.is_some();
         if unknown && self.refetched.is_some_and(|since| within(since, REFETCH)) {
-            return Look::No(NoKey::Unknown);
+            return CachedKey::No(NoKey::Unknown);
         }
-        Look::Ask { unknown }
+        CachedKey::Ask { unknown }
     }
 }
 
@@ -340,11 +340,11 @@ mod tests {
 
     fn ask(cache: &Cache, kid: &str, now: Instant) -> &'static str {
         match cache.look(&(kid.to_owned(), Algorithm::EdDSA), now) {
-            Look::Key(_) => "key",
-            Look::No(NoKey::Unknown) => "unknown",
-            Look::No(NoKey::Unreachable { .. }) => "unreachable",
-            Look::Ask { unknown: true } => "ask again",
-            Look::Ask { unknown: false } => "ask",
+            CachedKey::Key(_) => "key",
+            CachedKey::No(NoKey::Unknown) => "unknown",
+            CachedKey::No(NoKey::Unreachable { .. }) => "unreachable",
+            CachedKey::Ask { unknown: true } => "ask again",
+            CachedKey::Ask { unknown: false } => "ask",
         }
     }
 
@@ -370,7 +370,7 @@ mod tests {
         assert_eq!(ask(&cache, "b", start + REFETCH), "ask again");
         assert_eq!(ask(&cache, "a", start + FRESH), "ask");
         let other_kind = ("a".to_owned(), Algorithm::RS256);
-        assert!(!matches!(cache.look(&other_kind, start), Look::Key(_)));
+        assert!(!matches!(cache.look(&other_kind, start), CachedKey::Key(_)));
     }
 
     #[test]

@@ -31,7 +31,7 @@ use issuer::{Issuer, NoKey};
 pub use rule::IdentityRule;
 pub(super) use rule::MAX_PERMISSIONS;
 
-/// A longer one is not read.
+/// The longest identity token that is read.
 const MAX_BYTES: usize = 16 << 10;
 /// How far the issuer's clock may be from ours, in seconds.
 const LEEWAY: i64 = 30;

@@ -53,12 +53,12 @@ pub struct IdentityRule {
     pub name: String,
     /// The issuer's URL, exactly as the token's `iss` has it. HTTPS; plain HTTP only for a loopback address.
     pub issuer: String,
-    /// What the token's `aud` must name.
+    /// The audience that the token's `aud` must name.
     pub audience: String,
     /// Claims and the value that each must have, exactly. A number or a truth value is compared as its text. At least one
-    /// is needed, one that only your own workloads have: else everybody with an account at the issuer could come in.
+    /// is needed, one that only your own workloads have: otherwise everybody with an account at the issuer could log in.
     pub claims: BTreeMap<String, String>,
-    /// What it may do; at most 64.
+    /// The permissions of the session; at most 64.
     pub permissions: Vec<Permission>,
     /// PEM file of the authorities behind the issuer's HTTPS; the platform's when absent.
     pub issuer_ca: Option<PathBuf>,

@@ -147,7 +147,7 @@ async fn a_deleted_log_is_gone_everywhere_and_comes_back_whole() {
             matches!(&hint, Err(HostError::NotFound(why)) if why.contains("undelete")),
             "{hint:?}"
         );
-        // What was done stays known.
+        // The finished operations stay known.
         assert_eq!(
             host.operation(&gone.id).await.unwrap().action,
             Action::Delete
@@ -180,7 +180,7 @@ async fn a_deleted_log_is_gone_everywhere_and_comes_back_whole() {
     assert_eq!(back.unwrap().action, Action::Undelete);
     let status = one.status("dev").await.unwrap();
     assert_eq!(
-        (status.condition, status.watermarks.ordered),
+        (status.condition, status.watermarks.ordered.get()),
         (LogCondition::Frozen, 1)
     );
     assert_eq!(server.get("/dev/entries/0").await.body, b"kept");

@@ -10,12 +10,15 @@ use std::sync::Arc;
 use engine::audit::{self, Record, Verdict};
 use engine::{Audited, Engine};
 use server_admin::{Caller, Change, Host as _, HostError, Mode};
+use store::StoreError;
+use store::fault::{Fault, Faults, FaultyCoordination, Operation};
 use wire::{Action, FreezeRequest, OperationState, RotateRequest};
 
 use super::host::EngineHost;
 use crate::testing::engine;
 use jiff::{SignedDuration, Timestamp};
 use server_admin::{AuditQuery, Event};
+use tlog::GlobalIndex;
 use wire::AuditReceipt;
 
 fn caller(key: &str) -> Caller {
@@ -39,7 +42,11 @@ fn host(engine: &Arc<Engine>) -> Arc<EngineHost> {
 async fn trail(engine: &Engine) -> Vec<Record> {
     let system = engine.system().unwrap();
     let mut records = Vec::new();
-    while let Some(entry) = system.entry(records.len() as u64).await.unwrap() {
+    while let Some(entry) = system
+        .entry(GlobalIndex::new(records.len() as u64))
+        .await
+        .unwrap()
+    {
         records.push(serde_json::from_slice(&entry.bytes).unwrap());
     }
     records
@@ -105,10 +112,10 @@ async fn a_rotation_is_recorded_before_and_after_and_repeats_its_answer() {
     );
     assert_eq!(
         (done.audit_index, done.actor.as_deref()),
-        (Some(0), Some("uid:7"))
+        (Some(GlobalIndex::ZERO), Some("uid:7"))
     );
     let receipt = done.audit.clone().unwrap();
-    assert_eq!(receipt.index, 0);
+    assert_eq!(receipt.index, GlobalIndex::ZERO);
     assert!(receipt.entry.contains(&done.id), "{receipt:?}");
     proven(&receipt);
     let records = trail(&engine).await;
@@ -134,7 +141,7 @@ async fn a_rotation_is_recorded_before_and_after_and_repeats_its_answer() {
         .unwrap();
     assert_eq!(
         (again.id, again.generation, again.audit_index),
-        (done.id.clone(), 2, Some(0))
+        (done.id.clone(), 2, Some(GlobalIndex::ZERO))
     );
     assert_eq!(host.status("dev").await.unwrap().shards.len(), 2);
     // The base is what the request was made on top of, not what it asks for.
@@ -152,7 +159,7 @@ async fn a_rotation_is_recorded_before_and_after_and_repeats_its_answer() {
     let found = host.operation(&done.id).await.unwrap();
     assert_eq!(
         (found.state, found.etag, found.audit_index),
-        (OperationState::Done, done.etag, Some(0))
+        (OperationState::Done, done.etag, Some(GlobalIndex::ZERO))
     );
     let said: Vec<&str> = found
         .differences
@@ -258,7 +265,14 @@ fn proven(receipt: &AuditReceipt) {
         .map(|hash| tlog_tiles::Hash(hash.parse::<tlog::Hash>().unwrap().0))
         .collect();
     let leaf = tlog_tiles::record_hash(receipt.entry.as_bytes());
-    tlog_tiles::check_record(&proof, head.size(), *head.hash(), receipt.leaf_index, leaf).unwrap();
+    tlog_tiles::check_record(
+        &proof,
+        head.size(),
+        *head.hash(),
+        receipt.leaf_index.get(),
+        leaf,
+    )
+    .unwrap();
 }
 
 #[tokio::test]
@@ -278,7 +292,7 @@ async fn the_trail_is_read_in_pages_and_as_a_log() {
             actor: event.actor,
             detail: event.detail,
             replica: "r".to_owned(),
-            time: crate::rfc3339::now(),
+            time: crate::clock::now(),
         });
         let entry = serde_json::to_vec(&record).unwrap();
         drop(engine.system().unwrap().append(entry.into()));
@@ -294,7 +308,7 @@ async fn the_trail_is_read_in_pages_and_as_a_log() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(receipt.index, 302);
+    assert_eq!(receipt.index, GlobalIndex::new(302));
     proven(&receipt);
 
     let ask = |before, limit, log: Option<&str>| {
@@ -307,14 +321,14 @@ async fn the_trail_is_read_in_pages_and_as_a_log() {
     let (mut all, mut before) = (Vec::new(), None);
     loop {
         let page = ask(before, 100, None).await.unwrap();
-        assert_eq!(page.size, 303);
+        assert_eq!(page.size, GlobalIndex::new(303));
         all.extend(page.entries);
-        before = page.next;
+        before = page.next.map(GlobalIndex::get).map(GlobalIndex::new);
         if before.is_none() {
             break;
         }
     }
-    let indexes: Vec<u64> = all.iter().map(|entry| entry.index).collect();
+    let indexes: Vec<u64> = all.iter().map(|entry| entry.index.get()).collect();
     assert_eq!(indexes, (0..303).rev().collect::<Vec<_>>());
     assert_eq!(
         (all[0].kind.as_str(), all[0].action.as_deref()),
@@ -325,7 +339,13 @@ async fn the_trail_is_read_in_pages_and_as_a_log() {
     let said: Vec<_> = of_log
         .entries
         .iter()
-        .map(|e| (e.kind.as_str(), e.result.as_deref(), e.intent))
+        .map(|e| {
+            (
+                e.kind.as_str(),
+                e.result.as_deref(),
+                e.intent.map(GlobalIndex::get),
+            )
+        })
         .collect();
     assert_eq!(
         said,
@@ -334,7 +354,7 @@ async fn the_trail_is_read_in_pages_and_as_a_log() {
             ("intent", None, None)
         ]
     );
-    assert_eq!((of_log.next, of_log.size), (None, 303));
+    assert_eq!((of_log.next, of_log.size.get()), (None, 303));
 
     // The tree that the pages are of, as any monitor reads it.
     let read = |path: &'static str| host.audit_object(path);
@@ -392,7 +412,7 @@ async fn the_memory_gives_a_key_once_until_its_time_is_over() {
         rows,
         [("session/a", "first"), ("session/b", "second")].map(|(k, v)| (k.into(), v.into()))
     );
-    // What is over is free again, and was not there.
+    // An expired row counts as absent, and its name is free again.
     assert!(!host.forget("session/c").await.unwrap());
     assert!(host.remember("session/c", "anew", past).await.unwrap());
     assert!(host.remember("session/c", "again", later).await.unwrap());
@@ -611,7 +631,60 @@ async fn a_log_that_the_settings_name_is_in_the_trail() {
     assert_eq!((&*intent.action, &*intent.actor), ("create", "server"));
     assert_eq!(intent.log, "dev");
     assert_eq!(outcome.operation, intent.operation);
-    assert_eq!((outcome.intent, outcome.result), (0, Verdict::Decided));
+    assert_eq!(
+        (outcome.intent.get(), outcome.result),
+        (0, Verdict::Decided)
+    );
     let made = engine.log("dev").unwrap().history().await.unwrap();
     assert_eq!(made[0].operation, intent.operation);
+}
+
+/// The store answers the change, and then nothing about the replicas: the change is decided, and the answer says so.
+#[tokio::test]
+async fn a_decided_change_is_answered_while_the_replicas_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(engine(&folder).await);
+    let options = engine::testing::options(folder.path(), &folder.path().join("kek"));
+    let faults = Faults::new();
+    let rows = FaultyCoordination::new(Arc::clone(&options.coordination), faults.clone());
+    let options = engine::EngineOptions {
+        ambient: ambient::Ambient::system(),
+        coordination: Arc::new(rows),
+        ..options
+    };
+    let engine = Engine::open(options).await.unwrap();
+    let host = host(&engine);
+    let unread = || {
+        faults.plan(|_, operation| match operation {
+            Operation::Scan(prefix) => prefix
+                .starts_with("replica/")
+                .then(|| Fault::Fail(StoreError::Io("busy".to_owned()))),
+            _ => None,
+        });
+    };
+    unread();
+    let rotate = Change::Rotate {
+        request: RotateRequest::default(),
+        base: None,
+    };
+    let rotated = host
+        .apply("dev", rotate, Mode::Apply, caller("r"))
+        .await
+        .unwrap();
+    assert_eq!(
+        (rotated.state, rotated.generation, rotated.replicas.len()),
+        (OperationState::Decided, 2, 0)
+    );
+    let asked = host.operation(&rotated.id).await;
+    assert!(matches!(asked, Err(HostError::Unavailable(_))), "{asked:?}");
+    let tried = settle_on(&host, 77, Some(3600), caller("try"))
+        .await
+        .unwrap();
+    let kept = host.confirm(&tried.id, caller("keep")).await.unwrap();
+    assert_eq!(kept.id, tried.id);
+    faults.clear();
+    for id in [&rotated.id, &tried.id] {
+        let now = host.operation(id).await.unwrap();
+        assert_eq!(now.state, OperationState::Done);
+    }
 }

@@ -1,10 +1,10 @@
-//! Changes on probation: confirmed, taken back, and never both.
+//! Changes on probation: confirmed, reverted, and never both.
 
 use std::sync::Arc;
 
 use engine::audit::Record;
 use server_admin::{Change, Host as _, HostError, Mode};
-use wire::{Action, OperationState, RotateRequest};
+use wire::{Action, FreezeRequest, OperationState, RotateRequest};
 
 use super::{caller, host, settle_on, trail, until};
 use crate::testing::engine;
@@ -64,7 +64,11 @@ async fn a_change_is_kept_once_it_is_confirmed_over_another_connection() {
         panic!("{records:?}")
     };
     assert_eq!(
-        (intent.action.as_str(), &intent.operation, outcome.intent),
+        (
+            intent.action.as_str(),
+            &intent.operation,
+            outcome.intent.get()
+        ),
         ("confirm", &made.id, before as u64)
     );
     // Twice is once, and then the settings are free again.
@@ -129,7 +133,7 @@ async fn what_nobody_confirms_is_taken_back_once() {
         .unwrap();
     let watching =
         [&asked, &other].map(|host| tokio::spawn(Arc::clone(&host.audited).watch_probations()));
-    let reverted = until("taken back", async || {
+    let reverted = until("reverted", async || {
         let found = other.operation(&made.id).await.unwrap();
         (found.state == OperationState::Reverted).then_some(found)
     })
@@ -140,6 +144,8 @@ async fn what_nobody_confirms_is_taken_back_once() {
         (revert.action, revert.actor.as_deref(), revert.generation),
         (Action::Revert, Some("auto"), 4)
     );
+    let history = other.history("dev").await.unwrap();
+    assert_eq!(history[0].takes_back.as_ref(), Some(&made.id));
     let late = asked.confirm(&made.id, on(3, "c")).await;
     assert!(
         matches!(&late, Err(HostError::Conflict(why)) if why.contains("too late")),
@@ -161,4 +167,80 @@ async fn what_nobody_confirms_is_taken_back_once() {
     let next = settle_on(&asked, 79, None, on(1, "next")).await.unwrap();
     assert_eq!(next.generation, 5);
     watching.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+/// The order decides no settings of a frozen log: whoever freezes it is told, and the revert comes with the unfreeze.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_log_reverts_when_it_is_unfrozen() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(&folder).await;
+    let host = host(&engine);
+    let before = host.config("dev").await.unwrap().config;
+    let made = settle_on(&host, 77, Some(1), on(1, "try")).await.unwrap();
+    let freeze = || Change::Freeze(FreezeRequest { now: false });
+    for mode in [Mode::Preview, Mode::Apply] {
+        let frozen = host.apply("dev", freeze(), mode, on(2, "f")).await.unwrap();
+        let [warning] = frozen.warnings.as_slice() else {
+            panic!("{frozen:?}")
+        };
+        assert_eq!(warning.code, "frozen-on-probation");
+        assert!(warning.message.contains(&made.id), "{}", warning.message);
+    }
+    let watching = tokio::spawn(Arc::clone(&host.audited).watch_probations());
+    let unfreeze = Change::Unfreeze;
+    host.apply("dev", unfreeze, Mode::Apply, on(2, "u"))
+        .await
+        .unwrap();
+    until("reverted", async || {
+        let found = host.operation(&made.id).await.unwrap();
+        (found.state == OperationState::Reverted).then_some(())
+    })
+    .await;
+    assert_eq!(host.config("dev").await.unwrap().config.merge, before.merge);
+    let again = host.apply("dev", freeze(), Mode::Preview, on(2, "g"));
+    assert_eq!(again.await.unwrap().warnings, []);
+    watching.abort();
+}
+
+/// Whoever sees that a change on probation is bad does not have to wait: the settings before it may be applied at once.
+#[tokio::test]
+async fn a_change_on_probation_is_taken_back_before_its_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(&folder).await;
+    let host = host(&engine);
+    let before = host.config("dev").await.unwrap().config;
+    let millis = u64::try_from(before.merge.checkpoint_interval.duration().as_millis()).unwrap();
+    let made = settle_on(&host, 77, Some(3600), on(1, "try"))
+        .await
+        .unwrap();
+    let shown = host.status("dev").await.unwrap().reason.unwrap();
+    assert!(shown.contains(&made.id), "{shown}");
+    // Other settings wait, and the refusal names both ways.
+    match settle_on(&host, 78, None, on(1, "other")).await {
+        Err(HostError::Conflict(why)) => {
+            assert!(
+                why.contains("op confirm") && why.contains("config rollback"),
+                "{why}"
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    let back = settle_on(&host, millis, None, on(1, "back")).await.unwrap();
+    let found = host.operation(&made.id).await.unwrap();
+    assert_eq!(
+        (found.state, found.reverted_by),
+        (OperationState::Reverted, Some(back.id.clone()))
+    );
+    // Whoever reads the history sees which change is gone, whatever the caller gave as the reason.
+    let history = host.history("dev").await.unwrap();
+    let taken = history.iter().filter_map(|item| item.takes_back.clone());
+    assert_eq!(taken.collect::<Vec<_>>(), std::slice::from_ref(&made.id));
+    assert_eq!(history[0].takes_back.as_ref(), Some(&made.id));
+    assert_eq!(history[0].operation, back.id);
+    let late = host.confirm(&made.id, on(2, "c")).await;
+    assert!(matches!(late, Err(HostError::Conflict(_))), "{late:?}");
+    assert_eq!(host.config("dev").await.unwrap().config.merge, before.merge);
+    assert_eq!(host.status("dev").await.unwrap().reason, None);
+    let next = settle_on(&host, 79, None, on(1, "next")).await.unwrap();
+    assert_eq!(next.state, OperationState::Done);
 }

@@ -9,6 +9,7 @@ use wire::{Action, FreezeRequest, RotateRequest};
 use super::{caller, host, until};
 use crate::admin::EngineHost;
 use crate::testing::engine;
+use tlog::UnixMillis;
 
 async fn rule(host: &EngineHost, edit: impl FnOnce(&mut logconfig::RotateConfig)) {
     let running = host.config("dev").await.unwrap();
@@ -67,7 +68,7 @@ async fn each_full_shard_is_rotated_out_once_by_two_replicas() {
         .unwrap();
     let log = first.log("dev").unwrap();
     assert_eq!(log.rotating(), None);
-    assert_eq!(log.overdue(None, 0), None);
+    assert_eq!(log.overdue(None, UnixMillis::ZERO), None);
     watching.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
@@ -145,7 +146,10 @@ async fn an_old_shard_is_rotated_out_unless_it_is_empty() {
     let log = engine.log("dev").unwrap();
     let opened = log.opened_at("a").await.unwrap().unwrap();
     // Old, but empty.
-    assert_eq!(log.overdue(Some(opened), opened + 10_000), None);
+    assert_eq!(
+        log.overdue(Some(opened), opened + std::time::Duration::from_secs(10)),
+        None
+    );
     add(&engine, 1).await;
     let item = until("rotated", async || {
         let history = host.history("dev").await.unwrap();
@@ -156,6 +160,9 @@ async fn an_old_shard_is_rotated_out_unless_it_is_empty() {
     .await;
     assert!(item.summary.contains("a was open for "), "{}", item.summary);
     // The new one is empty, so it stays.
-    assert_eq!(log.overdue(Some(opened), opened + 10_000), None);
+    assert_eq!(
+        log.overdue(Some(opened), opened + std::time::Duration::from_secs(10)),
+        None
+    );
     watching.abort();
 }

@@ -12,9 +12,11 @@ use hyper::HeaderMap;
 use hyper::header::HeaderValue;
 
 use super::refusal::{Refusal, shown};
-use crate::rfc3339::{now_ms, rfc3339};
+use crate::clock::now_ms;
+use crate::rfc3339::rfc3339;
 use engine::{Log, WriteKey};
 use qos::{Advice, TenantId};
+use tlog::UnixMillis;
 
 /// The longest value of each of these headers, bytes.
 const LONGEST: usize = 256;
@@ -29,7 +31,7 @@ const BEARER: &str = "bearer ";
 
 /// The advice of a request. Not `Debug`: it holds a secret.
 #[derive(Default)]
-pub(super) struct Asked<'a> {
+pub(super) struct AskedAdvice<'a> {
     /// The parsed advice for the engine.
     pub(super) advice: Advice,
     /// The writer's token, as it was sent.
@@ -42,11 +44,11 @@ pub(super) struct Asked<'a> {
     pub(super) encoded: bool,
 }
 
-impl Asked<'_> {
+impl AskedAdvice<'_> {
     /// The tenant of the writer.
     pub(super) fn tenant(&self, log: &Log) -> Result<TenantId, Refusal> {
         let now = self.token.map_or(0, |_| now_ms());
-        let tenant = log.policy().tenant(self.token, now);
+        let tenant = log.policy().tenant(self.token, UnixMillis::new(now));
         tenant.map_err(|denied| Refusal::denied(&denied))
     }
 
@@ -60,8 +62,8 @@ impl Asked<'_> {
 }
 
 /// Reads the head of a write; `now` gives milliseconds since the Unix epoch, and is asked only where a time is named.
-pub(super) fn read(headers: &HeaderMap, now: impl Fn() -> u64) -> Result<Asked<'_>, Refusal> {
-    let mut asked = Asked::default();
+pub(super) fn read(headers: &HeaderMap, now: impl Fn() -> u64) -> Result<AskedAdvice<'_>, Refusal> {
+    let mut asked = AskedAdvice::default();
     for (name, value) in headers {
         match name.as_str() {
             "priority" => priority::read(text("priority", value)?, &mut asked.advice.urgency)
@@ -148,7 +150,7 @@ fn merge_by(value: &str, now: impl Fn() -> u64) -> Result<Duration, String> {
                 return Err(format!(
                     "{} is in the past: it is {} here",
                     shown(value),
-                    rfc3339(now)
+                    rfc3339(UnixMillis::new(now))
                 ));
             }
         }

@@ -6,7 +6,7 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 
 use crate::data::refusal::{Refusal, shown};
 
-/// How the entries are written.
+/// The encoding of the entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Encoding {
     /// `application/octet-stream`: C2SP bundle encoding, 16-bit length and entry.

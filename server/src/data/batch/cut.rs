@@ -1,6 +1,6 @@
 //! Cuts a stream of entries into chunks. Pure: bytes in, chunks out.
 //!
-//! Where it cuts depends on the entries alone, never on how the network cut the body: a chunk is the longest run of whole entries, [`MOST`]
+//! The cuts depend on the entries alone, never on how the network cut the body: a chunk is the longest run of whole entries, [`MOST`]
 //! at most, that fits into a given number of bytes, and at least one. Memory is one chunk, and it is allocated at the first byte.
 
 use bytes::{Buf as _, Bytes, BytesMut};

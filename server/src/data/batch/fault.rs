@@ -28,7 +28,7 @@ pub(super) enum Fault {
     #[error("line {line}: {what}")]
     Line {
         line: u64,
-        /// What is wrong with it.
+        /// The fault of the line.
         what: String,
     },
     /// It differs from the body that was accepted under its idempotency key.

@@ -8,7 +8,7 @@ use wire::data::Line;
 
 use super::cut::{Cut, Cutter};
 use super::fault::Fault;
-use crate::data::add::MAX_ENTRY;
+use tlog::bundle::MAX_ENTRY;
 
 /// The longest line, bytes: the largest entry in base64, and some space around it.
 pub(super) const MAX_LINE: usize = MAX_ENTRY.div_ceil(3) * 4 + 1024;

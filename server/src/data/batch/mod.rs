@@ -10,7 +10,7 @@
 mod ask;
 mod cut;
 mod fault;
-mod flight;
+mod in_flight;
 mod lines;
 mod ranges;
 #[cfg(test)]
@@ -32,7 +32,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use self::ask::Encoding;
 use self::cut::{Cut, Cutter};
 use self::fault::Fault;
-use self::flight::Flight;
+use self::in_flight::InFlight;
 use self::lines::Lines;
 use self::ranges::Ranges;
 use self::turns::NoTurn;
@@ -41,7 +41,7 @@ use super::negotiate::wants_json;
 use super::read::lines;
 use super::refusal::{self, Refusal};
 use super::{DataPlane, find, granted, stamp, unfronted};
-use crate::gate::Gate;
+use crate::readiness::Readiness;
 use engine::{AppendError, Chunk, Log, UploadId, UploadPart, UploadRange, WriteKey};
 use plane_http::{Body, JSON, Pace, Phase, Unread, Watched};
 use qos::{Advice, Granted, TenantId};
@@ -67,7 +67,7 @@ const MOST_RANGES: usize = 1 << 16;
 /// Why a batch ended early, and what of it is in the log anyway.
 struct Stopped {
     refusal: Refusal,
-    /// `None` when it had not begun.
+    /// The accepted part; `None` if the batch had not begun.
     done: Option<Batch>,
 }
 
@@ -95,7 +95,7 @@ pub(super) async fn answer(
     let mut unread = Unread::new(head.version, &head.headers, body);
     let json = wants_json(&head.headers);
     let name = target(&head.method, head.uri.path()).unwrap_or_default();
-    let log = find(&plane.gate, &name);
+    let log = find(&plane.readiness, &name);
     let result = match &log {
         Ok(log) => add(plane, log, watched, &head, unread.body()).await,
         Err(refusal) => Err(refusal.clone().into()),
@@ -186,7 +186,7 @@ async fn add(
     unfronted(log)?;
     let part = ask::part(head.uri.query())?;
     let encoding = ask::encoding(&head.headers)?;
-    let asked = advice::read(&head.headers, crate::rfc3339::now_ms)?;
+    let asked = advice::read(&head.headers, crate::clock::now_ms)?;
     let tenant = asked.tenant(log)?;
     let key = asked.key(log, tenant);
     if key.is_some() && part.upload.is_some() {
@@ -251,7 +251,7 @@ async fn add(
         next: accepted,
         granted: None,
         newer: turn.newer(),
-        flight: Flight::new(turn, ranges),
+        flight: InFlight::new(turn, ranges),
         pace: Pace::new(plane.body_timeout),
         silence: plane.body_timeout,
         scarce: &|| plane.turns.are_scarce() || watched.bodies().is_scarce(),
@@ -264,7 +264,7 @@ async fn add(
             let Some(mut piece) = piece else {
                 break;
             };
-            if plane.gate.is_closing() {
+            if plane.readiness.is_closing() {
                 return Err(Refusal::shutting_down());
             }
             while let Some(cut) = reader.feed(&mut piece).map_err(faulty)? {
@@ -294,7 +294,7 @@ async fn add(
             .take()
             .or_else(|| {
                 let last = sender.flight.ranges.all().last()?;
-                log.shard_of(last.index + last.entries - 1)
+                log.shard_of((last.index + last.entries).back(1))
             })
             .map(|shard| shard.to_string()),
     };
@@ -319,12 +319,12 @@ struct Sender<'a> {
     next: u64,
     granted: Option<Granted>,
     newer: CancellationToken,
-    flight: Flight,
+    flight: InFlight,
     /// How long the writer may still be waited for. Time in which it is not read does not count.
     pace: Pace,
     /// How long it may be silent in any case.
     silence: Duration,
-    /// Whether others need what a slow writer holds.
+    /// Whether others need the place or the memory of a slow writer.
     scarce: &'a (dyn Fn() -> bool + Sync),
 }
 
@@ -404,7 +404,7 @@ impl Sender<'_> {
         Err(Refusal::new(
             codes::TOO_MANY_RANGES,
             format!(
-                "the entries of this body lie in more than {MOST_RANGES} ranges; send what is not accepted yet in another request"
+                "the entries of this body lie in more than {MOST_RANGES} ranges; send the remaining entries in another request"
             ),
         ))
     }
@@ -466,14 +466,14 @@ fn own(log: &Log, tenant: TenantId, upload: Option<UploadId>) -> Option<UploadId
 
 /// `GET /{log}/add-batch?upload=ID`: the accepted part of an upload of this tenant.
 pub(super) async fn asked(
-    State(gate): State<Arc<Gate>>,
+    State(readiness): State<Arc<Readiness>>,
     Path(log): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Routed {
     let result = async {
-        let log = find(&gate, &log)?;
-        let tenant = advice::read(&headers, crate::rfc3339::now_ms)?.tenant(&log)?;
+        let log = find(&readiness, &log)?;
+        let tenant = advice::read(&headers, crate::clock::now_ms)?.tenant(&log)?;
         let id = match ask::part(query.as_deref())? {
             ask::Part {
                 upload: Some(id),

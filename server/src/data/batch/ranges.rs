@@ -48,6 +48,7 @@ impl Ranges {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tlog::GlobalIndex;
 
     #[test]
     fn neighbours_become_one() {
@@ -55,14 +56,14 @@ mod tests {
         for (first, index, entries) in [(5, 100, 3), (8, 103, 2), (10, 200, 1), (12, 202, 4)] {
             ranges.push(Range {
                 first,
-                index,
+                index: GlobalIndex::new(index),
                 entries,
             });
         }
         let seen: Vec<_> = ranges
             .all()
             .iter()
-            .map(|r| (r.first, r.index, r.entries))
+            .map(|r| (r.first, r.index.get(), r.entries))
             .collect();
         assert_eq!(seen, [(5, 100, 5), (10, 200, 1), (12, 202, 4)]);
         assert_eq!(ranges.entries(), 10);

@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::CHUNK;
 use crate::testing::{Reply, Server, read_all};
+use tlog::GlobalIndex;
 
 const BUNDLE: &str = "content-type: application/octet-stream\r\n";
 const LINES: &str = "content-type: application/x-ndjson\r\n";
@@ -37,7 +38,11 @@ async fn check(server: &Server, ranges: &Value, entries: &[Vec<u8>]) {
         let number = |name: &str| range[name].as_u64().unwrap();
         for n in 0..number("entries") {
             let at = usize::try_from(number("first") + n).unwrap();
-            let entry = log.entry(number("index") + n).await.unwrap().unwrap();
+            let entry = log
+                .entry(GlobalIndex::new(number("index") + n))
+                .await
+                .unwrap()
+                .unwrap();
             assert_eq!(entry.bytes, entries[at], "{range} {n}");
             seen += 1;
         }
@@ -60,7 +65,7 @@ async fn both_encodings_land_where_the_answer_says() {
         (&json!(3000), &json!("a"))
     );
     let log = server.engine.log("dev").unwrap();
-    log.wait_published(2999).await.unwrap();
+    log.wait_published(GlobalIndex::new(2999)).await.unwrap();
     check(&server, &done["ranges"], &entries).await;
     let reply = batch(
         &server,
@@ -72,8 +77,15 @@ async fn both_encodings_land_where_the_answer_says() {
         reply.json(),
         json!({"entries": 2, "accepted": 2, "shard": "a", "ranges": [{"first": 0, "index": 3000, "entries": 2}]})
     );
-    log.wait_published(3001).await.unwrap();
-    assert_eq!(log.entry(3001).await.unwrap().unwrap().bytes, "world");
+    log.wait_published(GlobalIndex::new(3001)).await.unwrap();
+    assert_eq!(
+        log.entry(GlobalIndex::new(3001))
+            .await
+            .unwrap()
+            .unwrap()
+            .bytes,
+        "world"
+    );
 }
 
 #[tokio::test]
@@ -135,7 +147,7 @@ async fn what_is_wrong_is_refused_before_anything_is_taken() {
     assert_eq!(server.get_json("/dev/watermarks").await["ordered"], 0);
 }
 
-/// What came before the fault stays, and the answer tells how much that is.
+/// The entries before the fault stay, and the answer says how many they are.
 #[tokio::test]
 async fn a_fault_late_in_the_body_keeps_what_came_before() {
     let server = Server::start().await;
@@ -158,9 +170,14 @@ async fn a_fault_late_in_the_body_keeps_what_came_before() {
     );
     assert_eq!(problem["entries"], accepted);
     let log = server.engine.log("dev").unwrap();
-    log.wait_published(accepted as u64 - 1).await.unwrap();
+    log.wait_published(GlobalIndex::new(accepted as u64 - 1))
+        .await
+        .unwrap();
     check(&server, &problem["ranges"], &entries[..accepted]).await;
-    assert_eq!(log.status().watermarks.ordered, accepted as u64);
+    assert_eq!(
+        log.status().watermarks.ordered,
+        GlobalIndex::new(accepted as u64)
+    );
 }
 
 /// The answer comes though the client has much more to send, and sends it.
@@ -195,10 +212,14 @@ async fn a_body_that_stops_half_way_keeps_the_chunks_that_came() {
     drop(read_all(&mut stream, false).await);
     let log = server.engine.log("dev").unwrap();
     // Two whole chunks of 642 entries; the third was not whole.
-    log.wait_published(1283).await.unwrap();
-    assert_eq!(log.status().watermarks.ordered, 1284);
+    log.wait_published(GlobalIndex::new(1283)).await.unwrap();
+    assert_eq!(log.status().watermarks.ordered, GlobalIndex::new(1284));
     assert_eq!(
-        log.entry(1283).await.unwrap().unwrap().bytes,
+        log.entry(GlobalIndex::new(1283))
+            .await
+            .unwrap()
+            .unwrap()
+            .bytes,
         format!("{:0100}", 1283)
     );
 }
@@ -218,9 +239,9 @@ async fn a_stop_ends_an_upload_and_says_how_far_it_came() {
     piece.extend_from_slice(b"\r\n");
     stream.write_all(&piece).await.unwrap();
     let log = server.engine.log("dev").unwrap();
-    log.wait_published(641).await.unwrap();
-    server.gate.drain();
-    server.gate.close();
+    log.wait_published(GlobalIndex::new(641)).await.unwrap();
+    server.readiness.drain();
+    server.readiness.close();
     stream.write_all(b"3\r\n\x00\x01x\r\n").await.unwrap();
     let mut answer = [0; 12];
     stream.read_exact(&mut answer).await.unwrap();
@@ -322,10 +343,10 @@ async fn an_upload_sent_again_is_written_once() {
     let known = progress(&server, ID).await;
     assert_eq!(known["accepted"], 12_500);
     let log = server.engine.log("dev").unwrap();
-    log.wait_published(12_499).await.unwrap();
+    log.wait_published(GlobalIndex::new(12_499)).await.unwrap();
     let all: Vec<_> = numbered(0..12_500).collect();
     check(&server, &known["ranges"], &all).await;
-    assert_eq!(log.status().watermarks.ordered, 12_500);
+    assert_eq!(log.status().watermarks.ordered, GlobalIndex::new(12_500));
     // Another upload is another one, and a gap is refused with the way on.
     let other = format!(
         "POST /dev/add-batch?upload={}&offset=1",
@@ -367,9 +388,9 @@ async fn a_writer_that_comes_again_at_once_goes_on_where_it_stopped() {
     assert_eq!(done.json()["accepted"], 40_000, "{done:?}");
     let known = progress(&server, ID).await;
     let log = server.engine.log("dev").unwrap();
-    log.wait_published(39_999).await.unwrap();
+    log.wait_published(GlobalIndex::new(39_999)).await.unwrap();
     check(&server, &known["ranges"], &entries).await;
-    assert_eq!(log.status().watermarks.ordered, 40_000);
+    assert_eq!(log.status().watermarks.ordered, GlobalIndex::new(40_000));
     // Those before were told, not left hanging.
     for mut stream in broken {
         let mut answer = [0; 12];

@@ -1,4 +1,4 @@
-//! Which request works on an upload: one at a time in this process, and the newest one.
+//! Lets one request at a time work on an upload in this process: the newest one.
 //!
 //! A writer whose connection broke resumes before the server may have noticed, and while chunks of the first attempt are still under way
 //! into the order. The new request asks the old one to stop, and waits until its last chunk is decided; only then is it known what was
@@ -36,11 +36,11 @@ struct Upload {
     work: Arc<tokio::sync::Mutex<()>>,
     /// Tells the newest request that there is a newer one.
     newer: CancellationToken,
-    /// Requests that work or wait.
+    /// The number of requests that work or wait.
     requests: usize,
 }
 
-/// The right to work; given back when dropped.
+/// The right to work on an upload; given back when dropped.
 #[derive(Debug)]
 pub(super) struct Turn {
     _place: OwnedSemaphorePermit,
@@ -55,7 +55,7 @@ struct Waiting {
     newer: CancellationToken,
 }
 
-/// Why it is not a request's turn.
+/// Why a request does not get its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NoTurn {
     /// Too many batches are under way.

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use engine::Kek;
-use engine::shard::keys::KeyError;
+use engine::KeyError;
 use plane_http::read_pair;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -19,7 +19,7 @@ use crate::settings::{KekSource, LONGEST_SOCKET};
 pub(crate) fn kek_remedy(error: &KeyError) -> &'static str {
     match error {
         KeyError::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-            "put the file back from its copy: no other key opens what is in the stores; for a new log, `logd init` makes one"
+            "put the file back from its copy: no other key opens the keys in the stores; for a new log, `logd init` makes one"
         }
         KeyError::File { .. } => "let the user that runs the server read it, and nobody else",
         KeyError::Unset(_) => "set it where the server runs; it may be unset where you check",
@@ -124,7 +124,7 @@ impl Files<'_> {
         self.parent(&settings.dir, "the secondary's folder");
         if let Some(key) = &settings.key {
             let full = self.full(key);
-            if let Err(error) = engine::shard::keys::read_secret(&full) {
+            if let Err(error) = engine::read_secret(&full) {
                 let remedy = format!(
                     "`logd secondary key --file {} --name NAME` makes one",
                     full.display()
@@ -158,7 +158,7 @@ impl Files<'_> {
                 "make it, or name the one that is there; paths are relative to the settings file"
             }
             std::io::ErrorKind::PermissionDenied => "let the user that runs the server read it",
-            _ => "see what the system says of it",
+            _ => "see the message of the operating system",
         };
         self.problem(path, format!("{}: {error}", full.display()), remedy);
     }

@@ -1,4 +1,4 @@
-//! What is read of the server beside the writes: its watermarks, and how much waits in its queues.
+//! Reads the server's watermarks and the length of its queues beside the writes.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -34,7 +34,7 @@ pub(super) async fn watch(shared: Rc<Shared>) {
             headers: "",
             body: b"",
         };
-        // A reading that fails is one that is missing: the gap is in the report.
+        // A failed reading is left out: the report shows the gap.
         let Ok(answer) = connection.ask(ask).await else {
             continue;
         };

@@ -1,4 +1,4 @@
-//! A stream at work: what is sent when, and what is made of the answers.
+//! A running stream: sends its writes in time, and records the answers.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -17,11 +17,11 @@ use crate::scenario::{Pace, Stream};
 use crate::wire::{Answer, Ask, Connection};
 
 /// The longest a closed loop or a backfill waits after a refusal, whatever the server advises.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// After a refusal without advice, or a broken connection.
-const SHORT_PAUSE: Duration = Duration::from_millis(10);
+const REFUSED_BACKOFF_MAX: Duration = Duration::from_secs(1);
+/// The pause after a refusal without advice, or a broken connection.
+const REFUSED_BACKOFF_MIN: Duration = Duration::from_millis(10);
 
-/// A stream at work.
+/// Sends the writes of one stream.
 pub(super) struct Writer {
     pub(super) shared: Rc<Shared>,
     pub(super) stream: Stream,
@@ -88,7 +88,7 @@ impl Writer {
         self.shared.stopped() || self.shared.now() >= self.stream.end
     }
 
-    /// Until its time has come.
+    /// Waits until the stream begins.
     async fn begin(&self) {
         let early = self.stream.start.saturating_sub(self.shared.now());
         tokio::time::sleep(early).await;
@@ -148,7 +148,7 @@ impl Writer {
         }
     }
 
-    /// One write; how long to wait before another, when it did not succeed.
+    /// Makes one write; returns the pause before the next one if it did not succeed.
     async fn write(
         &self,
         connection: &mut Connection,
@@ -197,7 +197,7 @@ impl Writer {
                 }
                 None => {
                     recorder.broken(self.at, due, "200 without an index");
-                    Some(SHORT_PAUSE)
+                    Some(REFUSED_BACKOFF_MIN)
                 }
             },
             Ok(answer) => {
@@ -213,7 +213,7 @@ impl Writer {
             }
             Err(error) => {
                 recorder.broken(self.at, due, &error.to_string());
-                Some(SHORT_PAUSE)
+                Some(REFUSED_BACKOFF_MIN)
             }
         }
     }
@@ -244,7 +244,7 @@ impl Writer {
         }
     }
 
-    /// What became of a batch.
+    /// Records the answer to a batch.
     fn taken(
         &self,
         answer: std::io::Result<Answer>,
@@ -258,7 +258,7 @@ impl Writer {
             Ok(answer) => answer,
             Err(error) => {
                 recorder.broken(self.at, sent, &error.to_string());
-                return Some(SHORT_PAUSE);
+                return Some(REFUSED_BACKOFF_MIN);
             }
         };
         // A refusal in the middle says what was accepted before it.
@@ -270,13 +270,13 @@ impl Writer {
                 // The server takes a batch piece by piece while it reads it, and promises from then on: at the latest now.
                 sent: answered,
                 answered,
-                first: range.index,
+                first: range.index.get(),
                 entries: range.entries,
                 granted: answer.granted.clone(),
             };
             recorder.acknowledged(self.at, what);
             self.shared.keep(Kept {
-                index: range.index,
+                index: range.index.get(),
                 entries: range.entries,
                 sequence: sequence + range.first,
                 stream: self.at as u16,
@@ -297,7 +297,7 @@ impl Writer {
     }
 }
 
-/// What a refusal says: text, or a problem document's detail.
+/// The reason in a refusal: text, or a problem document's detail.
 fn reason(body: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Problem {
@@ -310,9 +310,9 @@ fn reason(body: &[u8]) -> String {
 }
 
 fn pause(answer: &Answer) -> Duration {
-    answer
-        .retry_after
-        .map_or(SHORT_PAUSE, |advised| advised.min(LONGEST_PAUSE))
+    answer.retry_after.map_or(REFUSED_BACKOFF_MIN, |advised| {
+        advised.min(REFUSED_BACKOFF_MAX)
+    })
 }
 
 /// The first line of the body, decimal.

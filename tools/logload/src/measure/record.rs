@@ -26,7 +26,7 @@ pub(crate) struct Record {
     pub(crate) ordered: Histogram<u64>,
     /// From due to published.
     pub(crate) published: Histogram<u64>,
-    /// What became of promises.
+    /// Promises, granted and missed.
     pub(crate) promises: Promises,
     pub(crate) line: Line,
     /// Entries by granted tier.
@@ -35,7 +35,7 @@ pub(crate) struct Record {
     pub(super) now: Bin,
 }
 
-/// Entries by what became of their promise.
+/// Entries whose promise was granted, and those whose promise was missed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Promises {
     /// A time was promised.

@@ -238,7 +238,7 @@ pub(super) fn parse(text: &str) -> Result<Words, Wrong> {
             "start" => words.start = Some(span(value)?),
             "duration" => words.duration = Some(span(value)?),
             other => {
-                let hint = logctl::kit::nearest(other, WORDS.into_iter())
+                let hint = logconfig::text::nearest(other, WORDS.into_iter())
                     .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
                 return Err(Wrong(format!(
                     "a stream has no `{other}`{hint} (it has {})",

@@ -2,23 +2,24 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
+use tlog::GlobalIndex;
 
 /// Operations whose audit index is remembered.
 const REMEMBERED: usize = 1024;
 
-/// Where the intents of the newest operations are.
+/// The audit indexes of the newest operations' intents.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    index: HashMap<String, u64>,
+    index: HashMap<String, GlobalIndex>,
     order: VecDeque<String>,
 }
 
 impl Known {
-    pub(super) fn index(&self, operation: &str) -> Option<u64> {
+    pub(super) fn index(&self, operation: &str) -> Option<GlobalIndex> {
         self.index.get(operation).copied()
     }
 
-    pub(super) fn remember(&mut self, operation: &str, index: u64) {
+    pub(super) fn remember(&mut self, operation: &str, index: GlobalIndex) {
         // The first intent stays: a repeated request is the same operation.
         if self.index.contains_key(operation) {
             return;
@@ -80,14 +81,14 @@ mod tests {
     fn memory_of_operations_is_bounded_and_keeps_the_first_intent() {
         let mut known = Known::default();
         for at in 0..3 * REMEMBERED as u64 {
-            known.remember(&format!("{at}"), at);
-            known.remember(&format!("{at}"), at + 1);
+            known.remember(&format!("{at}"), GlobalIndex::new(at));
+            known.remember(&format!("{at}"), GlobalIndex::new(at + 1));
         }
         assert_eq!(
             (known.index.len(), known.order.len()),
             (REMEMBERED, REMEMBERED)
         );
         let last = 3 * REMEMBERED as u64 - 1;
-        assert_eq!(known.index[&last.to_string()], last);
+        assert_eq!(known.index[&last.to_string()], GlobalIndex::new(last));
     }
 }

@@ -1,4 +1,4 @@
-//! The only way to change a log: each change stands between its intent and its outcome, which are entries of the system log, the
+//! The only way to change a log: each change is made between its intent and its outcome, which are entries of the system log, the
 //! audit trail.
 //!
 //! Intent first, then the change, then its outcome. What must never happen: a change without a durable intent (if the intent
@@ -21,22 +21,23 @@ use ambient::Random;
 use std::sync::{Arc, Mutex};
 
 use logconfig::LogConfig;
-use tlog::Hash;
+use tlog::{GlobalIndex, Hash};
 
 use self::known::{Known, UnderWay};
 pub use self::receipt::Receipt;
 use self::record::Intent;
 use self::trail::Came;
-use crate::control::{Applied, Caller, ChangeError, Request, freeze};
+use crate::control::{Applied, Author, ChangeError, Request, intake};
 use crate::engine::Engine;
 use crate::ingest::answer::AppendError;
 use crate::log::Log;
+use order::mutant::{Mutant, left_out};
 use store::StoreError;
 
 /// The action of an intent to confirm a change.
 pub(super) const CONFIRM: &str = "confirm";
 
-/// The logs of an engine, to be changed: by operators, and by the server itself.
+/// Changes the logs of an engine, for operators and for the server itself.
 pub struct Audited {
     pub(super) engine: Arc<Engine>,
     /// Locked for a look-up or an insertion.
@@ -48,7 +49,7 @@ pub struct Audited {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
     /// Its index in the system log. A repeated request has the index of the first one.
-    pub intent: u64,
+    pub intent: GlobalIndex,
     /// Proof that it is there; `None` if that would take too long.
     pub receipt: Option<Receipt>,
 }
@@ -78,18 +79,18 @@ impl From<AppendError> for Unrecorded {
 }
 
 /// A change that is asked for, as its intent names it.
-struct Asked<'a> {
+struct AskedChange<'a> {
     log: &'a str,
     action: &'static str,
     /// SHA-256 of the request.
     request: Hash,
-    caller: Caller,
+    caller: Author,
     /// Whether somebody waits for the proof of the intent.
     proven: bool,
 }
 
-impl<'a> Asked<'a> {
-    fn change(log: &'a Log, request: &Request, caller: Caller) -> Self {
+impl<'a> AskedChange<'a> {
+    fn change(log: &'a Log, request: &Request, caller: Author) -> Self {
         Self {
             log: log.name(),
             action: request.word(),
@@ -99,7 +100,7 @@ impl<'a> Asked<'a> {
         }
     }
 
-    fn create(config: &'a LogConfig, caller: Caller) -> Self {
+    fn create(config: &'a LogConfig, caller: Author) -> Self {
         Self {
             log: config.log.as_str(),
             action: "create",
@@ -128,10 +129,10 @@ impl Audited {
         &self,
         log: &Log,
         request: Request,
-        caller: Caller,
+        caller: Author,
     ) -> Result<(Applied, Recorded), ChangeError> {
-        freeze::system(log.name(), &request)?;
-        let asked = Asked::change(log, &request, caller);
+        intake::system(log.name(), &request)?;
+        let asked = AskedChange::change(log, &request, caller);
         self.recorded(asked, |caller| log.change(request, caller))
             .await
     }
@@ -144,9 +145,9 @@ impl Audited {
     pub async fn create(
         &self,
         config: LogConfig,
-        caller: Caller,
+        caller: Author,
     ) -> Result<(Applied, Recorded), ChangeError> {
-        let asked = Asked::create(&config, caller);
+        let asked = AskedChange::create(&config, caller);
         self.recorded(asked, |caller| {
             self.engine.create_log(config.clone(), caller)
         })
@@ -158,14 +159,14 @@ impl Audited {
     /// # Errors
     /// As [`Audited::change`].
     pub async fn create_by_itself(&self, config: LogConfig) -> Result<Applied, ChangeError> {
-        let caller = Caller {
+        let caller = Author {
             actor: "server".to_owned(),
             idempotency_key: None,
             reason: None,
         };
-        let asked = Asked {
+        let asked = AskedChange {
             proven: false,
-            ..Asked::create(&config, caller)
+            ..AskedChange::create(&config, caller)
         };
         let made = self.recorded(asked, |caller| {
             self.engine.create_log(config.clone(), caller)
@@ -180,14 +181,14 @@ impl Audited {
         request: Request,
         key: String,
     ) -> Result<Applied, ChangeError> {
-        let caller = Caller {
+        let caller = Author {
             actor: "auto".to_owned(),
             idempotency_key: Some(key),
             reason: None,
         };
-        let asked = Asked {
+        let asked = AskedChange {
             proven: false,
-            ..Asked::change(log, &request, caller)
+            ..AskedChange::change(log, &request, caller)
         };
         let made = self.recorded(asked, |caller| log.change(request, caller));
         let (applied, _) = made.await?;
@@ -220,8 +221,8 @@ impl Audited {
     /// Makes a change between its intent and its outcome.
     async fn recorded<F: Future<Output = Result<Applied, ChangeError>>>(
         &self,
-        asked: Asked<'_>,
-        effect: impl FnOnce(Caller) -> F,
+        asked: AskedChange<'_>,
+        effect: impl FnOnce(Author) -> F,
     ) -> Result<(Applied, Recorded), ChangeError> {
         let (log, caller) = (asked.log, keyed(asked.caller, &self.engine.random)?);
         let operation = caller.operation(log).map(|token| token.to_string());
@@ -237,7 +238,10 @@ impl Audited {
             replica: self.engine.replica_id().to_owned(),
             time: self.engine.clock.now_text(),
         };
-        let index = self.intent(intent).await?;
+        let index = match left_out(Mutant::NoIntent) {
+            true => GlobalIndex::ZERO,
+            false => self.intent(intent).await?,
+        };
         let outcome = effect(caller).await;
         // A repeated request is the same operation: its first intent counts.
         let intent = self.index(&operation).unwrap_or(index);
@@ -253,13 +257,13 @@ impl Audited {
     }
 }
 
-/// With a key of our own where the caller has none, so that the intent can name the operation.
-fn keyed(caller: Caller, random: &Random) -> Result<Caller, StoreError> {
+/// The caller with an idempotency key: a fresh one if it has none, so that the intent can name the operation.
+fn keyed(caller: Author, random: &Random) -> Result<Author, StoreError> {
     let key = match caller.idempotency_key {
         Some(key) => key,
         None => tlog::hex(&random.bytes::<16>()?),
     };
-    Ok(Caller {
+    Ok(Author {
         idempotency_key: Some(key),
         ..caller
     })

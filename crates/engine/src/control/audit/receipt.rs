@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Audited;
 use crate::read::Inclusion;
+use tlog::GlobalIndex;
 
 /// How long an answer waits for the checkpoint that covers its intent. The change has been made, so an answer without a receipt is better
 /// than none, and it has the entry's index anyway.
@@ -13,7 +14,7 @@ const RECEIPT_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
     /// Index in the system log.
-    pub index: u64,
+    pub index: GlobalIndex,
     /// A [`Record`](super::record::Record) as it is in the log.
     pub entry: String,
     /// The proof of its inclusion.
@@ -22,7 +23,7 @@ pub struct Receipt {
 
 impl Audited {
     /// Proof that an entry is in the trail, once a checkpoint covers it; `None` when that takes too long.
-    pub(in crate::control) async fn receipt(&self, index: u64) -> Option<Receipt> {
+    pub(in crate::control) async fn receipt(&self, index: GlobalIndex) -> Option<Receipt> {
         let system = self.engine.system()?;
         let covered = async {
             system.wait_published(index).await.ok()?;
@@ -39,7 +40,7 @@ impl Audited {
             .flatten();
         if receipt.is_none() {
             tracing::warn!(
-                index,
+                index = index.get(),
                 "no checkpoint of the audit trail covers the intent yet"
             );
         }

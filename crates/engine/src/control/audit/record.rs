@@ -2,7 +2,7 @@
 
 use order::Generation;
 use serde::{Deserialize, Serialize};
-use tlog::Hash;
+use tlog::{GlobalIndex, Hash};
 
 /// An entry of the audit trail.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,13 +24,13 @@ pub struct Intent {
     pub operation: String,
     /// The log to change.
     pub log: String,
-    /// What is asked for.
+    /// The action that is asked for.
     pub action: String,
     /// The caller who asks for the change.
     pub actor: String,
     /// SHA-256 of the request.
     pub request: Hash,
-    /// Why, in the caller's words.
+    /// The reason, in the caller's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The server process that was asked.
@@ -49,7 +49,7 @@ pub struct Outcome {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
     /// The intent's index in the system log.
-    pub intent: u64,
+    pub intent: GlobalIndex,
     /// The outcome in one word.
     pub result: Verdict,
     /// The generation after it.
@@ -74,7 +74,7 @@ pub enum Verdict {
     Refused,
     /// Not decided: found out after its process was gone.
     NotDecided,
-    /// Could not be learned.
+    /// The outcome is unknown.
     Unknown,
 }
 
@@ -82,11 +82,11 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Event {
-    /// What was done, or tried.
+    /// The action that was made or tried.
     pub action: String,
     /// The caller that did it.
     pub actor: String,
-    /// What happened, in words for a person.
+    /// Details, for a person.
     pub detail: String,
     /// The server process that saw it.
     pub replica: String,
@@ -113,7 +113,7 @@ mod tests {
         let outcome = Outcome {
             operation: intent.operation.clone(),
             log: Some("dev".into()),
-            intent: 3,
+            intent: GlobalIndex::new(3),
             result: Verdict::NotDecided,
             generation: None,
             detail: None,

@@ -11,8 +11,9 @@ use std::time::Duration;
 use super::record::{Intent, Outcome, Record, Verdict};
 use super::{Audited, CONFIRM};
 use crate::control::Trial;
-use order::slot::Token;
+use order::token::Token;
 use store::StoreError;
+use tlog::GlobalIndex;
 
 /// How many of the newest entries of the system log are always read, to remember where their operations' intents are.
 const LOOK_BACK: u64 = 256;
@@ -23,12 +24,12 @@ const TRAIL_POLL: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(super) struct Settling {
     /// The first entry that was not read; `None` before the first read.
-    next: Option<u64>,
-    open: BTreeMap<u64, Intent>,
+    next: Option<GlobalIndex>,
+    open: BTreeMap<GlobalIndex, Intent>,
     /// Intents of this process that had no outcome, and were not under way, at the last read.
-    lost: BTreeSet<u64>,
+    lost: BTreeSet<GlobalIndex>,
     /// The recorded position: before this entry every intent has its outcome.
-    written: u64,
+    written: GlobalIndex,
 }
 
 impl Audited {
@@ -51,14 +52,14 @@ impl Audited {
         }
     }
 
-    /// Settles the intents that can be settled; returns how many must wait.
+    /// Settles the intents that can be settled now; returns the number of the others.
     pub(super) async fn look(&self, settling: &mut Settling) -> Result<usize, String> {
         self.read_on(settling).await?;
         if !settling.open.is_empty() {
             self.settle_open(settling).await?;
         }
         let done = settling.open.keys().next().copied().or(settling.next);
-        let done = done.unwrap_or(0);
+        let done = done.unwrap_or(GlobalIndex::ZERO);
         if done > settling.written {
             let written = self.engine.set_audit_settled(done).await;
             written.map_err(|e| e.to_string())?;
@@ -139,10 +140,10 @@ impl Audited {
             None => {
                 let settled = self.engine.audit_settled().await;
                 settling.written = settled.map_err(|e| e.to_string())?;
-                settling.written.min(size.saturating_sub(LOOK_BACK))
+                settling.written.min(size.back(LOOK_BACK))
             }
         };
-        for index in from..size {
+        for index in from.until(size) {
             let entry = system.entry(index).await.map_err(|e| e.to_string())?;
             settling.next = Some(index + 1);
             let Some(entry) = entry else { continue };

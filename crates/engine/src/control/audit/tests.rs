@@ -16,7 +16,8 @@ use super::{Audited, Unrecorded};
 use crate::control::{ChangeError, Request};
 use crate::engine::Engine;
 use crate::log::Log;
-use crate::promise::tests::{Rig, caller};
+use crate::tests::rig::{Rig, caller};
+use tlog::GlobalIndex;
 
 fn intent(operation: &str, replica: &str) -> Record {
     Record::Intent(Intent {
@@ -34,7 +35,7 @@ fn intent(operation: &str, replica: &str) -> Record {
 async fn write(engine: &Engine, record: &Record) -> u64 {
     let bytes = serde_json::to_vec(record).unwrap();
     let system = engine.system().unwrap();
-    system.append(bytes.into()).await.unwrap().index
+    system.append(bytes.into()).await.unwrap().index.get()
 }
 
 async fn noise(engine: &Engine) {
@@ -48,7 +49,7 @@ async fn noise(engine: &Engine) {
 async fn trail(engine: &Engine) -> Vec<Record> {
     let system = engine.system().unwrap();
     let mut records = Vec::new();
-    for index in 0..system.watermarks().ordered {
+    for index in GlobalIndex::ZERO.until(system.watermarks().ordered) {
         let entry = system.entry(index).await.unwrap().unwrap();
         records.extend(serde_json::from_slice::<Record>(&entry.bytes));
     }
@@ -81,11 +82,7 @@ async fn without_its_intent_nothing_is_changed() {
         _ => None,
     });
     let before = log.running_etag();
-    let rotate = Request::Rotate {
-        name: None,
-        base: None,
-        force: false,
-    };
+    let rotate = crate::testing::rotation();
     let full = |error: &ChangeError| matches!(error, ChangeError::Unrecorded(Unrecorded::Full(_)));
     for request in [rotate.clone(), Request::Freeze { now: true }] {
         let error = audited.change(&log, request, caller()).await.unwrap_err();
@@ -141,7 +138,7 @@ async fn intents_of_a_dead_process_are_settled_from_the_history() {
     let outcomes = outcomes(&engine).await;
     let said: Vec<_> = outcomes
         .iter()
-        .map(|outcome| (&*outcome.operation, outcome.intent, outcome.result))
+        .map(|outcome| (&*outcome.operation, outcome.intent.get(), outcome.result))
         .collect();
     assert_eq!(
         said,
@@ -153,12 +150,12 @@ async fn intents_of_a_dead_process_are_settled_from_the_history() {
     // Once settled, always settled.
     let (other, mut again) = (Audited::new(Arc::clone(&engine)), Settling::default());
     other.look(&mut again).await.unwrap();
-    assert!(system.entry(6).await.unwrap().is_none());
+    assert!(system.entry(GlobalIndex::new(6)).await.unwrap().is_none());
     // An intent of a living process whose outcome the trail did not take, however much has come behind it.
     noise(&engine).await;
     audited.look(&mut settling).await.unwrap();
     let last = async || {
-        let last = system.watermarks().ordered - 1;
+        let last = GlobalIndex::new(system.watermarks().ordered - GlobalIndex::new(1));
         let record = system.entry(last).await.unwrap().unwrap();
         match serde_json::from_slice(&record.bytes).unwrap() {
             Record::Outcome(outcome) => (last, outcome),
@@ -166,16 +163,19 @@ async fn intents_of_a_dead_process_are_settled_from_the_history() {
         }
     };
     let (at, outcome) = last().await;
-    assert_eq!((outcome.intent, outcome.result), (2, Verdict::NotDecided));
+    assert_eq!(
+        (outcome.intent.get(), outcome.result),
+        (2, Verdict::NotDecided)
+    );
     audited.look(&mut settling).await.unwrap();
     assert_eq!(last().await.0, at);
     // A dead one that is further back than anything that is looked at for its own sake.
     let early = write(&engine, &intent("2f", "dead")).await;
     noise(&engine).await;
     let (late, mut started) = (Audited::new(Arc::clone(&engine)), Settling::default());
-    assert!(engine.audit_settled().await.unwrap() > 2);
+    assert!(engine.audit_settled().await.unwrap() > GlobalIndex::new(2));
     late.look(&mut started).await.unwrap();
-    assert_eq!(last().await.1.intent, early);
+    assert_eq!(last().await.1.intent, GlobalIndex::new(early));
     engine.shutdown().await;
 }
 
@@ -191,7 +191,10 @@ async fn an_intent_that_is_lost_later_is_settled_as_well() {
     let [Record::Intent(_), Record::Outcome(outcome)] = &trail[..] else {
         panic!("{trail:?}");
     };
-    assert_eq!((outcome.intent, outcome.result), (0, Verdict::NotDecided));
+    assert_eq!(
+        (outcome.intent.get(), outcome.result),
+        (0, Verdict::NotDecided)
+    );
     engine.shutdown().await;
 }
 
@@ -223,7 +226,7 @@ async fn a_panic_does_not_end_the_settling() {
         }
     };
     tokio::select! {
-        settled = settled => assert_eq!(settled, (0, Verdict::NotDecided)),
+        settled = settled => assert_eq!(settled, (GlobalIndex::ZERO, Verdict::NotDecided)),
         ended = &mut settling => panic!("{ended:?}"),
     }
     settling.abort();
@@ -238,7 +241,11 @@ async fn an_intent_has_one_outcome_whoever_writes_it() {
         write(&engine, &intent(operation, "stopped")).await;
     }
     let (audited, mut settling) = (Audited::new(Arc::clone(&engine)), Settling::default());
-    let says = async |intent: u64, came: Came| audited.outcome("0f", "dev", intent, came).await;
+    let says = async |intent: u64, came: Came| {
+        audited
+            .outcome("0f", "dev", GlobalIndex::new(intent), came)
+            .await
+    };
     says(2, Came::decided(Generation::new(1))).await;
     audited.look(&mut settling).await.unwrap();
     for _ in 0..2 {
@@ -247,7 +254,10 @@ async fn an_intent_has_one_outcome_whoever_writes_it() {
         says(2, Came::refused("not any more".to_owned())).await;
     }
     let outcomes = outcomes(&engine).await;
-    let said: Vec<_> = outcomes.iter().map(|o| (o.intent, o.result)).collect();
+    let said: Vec<_> = outcomes
+        .iter()
+        .map(|o| (o.intent.get(), o.result))
+        .collect();
     assert_eq!(
         said,
         [

@@ -11,6 +11,7 @@ use super::{Audited, CONFIRM, Receipt, Unrecorded};
 use crate::control::{Applied, ChangeError, ChangeOutcome};
 use crate::ingest::answer::AppendError;
 use crate::uploads::keyed::WriteKey;
+use tlog::GlobalIndex;
 
 /// The outcome of an intent.
 #[derive(Debug, PartialEq, Eq)]
@@ -63,23 +64,26 @@ impl Came {
 
 impl Audited {
     /// The index of an operation's intent, as far as remembered.
-    pub fn index(&self, operation: &str) -> Option<u64> {
+    pub fn index(&self, operation: &str) -> Option<GlobalIndex> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.index(operation)
     }
 
-    pub(super) fn remember(&self, operation: &str, index: u64) {
+    pub(super) fn remember(&self, operation: &str, index: GlobalIndex) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.remember(operation, index);
     }
 
-    async fn append(&self, record: &Record) -> Result<u64, AppendError> {
+    async fn append(&self, record: &Record) -> Result<GlobalIndex, AppendError> {
         let system = self.engine.system().ok_or(AppendError::ShuttingDown)?;
         Ok(system.append(entry(record)).await?.index)
     }
 
     /// Records an intent. An error means that the change must not be made.
-    pub(in crate::control) async fn intent(&self, intent: Intent) -> Result<u64, Unrecorded> {
+    pub(in crate::control) async fn intent(
+        &self,
+        intent: Intent,
+    ) -> Result<GlobalIndex, Unrecorded> {
         // A confirmation is about an operation, whose own intent is a different one.
         let operation = (intent.action != CONFIRM).then(|| intent.operation.clone());
         let index = self.append(&Record::Intent(intent)).await?;
@@ -115,7 +119,7 @@ impl Audited {
         &self,
         operation: &str,
         log: &str,
-        intent: u64,
+        intent: GlobalIndex,
         came: Came,
     ) {
         let outcome = Outcome {
@@ -155,7 +159,7 @@ impl Audited {
     async fn append_once(
         &self,
         kind: &str,
-        intent: u64,
+        intent: GlobalIndex,
         record: &Record,
     ) -> Result<(), AppendError> {
         let system = self.engine.system().ok_or(AppendError::ShuttingDown)?;
@@ -166,13 +170,15 @@ impl Audited {
     }
 
     /// The first outcome of an intent.
-    async fn standing(&self, intent: u64) -> Result<Option<Verdict>, AppendError> {
+    async fn standing(&self, intent: GlobalIndex) -> Result<Option<Verdict>, AppendError> {
         let system = self.engine.system().ok_or(AppendError::ShuttingDown)?;
         // Read to the end of the log, beyond what this server knows: another one may just have written the outcome.
-        for index in intent + 1.. {
+        let mut index = intent;
+        loop {
+            index = index.next();
             let entry = system.entry(index).await;
             let Some(entry) = entry.map_err(|_| AppendError::Unknown)? else {
-                break;
+                return Ok(None);
             };
             if let Ok(Record::Outcome(outcome)) = serde_json::from_slice(&entry.bytes)
                 && outcome.intent == intent
@@ -180,7 +186,6 @@ impl Audited {
                 return Ok(Some(outcome.result));
             }
         }
-        Ok(None)
     }
 }
 

@@ -7,7 +7,6 @@ pub(crate) mod probe;
 mod unrecognised;
 
 use order::SlotNumber;
-use std::sync::Arc;
 
 use logconfig::{Finding, LOCAL, LogConfig, MergeConfig, QosConfig, ShardConfig, ShardState};
 
@@ -20,6 +19,7 @@ use crate::progress::view::MergeView;
 use crate::running::eras::Membership;
 use order::state::State;
 use store::{Coordination, StoreError};
+use tlog::TreeSize;
 
 impl Log {
     /// Warnings about `next`, which is otherwise sound; an error when it cannot work.
@@ -29,7 +29,7 @@ impl Log {
         next: &LogConfig,
     ) -> Result<Vec<Finding>, ChangeError> {
         let running = &self.running.now.load().document.merge;
-        let not_permitted = not_permitted(&self.running.merge, Some(running), &next.merge).await?;
+        let not_permitted = not_permitted(&self.running.merge, Some(running), &next.merge).await;
         let mut warnings = match request {
             Request::Revert { .. } => not_permitted.findings,
             _ => not_permitted.judged(&*self.ledger.store).await?,
@@ -60,7 +60,7 @@ fn empty(state: &State, next: &LogConfig) -> Option<Finding> {
     let closes =
         |shard: &ShardConfig| shard.name.as_str() == name && shard.state == ShardState::Frozen;
     let at = next.shards.iter().position(closes)?;
-    (state.length(active) == Some(0)).then(|| {
+    (state.length(active) == Some(TreeSize::ZERO)).then(|| {
         Finding::new(
             "empty-shard-closed",
             format!("shard {name}, which this closes for good, has no entries"),
@@ -179,49 +179,32 @@ pub(crate) async fn not_permitted(
     merge: &MergeOptions,
     running: Option<&MergeConfig>,
     next: &MergeConfig,
-) -> Result<NotPermitted, StoreError> {
-    let nodes = next.storage.nodes.iter().enumerate();
+) -> NotPermitted {
+    let mut findings = Vec::new();
+    let mut ours = false;
     let known = |name: &str| {
         let mut nodes = running.iter().flat_map(|merge| &merge.storage.nodes);
         name == LOCAL || nodes.any(|node| node.name.as_str() == name)
     };
-    let nodes: Vec<_> = nodes
-        .map(|(at, node)| (at, node.name.to_string()))
-        .filter(|(_, name)| !known(name))
-        .collect();
+    for (at, node) in next.storage.nodes.iter().enumerate() {
+        let name = node.name.as_str();
+        if !known(name)
+            && let Some(why) = merge.places.refuses_node(name)
+        {
+            findings.push(node_not_permitted(at, name, &why));
+            ours |= merge.writes || merge.programs.has(Program::Integrate);
+        }
+    }
     let known = |frontend| running.is_some_and(|merge| merge.frontends.contains(frontend));
-    let frontends = next.frontends.iter().enumerate();
-    let frontends: Vec<_> = frontends
-        .filter(|(_, frontend)| !known(frontend))
-        .map(|(at, frontend)| (at, frontend.clone()))
-        .collect();
-    let places = Arc::clone(&merge.places);
-    // Links are followed on the disk.
-    let look = move || {
-        let nodes = nodes.into_iter().filter_map(|(at, name)| {
-            let why = places.refuses_node(&name)?;
-            Some((true, node_not_permitted(at, &name, &why)))
-        });
-        let nodes: Vec<_> = nodes.collect();
-        let frontends = frontends.into_iter().filter_map(|(at, frontend)| {
-            let why = places.refuses_frontend(&frontend)?;
-            Some((
-                false,
-                frontend_not_permitted(at, frontend.name.as_str(), &why),
-            ))
-        });
-        nodes.into_iter().chain(frontends).collect::<Vec<_>>()
-    };
-    let found = tokio::task::spawn_blocking(look).await;
-    let found = found.map_err(|e| StoreError::Io(e.to_string()))?;
-    let ours = found.iter().any(|(node, _)| match node {
-        true => merge.writes || merge.programs.has(Program::Integrate),
-        false => merge.programs.has(Program::Distribute),
-    });
-    Ok(NotPermitted {
-        findings: found.into_iter().map(|(_, finding)| finding).collect(),
-        ours,
-    })
+    for (at, frontend) in next.frontends.iter().enumerate() {
+        if !known(frontend)
+            && let Some(why) = merge.places.refuses_frontend(frontend).await
+        {
+            findings.push(frontend_not_permitted(at, frontend.name.as_str(), &why));
+            ours |= merge.programs.has(Program::Distribute);
+        }
+    }
+    NotPermitted { findings, ours }
 }
 
 fn node_not_permitted(at: usize, name: &str, why: &str) -> Finding {
@@ -314,6 +297,7 @@ mod tests {
     use super::*;
     use crate::nodes::NodeState;
     use crate::progress::view::PeerView;
+    use tlog::GlobalIndex;
 
     fn merge(text: &str) -> MergeConfig {
         let text = format!(
@@ -371,12 +355,12 @@ mod tests {
         let peer = |name: &str, trouble: Option<&str>| PeerView {
             name: name.to_owned(),
             incarnation: Some("1".to_owned()),
-            position: Some(9),
+            position: Some(GlobalIndex::new(9)),
             trouble: trouble.map(str::to_owned),
             ..PeerView::default()
         };
         let mut view = MergeView {
-            settled: 9,
+            settled: GlobalIndex::new(9),
             secondaries: vec![peer("ams", None), peer("frankfurt", Some("refused"))],
             ..MergeView::default()
         };

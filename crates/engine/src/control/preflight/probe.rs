@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use logconfig::SecondaryConfig;
 use tlog::mirror::AddCheckpoint;
-use tlog::{PolicyWitness, empty_root};
+use tlog::{PolicyWitness, TreeSize, empty_root};
 
 use crate::peers::Peers;
 use crate::publish::sign_guard::SignGuard;
@@ -40,7 +40,7 @@ pub(crate) async fn secondaries(
 ) -> Result<Vec<Option<String>>, SignError> {
     let checkpoint = guard
         .keyring
-        .pending_checkpoint(origin, 0, empty_root())
+        .pending_checkpoint(origin, TreeSize::ZERO, empty_root())
         .await?;
     let urls = secondaries.iter().map(|secondary| Some(&*secondary.url));
     let life = guard.life.for_peers().await?;

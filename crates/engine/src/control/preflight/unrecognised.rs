@@ -1,4 +1,4 @@
-//! Whether the servers that a new shard's publication needs know the shard: the witnesses of the policy, and a quorum of the
+//! Checks that the servers needed to publish a new shard know it: the witnesses of the policy, and a quorum of the
 //! secondaries.
 
 use logconfig::{Finding, LogConfig, ShardName};

@@ -1,4 +1,4 @@
-//! Confirms changes on probation, and reverses those that nobody confirms.
+//! Confirms changes on probation, reverses those that nobody confirms, and finishes the roll-backs of others.
 //!
 //! What must never happen: a change is both confirmed and reversed, or a reversal has no intent. The guarded row prevents the first. The
 //! second cannot happen because a reversal is a change like any other.
@@ -10,10 +10,11 @@ use crate::control::audit::record::Intent;
 use crate::control::audit::trail::Came;
 use crate::control::audit::{Audited, CONFIRM, Recorded};
 use crate::control::history::HistoryRecord;
-use crate::control::{Caller, ChangeError, Probation, Request, Trial};
+use crate::control::{Author, ChangeError, Probation, Request, Trial};
 use crate::log::Log;
 use crate::status::Condition;
-use order::slot::Token;
+use order::mutant::{Mutant, left_out};
+use order::token::Token;
 use store::{StoreError, record};
 
 /// Pause between checks for changes whose probation has expired.
@@ -31,7 +32,7 @@ impl Audited {
         &self,
         log: &Log,
         decided: &HistoryRecord,
-        caller: Caller,
+        caller: Author,
         connection: Option<u64>,
     ) -> Result<Option<Recorded>, ChangeError> {
         let id = &decided.operation;
@@ -74,7 +75,10 @@ impl Audited {
         let outcome = self.outcome(id, log.name(), intent, came);
         let ((), receipt) = tokio::join!(outcome, self.receipt(intent));
         if !kept.map_err(ChangeError::Store)? {
-            return Err(too_late("the server"));
+            return Err(too_late(match probation.ender() {
+                Some(_) => probation.reverting.as_deref().unwrap_or_default(),
+                None => "the server",
+            }));
         }
         tracing::info!(
             log = log.name(),
@@ -85,7 +89,7 @@ impl Audited {
         Ok(Some(Recorded { intent, receipt }))
     }
 
-    /// Reverses changes whose probation has expired, until the process ends.
+    /// Reverses changes whose probation has expired, and finishes roll-backs of others that are stuck, until the process ends.
     pub async fn watch_probations(self: Arc<Self>) {
         loop {
             let mut pause = PROBATION_POLL;
@@ -111,12 +115,11 @@ impl Audited {
             return Ok(next);
         }
         for probation in log.probations().await? {
-            match probation.until.checked_sub(self.engine.now().await?) {
-                None | Some(0) => self.take_back(log, &probation).await?,
-                Some(left) => {
-                    let left = Duration::from_millis(left);
-                    next = Some(next.map_or(left, |next: Duration| next.min(left)));
-                }
+            let left = probation.until.since(self.engine.now().await?);
+            if left.is_zero() {
+                self.take_back(log, &probation).await?;
+            } else {
+                next = Some(next.map_or(left, |next: Duration| next.min(left)));
             }
         }
         Ok(next)
@@ -130,10 +133,14 @@ impl Audited {
         log.refresh().await?;
         if log.operation(&operation.to_string()).await?.is_none() {
             // While its base runs it may still be decided: then its row is needed.
-            if log.generation() > base {
+            if log.generation() > base || left_out(Mutant::ProbationIsForgotten) {
                 log.forget_probation(probation).await?;
             }
             return Ok(());
+        }
+        if let Some(by) = log.ended_by(probation).await? {
+            // Its author died, or the store failed, before this was written down.
+            return Ok(log.end_revert(operation, &by.to_string()).await?);
         }
         // A frozen log accepts no settings; they are reversed once its operator unfreezes it.
         if !matches!(log.condition().0, Condition::Open | Condition::Closing) {
@@ -155,9 +162,15 @@ impl Audited {
         }
         let request = Request::Revert { operation, base };
         let key = format!("revert/{operation}");
-        let by = self.by_itself(log, request, key).await?.operation;
+        let made = self.by_itself(log, request, key).await?.operation;
+        // A roll-back may have been decided first.
+        let Some(Trial::Pending(probation)) = log.trial(operation).await? else {
+            return Ok(());
+        };
+        let by = log.ended_by(&probation).await?;
+        let by = by.map_or(made, |by| by.to_string());
         log.end_revert(operation, &by).await?;
-        tracing::warn!(log = log.name(), %operation, by, "nobody confirmed the change: took it back");
+        tracing::warn!(log = log.name(), %operation, by, "reverted a change that nobody confirmed in time, or whose roll-back came to nothing");
         Ok(())
     }
 }
@@ -172,6 +185,6 @@ async fn keep(log: &Log, operation: Token, in_time: bool) -> Result<bool, StoreE
 
 fn too_late(by: &str) -> ChangeError {
     ChangeError::Conflict(format!(
-        "too late: the change was not confirmed in time and is taken back by {by}; make it again"
+        "too late: the change was not confirmed in time and is reverted by {by}; make it again"
     ))
 }

@@ -1,8 +1,12 @@
 //! Rows that land late, and confirmations and reversals at the same moment.
 
+use std::sync::Arc;
+
 use super::*;
-use crate::control::{Action, Caller};
-use crate::promise::tests::{Rig, caller};
+use crate::Engine;
+use crate::control::audit::Audited;
+use crate::control::{Action, Author, ChangeOutcome};
+use crate::tests::rig::{Rig, caller};
 use store::fault::{Fault, Faults, Operation};
 
 const FROM: (String, Option<u64>) = (String::new(), None);
@@ -103,7 +107,7 @@ async fn confirmed_or_taken_back_never_both() {
         } else {
             reverted += 1;
             assert!(!here.keep(token).await.unwrap());
-            let auto = || Caller {
+            let auto = || Author {
                 actor: "auto".to_owned(),
                 idempotency_key: Some(format!("revert/{token}")),
                 reason: None,
@@ -135,4 +139,124 @@ async fn confirmed_or_taken_back_never_both() {
     assert_eq!(reverts.count(), reverted);
     first.shutdown().await;
     second.shutdown().await;
+}
+
+/// A log with other settings on probation for an hour; also what they replaced, and the operation.
+async fn on_trial(rig: &Rig, faults: &Faults) -> (Arc<Engine>, Arc<Log>, LogConfig, Probation) {
+    let (engine, log) = rig.server(faults).await;
+    let before = log.config();
+    let mut next = before.clone();
+    next.merge.checkpoint_interval = logconfig::Span::from_millis(77);
+    let request = Request::OnProbation {
+        next: Box::new(next),
+        base: None,
+        within_ms: 3_600_000,
+        from: FROM,
+    };
+    log.change(request, caller()).await.unwrap();
+    let probation = log.on_probation().await.unwrap().unwrap();
+    (engine, log, before, probation)
+}
+
+fn back(before: &LogConfig) -> Request {
+    Request::Configure {
+        next: Box::new(before.clone()),
+        base: None,
+    }
+}
+
+/// Waits, by the clock of the stores, for the end of a probation.
+async fn ended(rig: &Rig, log: &Log, operation: Token) -> Trial {
+    for _ in 0..600 {
+        match log.trial(operation).await.unwrap().unwrap() {
+            Trial::Pending(_) => {}
+            end => return end,
+        }
+        rig.time.pass(100);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("still on probation after a minute");
+}
+
+/// A roll-back that was refused after it had begun, or whose server died, stops nobody from rolling back.
+#[tokio::test(start_paused = true)]
+async fn a_roll_back_that_came_to_nothing_is_made_again() {
+    let (rig, faults) = (Rig::new(), Faults::new());
+    let (engine, log, before, probation) = on_trial(&rig, &faults).await;
+    log.begin_early_end(&probation, token(9)).await.unwrap();
+    assert!(!log.keep(probation.operation).await.unwrap());
+    let made = log.change(back(&before), caller()).await.unwrap();
+    assert_eq!(log.config().merge, before.merge);
+    assert_eq!(
+        log.trial(probation.operation).await.unwrap(),
+        Some(Trial::Reverted(made.operation))
+    );
+    engine.shutdown().await;
+}
+
+/// Nor does it leave the change running for the rest of its time: nobody can confirm it any more, so a server takes it back soon.
+#[tokio::test(start_paused = true)]
+async fn a_roll_back_that_came_to_nothing_is_made_by_a_server() {
+    let (rig, faults) = (Rig::new(), Faults::new());
+    let (engine, log, before, probation) = on_trial(&rig, &faults).await;
+    let watch = Audited::new(Arc::clone(&engine));
+    let watch = tokio::spawn(watch.watch_probations());
+    log.begin_early_end(&probation, token(9)).await.unwrap();
+    // The author has its time first.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_ne!(log.config().merge, before.merge);
+    let end = ended(&rig, &log, probation.operation).await;
+    assert!(matches!(end, Trial::Reverted(_)), "{end:?}");
+    assert_eq!(log.config().merge, before.merge);
+    watch.abort();
+    engine.shutdown().await;
+}
+
+/// The server died, or the store failed, after a roll-back was decided and before that was written down: settings are free at once, and
+/// the verdict names the roll-back.
+#[tokio::test(start_paused = true)]
+async fn a_roll_back_that_was_not_written_down_locks_nothing() {
+    for watched in [true, false] {
+        let (rig, faults) = (Rig::new(), Faults::new());
+        let (engine, log, before, probation) = on_trial(&rig, &faults).await;
+        faults.plan(|_, operation| match operation {
+            Operation::Transact(t)
+                if t.puts
+                    .iter()
+                    .any(|(key, _)| key.contains("/probation-ended/")) =>
+            {
+                Some(Fault::Lose)
+            }
+            _ => None,
+        });
+        let made = log.change(back(&before), caller()).await.unwrap();
+        faults.clear();
+        let pending = log.trial(probation.operation).await.unwrap();
+        assert!(matches!(pending, Some(Trial::Pending(_))), "{pending:?}");
+        assert_eq!(log.on_probation().await.unwrap(), None);
+        let mut next = log.config();
+        if watched {
+            let watch = Audited::new(Arc::clone(&engine));
+            let watch = tokio::spawn(watch.watch_probations());
+            ended(&rig, &log, probation.operation).await;
+            watch.abort();
+        } else {
+            next.merge.checkpoint_interval = logconfig::Span::from_millis(78);
+            log.change(back(&next), caller()).await.unwrap();
+        }
+        assert_eq!(
+            log.trial(probation.operation).await.unwrap(),
+            Some(Trial::Reverted(made.operation))
+        );
+        assert_eq!(log.config().merge, next.merge);
+        // A server that had begun to reverse it, and comes late, does not take back what came after it.
+        let late = Request::Revert {
+            operation: probation.operation,
+            base: probation.base,
+        };
+        let late = log.change(late, caller()).await.unwrap();
+        assert_eq!(late.outcome, ChangeOutcome::Unchanged);
+        assert_eq!(log.config().merge, next.merge);
+        engine.shutdown().await;
+    }
 }

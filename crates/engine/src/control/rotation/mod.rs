@@ -1,4 +1,4 @@
-//! When a shard is due for rotation by size or age: the one rule that the server applies by itself.
+//! Rotation by size or age: decides when a shard is due. It is the one rule that the server applies by itself.
 
 mod watch;
 
@@ -11,6 +11,7 @@ use crate::log::Log;
 use order::slot::Control;
 use order::state::{Intake, Phase};
 use store::StoreError;
+use tlog::UnixMillis;
 
 /// A shard that is to be rotated out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +51,7 @@ impl Log {
         let state = self.ledger.state();
         let rotate = &self.running.now.load().document.rotate;
         let wanted = rotate.max_entries.is_some() || rotate.max_age.is_some();
-        if !wanted || state.gate != Intake::Open || self.health.halt.is_halted() {
+        if !wanted || state.intake != Intake::Open || self.health.halt.is_halted() {
             return None;
         }
         let active = state.active()?.identity.name.clone();
@@ -59,7 +60,7 @@ impl Log {
 
     /// Whether the active shard is to be rotated out at `now`; `opened` is when it opened, both in milliseconds since the Unix
     /// epoch. Never while the log is frozen, about to freeze, or halted.
-    pub fn overdue(&self, opened: Option<u64>, now: u64) -> Option<Overdue> {
+    pub fn overdue(&self, opened: Option<UnixMillis>, now: UnixMillis) -> Option<Overdue> {
         let (name, _) = self.rotating()?;
         let state = self.ledger.state();
         let active = state.active().filter(|shard| shard.identity.name == name)?;
@@ -77,13 +78,13 @@ impl Log {
 
     /// How long a shard has been open, milliseconds. One that was opened by a clock far ahead counts from this process's first check, by
     /// the steady clock; otherwise it would stay open forever.
-    fn open_for(&self, shard: &str, opened: u64, now: u64) -> u64 {
+    fn open_for(&self, shard: &str, opened: UnixMillis, now: UnixMillis) -> u64 {
         let steady = self.health.clock.steady_ms();
         let early = self.health.opened_early.lock();
         let mut early = early.unwrap_or_else(PoisonError::into_inner);
-        if opened <= now.saturating_add(LIMIT_MS) {
+        if opened <= now + std::time::Duration::from_millis(LIMIT_MS) {
             *early = None;
-            return now.saturating_sub(opened);
+            return now.get().saturating_sub(opened.get());
         }
         match &*early {
             Some((of, since)) if of == shard => steady.saturating_sub(*since),
@@ -102,12 +103,11 @@ impl Log {
 
     /// Why a rotation that is due is held back on this replica.
     pub fn rotation_held(&self) -> Option<String> {
-        let held = self.health.rotation_held.lock();
-        held.unwrap_or_else(PoisonError::into_inner).clone()
+        self.health.held_rotation()
     }
 
     /// When a shard opened: the time of the slot that decided it.
-    pub async fn opened_at(&self, shard: &str) -> Result<Option<u64>, StoreError> {
+    pub async fn opened_at(&self, shard: &str) -> Result<Option<UnixMillis>, StoreError> {
         let controls = self.controls().await?;
         Ok(controls.iter().rev().find_map(|slot| {
             let decision = slot.control.as_ref()?;

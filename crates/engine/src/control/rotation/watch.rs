@@ -13,6 +13,7 @@ use super::Overdue;
 use crate::control::audit::Audited;
 use crate::control::{ChangeError, Request};
 use crate::log::Log;
+use tlog::UnixMillis;
 
 /// Pause between checks, which read memory only.
 const ROTATION_POLL: Duration = Duration::from_millis(200);
@@ -25,7 +26,7 @@ const RETRY: Duration = Duration::from_secs(10);
 struct Watched {
     shard: String,
     /// When it opened, once looked up; `None` where its age does not matter.
-    opened: Option<u64>,
+    opened: Option<UnixMillis>,
     /// When this replica acts on it, once it is due.
     act: Option<Instant>,
 }
@@ -77,7 +78,7 @@ impl Audited {
         if by_age && known.opened.is_none() {
             known.opened = log.opened_at(&known.shard).await.ok().flatten();
         }
-        let clock = self.engine.clock.now_ms();
+        let clock = self.engine.clock.now();
         if log.overdue(known.opened, clock).is_none() {
             known.act = None;
             log.hold_rotation(None);

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::backoff::Backoff;
 use crate::position;
 use crate::program::Program;
 use crate::publish::publication::Publication;
@@ -25,13 +26,17 @@ use crate::publish::sign_guard::judge::Found;
 use crate::publish::{PublishError, note};
 use crate::shard::{Shard, SignError, Signed};
 use store::StoreError;
+use tlog::LeafIndex;
 
 /// Pause between the checks of two shards: there may be thousands.
 const SETTLED: Duration = Duration::from_millis(10);
 /// Pause between two rounds over all of them.
 const ROUND: Duration = Duration::from_secs(3600);
-/// Pauses before a shard is tried again: the first, and the longest.
-const SHARD_BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
+/// Pauses before a shard is tried again.
+const SHARD_BACKOFF: Backoff = Backoff {
+    first: Duration::from_secs(1),
+    longest: Duration::from_secs(600),
+};
 /// How often the witnesses are asked for all cosignatures that the policy demands.
 const TRIES: u32 = 3;
 
@@ -140,7 +145,7 @@ pub(crate) async fn sign_again(shared: Arc<Publication>) {
                 shared.guard.life.unannounced(&shared.ledger.state()).await,
                 Ok(None)
             ) {
-                tokio::time::sleep(SHARD_BACKOFF.0).await;
+                tokio::time::sleep(SHARD_BACKOFF.first).await;
                 continue;
             }
             match again(&shared, &name, tries).await {
@@ -149,9 +154,10 @@ pub(crate) async fn sign_again(shared: Arc<Publication>) {
                 Err((path, error)) => {
                     let path = shared.objects.path(&name, path);
                     let what = format!("can't be signed again: {error}");
-                    let place = (Arc::from(&*name), 0);
+                    let place = (Arc::from(&*name), LeafIndex::ZERO);
                     shared.objects.damage.report(&path, what, place);
-                    let pause = (SHARD_BACKOFF.0 * 2u32.pow(tries.min(10))).min(SHARD_BACKOFF.1);
+                    let pause =
+                        (SHARD_BACKOFF.first * 2u32.pow(tries.min(10))).min(SHARD_BACKOFF.longest);
                     let again = Again {
                         tries: tries + 1,
                         due: Instant::now() + pause,

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::promise::tests::{Rig, caller};
-use crate::{Engine, Log, Program, Request};
+use crate::tests::rig::{Rig, caller};
+use crate::{Engine, Log, Program};
 use order::keys::Keys;
 use store::fault::Faults;
 use store::{Coordination as _, Objects as _, Transaction};
+use tlog::LeafIndex;
 
 const CHECKPOINT: &str = "dev/a/checkpoint";
 const SEAL: &str = "dev/a/seal";
@@ -22,11 +23,7 @@ async fn write(log: &Log) {
 }
 
 async fn rotate(log: &Log) {
-    let rotate = Request::Rotate {
-        name: None,
-        base: None,
-        force: false,
-    };
+    let rotate = crate::testing::rotation();
     log.change(rotate, caller()).await.unwrap();
 }
 
@@ -156,7 +153,7 @@ async fn a_smaller_checkpoint_of_another_history_stays() {
             put().await;
         }
         if found_by == "look" {
-            log.objects.damage.suspect(&Arc::from("a"), 0);
+            log.objects.damage.suspect(&Arc::from("a"), LeafIndex::ZERO);
         } else if found_by == "signer" {
             log.publication
                 .unsettle(&log.shards.get(&log.ledger.state(), "a").unwrap());

@@ -1,4 +1,4 @@
-//! Judges whether a find of a shard fits what the coordination store knows of it. Pure; the server and `fsck` share it.
+//! Judges whether a finding about a shard fits the coordination store. Pure; the server and `fsck` share it.
 //!
 //! A position is durable in the coordination store before it is signed, and a slot before anything is made of it. So every find
 //! elsewhere is at or behind what the store knows, and leads to the same root. Otherwise the store is an older copy, or the
@@ -6,13 +6,14 @@
 
 use std::fmt;
 
-use tlog::{Hash, empty_root};
+use tlog::{Hash, TreeSize, UnixMillis, empty_root};
 
-use crate::life::began_ms;
+use crate::life::began;
+use order::SlotNumber;
 
 /// The place of a finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Whence {
+pub(crate) enum FoundAt {
     /// The object store, under this path.
     Objects(String),
     /// A frontend, by name.
@@ -25,7 +26,7 @@ pub(crate) enum Whence {
     Process,
 }
 
-impl fmt::Display for Whence {
+impl fmt::Display for FoundAt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Objects(path) => write!(f, "the object store ({path})"),
@@ -41,36 +42,36 @@ impl fmt::Display for Whence {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
     /// A checkpoint that verifies under the shard's own key.
-    Signed { size: u64, root: Hash },
+    Signed { size: TreeSize, root: Hash },
     /// A checkpoint that a secondary has cosigned, under the log's replication key. It may be ahead of what is published.
     Copied {
-        size: u64,
+        size: TreeSize,
         root: Hash,
         /// When it was cosigned, milliseconds since the Unix epoch, by the clock of the secondary.
-        time: u64,
+        time: UnixMillis,
     },
     /// A witness says that it has cosigned this size.
-    Witnessed { size: u64 },
+    Witnessed { size: TreeSize },
     /// A full entry bundle.
     Bundle {
         /// The entries that it and the bundles before it hold.
-        end: u64,
+        end: TreeSize,
     },
     /// A checkpoint of another log, or under another key.
     Foreign {
-        /// What is wrong with it.
+        /// The fault of the checkpoint.
         why: String,
     },
     /// Bytes that are no checkpoint, or whose signature is broken.
     Damaged {
-        /// What is wrong with them.
+        /// The fault of the bytes.
         why: String,
     },
 }
 
 impl Found {
     /// The size that a root was found at.
-    pub(crate) fn size(&self) -> Option<u64> {
+    pub(crate) fn size(&self) -> Option<TreeSize> {
         match self {
             Self::Signed { size, .. } | Self::Copied { size, .. } => Some(*size),
             _ => None,
@@ -79,7 +80,7 @@ impl Found {
 
     /// Whether it is a signed checkpoint that a final position does not lead to: evidence, over which nothing is written. One of the
     /// position itself, which lacks a key's line, is none.
-    pub(crate) fn is_beyond(&self, end: u64, of: Hash) -> bool {
+    pub(crate) fn is_beyond(&self, end: TreeSize, of: Hash) -> bool {
         match self {
             Self::Signed { size, root } => *size > end || *size == end && *root != of,
             _ => false,
@@ -90,9 +91,9 @@ impl Found {
 /// The coordination store's rows of the shard, read after the finding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Known {
-    pub ordered: u64,
+    pub ordered: TreeSize,
     /// Size and root of the published position.
-    pub published: Option<(u64, Hash)>,
+    pub published: Option<(TreeSize, Hash)>,
     /// The root of this replica's cut at the size that was found; none if the cut is not that far, or was not read.
     pub here: Option<Hash>,
     /// For a log that was restored from its secondaries: the evidence for the life of a copy.
@@ -108,17 +109,17 @@ pub(crate) struct Lives {
     /// The life of the log on this replica.
     pub id: u64,
     /// Entries of the shard that it was restored with; none where an older version did not write them down.
-    pub entries: Option<u64>,
+    pub entries: Option<TreeSize>,
     /// The life that the secondary accepts; none if it keeps no manifest.
     pub heard: Option<u64>,
     /// When the secondary cosigned the newest that this life knows of it, milliseconds since the Unix epoch, by the clock of the secondary.
-    pub verified: Option<u64>,
+    pub verified: Option<UnixMillis>,
 }
 
 impl Lives {
     /// Whether a copy is of an earlier life. A restore may miss secondaries that it cannot reach. A secondary that holds more has
     /// said so, and raises its alarm.
-    fn is_earlier(&self, size: u64, time: u64) -> bool {
+    fn is_earlier(&self, size: TreeSize, time: UnixMillis) -> bool {
         match (self.verified, self.heard, self.entries) {
             // A secondary cosigns one after the other.
             (Some(known), ..) if time >= known => false,
@@ -127,7 +128,7 @@ impl Lives {
             // and takes the manifest only while it holds no more than was restored.
             (_, Some(_), Some(entries)) => size <= entries,
             // Nothing else is left to go by: a mirror that keeps no manifest, and of which this life knows nothing.
-            _ => time <= began_ms(self.id),
+            _ => time <= began(self.id),
         }
     }
 }
@@ -150,7 +151,7 @@ pub(crate) enum Verdict {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Conflict {
     /// The coordination store is older than what was signed, copied or written.
-    Older(String),
+    Older { why: String, source: FoundAt },
     /// The log was restored elsewhere.
     Superseded(String),
     /// There are two histories.
@@ -178,7 +179,7 @@ impl Conflict {
     /// The remedy, in words for an operator.
     pub(crate) fn remedy(&self) -> &'static str {
         match self {
-            Self::Older(_) => OLDER,
+            Self::Older { .. } => OLDER,
             Self::Superseded(_) => SUPERSEDED,
             Self::Differs(_) => DIFFERS,
             Self::Foreign(_) => FOREIGN,
@@ -189,7 +190,7 @@ impl Conflict {
     /// The finding in words, without the remedy.
     pub(crate) fn cause(&self) -> &str {
         match self {
-            Self::Older(why)
+            Self::Older { why, .. }
             | Self::Superseded(why)
             | Self::Differs(why)
             | Self::Foreign(why)
@@ -205,21 +206,23 @@ impl fmt::Display for Conflict {
 }
 
 /// The one sentence for a coordination store that went back, for every kind of find.
-pub(crate) fn older(whence: &Whence, has: &str, only: &str) -> Conflict {
-    Conflict::Older(format!(
-        "the coordination store is older than what was made from it: {whence} has {has}, the coordination store {only}"
-    ))
+pub(crate) fn older(source: &FoundAt, has: &str, only: &str) -> Conflict {
+    let why = format!(
+        "the coordination store is older than what was made from it: {source} has {has}, the coordination store {only}"
+    );
+    let source = source.clone();
+    Conflict::Older { why, source }
 }
 
-/// Judges one finding of a shard.
-pub(crate) fn judge(shard: &str, whence: &Whence, found: &Found, known: &Known) -> Verdict {
-    let published = known.published.map_or(0, |(size, _)| size);
+/// Judges one finding about a shard.
+pub(crate) fn judge(shard: &str, source: &FoundAt, found: &Found, known: &Known) -> Verdict {
+    let published = known.published.map_or(TreeSize::ZERO, |(size, _)| size);
     let older = |has: String, only: String| {
-        Verdict::Halt(older(whence, &has, &format!("has {only} of shard {shard}")))
+        Verdict::Halt(older(source, &has, &format!("has {only} of shard {shard}")))
     };
-    let differs = |what: &str, size: u64, root: Hash, here: Hash| {
+    let differs = |what: &str, size: TreeSize, root: Hash, here: Hash| {
         Verdict::Halt(Conflict::Differs(format!(
-            "shard {shard} has two histories: {whence} has {what} at size {size} with the root {root}, here its root is {here}"
+            "shard {shard} has two histories: {source} has {what} at size {size} with the root {root}, here its root is {here}"
         )))
     };
     match found {
@@ -232,7 +235,7 @@ pub(crate) fn judge(shard: &str, whence: &Whence, found: &Found, known: &Known) 
                 );
             }
             let here = match known.published {
-                _ if size == 0 => Some(empty_root()),
+                _ if size == TreeSize::ZERO => Some(empty_root()),
                 Some((at, root)) if at == size => Some(root),
                 _ => known.here,
             };
@@ -253,7 +256,7 @@ pub(crate) fn judge(shard: &str, whence: &Whence, found: &Found, known: &Known) 
                 );
             }
             let here = match known.published {
-                _ if size == 0 => Some(empty_root()),
+                _ if size == TreeSize::ZERO => Some(empty_root()),
                 Some((at, root)) if at == size => Some(root),
                 _ => known.here,
             };
@@ -273,27 +276,32 @@ pub(crate) fn judge(shard: &str, whence: &Whence, found: &Found, known: &Known) 
         ),
         Found::Witnessed { .. } | Found::Bundle { .. } => Verdict::Fits,
         Found::Foreign { why } => Verdict::Halt(Conflict::Foreign(format!(
-            "{whence} has a checkpoint that is not of shard {shard}: {why}"
+            "{source} has a checkpoint that is not of shard {shard}: {why}"
         ))),
         Found::Damaged { .. } if known.whole => Verdict::Worthless,
         Found::Damaged { why } => Verdict::Halt(Conflict::Damaged(format!(
-            "{whence} has a damaged checkpoint of shard {shard}: {why}"
+            "{source} has a damaged checkpoint of shard {shard}: {why}"
         ))),
     }
 }
 
 /// The order according to a secondary's manifest: the life of the log, and its slots.
-pub(crate) fn judge_order(whence: &Whence, found: (u64, u64), known: (u64, u64)) -> Verdict {
+pub(crate) fn judge_order(
+    source: &FoundAt,
+    found: (u64, SlotNumber),
+    known: (u64, SlotNumber),
+) -> Verdict {
     let ((restored, slots), (here_restored, here)) = (found, known);
     if restored > here_restored {
-        let began = began_ms(restored) / 1000;
+        let began = i64::try_from(began(restored).get()).unwrap_or(i64::MAX);
+        let began = jiff::Timestamp::from_millisecond(began).unwrap_or(jiff::Timestamp::MAX);
         return Verdict::Halt(Conflict::Superseded(format!(
-            "the log was restored elsewhere at {began} (Unix time, seconds), as {whence} says: this copy is of an earlier life of the log"
+            "the log was restored elsewhere at {began}, as {source} says: this copy is of an earlier life of the log"
         )));
     }
     if restored == here_restored && slots > here {
         let has = format!("a manifest of {slots} slots");
-        return Verdict::Halt(older(whence, &has, &format!("has {here}")));
+        return Verdict::Halt(older(source, &has, &format!("has {here}")));
     }
     Verdict::Fits
 }
@@ -304,7 +312,7 @@ mod tests {
 
     use super::*;
 
-    const WHENCE: Whence = Whence::Process;
+    const WHENCE: FoundAt = FoundAt::Process;
 
     /// The root of a history at a size: two histories are the same up to `fork`.
     fn root(history: u8, fork: u64, size: u64) -> Hash {
@@ -327,8 +335,9 @@ mod tests {
 
     fn known([published, integrated, ordered]: [u64; 3], fork: u64, found: u64) -> Known {
         Known {
-            ordered,
-            published: (published > 0).then(|| (published, root(1, fork, published))),
+            ordered: TreeSize::new(ordered),
+            published: (published > 0)
+                .then(|| (TreeSize::new(published), root(1, fork, published))),
             here: (found <= integrated).then(|| root(1, fork, found)),
             ..Known::default()
         }
@@ -344,11 +353,11 @@ mod tests {
             }
             now.sort_unstable();
             let [published, integrated, ordered] = past;
-            let signed = Found::Signed { size: published, root: root(1, 0, published) };
+            let signed = Found::Signed { size: TreeSize::new(published), root: root(1, 0, published) };
             prop_assert_eq!(judge("a", &WHENCE, &signed, &known(now, 0, published)), Verdict::Fits);
-            let copied = Found::Copied { size: integrated, root: root(1, 0, integrated), time: 1 };
+            let copied = Found::Copied { size: TreeSize::new(integrated), root: root(1, 0, integrated), time: UnixMillis::new(1) };
             prop_assert_eq!(judge("a", &WHENCE, &copied, &known(now, 0, integrated)), Verdict::Fits);
-            for found in [Found::Witnessed { size: published }, Found::Bundle { end: ordered }] {
+            for found in [Found::Witnessed { size: TreeSize::new(published) }, Found::Bundle { end: TreeSize::new(ordered) }] {
                 prop_assert_eq!(judge("a", &WHENCE, &found, &known(now, 0, published)), Verdict::Fits);
             }
         }
@@ -356,7 +365,7 @@ mod tests {
         /// A signed position that the store does not know, or knows otherwise, is never passed over.
         #[test]
         fn nothing_signed_is_forgotten(now in moment(), fork in 0u64..50, size in 0u64..60, history in 1u8..3) {
-            let found = Found::Signed { size, root: root(history, fork, size) };
+            let found = Found::Signed { size: TreeSize::new(size), root: root(history, fork, size) };
             let same = root(history, fork, size) == root(1, fork, size);
             let verdict = judge("a", &WHENCE, &found, &known(now, fork, size));
             prop_assert_eq!(verdict == Verdict::Fits, same && size <= now[0]);
@@ -366,12 +375,12 @@ mod tests {
         /// A copy may be ahead of what is published, never of what is ordered; what cannot be compared yet is not let go.
         #[test]
         fn nothing_copied_is_forgotten(now in moment(), fork in 0u64..50, size in 0u64..60, history in 1u8..3) {
-            let found = Found::Copied { size, root: root(history, fork, size), time: 1 };
+            let found = Found::Copied { size: TreeSize::new(size), root: root(history, fork, size), time: UnixMillis::new(1) };
             let same = root(history, fork, size) == root(1, fork, size);
             let expected = match judge("a", &WHENCE, &found, &known(now, fork, size)) {
                 Verdict::Fits => same && size <= now[1].max(now[0]),
                 Verdict::Later => size > now[1] && size <= now[2],
-                Verdict::Halt(Conflict::Older(_)) => size > now[2],
+                Verdict::Halt(Conflict::Older { .. }) => size > now[2],
                 Verdict::Halt(_) => !same,
                 Verdict::Worthless => false,
             };
@@ -381,12 +390,15 @@ mod tests {
         /// A finding that could not be compared is kept, however small it is.
         #[test]
         fn nothing_copied_is_let_go_unread(now in moment(), size in 1u64..60) {
-            let found = Found::Copied { size, root: root(1, 0, size), time: 1 };
+            let found = Found::Copied { size: TreeSize::new(size), root: root(1, 0, size), time: UnixMillis::new(1) };
             let unread = Known { here: None, ..known(now, 0, size) };
             let verdict = judge("a", &WHENCE, &found, &unread);
             match unread.published {
-                Some((published, _)) if published == size => prop_assert_eq!(verdict, Verdict::Fits),
-                _ if size > now[2] => prop_assert!(matches!(verdict, Verdict::Halt(Conflict::Older(_)))),
+                Some((published, _)) if published == TreeSize::new(size) => prop_assert_eq!(verdict, Verdict::Fits),
+                _ if size > now[2] => {
+                    let older = matches!(verdict, Verdict::Halt(Conflict::Older { .. }));
+                    prop_assert!(older);
+                },
                 _ => prop_assert_eq!(verdict, Verdict::Later),
             }
         }
@@ -402,9 +414,9 @@ mod tests {
         ) {
             let [began, time] = clocks;
             let id = began << 22 | chance;
-            let found = Found::Copied { size, root: root(2, 0, size), time };
+            let found = Found::Copied { size: TreeSize::new(size), root: root(2, 0, size), time: UnixMillis::new(time) };
             let of = |heard: Option<u64>, verified: Option<u64>| {
-                let lives = Some(Lives { id, entries: Some(entries), heard, verified });
+                let lives = Some(Lives { id, entries: Some(TreeSize::new(entries)), heard, verified: verified.map(UnixMillis::new) });
                 judge("a", &WHENCE, &found, &Known { lives, ..known(now, 0, size) })
             };
             let bound = judge("a", &WHENCE, &found, &known(now, 0, size));
@@ -421,7 +433,7 @@ mod tests {
 
         #[test]
         fn the_order_never_goes_back(restored in 0u64..3, slots in 0u64..9, here_restored in 0u64..3, here in 0u64..9) {
-            let verdict = judge_order(&WHENCE, (restored, slots), (here_restored, here));
+            let verdict = judge_order(&WHENCE, (restored, SlotNumber::new(slots)), (here_restored, SlotNumber::new(here)));
             let behind = (restored, slots) > (here_restored, here);
             prop_assert_eq!(verdict == Verdict::Fits, !behind);
         }
@@ -429,9 +441,9 @@ mod tests {
 
     #[test]
     fn the_sentences() {
-        let halts = |whence: Whence, found: Found| match judge(
+        let halts = |source: FoundAt, found: Found| match judge(
             "a",
-            &whence,
+            &source,
             &found,
             &known([3, 3, 4], 0, 3),
         ) {
@@ -440,23 +452,23 @@ mod tests {
         };
         let signed = |size, history| Found::Signed {
             size,
-            root: root(history, 0, size),
+            root: root(history, 0, size.get()),
         };
-        let object = || Whence::Objects("dev/a/checkpoint".into());
+        let object = || FoundAt::Objects("dev/a/checkpoint".into());
         assert_eq!(
-            halts(object(), signed(9, 1)),
+            halts(object(), signed(TreeSize::new(9), 1)),
             format!(
                 "the coordination store is older than what was made from it: the object store (dev/a/checkpoint) has a signed checkpoint of shard a at size 9, the coordination store has published 3 entries of shard a; {OLDER}"
             )
         );
         assert!(
-            halts(Whence::Witness("w".into()), Found::Witnessed { size: 9 }).starts_with(
+            halts(FoundAt::Witness("w".into()), Found::Witnessed { size: TreeSize::new(9) }).starts_with(
                 "the coordination store is older than what was made from it: witness w has cosigned shard a at size 9, the coordination store has ordered 4 entries of shard a; "
             )
         );
         let (here, there) = (root(1, 0, 3), root(2, 0, 3));
         assert_eq!(
-            halts(Whence::Frontend("cdn".into()), signed(3, 2)),
+            halts(FoundAt::Frontend("cdn".into()), signed(TreeSize::new(3), 2)),
             format!(
                 "shard a has two histories: frontend cdn has a signed checkpoint at size 3 with the root {there}, here its root is {here}; {DIFFERS}"
             )

@@ -1,10 +1,10 @@
 //! Reads a shard's checkpoint in the object store, and whether there are more entries than were ordered.
 
-use tlog::{Checkpoint, Note, NoteError, TILE_WIDTH, TilePath};
+use tlog::{Checkpoint, Note, NoteError, TILE_WIDTH, TilePath, TreeSize};
 
 use crate::position;
 use crate::publish::sign_guard::SignGuard;
-use crate::publish::sign_guard::judge::{Found, Known, Verdict, Whence, judge};
+use crate::publish::sign_guard::judge::{Found, FoundAt, Known, Verdict, judge};
 use crate::shard::signers::Verifiers;
 use crate::shard::{Published, Shard, SignError, Signed};
 use order::state::Phase;
@@ -20,9 +20,9 @@ impl Looked {
     /// Makes it the checkpoint of the shard in memory, if it covers the published row.
     pub(crate) fn take_over(self, shard: &Shard, row: &Published) {
         let Self { note, checkpoint } = self;
-        if checkpoint.size >= row.size {
+        if checkpoint.size >= row.size.get() {
             let at = Published {
-                size: checkpoint.size,
+                size: TreeSize::new(checkpoint.size),
                 root: checkpoint.root,
                 time: row.time,
             };
@@ -50,7 +50,13 @@ pub(crate) fn classify(bytes: &[u8], keys: &Verifiers) -> (Found, Option<Looked>
             let (size, root) = (checkpoint.size, checkpoint.root);
             let note = note.to_owned();
             let looked = whole.then_some(Looked { note, checkpoint });
-            (Found::Signed { size, root }, looked)
+            (
+                Found::Signed {
+                    size: TreeSize::new(size),
+                    root,
+                },
+                looked,
+            )
         }
         Err(NoteError::BadSignature(name)) => damaged(format!("the signature of {name} is wrong")),
         Err(error) => match Note::parse(note).map(|note| Checkpoint::parse(note.text)) {
@@ -86,12 +92,12 @@ impl SignGuard {
             None => None,
             Some(bytes) => {
                 let (found, looked) = classify(&bytes, &shard.verifiers()?);
-                let whence = Whence::Objects(path);
+                let source = FoundAt::Objects(path);
                 let mut fresh = false;
                 let verdict = loop {
-                    let known = self.known(shard, row.as_ref(), (&whence, &found), deep);
+                    let known = self.known(shard, row.as_ref(), (&source, &found), deep);
                     let known = known.await;
-                    let verdict = judge(&shard.name, &whence, &found, &known);
+                    let verdict = judge(&shard.name, &source, &found, &known);
                     // The row is durable before the signature: read after the object, it covers it.
                     if fresh || matches!(verdict, Verdict::Fits) {
                         break verdict;
@@ -100,9 +106,9 @@ impl SignGuard {
                     let (store, keys) = (&*self.ledger.store, &self.ledger.keys);
                     row = position::published(store, keys, &shard.name).await?;
                 };
-                let verdict = self.heed(verdict)?;
+                let verdict = self.enforce(verdict)?;
                 if verdict == Verdict::Worthless {
-                    tracing::warn!(log = self.ledger.name, %whence, ?found, "a damaged checkpoint is signed again");
+                    tracing::warn!(log = self.ledger.name, %source, ?found, "a damaged checkpoint is signed again");
                 }
                 looked
             }
@@ -124,7 +130,7 @@ impl SignGuard {
     pub(crate) async fn fits(
         &self,
         shard: &Shard,
-        whence: &Whence,
+        source: &FoundAt,
         found: &Found,
     ) -> Result<(), SignError> {
         let (store, keys) = (&*self.ledger.store, &self.ledger.keys);
@@ -134,7 +140,7 @@ impl SignGuard {
             whole: true,
             ..Known::default()
         };
-        self.heed(judge(&shard.name, whence, found, &known))?;
+        self.enforce(judge(&shard.name, source, found, &known))?;
         Ok(())
     }
 
@@ -142,14 +148,14 @@ impl SignGuard {
         &self,
         shard: &Shard,
         row: Option<&Published>,
-        (whence, found): (&Whence, &Found),
+        (source, found): (&FoundAt, &Found),
         deep: bool,
     ) -> Known {
         let state = self.ledger.state();
         let at = self.compared.listed(&state, &shard.name);
         let published = row.map(|row| (row.size, row.root));
         let behind = match found {
-            Found::Signed { size, .. } if deep && *size > 0 => {
+            Found::Signed { size, .. } if deep && *size > TreeSize::ZERO => {
                 Some(*size).filter(|size| published.is_some_and(|(at, _)| *size < at))
             }
             _ => None,
@@ -159,16 +165,16 @@ impl SignGuard {
                 self.root_here(&shard.name, size, cut)
                     .await
                     .unwrap_or_else(|error| {
-                        tracing::warn!(log = self.ledger.name, %whence, %error, "cannot be compared yet");
-                        self.compared.keep(&shard.name, whence.clone(), found.clone());
+                        tracing::warn!(log = self.ledger.name, %source, %error, "cannot be compared yet");
+                        self.compared.keep(&shard.name, source.clone(), found.clone());
                         None
                     })
             }
             _ => None,
         };
-        let size = row.map_or(0, |row| row.size);
+        let size = row.map_or(TreeSize::ZERO, |row| row.size);
         Known {
-            ordered: at.and_then(|at| state.length(at)).unwrap_or(0),
+            ordered: at.and_then(|at| state.length(at)).unwrap_or_default(),
             published,
             here,
             lives: None,
@@ -184,9 +190,9 @@ impl SignGuard {
         let ordered = || {
             let state = self.ledger.state();
             let at = self.compared.listed(&state, &shard.name);
-            at.and_then(|at| state.length(at)).unwrap_or(0)
+            at.and_then(|at| state.length(at)).unwrap_or_default()
         };
-        let index = ordered() / TILE_WIDTH;
+        let index = ordered().get() / TILE_WIDTH;
         let bundle = TilePath::entries(index, 256);
         let path = self.objects.path(&shard.name, &bundle.to_string());
         if self.objects.store.get(&path).await?.is_none() {
@@ -197,13 +203,13 @@ impl SignGuard {
             return Ok(false);
         }
         let found = Found::Bundle {
-            end: (index + 1) * TILE_WIDTH,
+            end: TreeSize::new((index + 1) * TILE_WIDTH),
         };
         let known = Known {
             ordered: ordered(),
             ..Known::default()
         };
-        self.heed(judge(&shard.name, &Whence::Objects(path), &found, &known))?;
+        self.enforce(judge(&shard.name, &FoundAt::Objects(path), &found, &known))?;
         Ok(true)
     }
 }

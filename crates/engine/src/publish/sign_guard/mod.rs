@@ -1,7 +1,7 @@
-//! Guards what is signed: the newest known checkpoint of a shard (the high-water mark), and the one place through which a shard signs.
+//! Guards the signatures: the newest known checkpoint of a shard (the high-water mark), and the one place through which a shard signs.
 //!
-//! A coordination store may be an old copy, objects may be another log's, and neither shows by itself. So nothing is signed, and
-//! no write is taken, before everything that this process can see of the shards that may still be signed was compared with the store:
+//! A coordination store may be an old copy, objects may be another log's, and neither shows by itself. So before it signs anything or
+//! takes a write, this process compares with the store everything that it can see of the shards that may still be signed:
 //! the checkpoint and the next full bundle in the object store, and the answers of frontends, secondaries and witnesses. A contradiction
 //! is a HALT that names its remedy ([`judge`]).
 //!
@@ -16,20 +16,19 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tlog::{Hash, Opening, Receipt, Seal, empty_root};
+use tlog::{Hash, Opening, Receipt, Seal, TreeSize, empty_root};
 use tokio::sync::watch;
 
 pub(crate) use ask::{ask, outdated};
 pub(crate) use look::{Looked, classify};
 
-use self::judge::{Conflict, Found, Known, Verdict, Whence, judge};
+use self::judge::{Conflict, Found, FoundAt, Known, Verdict, judge};
 use crate::health::Health;
 use crate::keyring::KeyRing;
 use crate::ledger::Ledger;
 use crate::life::LogLife;
 use crate::objects::LogObjects;
 use crate::peers::Peers;
-use crate::progress::Progress;
 use crate::running::Running;
 use crate::shard::keys::Kek;
 use crate::shard::signers::{Notes, SignedOpening, Signers};
@@ -45,7 +44,6 @@ struct Cleared(());
 /// Signs for one log. Every signature of a shard's key is made here.
 pub(crate) struct SignGuard {
     pub(crate) ledger: Arc<Ledger>,
-    pub(crate) progress: Arc<Progress>,
     pub(crate) objects: Arc<LogObjects>,
     pub(crate) running: Arc<Running>,
     pub(crate) health: Arc<Health>,
@@ -93,10 +91,10 @@ struct Seen {
     /// Whether its checkpoint object was compared.
     looked: bool,
     /// The size and root that this process signed last.
-    last: Option<(u64, Hash)>,
+    last: Option<(TreeSize, Hash)>,
     /// Findings that are not compared yet, because they are ahead of this replica's trees or the trees could not be read. They are compared
     /// before anything of that size is signed.
-    later: Vec<(Whence, Found)>,
+    later: Vec<(FoundAt, Found)>,
 }
 
 impl Default for Compared {
@@ -120,22 +118,22 @@ impl Compared {
         index.find(&state.shards, name)
     }
 
-    /// All peers that answer were compared.
+    /// Notes that all peers that answer were compared.
     fn pass(&self) {
         self.passed.send_replace(true);
     }
 
-    /// Something that cannot be compared yet.
-    fn keep(&self, shard: &str, whence: Whence, found: Found) {
+    /// Keeps a finding that cannot be compared yet.
+    fn keep(&self, shard: &str, source: FoundAt, found: Found) {
         let mut shards = self.shards();
         let later = &mut shards.entry(shard.to_owned()).or_default().later;
-        if !later.contains(&(whence.clone(), found.clone())) {
-            later.push((whence, found));
+        if !later.contains(&(source.clone(), found.clone())) {
+            later.push((source, found));
         }
     }
 
     /// The findings that must be compared before this size is signed. They stay in the list.
-    fn due(&self, shard: &str, size: u64) -> Vec<(Whence, Found)> {
+    fn due(&self, shard: &str, size: TreeSize) -> Vec<(FoundAt, Found)> {
         let shards = self.shards();
         let later = shards.get(shard).map(|seen| &*seen.later);
         let all = later.unwrap_or_default().iter();
@@ -143,8 +141,8 @@ impl Compared {
         due.cloned().collect()
     }
 
-    /// It was compared, and fits.
-    fn settled(&self, shard: &str, compared: &(Whence, Found)) {
+    /// Drops a kept finding that was compared and fits.
+    fn settled(&self, shard: &str, compared: &(FoundAt, Found)) {
         if let Some(seen) = self.shards().get_mut(shard) {
             seen.later.retain(|kept| kept != compared);
         }
@@ -170,7 +168,6 @@ impl SignGuard {
     ) -> Self {
         Self {
             ledger: Arc::clone(&running.ledger),
-            progress: Arc::clone(&running.progress),
             objects: Arc::clone(&running.objects),
             running: Arc::clone(running),
             health,
@@ -182,8 +179,8 @@ impl SignGuard {
         }
     }
 
-    /// Resolves when what this process can see was compared, or the log is halted.
-    pub(crate) async fn passed(&self) {
+    /// Resolves when what this process can see of this log was compared, or the log is halted.
+    pub(crate) async fn compared(&self) {
         let mut passed = self.compared.passed.subscribe();
         tokio::select! {
             _ = passed.wait_for(|passed| *passed) => {}
@@ -191,18 +188,40 @@ impl SignGuard {
         }
     }
 
-    /// Stops the log where a verdict says so.
-    pub(crate) fn heed(&self, verdict: Verdict) -> Result<Verdict, SignError> {
+    /// Resolves when what this process can see of all logs was compared, or the log is halted.
+    pub(crate) async fn passed(&self) {
+        self.compared().await;
+        tokio::select! {
+            () = self.health.halt.store_compared() => {}
+            _ = self.health.halt.halted() => {}
+        }
+    }
+
+    /// Halts the log if the verdict says so.
+    pub(crate) fn enforce(&self, verdict: Verdict) -> Result<Verdict, SignError> {
         match verdict {
             Verdict::Halt(conflict) => Err(self.stop(&conflict)),
             other => Ok(other),
         }
     }
 
-    fn stop(&self, conflict: &Conflict) -> SignError {
-        let why = conflict.to_string();
-        if !self.health.halt.is_halted() {
-            self.health.halt.halt(why.clone());
+    /// Halts the log; all logs of the store, where it is proven that the store is an older copy.
+    pub(crate) fn stop(&self, conflict: &Conflict) -> SignError {
+        let (halt, why) = (&self.health.halt, conflict.to_string());
+        let of_store = match conflict {
+            Conflict::Older { source, .. } => match source {
+                FoundAt::Objects(_) | FoundAt::Process => true,
+                // A restore may have lost entries of this log; the other logs of the store lost none.
+                FoundAt::Frontend(_) | FoundAt::Secondary(_) => !self.life.is_restored(),
+                // It proves nothing.
+                FoundAt::Witness(_) => false,
+            },
+            _ => false,
+        };
+        if of_store {
+            halt.halt_store(&self.ledger.name, why.clone());
+        } else if !halt.is_halted() {
+            halt.halt(why.clone());
         }
         SignError::Halted(why)
     }
@@ -221,7 +240,7 @@ impl SignGuard {
     /// The checkpoint of a shard without entries: every history has the same one.
     pub(crate) async fn sign_empty(&self, shard: &Shard) -> Result<Notes, SignError> {
         let signers = self.signers(shard, Cleared(())).await?;
-        shard.notes(&signers, 0, empty_root())
+        shard.notes(&signers, TreeSize::ZERO, empty_root())
     }
 
     /// Signs receipts of promised work.
@@ -249,7 +268,7 @@ impl SignGuard {
             .find(|other| other.identity.name != active.identity.name);
         let opening = Opening {
             origin: active.identity.origin.clone(),
-            start,
+            start: start.get(),
             predecessor: before.map(|other| other.identity.origin.clone()),
         };
         let cleared = self.clear(&shard, None).await?;
@@ -266,7 +285,9 @@ impl SignGuard {
         successor: &Shard,
         seal: &Seal,
     ) -> Result<String, SignError> {
-        let own = self.clear(shard, Some((seal.size, seal.root))).await?;
+        let own = self
+            .clear(shard, Some((TreeSize::new(seal.size), seal.root)))
+            .await?;
         let own = self.signers(shard, own).await?;
         let other = self.clear(successor, None).await?;
         let other = self.signers(successor, other).await?;
@@ -303,7 +324,11 @@ impl SignGuard {
     }
 
     /// Whether a shard may sign, and that position where there is one.
-    async fn clear(&self, shard: &Shard, at: Option<(u64, Hash)>) -> Result<Cleared, SignError> {
+    async fn clear(
+        &self,
+        shard: &Shard,
+        at: Option<(TreeSize, Hash)>,
+    ) -> Result<Cleared, SignError> {
         self.passed().await;
         if let Some(why) = self.health.halt.reason() {
             return Err(SignError::Halted(why));
@@ -336,7 +361,7 @@ impl SignGuard {
                         size: last,
                         root: of,
                     };
-                    judge(&shard.name, &Whence::Process, &last, &known)
+                    judge(&shard.name, &FoundAt::Process, &last, &known)
                 }
                 None => Verdict::Fits,
             };
@@ -345,7 +370,7 @@ impl SignGuard {
             }
             verdict
         };
-        self.heed(verdict)?;
+        self.enforce(verdict)?;
         Ok(Cleared(()))
     }
 
@@ -353,8 +378,8 @@ impl SignGuard {
     async fn compare(
         &self,
         shard: &Shard,
-        (whence, found): &(Whence, Found),
-        at: (u64, Hash),
+        (source, found): &(FoundAt, Found),
+        at: (TreeSize, Hash),
     ) -> Result<(), SignError> {
         let here = match found.size() {
             Some(size) => self.root_here(&shard.name, size, at).await?,
@@ -366,9 +391,9 @@ impl SignGuard {
             here,
             ..Known::default()
         };
-        match self.heed(judge(&shard.name, whence, found, &known))? {
-            Verdict::Later => Err(SignError::Store(StoreError::Io(format!(
-                "what {whence} has of shard {} cannot be compared yet",
+        match self.enforce(judge(&shard.name, source, found, &known))? {
+            Verdict::Later => Err(SignError::Store(StoreError::NotYet(format!(
+                "what {source} has of shard {} cannot be compared yet",
                 shard.name
             )))),
             _ => Ok(()),
@@ -380,12 +405,14 @@ impl SignGuard {
     async fn root_here(
         &self,
         shard: &Arc<str>,
-        size: u64,
-        cut: (u64, Hash),
+        size: TreeSize,
+        cut: (TreeSize, Hash),
     ) -> Result<Option<Hash>, StoreError> {
-        if size == 0 || size >= cut.0 {
-            let at = (size == cut.0).then_some(cut.1);
-            return Ok(if size == 0 { Some(empty_root()) } else { at });
+        let Some(last) = size.last_leaf() else {
+            return Ok(Some(empty_root()));
+        };
+        if size >= cut.0 {
+            return Ok((size == cut.0).then_some(cut.1));
         }
         let folder = format!("{}/{shard}", self.ledger.name);
         let tiles = Tiles {
@@ -395,7 +422,7 @@ impl SignGuard {
         let root = tiles.root_under(size, cut).await;
         if let Err(StoreError::Corrupt(_)) = &root {
             // Nothing is signed before that can be read: it is repaired like what a reader meets.
-            self.objects.damage.suspect(shard, size - 1);
+            self.objects.damage.suspect(shard, last);
         }
         root.map(Some)
     }

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use tlog::{Checkpoint, Cosigner, Hash, Note};
+use tlog::{Checkpoint, Cosigner, GlobalIndex, Hash, Note, TreeSize, UnixMillis};
 
 use crate::life::Life;
-use crate::promise::tests::{Rig, Rows, caller};
-use crate::publish::sign_guard::judge::{Found, Whence};
+use crate::publish::sign_guard::judge::{Found, FoundAt};
 use crate::replicate::manifest::Manifest;
+use crate::tests::rig::{Rig, Rows, caller};
 use crate::{
     AppendError, Condition, Engine, Log, MergeOptions, Places, Program, Programs, Request,
 };
@@ -64,8 +64,8 @@ fn at(objects: &Rows, path: &str) -> Checkpoint {
 async fn fsck(rig: &Rig) -> Vec<String> {
     let (rows, objects) = moment(rig);
     let (rows, objects) = (MemoryCoordination::with(rows), MemoryObjects::with(objects));
-    let none = |_: &str| Err("none".to_owned());
-    let report = crate::fsck::fsck(&rows, &objects, &none, &mut |_| {})
+    let none: crate::fsck::OpenNode<'_> = &|_| Box::pin(std::future::ready(Err("none".into())));
+    let report = crate::fsck::fsck(&rows, &objects, none, &mut |_| {})
         .await
         .unwrap();
     let text = |f: crate::fsck::Finding| format!("{}; {}", f.what, f.remedy);
@@ -90,11 +90,7 @@ async fn refuses(rig: &Rig, before: &Rows, words: &[&str]) -> String {
     let advice = Advice::default();
     let promised = log.promise(Bytes::from_static(b"no"), tenant, &advice);
     assert_eq!(promised.await, Err(halted));
-    let rotate = Request::Rotate {
-        name: None,
-        base: None,
-        force: false,
-    };
+    let rotate = crate::testing::rotation();
     assert!(log.change(rotate, caller()).await.is_err());
     engine.shutdown().await;
     let own = |objects: &Rows| -> Rows {
@@ -130,6 +126,45 @@ async fn an_older_coordination_store_halts_before_anything_is_taken() {
     engine.shutdown().await;
     assert_eq!(at(&rig.objects.objects(), CHECKPOINT).size, 30);
     assert_eq!(fsck(&rig).await, Vec::<String>::new());
+}
+
+/// All logs are in one coordination store, so what one of them shows is about all. A single signature of another one, the audit trail
+/// included, would stand against putting the newest copy back.
+#[tokio::test(start_paused = true)]
+async fn an_older_coordination_store_halts_every_log_that_is_in_it() {
+    for ahead in ["dev", crate::SYSTEM] {
+        let rig = Rig::new();
+        let (engine, _log) = rig.server(&Faults::new()).await;
+        write(&engine.system().unwrap(), 0..3).await;
+        engine.shutdown().await;
+        let early = moment(&rig);
+        let (engine, _log) = rig.server(&Faults::new()).await;
+        write(&engine.opened(ahead).unwrap(), 10..20).await;
+        engine.shutdown().await;
+        let late = moment(&rig);
+        let older = rig.on(early.0, late.1.clone());
+        let (engine, log) = older.server(&Faults::new()).await;
+        let system = engine.system().unwrap();
+        for log in [&log, &system] {
+            let refused = log.append(Bytes::from_static(b"no")).await;
+            let status = log.status();
+            assert_eq!(status.condition, Condition::Halted, "{ahead}: {status:?}");
+            let reason = status.reason.unwrap();
+            assert!(
+                reason.contains("older than what was made from it"),
+                "{reason}"
+            );
+            let elsewhere = format!("the log {ahead} of the same coordination store");
+            assert_eq!(reason.contains(&elsewhere), log.name() != ahead, "{reason}");
+            assert_eq!(refused, Err(AppendError::Halted { reason }));
+        }
+        engine.shutdown().await;
+        assert_eq!(
+            older.objects.objects(),
+            late.1,
+            "{ahead}: nothing is written"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -250,11 +285,7 @@ async fn a_lost_rotation_shows_in_the_planned_shard() {
     engine.shutdown().await;
     let early = moment(&rig);
     let (engine, log) = rig.server(&Faults::new()).await;
-    let rotate = Request::Rotate {
-        name: None,
-        base: None,
-        force: false,
-    };
+    let rotate = crate::testing::rotation();
     log.change(rotate, caller()).await.unwrap();
     write(&log, 3..5).await;
     engine.shutdown().await;
@@ -325,7 +356,7 @@ async fn a_late_put_of_an_older_checkpoint_is_repaired_at_once() {
                 .get(&second.ledger.state(), "a")
                 .unwrap()
                 .published()
-                == 30
+                == TreeSize::new(30)
     });
     assert!(took.await < Duration::from_millis(50));
     publisher.shutdown().await;
@@ -367,11 +398,13 @@ async fn replicas_that_race_raise_no_alarm() {
 struct Shelf(Arc<FaultyObjects>);
 
 impl Places for Shelf {
-    fn node(&self, name: &str) -> Result<Arc<dyn Objects>, String> {
-        Err(format!("no node {name}"))
+    fn node(&self, name: &str) -> crate::Opening<'_> {
+        Box::pin(std::future::ready(Err(format!("no node {name}"))))
     }
-    fn frontend(&self, _: &logconfig::FrontendConfig) -> Result<Arc<dyn Objects>, String> {
-        Ok(Arc::clone(&self.0) as Arc<dyn Objects>)
+    fn frontend(&self, _: &logconfig::FrontendConfig) -> crate::Opening<'_> {
+        Box::pin(std::future::ready(Ok(
+            Arc::clone(&self.0) as Arc<dyn Objects>
+        )))
     }
 }
 
@@ -572,13 +605,13 @@ async fn ordered(log: &Log, entries: std::ops::Range<u32>) {
     }
 }
 
-fn copied(size: u64, root: Hash) -> (Whence, Found) {
+fn copied(size: u64, root: Hash) -> (FoundAt, Found) {
     let found = Found::Copied {
-        size,
+        size: TreeSize::new(size),
         root,
-        time: 1,
+        time: UnixMillis::new(1),
     };
-    (Whence::Secondary("x".to_owned()), found)
+    (FoundAt::Secondary("x".to_owned()), found)
 }
 
 async fn halts(log: &Log) -> String {
@@ -607,8 +640,8 @@ async fn what_a_lost_history_left_is_not_compared_with_itself() {
     assert!(objects.contains_key("dev/a/tile/0/000.p/15"));
     let both = rig.on(early.0, objects);
     let (engine, log) = both.server(&Faults::new()).await;
-    let (whence, found) = copied(15, lost.root);
-    log.guard.compared.keep("a", whence, found);
+    let (source, found) = copied(15, lost.root);
+    log.guard.compared.keep("a", source, found);
     ordered(&log, 10..20).await;
     let why = halts(&log).await;
     assert!(
@@ -630,8 +663,8 @@ async fn what_cannot_be_read_is_compared_before_anything_is_signed() {
         for n in 0..10 {
             write(&log, n..n + 1).await;
         }
-        let (whence, found) = copied(5, root);
-        log.guard.compared.keep("a", whence, found);
+        let (source, found) = copied(5, root);
+        log.guard.compared.keep("a", source, found);
         let failed = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&failed);
         faults.plan(move |_, operation| match operation {
@@ -647,8 +680,8 @@ async fn what_cannot_be_read_is_compared_before_anything_is_signed() {
         assert_eq!(at(&rig.objects.objects(), CHECKPOINT).size, 10);
         faults.clear();
         if fits {
-            log.wait_published(19).await.unwrap();
-            assert!(log.guard.compared.due("a", 20).is_empty());
+            log.wait_published(GlobalIndex::new(19)).await.unwrap();
+            assert!(log.guard.compared.due("a", TreeSize::new(20)).is_empty());
         } else {
             let why = halts(&log).await;
             assert!(why.contains("two histories"), "{why}");
@@ -811,7 +844,7 @@ async fn a_replication_key_that_cannot_be_opened_is_named() {
 
 /// A checkpoint object is behind its row, and the tile that they are compared by is lost: it is written again, and the log continues.
 #[tokio::test(start_paused = true)]
-async fn a_tile_that_the_next_signature_waits_for_is_written_anew() {
+async fn a_tile_that_the_next_signature_waits_for_is_rewritten() {
     let rig = Rig::new();
     let (early, mut late) = two_moments(&rig, 10, 600).await;
     late.1
@@ -871,7 +904,7 @@ async fn a_life_from_the_future_is_bound_by_what_it_has_copied() {
     let life = Life {
         id,
         generation: Generation::new(1),
-        entries: 10,
+        entries: GlobalIndex::new(10),
         forced: Some(Vec::new()),
     };
     let mut rows = rig.rows.rows();

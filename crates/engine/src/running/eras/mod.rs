@@ -1,4 +1,4 @@
-//! Which configuration holds for which entries: a function of the order, never of "now". An **era** is the run of entries that
+//! The configuration that is in force for each entry: a function of the order, never of "now". An **era** is the run of entries that
 //! are ordered under one generation.
 //!
 //! A size of the log is published under the eras of its entries, even if the running configuration has changed since. So entries that were
@@ -26,12 +26,13 @@ use logconfig::{LogConfig, MergeConfig, SecondaryConfig, WitnessConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::Ledger;
-use crate::position::{self, Held};
+use crate::position::{self, SecondaryHolding};
 use crate::running::Running;
 use order::keys::trailing_number;
 use order::slot::{Control, Slot};
 use store::record;
 use store::{Guard, Key, Outcome, StoreError, Transaction};
+use tlog::GlobalIndex;
 
 /// Rows read at a time.
 const SCAN_PAGE: usize = 64;
@@ -43,7 +44,7 @@ pub struct Membership {
     /// The first of these generations.
     pub generation: Generation,
     /// Global index of the first entry that is ordered under it.
-    pub start: u64,
+    pub start: GlobalIndex,
     /// How many must hold a size before it is published.
     pub quorum: u32,
     /// The secondaries that the quorum counts.
@@ -65,7 +66,7 @@ impl Membership {
     }
 
     /// Whether it names this secondary, by this key.
-    pub(crate) fn names(&self, held: &Held) -> bool {
+    pub(crate) fn names(&self, held: &SecondaryHolding) -> bool {
         let named =
             |one: &SecondaryConfig| one.name.as_str() == held.secondary && one.vkey == held.vkey;
         self.secondaries.iter().any(named)
@@ -94,13 +95,13 @@ impl Membership {
 struct Era {
     generation: Generation,
     /// Global index of the first entry that is ordered under it.
-    start: u64,
+    start: GlobalIndex,
     merge: Arc<MergeConfig>,
     witnesses: Arc<WitnessConfig>,
 }
 
 impl Era {
-    fn new(generation: Generation, start: u64, document: &LogConfig) -> Self {
+    fn new(generation: Generation, start: GlobalIndex, document: &LogConfig) -> Self {
         Self {
             generation,
             start,
@@ -171,7 +172,7 @@ impl Eras {
     }
 
     /// The witnesses that cosign a checkpoint over everything before this global index: of the newest era that begins there or before.
-    pub(crate) fn witnesses(&self, end: u64) -> Option<Arc<WitnessConfig>> {
+    pub(crate) fn witnesses(&self, end: GlobalIndex) -> Option<Arc<WitnessConfig>> {
         let covered = self.list.iter().rev().find(|era| era.start <= end);
         let era = covered.or(self.list.first())?;
         Some(Arc::clone(&era.witnesses))
@@ -212,13 +213,13 @@ impl Eras {
     }
 
     /// How many eras at the beginning are published whole and can be dropped; the newest of them stays.
-    fn past(&self, published: u64) -> usize {
+    fn past(&self, published: GlobalIndex) -> usize {
         let after = self.list.iter().skip(1);
         after.take_while(|era| era.start <= published).count()
     }
 
     /// Drops the eras that [`Self::past`] counts.
-    fn prune(&mut self, published: u64) {
+    fn prune(&mut self, published: GlobalIndex) {
         self.list.drain(..self.past(published));
     }
 }
@@ -259,9 +260,11 @@ impl Ledger {
             let era = match self.era(generation).await? {
                 Some(era) => era,
                 // It binds all entries, of every era.
-                None if list.is_empty() => {
-                    Era::new(generation, 0, &self.settings(&state.document).await?)
-                }
+                None if list.is_empty() => Era::new(
+                    generation,
+                    GlobalIndex::ZERO,
+                    &self.settings(&state.document).await?,
+                ),
                 None => break,
             };
             let covers = era.start <= published && base.is_none_or(|base| generation <= base);
@@ -348,7 +351,7 @@ impl Running {
         Ok(())
     }
 
-    /// Reads whether another process has handed a change over.
+    /// Learns from the row if another process has handed a change over.
     pub(crate) async fn update_base(&self) -> Result<(), StoreError> {
         if let Some(base) = self.ledger.base().await? {
             self.eras.rcu(|old| {
@@ -361,7 +364,7 @@ impl Running {
     }
 
     /// Drops the eras whose entries are all published.
-    pub(crate) fn forget_eras(&self, published: u64) {
+    pub(crate) fn forget_eras(&self, published: GlobalIndex) {
         if self.eras.load().past(published) > 0 {
             self.eras.rcu(|old| {
                 let mut eras = Eras::clone(old);
@@ -371,21 +374,28 @@ impl Running {
         }
     }
 
-    /// Writes down that a generation is the base.
-    pub(crate) async fn hand_over(&self, generation: Generation) -> Result<(), StoreError> {
+    /// Writes down that a generation is the base, if the secondaries that were counted for that still hold what they held: `counted` are
+    /// their guards. Returns whether it is now, or a later one.
+    pub(crate) async fn hand_over(
+        &self,
+        generation: Generation,
+        counted: Vec<Guard>,
+    ) -> Result<bool, StoreError> {
         let keys = &self.ledger.keys;
         let eras = self.eras.load_full();
         let all = eras.members().last().map(|of| of.generation);
         let mut passed = eras.members().iter().rev();
         let base = passed.find(|of| of.generation <= generation);
         let mut transaction = Transaction {
-            guards: vec![Guard::AtMost(keys.handover(), generation.get())],
+            guards: counted,
             puts: vec![(
                 keys.handover(),
                 record::encode_numbered(generation.get(), &generation),
             )],
             ..Transaction::default()
         };
+        let only_later = Guard::AtMost(keys.handover(), generation.get());
+        transaction.guards.push(only_later);
         // The memberships before the base, which a restored log took over, bind nobody any more.
         let done = all.is_some_and(|all| all <= generation);
         if done {
@@ -399,22 +409,23 @@ impl Running {
             }
         }
         match self.ledger.store.transact(transaction).await {
-            // Refused: another process has written a later base.
+            // Refused: another process has written a later base, or something about one of the storages.
             Outcome::Committed | Outcome::Refused => {}
             Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e),
         }
         self.update_base().await?;
         self.progress.merged.send_modify(|count| *count += 1);
-        Ok(())
+        Ok(self.eras.load().base() >= generation)
     }
 
-    /// What the secondaries of the memberships that bind have verified of a shard. A row counts only for the live incarnation, and
+    /// The sizes of a shard that the secondaries of the binding memberships have verified. A row counts only for the live incarnation, and
     /// only under the key that the configuration names.
-    pub(crate) async fn held(&self, shard: &str) -> Result<Vec<Held>, StoreError> {
+    pub(crate) async fn held(&self, shard: &str) -> Result<Vec<SecondaryHolding>, StoreError> {
         let (store, keys) = (&*self.ledger.store, &self.ledger.keys);
         let mut all = Vec::new();
         for secondary in self.eras.load().secondaries() {
             let name = secondary.name.to_string();
+            let (storage, _) = position::storage(store, keys, &name).await?;
             let live = position::live(store, keys, &name).await?;
             let live = live.filter(|live| live.vkey == secondary.vkey);
             let verified = match &live {
@@ -423,11 +434,12 @@ impl Running {
                 }
                 None => None,
             };
-            all.push(Held {
+            all.push(SecondaryHolding {
                 secondary: name,
                 vkey: secondary.vkey,
                 live,
                 verified,
+                storage,
             });
         }
         Ok(all)

@@ -8,9 +8,9 @@ use futures_util::future::join_all;
 use logconfig::{LogConfig, LogName, ShardName};
 
 use crate::log::Log;
-use crate::promise::tests::{Rig, caller, census};
+use crate::tests::rig::{Rig, caller, census};
 use crate::uploads::keyed::*;
-use crate::{Caller, ChangeError, Request};
+use crate::{Author, ChangeError, Request};
 use store::fault::{Fault, Faults, Operation};
 
 async fn add(log: &Log, key: &str, text: &str) -> Result<u64, AppendError> {
@@ -19,7 +19,7 @@ async fn add(log: &Log, key: &str, text: &str) -> Result<u64, AppendError> {
     let entry = Bytes::from(text.to_owned());
     let advice = Advice::default();
     let ticket = log.submit_keyed(key, entry, tenant, &advice).await?;
-    Ok(ticket.answer.await?.index)
+    Ok(ticket.answer.await?.index.get())
 }
 
 #[tokio::test(start_paused = true)]
@@ -314,7 +314,7 @@ async fn an_entry_is_not_the_beginning_of_a_batch() {
 }
 
 async fn findings(rig: &Rig) -> Vec<crate::fsck::Finding> {
-    let none: crate::fsck::OpenNode<'_> = &|_| Err("none".into());
+    let none: crate::fsck::OpenNode<'_> = &|_| Box::pin(std::future::ready(Err("none".into())));
     let report = crate::fsck::fsck(&*rig.rows, &*rig.objects, none, &mut |_| {}).await;
     report.unwrap().findings
 }
@@ -330,7 +330,7 @@ async fn of_two_creations_at_once_one_is_made() {
         let shard = ShardName::try_from("a".to_owned()).unwrap();
         LogConfig::new(name, origin.into(), shard)
     };
-    let by = |key: Option<&str>| Caller {
+    let by = |key: Option<&str>| Author {
         idempotency_key: key.map(str::to_owned),
         ..caller()
     };

@@ -1,0 +1,56 @@
+//! The simulated lives of `tests/simulation/`, a workspace of its own: its libraries have switches that no other build may have.
+
+use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Result;
+
+use crate::run::{cargo, root, succeeds, target};
+
+/// How long fresh lives are lived among the tests, seconds.
+const SECONDS: u64 = 120;
+
+/// A cargo that works on that workspace.
+fn inside() -> Command {
+    let mut command = cargo();
+    command
+        .current_dir(root().join("tests/simulation"))
+        .env("CARGO_TARGET_DIR", target().join("simulation"))
+        // The folder's own settings count, not those of this build.
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env_remove("CARGO_RESOLVER_FEATURE_UNIFICATION");
+    command
+}
+
+/// `cargo xtask simulate`; false when a life failed.
+pub(crate) fn run(arguments: &[String]) -> Result<bool> {
+    let mut lives = inside();
+    lives.args(["run", "--release", "--quiet", "--"]);
+    succeeds(lives.args(arguments))
+}
+
+/// Form and lints of that workspace.
+pub(crate) fn clean() -> Result<bool> {
+    let format = succeeds(inside().args(["fmt", "--check"]))?;
+    let mut clippy = inside();
+    clippy.args([
+        "clippy",
+        "--release",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ]);
+    Ok(succeeds(&mut clippy)? && format)
+}
+
+/// The lives that ever failed, then fresh ones.
+pub(crate) fn lives() -> Result<bool> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let first = since.unwrap_or_default().as_secs() * 10_000;
+    let kept = run(&["--kept".to_owned(), "--keep-going".to_owned()])?;
+    let fresh = format!("--from={first} --seeds=1000000 --seconds={SECONDS} --keep-going");
+    let fresh: Vec<String> = fresh.split(' ').map(str::to_owned).collect();
+    Ok(run(&fresh)? && kept)
+}
