@@ -1,0 +1,467 @@
+//! The judge: it keeps every answer that anybody got, and says when two of them cannot both be true.
+//!
+//! It shares no code with the engine beyond the formats of `tlog`, asks no clock and draws no lots. The first violation stays.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use sha2::{Digest as _, Sha256};
+use tlog::{Checkpoint, Hash, Note, VerifierKey};
+
+/// A rule that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The rule, in a few words: two lives that break the same rule are one finding.
+    pub rule: &'static str,
+    /// The two facts that contradict each other.
+    pub what: String,
+}
+
+/// What a writer was told of an entry, at worst.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Answer {
+    /// Asked, and no answer yet, or one that says that the outcome is unknown.
+    Open,
+    /// Nothing was written, for certain.
+    Refused(String),
+    /// It has this place forever.
+    Ordered(Place),
+}
+
+/// A place in a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The global index of the entry.
+    pub index: u64,
+    /// The shard that holds it.
+    pub shard: String,
+    /// The index of the leaf in the tree of the shard.
+    pub leaf: u64,
+}
+
+/// An entry that somebody asked to be written.
+#[derive(Clone, Debug)]
+struct Asked {
+    answer: Answer,
+    /// There is a receipt: it must come.
+    promised: bool,
+    /// Its key may already be forgotten: sent again, it is another entry.
+    forgotten: bool,
+}
+
+/// A shard as its readers find it at the end.
+#[derive(Clone, Debug)]
+pub struct FoundShard {
+    /// The name in the configuration document.
+    pub name: String,
+    /// The origin that its checkpoints carry.
+    pub origin: String,
+    /// The key that verifies its checkpoints.
+    pub vkey: String,
+    /// Global index of its first entry.
+    pub start: u64,
+    /// The checkpoint that a server answered with.
+    pub checkpoint: String,
+    /// All entries below the checkpoint, from the bundles.
+    pub entries: Vec<Vec<u8>>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    broken: Option<Violation>,
+    /// By log and bytes of the entry.
+    asked: BTreeMap<(String, Vec<u8>), Asked>,
+    /// By log and global index.
+    places: BTreeMap<(String, u64), Vec<u8>>,
+    /// By origin and size: every root that a shard's key signed.
+    roots: BTreeMap<(String, u64), Hash>,
+    /// By reader and origin: the newest size that it saw.
+    seen: BTreeMap<(String, String), u64>,
+    /// By process and path: the size of the checkpoint that readers of the objects see.
+    shown: BTreeMap<(String, String), u64>,
+    /// By origin: the final size, once somebody was told that the shard is frozen.
+    frozen: BTreeMap<String, u64>,
+    /// Verifier keys of shards, by origin.
+    keys: BTreeMap<String, String>,
+    counts: Counts,
+}
+
+/// How much there was in a life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Entries that were asked for.
+    pub asked: u64,
+    /// Entries that were acknowledged.
+    pub acked: u64,
+    /// Entries that were refused.
+    pub refused: u64,
+    /// Entries that got a receipt.
+    pub promised: u64,
+    /// Checkpoints that were seen.
+    pub checkpoints: u64,
+    /// Changes that were decided.
+    pub changes: u64,
+}
+
+/// The judge of one life.
+#[derive(Debug, Default)]
+pub struct Judge(Mutex<Known>);
+
+impl Judge {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The first violation that was found in this life.
+    pub fn broken(&self) -> Option<Violation> {
+        self.known().broken.clone()
+    }
+
+    /// How much there was so far.
+    pub fn counts(&self) -> Counts {
+        self.known().counts
+    }
+
+    /// Reports a violation that somebody else saw.
+    pub fn object(&self, rule: &'static str, what: String) {
+        self.known().object(rule, what);
+    }
+
+    /// A writer sends an entry. The same bytes may be sent again under one key.
+    pub fn asked(&self, log: &str, entry: &[u8]) {
+        let mut known = self.known();
+        known.counts.asked += 1;
+        let asked = Asked {
+            answer: Answer::Open,
+            promised: false,
+            forgotten: false,
+        };
+        let asked = known
+            .asked
+            .entry((log.to_owned(), entry.to_vec()))
+            .or_insert(asked);
+        if matches!(asked.answer, Answer::Refused(_)) {
+            asked.answer = Answer::Open;
+        }
+    }
+
+    /// The writer of an entry was told that nothing was written. `first`: nobody sent these bytes before.
+    pub fn refused(&self, log: &str, entry: &[u8], why: &str, first: bool) {
+        let mut known = self.known();
+        known.counts.refused += 1;
+        if !first {
+            return;
+        }
+        if let Some(asked) = known.asked.get_mut(&(log.to_owned(), entry.to_vec())) {
+            asked.answer = Answer::Refused(why.to_owned());
+        }
+    }
+
+    /// The writer of an entry got a receipt.
+    pub fn promised(&self, log: &str, entry: &[u8]) {
+        let mut known = self.known();
+        known.counts.promised += 1;
+        if let Some(asked) = known.asked.get_mut(&(log.to_owned(), entry.to_vec())) {
+            asked.promised = true;
+        }
+    }
+
+    /// Somebody was told that an entry has this place.
+    pub fn placed(&self, log: &str, entry: &[u8], place: Place) {
+        let mut known = self.known();
+        known.counts.acked += 1;
+        known.place(log, entry, place);
+    }
+
+    /// A reader got an entry at a global index.
+    pub fn read(&self, log: &str, index: u64, entry: &[u8]) {
+        let mut known = self.known();
+        let Some(kept) = known.places.get(&(log.to_owned(), index)) else {
+            return;
+        };
+        if kept != entry {
+            let what = format!(
+                "log {log}, index {index}: acknowledged {}, read {}",
+                text(kept),
+                text(entry)
+            );
+            known.object("an entry stays where it is", what);
+        }
+    }
+
+    /// So much time passed that the keys of what was written may be forgotten.
+    pub fn forget_keys(&self) {
+        let mut known = self.known();
+        known
+            .asked
+            .values_mut()
+            .for_each(|asked| asked.forgotten = true);
+    }
+
+    /// The key of a shard, from the log's status.
+    pub fn key(&self, origin: &str, vkey: &str) {
+        let mut known = self.known();
+        let first = known
+            .keys
+            .entry(origin.to_owned())
+            .or_insert_with(|| vkey.to_owned());
+        if first != vkey {
+            let what = format!("{origin}: {first}, then {vkey}");
+            known.object("a shard has one key", what);
+        }
+    }
+
+    /// A note with a shard's own signature was seen, by whomever.
+    pub fn signed(&self, note: &str) -> Option<Checkpoint> {
+        let parsed = Note::parse(note).ok()?;
+        let checkpoint = Checkpoint::parse(parsed.text).ok()?;
+        // The replication key commits itself to what may yet be lost; only the shard's own key speaks to readers.
+        let own = parsed
+            .signatures
+            .iter()
+            .any(|line| line.name == checkpoint.origin);
+        if !own {
+            return Some(checkpoint);
+        }
+        let mut known = self.known();
+        known.counts.checkpoints += 1;
+        let key = (checkpoint.origin.clone(), checkpoint.size);
+        let first = *known.roots.entry(key).or_insert(checkpoint.root);
+        if first != checkpoint.root {
+            let what = format!(
+                "{} at size {}: {first} and {}",
+                checkpoint.origin, checkpoint.size, checkpoint.root
+            );
+            known.object("one root for each size", what);
+        }
+        if let Some(&last) = known.frozen.get(&checkpoint.origin)
+            && checkpoint.size > last
+        {
+            let what = format!(
+                "{} was frozen at {last}, and has {}",
+                checkpoint.origin, checkpoint.size
+            );
+            known.object("a frozen shard does not grow", what);
+        }
+        Some(checkpoint)
+    }
+
+    /// A shard was said to be frozen, with so many entries.
+    pub fn frozen(&self, origin: &str, length: u64) {
+        let mut known = self.known();
+        let first = *known.frozen.entry(origin.to_owned()).or_insert(length);
+        if first != length {
+            let what = format!("{origin} was frozen with {first} entries, then with {length}");
+            known.object("a frozen shard does not grow", what);
+        }
+    }
+
+    /// A process put the checkpoint object of a shard: readers of the objects see it from now on. Each process keeps to the rule for what
+    /// it shows; one that is behind may put an older one over another's, and then replaces it.
+    pub fn shown(&self, process: &str, path: &str, note: &str) {
+        let Some(checkpoint) = self.signed(note) else {
+            return;
+        };
+        let mut known = self.known();
+        let by = (process.to_owned(), path.to_owned());
+        let before = known.shown.insert(by, checkpoint.size);
+        if before.is_some_and(|before| before > checkpoint.size) {
+            let what = format!(
+                "{process}, {path}: from {} to {}",
+                before.unwrap_or(0),
+                checkpoint.size
+            );
+            known.object("what readers see never goes back", what);
+        }
+    }
+
+    /// A reader got a checkpoint.
+    pub fn seen(&self, reader: &str, note: &str) {
+        let Some(checkpoint) = self.signed(note) else {
+            return;
+        };
+        let mut known = self.known();
+        let key = (reader.to_owned(), checkpoint.origin.clone());
+        let last = known.seen.entry(key).or_default();
+        let before = *last;
+        *last = before.max(checkpoint.size);
+        if before > checkpoint.size {
+            let what = format!(
+                "{reader}, {}: from {before} to {}",
+                checkpoint.origin, checkpoint.size
+            );
+            known.object("what readers see never goes back", what);
+        }
+    }
+
+    /// A change was decided.
+    pub fn changed(&self) {
+        self.known().counts.changes += 1;
+    }
+
+    /// The log as its readers find it when all is calm: everything in it is checked against every answer.
+    pub fn final_log(&self, log: &str, shards: &[FoundShard]) {
+        let mut known = self.known();
+        let mut at = BTreeMap::<&[u8], u64>::new();
+        let mut next = 0;
+        for shard in shards {
+            if shard.start != next {
+                let what = format!(
+                    "log {log}, shard {}: starts at {}, the one before ends at {next}",
+                    shard.name, shard.start
+                );
+                known.object("shards follow each other", what);
+            }
+            next = shard.start + shard.entries.len() as u64;
+            if let Err(what) = verified(shard) {
+                known.object(
+                    "a checkpoint fits its entries",
+                    format!("log {log}: {what}"),
+                );
+            }
+            for (index, entry) in (shard.start..).zip(&shard.entries) {
+                let asked = known.asked.get(&(log.to_owned(), entry.clone()));
+                let again = asked.is_some_and(|asked| asked.forgotten);
+                if let Some(first) = at.insert(entry, index)
+                    && log != engine::SYSTEM
+                    && !again
+                {
+                    let what = format!("log {log}: {} at {first} and {index}", text(entry));
+                    known.object("an entry is there once", what);
+                }
+            }
+        }
+        if log == engine::SYSTEM {
+            return;
+        }
+        let of_log = known.asked.iter().filter(|((of, _), _)| of == log);
+        let mut broken = Vec::new();
+        for ((_, entry), asked) in of_log {
+            let found = at.get(entry.as_slice()).copied();
+            let rule = match (&asked.answer, found) {
+                (Answer::Ordered(place), None) => {
+                    Some(("an acknowledged entry is there", format!("{place:?}")))
+                }
+                (Answer::Ordered(place), Some(index)) if index != place.index => Some((
+                    "an entry stays where it is",
+                    format!("{place:?}, found at {index}"),
+                )),
+                (Answer::Refused(why), Some(index)) => Some((
+                    "a refused entry is not there",
+                    format!("{why}, found at {index}"),
+                )),
+                (Answer::Open, None) if asked.promised => {
+                    Some(("promised work comes", String::new()))
+                }
+                _ => None,
+            };
+            if let Some((rule, how)) = rule {
+                broken.push((rule, format!("log {log}: {}: {how}", text(entry))));
+            }
+        }
+        for (entry, index) in at {
+            if !known.asked.contains_key(&(log.to_owned(), entry.to_vec())) {
+                let what = format!("log {log}: {} at {index}", text(entry));
+                broken.push(("every entry was written by somebody", what));
+            }
+        }
+        for (rule, what) in broken {
+            known.object(rule, what);
+        }
+    }
+}
+
+impl Known {
+    fn object(&mut self, rule: &'static str, what: String) {
+        self.broken.get_or_insert(Violation { rule, what });
+    }
+
+    fn place(&mut self, log: &str, entry: &[u8], place: Place) {
+        let index = place.index;
+        let key = (log.to_owned(), entry.to_vec());
+        let Some(asked) = self.asked.get_mut(&key) else {
+            return;
+        };
+        let before = std::mem::replace(&mut asked.answer, Answer::Ordered(place.clone()));
+        let again = asked.forgotten;
+        match before {
+            Answer::Ordered(first) if first != place && !again => {
+                let what = format!("log {log}, {}: {first:?}, then {place:?}", text(entry));
+                self.object("an entry stays where it is", what);
+            }
+            Answer::Refused(why) => {
+                let what = format!("log {log}, {}: {why}, then {place:?}", text(entry));
+                self.object("a refused entry is not there", what);
+            }
+            _ => {}
+        }
+        let first = self
+            .places
+            .entry((log.to_owned(), index))
+            .or_insert_with(|| entry.to_vec());
+        if first != entry {
+            let what = format!(
+                "log {log}, index {index}: {}, then {}",
+                text(first),
+                text(entry)
+            );
+            self.object("a place has one entry", what);
+        }
+    }
+}
+
+/// Entries as a person reads them.
+fn text(entry: &[u8]) -> String {
+    String::from_utf8_lossy(entry).chars().take(40).collect()
+}
+
+/// Checks the checkpoint of a shard against its key and its entries.
+fn verified(shard: &FoundShard) -> Result<(), String> {
+    let name = &shard.name;
+    let key: VerifierKey = shard
+        .vkey
+        .parse()
+        .map_err(|e| format!("shard {name}: its key: {e}"))?;
+    let checkpoint = Checkpoint::open(&shard.checkpoint, &key)
+        .map_err(|e| format!("shard {name}: its checkpoint: {e}"))?;
+    if checkpoint.origin != shard.origin {
+        return Err(format!("shard {name}: the origin is {}", checkpoint.origin));
+    }
+    let (size, found) = (checkpoint.size, shard.entries.len() as u64);
+    if size != found {
+        return Err(format!("shard {name}: size {size}, found {found} entries"));
+    }
+    let leaves: Vec<[u8; 32]> = shard.entries.iter().map(|entry| leaf(entry)).collect();
+    if root(&leaves) != checkpoint.root.0 {
+        return Err(format!(
+            "shard {name}: the root of {size} entries is another"
+        ));
+    }
+    Ok(())
+}
+
+/// The hash of a leaf (RFC 9162, section 2.1.1).
+pub(crate) fn leaf(entry: &[u8]) -> [u8; 32] {
+    Sha256::new()
+        .chain_update([0])
+        .chain_update(entry)
+        .finalize()
+        .into()
+}
+
+/// The root of a tree (RFC 9162, section 2.1.1), as the definition has it.
+pub(crate) fn root(leaves: &[[u8; 32]]) -> [u8; 32] {
+    match leaves {
+        [] => Sha256::digest([]).into(),
+        [one] => *one,
+        more => {
+            let half = more.len().next_power_of_two() / 2;
+            let (left, right) = more.split_at(half);
+            let hash = Sha256::new().chain_update([1]);
+            hash.chain_update(root(left))
+                .chain_update(root(right))
+                .finalize()
+                .into()
+        }
+    }
+}

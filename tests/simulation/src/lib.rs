@@ -1,0 +1,44 @@
+//! Lives of a whole system on one thread, in virtual time, with everything going wrong.
+//!
+//! A seed decides everything: who takes part, what goes wrong, what operators do, and in which order tasks run. All code above the
+//! drivers of the stores and the network is the real one. No disk, no socket, no thread, no clock of the system.
+//!
+//! | module | what |
+//! |---|---|
+//! | `plan` | what a seed decides beforehand |
+//! | `life` | one life, from the first start to the judgement |
+//! | `found` | the whole log, read from the objects at the end |
+//! | `world`, `process`, `server` | who is there; what runs, stands still or is dead |
+//! | `stores` | a process's hold on the stores, and what goes wrong there |
+//! | `peers`, `network`, `secondary`, `witness` | who copies and cosigns, and the way there |
+//! | `nodes`, `storage`, `remote` | where large batches are, and what is lost there |
+//! | `frontends` | where readers find a copy, and what must be there |
+//! | `writer`, `reader`, `operator` | who uses the log, and remembers what they were told |
+//! | `judge`, `copies`, `trail` | the rules |
+//! | `shrink`, `trace`, `panics`, `random` | tools |
+
+pub mod copies;
+pub mod found;
+pub mod frontends;
+pub mod judge;
+pub mod life;
+pub mod network;
+pub mod nodes;
+pub mod operator;
+pub mod panics;
+pub mod peers;
+pub mod plan;
+pub mod process;
+pub mod random;
+pub mod reader;
+pub mod remote;
+pub mod secondary;
+pub mod server;
+pub mod shrink;
+pub mod storage;
+pub mod stores;
+pub mod trace;
+pub mod trail;
+pub mod witness;
+pub mod world;
+pub mod writer;

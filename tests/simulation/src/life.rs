@@ -1,0 +1,435 @@
+//! One life: from the first start to the day when everything is calm again, and the judgement.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::{Author, Engine, Log, Request};
+use order::keys::CLOCK;
+use store::{Coordination as _, Guard, Transaction, record};
+
+use crate::found;
+use crate::judge::{Counts, Violation};
+use crate::nodes;
+use crate::operator;
+use crate::peers::PeerAction;
+use crate::plan::{Action, Plan};
+use crate::reader;
+use crate::server::Running;
+use crate::trace::Detail;
+use crate::world::World;
+use crate::writer::{self, LOG};
+
+/// How long everything may take to be published once nothing goes wrong any more.
+const RECOVERY: Duration = Duration::from_secs(900);
+
+/// A pause after which keys and locations may be forgotten: a little less than they are kept.
+const FORGETS_MS: u64 = 6 * 86_400_000;
+
+/// How a life went.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The rule that was broken, if one was.
+    pub violation: Option<Violation>,
+    /// The hash of the trace, and how many operations there were.
+    pub hash: (u64, u64),
+    /// How long it lasted.
+    pub age: Duration,
+    /// How many writes, changes and checkpoints there were.
+    pub counts: Counts,
+    /// The lines of the trace.
+    pub lines: Vec<String>,
+}
+
+/// Lives a plan, on this thread.
+pub fn live(plan: Plan, detail: Detail) -> Outcome {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_time().start_paused(true);
+    let seed = tokio::runtime::RngSeed::from_bytes(&plan.seed.to_le_bytes());
+    let runtime = builder.rng_seed(seed).build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return Outcome {
+                violation: Some(Violation {
+                    rule: "a life needs a runtime",
+                    what: error.to_string(),
+                }),
+                hash: (0, 0),
+                age: Duration::ZERO,
+                counts: Counts::default(),
+                lines: Vec::new(),
+            };
+        }
+    };
+    let _ = crate::panics::take();
+    let outcome = runtime.block_on(async {
+        let world = World::new(plan, detail);
+        begin(&world).await;
+        happen(&world).await;
+        settle(&world).await;
+        if let Some(panic) = crate::panics::take() {
+            world.judge.object("nothing panics", panic);
+        }
+        Outcome {
+            violation: world.judge.broken(),
+            hash: world.trace.hash(),
+            age: world.trace.age(),
+            counts: world.judge.counts(),
+            lines: world.trace.lines(),
+        }
+    });
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Starts servers, makes the log, starts writers and readers.
+async fn begin(world: &Arc<World>) {
+    let plan = &world.plan;
+    for server in &world.servers {
+        tokio::spawn(Arc::clone(server).live(Arc::clone(world)));
+    }
+    for number in 0..plan.readers {
+        tokio::spawn(reader::read(Arc::clone(world), number));
+    }
+    let mut dice = world.dice("founder");
+    while !world.is_calm() && world.trace.age() < Duration::from_secs(600) {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let Some(running) = world.any_server(&mut dice) else {
+            continue;
+        };
+        let Some(mut config) = operator::config(LOG, plan.interval_ms) else {
+            break;
+        };
+        world.network.describe(&mut config);
+        world.storage.describe(&mut config);
+        world.frontends.describe(&mut config);
+        let caller = Author {
+            actor: "founder".to_owned(),
+            idempotency_key: Some("founder".to_owned()),
+            reason: None,
+        };
+        let made = tokio::select! {
+            () = running.process.dead() => continue,
+            made = running.audited.create(config, caller) => made,
+        };
+        if made.is_ok() {
+            world.trace.say(format_args!("the log is made"));
+            tokio::spawn(copy(Arc::clone(world)));
+            break;
+        }
+    }
+    for (number, writer) in plan.writers.iter().enumerate() {
+        world.employ(writer::write(Arc::clone(world), number, writer.clone()));
+    }
+}
+
+/// Starts the secondaries with the log's replication key.
+async fn copy(world: Arc<World>) {
+    let mut dice = world.dice("copier");
+    let key = loop {
+        if let Some(running) = world.any_server(&mut dice)
+            && let Some(log) = running.engine.log(LOG)
+        {
+            let key = tokio::select! {
+                () = running.process.dead() => None,
+                key = log.replication_key() => key.ok(),
+            };
+            if let Some(key) = key {
+                break key;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    for secondary in &world.network.secondaries {
+        tokio::spawn(Arc::clone(secondary).live(Arc::clone(&world), key.clone()));
+    }
+}
+
+/// Everything that the plan says.
+async fn happen(world: &Arc<World>) {
+    let events = world.plan.events.clone();
+    for (number, event) in (0..).zip(events) {
+        tokio::time::sleep(event.after).await;
+        if world.judge.broken().is_some() {
+            return;
+        }
+        act(world, number, event.what);
+    }
+}
+
+fn act(world: &Arc<World>, number: u64, what: Action) {
+    if !matches!(what, Action::Change(..)) {
+        world.trace.say(format_args!("{what:?}"));
+    }
+    let server = |at: usize| world.servers.get(at);
+    match what {
+        Action::Crash(at, down) => {
+            if let Some(server) = server(at) {
+                server.crash(down);
+            }
+        }
+        Action::Stop(at, down) => {
+            if let Some(server) = server(at) {
+                server.stop(down);
+            }
+        }
+        Action::Pause(at, time) => {
+            if let Some(server) = server(at).cloned() {
+                server.pause(true);
+                tokio::spawn(async move {
+                    tokio::time::sleep(time).await;
+                    server.pause(false);
+                });
+            }
+        }
+        Action::Clock(at, ahead) => {
+            if let Some(server) = server(at) {
+                server.clocks.set_ahead(ahead);
+            }
+        }
+        Action::Skip(ms) => {
+            let aged = age(Arc::clone(world), ms);
+            world.employ(aged);
+        }
+        Action::Rates(rates) => world.set_rates(rates),
+        Action::Peer(what) => act_on_peer(world, what),
+        Action::Node(what) => nodes::act(world, number, what),
+        Action::Frontend(what) => world.frontends.act(what),
+        Action::Change(change, times) => {
+            world.employ(operator::change(Arc::clone(world), number, change, times));
+        }
+    }
+}
+
+/// Time passes. Some other process has lived through it, and has noted the age of the store.
+async fn age(world: Arc<World>, ms: u64) {
+    world.clocks.pass(i64::try_from(ms).unwrap_or(0));
+    world.trace.skip(ms);
+    if ms >= FORGETS_MS {
+        world.judge.forget_keys();
+    }
+    let Some(server) = world.servers.first() else {
+        return;
+    };
+    let store = &server.site().coordination;
+    let Ok(Some(row)) = store.get(CLOCK).await else {
+        return;
+    };
+    let older = record::decode_counted(&row).unwrap_or(0).saturating_add(ms);
+    let noted = Transaction {
+        guards: vec![Guard::AtMost(CLOCK.to_owned(), older)],
+        puts: vec![(CLOCK.to_owned(), record::encode_counted(older))],
+        ..Transaction::default()
+    };
+    let _ = store.transact(noted).await;
+}
+
+fn act_on_peer(world: &Arc<World>, what: PeerAction) {
+    let network = &world.network;
+    let secondary = |at: usize| network.secondaries.get(at);
+    match what {
+        PeerAction::Crash(at, down, power) => {
+            if let Some(secondary) = secondary(at) {
+                secondary.crash(down, power);
+            }
+        }
+        PeerAction::Pause(at, time) => {
+            if let Some(secondary) = secondary(at).cloned() {
+                secondary.pause(true);
+                tokio::spawn(async move {
+                    tokio::time::sleep(time).await;
+                    secondary.pause(false);
+                });
+            }
+        }
+        PeerAction::Clock(at, ahead) => {
+            if let Some(secondary) = secondary(at) {
+                secondary.clocks.set_ahead(ahead);
+            }
+        }
+        PeerAction::Cut(server, peer, way, time) => {
+            let server = world.servers.get(server);
+            let cut = server.and_then(|server| network.cut(&server.name, peer, way));
+            if let Some(cut) = cut {
+                let network = Arc::clone(network);
+                tokio::spawn(async move {
+                    tokio::time::sleep(time).await;
+                    network.heal(&cut);
+                });
+            }
+        }
+    }
+}
+
+/// Nothing goes wrong any more: everything must be published in time, and fit what everybody was told.
+async fn settle(world: &Arc<World>) {
+    world.rest(Duration::from_secs(120)).await;
+    world.trace.say(format_args!("calm"));
+    world.calm();
+    for server in &world.servers {
+        server.pause(false);
+        server.clocks.set_ahead(0);
+    }
+    world.network.heal_all();
+    world.storage.heal_all();
+    world.frontends.heal_all();
+    for secondary in &world.network.secondaries {
+        secondary.pause(false);
+        secondary.clocks.set_ahead(0);
+    }
+    let deadline = tokio::time::Instant::now() + RECOVERY;
+    let mut lacking = String::new();
+    while tokio::time::Instant::now() < deadline {
+        if world.judge.broken().is_some() {
+            return;
+        }
+        // Somebody that was asked may have died meanwhile.
+        match tokio::time::timeout(Duration::from_secs(60), settled(world)).await {
+            Ok(Ok(())) => {
+                lacking.clear();
+                break;
+            }
+            Ok(Err(why)) => {
+                nodes::remedy(world, &why);
+                lacking = why;
+            }
+            Err(_) => "no answer".clone_into(&mut lacking),
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    if !lacking.is_empty() {
+        let rule = match lacking.contains("halted") {
+            true => "a halt has a cause",
+            false => "everything is published when the faults stop",
+        };
+        world.judge.object(rule, lacking);
+        return;
+    }
+    for running in world.servers.iter().filter_map(|server| server.running()) {
+        for log in all_logs(&running.engine) {
+            world.show_shards(log.name(), log.status().shards);
+            if log.name() == LOG
+                && let Ok(history) = log.history().await
+            {
+                // The first half of a freeze is an operation of its own, under the same intent.
+                let whole = history
+                    .into_iter()
+                    .filter(|one| !one.summary.starts_with("ended admission"));
+                let operations = whole.map(|record| record.operation);
+                world.set_history(operations.collect());
+            }
+        }
+    }
+    // Nothing moves any more, so a reader sees one state.
+    for server in &world.servers {
+        server.stop(Duration::from_secs(86_400));
+    }
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    found::look(world).await;
+    let network = &world.network;
+    network.copies.last(&network.secondaries).await;
+    if let Some(server) = world.servers.first() {
+        world.frontends.last(&server.site().objects);
+    }
+}
+
+/// Whether everything that is ordered is published, on every server.
+async fn settled(world: &World) -> Result<(), String> {
+    let secondaries = &world.network.secondaries;
+    if let Some(lacking) = secondaries.iter().find_map(|secondary| secondary.lacking()) {
+        return Err(lacking);
+    }
+    // One that is halted is why the others wait.
+    for server in &world.servers {
+        let logs = server.running().map(|running| all_logs(&running.engine));
+        for log in logs.into_iter().flatten() {
+            if let Some(why) = log.halted() {
+                // It stood still for a whole window of slots: its operator is told to restart it.
+                if why.contains("restart it (nothing is lost)") {
+                    server.stop(Duration::from_millis(100));
+                }
+                return Err(format!("{} at {}: halted: {why}", log.name(), server.name));
+            }
+        }
+    }
+    for server in &world.servers {
+        let Some(running) = server.running() else {
+            return Err(format!("{} does not run", server.name));
+        };
+        // A clock that was set right is a jump, too: the operator is told to restart the server.
+        if let Some(fault) = running.engine.clock_fault() {
+            server.stop(Duration::from_millis(100));
+            return Err(format!("{}: {fault}", server.name));
+        }
+        for log in all_logs(&running.engine) {
+            if server.takes_writes() && log.name() == LOG {
+                reopen(&running, &log).await?;
+            }
+            let at = log.watermarks();
+            if at.published < at.ordered {
+                let why = log.status().reason.unwrap_or_default();
+                return Err(format!("{} at {}: {at:?} {why}", log.name(), server.name));
+            }
+            if log.name() == LOG
+                && let Some(lacking) = world
+                    .frontends
+                    .lacking(&log.config(), &server.site().objects)
+            {
+                return Err(lacking);
+            }
+            let promised = log.promised().await.map_err(|e| e.to_string())?;
+            if !promised.is_empty() && log.name() == LOG {
+                return Err(format!("{}: promised work waits: {promised:?}", log.name()));
+            }
+        }
+        if let Some(system) = running.engine.system() {
+            audited(world, &system).await?;
+        }
+        if running.engine.log(LOG).is_none() {
+            return Err(format!("{} does not know the log", server.name));
+        }
+    }
+    Ok(())
+}
+
+/// Whether every intent has its outcome.
+async fn audited(world: &World, system: &Log) -> Result<(), String> {
+    let Some(server) = world.servers.first() else {
+        return Ok(());
+    };
+    let row = server.site().coordination.get("audit/settled").await;
+    let row = row.map_err(|e| e.to_string())?;
+    let settled = row.and_then(|row| record::decode_number(&row).ok());
+    let ordered = system.watermarks().ordered.get();
+    match settled.unwrap_or(0) {
+        settled if settled >= ordered => Ok(()),
+        settled => Err(format!("the trail is settled up to {settled} of {ordered}")),
+    }
+}
+
+/// Takes entries again, so that promised work can come.
+async fn reopen(running: &Running, log: &Log) -> Result<(), String> {
+    let status = log.status();
+    let mut requests = Vec::new();
+    if log.is_deleted() {
+        requests.push(Request::Undelete);
+    }
+    if status.condition != engine::Condition::Open {
+        requests.push(Request::Unfreeze);
+    }
+    for request in requests {
+        let caller = Author {
+            actor: "caretaker".to_owned(),
+            idempotency_key: None,
+            reason: None,
+        };
+        let made = running.audited.change(log, request, caller).await;
+        made.map_err(|e| format!("not open: {e}"))?;
+    }
+    Ok(())
+}
+
+/// The logs of an engine, with the system log.
+fn all_logs(engine: &Engine) -> Vec<Arc<Log>> {
+    engine.logs().into_iter().chain(engine.system()).collect()
+}

@@ -1,0 +1,236 @@
+//! Operators: each makes one change, sends it again where the answer was lost, and believes what it was told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::{Action, Applied, Author, ChangeError, ChangeOutcome, Log, Request};
+use logconfig::{LogConfig, LogName, ShardName, Span};
+
+use crate::plan::Change;
+use crate::server::Running;
+use crate::trail::Told;
+use crate::world::World;
+use crate::writer::LOG;
+
+/// What an operator knows of a change after the last answer.
+#[derive(Default)]
+struct Known {
+    /// Whether it may still be decided.
+    is_open: bool,
+    /// The generation after it, if it was decided.
+    generation: Option<u64>,
+}
+
+/// Makes a change, `times` times under one key, wherever a server answers.
+pub async fn change(world: Arc<World>, number: u64, change: Change, times: u64) {
+    let nodes = match change {
+        Change::Storage(named) => Some(named),
+        _ => None,
+    };
+    nodes.inspect(|named| world.storage.asked(*named));
+    let known = make(&world, number, change, times).await;
+    nodes.inspect(|named| {
+        let (is_final, generation) = (!known.is_open, known.generation);
+        world.storage.answered(*named, is_final, generation);
+    });
+}
+
+async fn make(world: &Arc<World>, number: u64, change: Change, times: u64) -> Known {
+    let mut known = Known::default();
+    let name = format!("operator-{number}");
+    let mut dice = world.dice(&name);
+    let mut first: Option<Applied> = None;
+    let (mut sent, mut lost) = (0, 0);
+    while sent < times && lost < 6 {
+        let Some(running) = world.any_server(&mut dice) else {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            lost += 1;
+            continue;
+        };
+        let caller = Author {
+            actor: name.clone(),
+            idempotency_key: Some(name.clone()),
+            reason: None,
+        };
+        let answer = tokio::select! {
+            () = running.process.dead() => None,
+            () = tokio::time::sleep(Duration::from_secs(90)) => None,
+            answer = ask(world, &running, change, caller) => answer,
+        };
+        match answer {
+            None | Some(Err(ChangeError::Unknown { .. } | ChangeError::Store(_))) => {
+                lost += 1;
+                known.is_open |= known.generation.is_none();
+                tokio::time::sleep(dice.span(10, 5_000)).await;
+            }
+            Some(Err(error)) => {
+                world.trace.say(format_args!("{name}: {change:?}: {error}"));
+                if first.is_none() && !known.is_open {
+                    world.trail.tell(&name, Told::Refused);
+                }
+                return known;
+            }
+            Some(Ok(applied)) => {
+                sent += 1;
+                let (outcome, generation) = (applied.outcome, applied.generation);
+                world.trace.say(format_args!(
+                    "{name}: {change:?}: {outcome:?}, generation {generation}"
+                ));
+                let told = match outcome {
+                    ChangeOutcome::Unchanged => Told::Unchanged,
+                    _ => Told::Decided,
+                };
+                world.trail.tell(&name, told);
+                if outcome == ChangeOutcome::Decided {
+                    world.judge.changed();
+                    known.is_open = false;
+                    known.generation = Some(generation.get());
+                }
+                believe(world, &running, &applied).await;
+                if let Some(first) = &first
+                    && [first.outcome, outcome] == [ChangeOutcome::Decided; 2]
+                    && first.operation == applied.operation
+                    && first.time_ms != applied.time_ms
+                {
+                    let what = format!(
+                        "{name}: {change:?}: decided at {:?}, then at {:?}",
+                        first.time_ms, applied.time_ms
+                    );
+                    world.judge.object("a repeat is not another change", what);
+                }
+                first.get_or_insert(applied);
+            }
+        }
+    }
+    known
+}
+
+async fn ask(
+    world: &World,
+    running: &Running,
+    change: Change,
+    caller: Author,
+) -> Option<Result<Applied, ChangeError>> {
+    if change == Change::Create {
+        let config = config("other", 100)?;
+        let made = running.audited.create(config, caller).await;
+        running.process.until_running().await;
+        return Some(made.map(|(applied, _)| applied));
+    }
+    let log = running.engine.log(LOG)?;
+    let request = request(world, &log, change)?;
+    let made = running.audited.change(&log, request, caller).await;
+    running.process.until_running().await;
+    if let (Change::Probation(_, true), Ok((applied, _))) = (change, &made) {
+        confirm(world, &log, running, applied).await;
+    }
+    Some(made.map(|(applied, _)| applied))
+}
+
+async fn confirm(world: &World, log: &Log, running: &Running, applied: &Applied) {
+    let Ok(Some(decided)) = log.operation(&applied.operation).await else {
+        return;
+    };
+    let caller = Author {
+        actor: "confirmer".to_owned(),
+        idempotency_key: None,
+        reason: None,
+    };
+    let kept = running
+        .audited
+        .confirm(log, &decided, caller, Some(2))
+        .await;
+    running.process.until_running().await;
+    let how = if kept.is_ok() {
+        "confirmed"
+    } else {
+        "not confirmed"
+    };
+    world
+        .trace
+        .say(format_args!("{}: {how}", applied.operation));
+}
+
+/// What the answer says, holds.
+async fn believe(world: &World, running: &Running, applied: &Applied) {
+    let Some(log) = running.engine.log(LOG) else {
+        return;
+    };
+    if applied.action == Action::Rotate && applied.outcome == ChangeOutcome::Decided {
+        for shard in log.status().shards {
+            // A log that is frozen shows its active shard as frozen, too; it may grow again.
+            let closed = shard
+                .length
+                .filter(|_| Some(&shard.name) != log.active_shard().as_ref());
+            if let Some(length) = closed {
+                world.judge.frozen(&shard.origin, length.get());
+            }
+        }
+    }
+}
+
+fn request(world: &World, log: &Log, change: Change) -> Option<Request> {
+    let configure = |edit: &dyn Fn(&mut LogConfig)| {
+        let mut next = log.config();
+        edit(&mut next);
+        Some(Request::Configure {
+            next: Box::new(next),
+            base: Some(log.generation()),
+        })
+    };
+    match change {
+        Change::Rotate => Some(Request::Rotate {
+            name: None,
+            base: None,
+            force: false,
+        }),
+        Change::Plan => Some(Request::PlanShard {
+            name: None,
+            base: None,
+        }),
+        Change::Interval(ms) => configure(&|next| {
+            next.merge.checkpoint_interval = Span::from_millis(ms);
+        }),
+        Change::Limit(rate) => configure(&|next| {
+            for tenant in &mut next.qos.tenants {
+                tenant.rate = format!("{rate}/s").parse().ok();
+            }
+        }),
+        Change::ShardSize(entries) => configure(&|next| {
+            next.rotate.max_entries = (entries > 0).then_some(entries);
+        }),
+        Change::Freeze { now } => Some(Request::Freeze { now }),
+        Change::Unfreeze => Some(Request::Unfreeze),
+        Change::Delete => Some(Request::Delete),
+        Change::Undelete => Some(Request::Undelete),
+        Change::Probation(within_ms, _) => {
+            let mut next = log.config();
+            next.merge.checkpoint_interval = Span::from_millis(within_ms.clamp(10, 900));
+            Some(Request::OnProbation {
+                next: Box::new(next),
+                base: Some(log.generation()),
+                within_ms,
+                from: (String::new(), Some(1)),
+            })
+        }
+        Change::Storage(named) => {
+            let nodes = world.storage.config(named)?;
+            configure(&|next| next.merge.storage = nodes.clone())
+        }
+        Change::Frontends(named) => {
+            let frontends = world.frontends.config(named);
+            configure(&|next| next.merge.frontends.clone_from(&frontends))
+        }
+        Change::Create => None,
+    }
+}
+
+/// A log with one shard.
+pub fn config(log: &str, interval_ms: u64) -> Option<LogConfig> {
+    let name = LogName::try_from(log.to_owned()).ok()?;
+    let shard = ShardName::try_from("a".to_owned()).ok()?;
+    let mut config = LogConfig::new(name, format!("example.org/{log}"), shard);
+    config.merge.checkpoint_interval = Span::from_millis(interval_ms);
+    config.rotate.name = "{letter}".to_owned();
+    Some(config)
+}

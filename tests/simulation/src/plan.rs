@@ -1,0 +1,295 @@
+//! What a seed decides before a life begins: who takes part, how often things go wrong, and what happens when.
+//!
+//! A plan is data: a part of it can be left out, and the rest happens as before. So a failing life is made smaller.
+
+use std::time::Duration;
+
+use crate::frontends::{self, FrontendAction};
+use crate::nodes::{self, Named, NodeAction, Nodes};
+use crate::peers::{self, PeerAction, Peers};
+use crate::process::Rates;
+use crate::random::Dice;
+
+/// A life as it is meant to go.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The seed that the whole plan follows from.
+    pub seed: u64,
+    /// Servers, all on the same stores.
+    pub servers: usize,
+    /// Whether the programs after the order run in processes of their own.
+    pub split: bool,
+    /// Time between two checkpoints, milliseconds.
+    pub interval_ms: u64,
+    /// Memory for what waits for publication, bytes.
+    pub memory: usize,
+    /// How often things go wrong at the beginning.
+    pub rates: Rates,
+    /// The writers of this life.
+    pub writers: Vec<Writer>,
+    /// How many readers there are.
+    pub readers: usize,
+    /// Who copies and cosigns the log.
+    pub peers: Peers,
+    /// Where large batches are.
+    pub nodes: Nodes,
+    /// How many frontends there are.
+    pub frontends: u32,
+    /// What happens, one after the other.
+    pub events: Vec<Event>,
+}
+
+/// A writer, and what it does.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    /// Requests that it sends.
+    pub requests: u64,
+    /// The longest pause between them, milliseconds.
+    pub pause_ms: u64,
+    /// The kind of writes that it makes.
+    pub habit: Habit,
+}
+
+/// How a writer writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Habit {
+    /// One entry after the other; an unknown outcome is taken for a loss.
+    Plain,
+    /// With idempotency keys; an unknown outcome is asked again, elsewhere.
+    Keyed,
+    /// Receipts for entries that come later.
+    Promised,
+    /// Uploads in parts, which break and are resumed.
+    Upload,
+    /// Demands the shard that it saw last.
+    Sharded,
+    /// Many entries at once.
+    Burst,
+}
+
+/// Something that happens in a life.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// After the event before it.
+    pub after: Duration,
+    /// What happens at that time.
+    pub what: Action,
+}
+
+/// Something that happens to the system, or that somebody does.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// A process dies, and is started again after this time.
+    Crash(usize, Duration),
+    /// A process is stopped as by SIGTERM, and started again after this time.
+    Stop(usize, Duration),
+    /// A process stands still for this time.
+    Pause(usize, Duration),
+    /// The wall clock of a process is set so many milliseconds ahead of the true time.
+    Clock(usize, i64),
+    /// The whole system stands still for so many milliseconds, as machines do that sleep.
+    Skip(u64),
+    /// From now on so much goes wrong.
+    Rates(Rates),
+    /// To a secondary, or to the network.
+    Peer(PeerAction),
+    /// Something happens to a storage node.
+    Node(NodeAction),
+    /// Something happens to a frontend.
+    Frontend(FrontendAction),
+    /// An operator wants something, and sends it so many times with one key.
+    Change(Change, u64),
+}
+
+/// What an operator wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A rotation to the next shard.
+    Rotate,
+    /// A shard in advance.
+    Plan,
+    /// Another checkpoint interval, milliseconds.
+    Interval(u64),
+    /// Limits for writers: entries each second; 0 for none.
+    Limit(u64),
+    /// Shards of so many entries at most; 0 for any number.
+    ShardSize(u64),
+    /// No entries any more, with or without a wait for promised work.
+    Freeze {
+        /// Promised work is not waited for.
+        now: bool,
+    },
+    /// The log accepts entries again.
+    Unfreeze,
+    /// The log is deleted.
+    Delete,
+    /// The log is shown again.
+    Undelete,
+    /// Another interval, on probation for so many milliseconds; whether it is confirmed.
+    Probation(u64, bool),
+    /// A second log is made.
+    Create,
+    /// The log has other storage nodes from now on.
+    Storage(Named),
+    /// Other frontends; bit n stands for frontend n.
+    Frontends(u32),
+}
+
+impl Plan {
+    /// The life of a seed.
+    pub fn of(seed: u64) -> Self {
+        let mut dice = Dice::new(seed);
+        let servers = usize::try_from(dice.between(1, 3)).unwrap_or(1);
+        let split = dice.chance(200_000);
+        let wild = dice.between(0, 3);
+        let rates = rates(&mut dice, wild);
+        // Slots and what hangs on them are only deleted in a log with thousands of them.
+        let requests = if dice.chance(60_000) { 4_000 } else { 400 };
+        let writers = (0..dice.between(1, 5))
+            .map(|_| writer(&mut dice, requests))
+            .collect();
+        let processes = processes(servers, split);
+        let events = dice.spread(4, 220);
+        let longest = dice.spread(50, 8_000);
+        let events = (0..events)
+            .map(|_| Event {
+                after: dice.span(1, longest),
+                what: action(&mut dice, processes, wild),
+            })
+            .collect();
+        let mut plan = Self {
+            seed,
+            servers,
+            split,
+            interval_ms: dice.spread(10, 1_000),
+            memory: if dice.chance(100_000) {
+                1 << 14
+            } else {
+                1 << 22
+            },
+            rates,
+            writers,
+            readers: usize::try_from(dice.between(1, 3)).unwrap_or(1),
+            peers: Peers::default(),
+            nodes: Nodes::default(),
+            frontends: 0,
+            events,
+        };
+        peers::join(&mut plan, wild);
+        nodes::join(&mut plan, wild);
+        frontends::join(&mut plan, wild);
+        plan
+    }
+
+    /// How many processes there are.
+    pub fn processes(&self) -> usize {
+        processes(self.servers, self.split)
+    }
+}
+
+fn processes(servers: usize, split: bool) -> usize {
+    servers + if split { 4 } else { 0 }
+}
+
+fn writer(dice: &mut Dice, most: u64) -> Writer {
+    let habits = [
+        Habit::Plain,
+        Habit::Keyed,
+        Habit::Promised,
+        Habit::Upload,
+        Habit::Sharded,
+        Habit::Burst,
+    ];
+    Writer {
+        requests: dice.spread(10, most),
+        pause_ms: dice.spread(1, 1_000),
+        habit: dice.pick(&habits).copied().unwrap_or(Habit::Plain),
+    }
+}
+
+/// How often things go wrong in a life that is this wild: 0 (never) to 3.
+fn rates(dice: &mut Dice, wild: u64) -> Rates {
+    let latency_ms = dice.between(0, 3);
+    if wild == 0 {
+        return Rates {
+            latency_ms,
+            ..Rates::default()
+        };
+    }
+    let most = [0, 2_000, 20_000, 100_000][usize::try_from(wild).unwrap_or(0)];
+    let mut rate = |part: u64| {
+        let on = dice.chance(600_000);
+        let rate = dice.spread(1, most / part);
+        if on {
+            u32::try_from(rate).unwrap_or(0)
+        } else {
+            0
+        }
+    };
+    Rates {
+        fails: rate(1),
+        unknown: rate(1),
+        reads: rate(1),
+        full: rate(4),
+        slow: rate(1),
+        network: rate(1),
+        crash: rate(20),
+        slow_ms: dice.spread(10, 20_000),
+        latency_ms,
+    }
+}
+
+fn action(dice: &mut Dice, processes: usize, wild: u64) -> Action {
+    let who = usize::try_from(dice.between(0, processes as u64 - 1)).unwrap_or(0);
+    match dice.between(0, 19) {
+        0 | 1 if wild > 0 => Action::Crash(who, dice.span(1, 60_000)),
+        2 => Action::Stop(who, dice.span(1, 60_000)),
+        3 if wild > 0 => Action::Pause(who, dice.span(1, 120_000)),
+        4 if wild > 1 => Action::Clock(who, clock(dice)),
+        5 => Action::Skip(dice.spread(1, 90 * 86_400_000)),
+        6 if wild > 0 => Action::Rates(rates(dice, wild)),
+        _ => {
+            let times = if dice.chance(300_000) {
+                dice.between(2, 4)
+            } else {
+                1
+            };
+            Action::Change(change(dice), times)
+        }
+    }
+}
+
+/// How far a clock is off: back to the true time as often as not, up to ten years.
+pub(crate) fn clock(dice: &mut Dice) -> i64 {
+    if dice.chance(400_000) {
+        return 0;
+    }
+    let far = i64::try_from(dice.spread(1, 315_360_000_000)).unwrap_or(0);
+    if dice.chance(500_000) { far } else { -far }
+}
+
+fn change(dice: &mut Dice) -> Change {
+    match dice.between(0, 15) {
+        0..=4 => Change::Rotate,
+        5 => Change::Plan,
+        6 => Change::Interval(dice.spread(10, 2_000)),
+        7 => Change::Limit(if dice.chance(500_000) {
+            0
+        } else {
+            dice.spread(1, 1_000)
+        }),
+        8 => Change::ShardSize(if dice.chance(500_000) {
+            0
+        } else {
+            dice.spread(20, 500)
+        }),
+        9 => Change::Freeze {
+            now: dice.chance(500_000),
+        },
+        10 | 11 => Change::Unfreeze,
+        12 => Change::Delete,
+        13 => Change::Undelete,
+        14 => Change::Probation(dice.spread(1_000, 60_000), dice.chance(500_000)),
+        _ => Change::Create,
+    }
+}

@@ -1,0 +1,262 @@
+//! Servers: processes with an engine over the stores, started again whenever they end.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ambient::testing::Moved;
+use ambient::{Ambient, Random};
+use engine::{Audited, Engine, EngineOptions, MergeOptions, Program, Programs};
+use store::{MemoryCoordination, MemoryObjects};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::process::Process;
+use crate::stores::{HeldCoordination, HeldObjects, Watcher};
+use crate::world::World;
+
+/// The stores that servers share: one machine's disk, or one database and one bucket.
+pub struct Site {
+    /// Slots, positions, small batches.
+    pub coordination: Arc<MemoryCoordination>,
+    /// Tiles, bundles, checkpoints, large batches.
+    pub objects: Arc<MemoryObjects>,
+}
+
+impl Site {
+    /// A site whose stores are empty.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            coordination: Arc::new(MemoryCoordination::new()),
+            objects: Arc::new(MemoryObjects::new()),
+        })
+    }
+}
+
+/// A server that runs.
+#[derive(Clone)]
+pub struct Running {
+    /// The process that it lives in.
+    pub process: Arc<Process>,
+    /// The engine of that process.
+    pub engine: Arc<Engine>,
+    /// The way to change its logs.
+    pub audited: Arc<Audited>,
+    tasks: Arc<Vec<JoinHandle<()>>>,
+}
+
+/// What a server does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Takes writes and does everything after the order.
+    Whole,
+    /// It takes writes, nothing else.
+    Writes,
+    /// One of the four programs.
+    Merges(Program),
+}
+
+/// What is to become of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    Up,
+    /// Not before this long after it ended.
+    Down(Duration),
+    /// Finish what is begun, then as above.
+    Finish(Duration),
+}
+
+/// A server over its lives.
+pub struct Server {
+    /// Its name in the trace.
+    pub name: String,
+    role: Role,
+    site: Mutex<Arc<Site>>,
+    /// The clocks of this server.
+    pub clocks: Moved,
+    running: Mutex<Option<Running>>,
+    process: Mutex<Option<Arc<Process>>>,
+    order: watch::Sender<Order>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Server {
+    /// A server that is not started.
+    pub fn new(name: String, role: Role, site: Arc<Site>, clocks: Moved) -> Arc<Self> {
+        Arc::new(Self {
+            name,
+            role,
+            site: Mutex::new(site),
+            clocks,
+            running: Mutex::default(),
+            process: Mutex::default(),
+            order: watch::Sender::new(Order::Up),
+        })
+    }
+
+    /// The server, if it runs and takes requests.
+    pub fn running(&self) -> Option<Running> {
+        lock(&self.running).clone()
+    }
+
+    /// Whether it takes writes.
+    pub fn takes_writes(&self) -> bool {
+        matches!(self.role, Role::Whole | Role::Writes)
+    }
+
+    /// The stores that it uses.
+    pub fn site(&self) -> Arc<Site> {
+        Arc::clone(&lock(&self.site))
+    }
+
+    /// Kills it, and starts it again after this time.
+    pub fn crash(&self, down: Duration) {
+        self.order.send_replace(Order::Down(down));
+        self.kill();
+    }
+
+    fn kill(&self) {
+        if let Some(process) = lock(&self.process).clone() {
+            process.kill();
+        }
+    }
+
+    /// Stops it as SIGTERM does, and starts it again after this time.
+    pub fn stop(&self, down: Duration) {
+        self.order.send_replace(Order::Finish(down));
+    }
+
+    /// Stands still, or continues.
+    pub fn pause(&self, paused: bool) {
+        if let Some(process) = lock(&self.process).clone() {
+            process.pause(paused);
+        }
+    }
+
+    /// Runs it until the life ends: a dead process is started again.
+    pub async fn live(self: Arc<Self>, world: Arc<World>) {
+        for life in 1_u64.. {
+            let process = world.process(&format!("{}.{life}", self.name), &self.clocks);
+            *lock(&self.process) = Some(Arc::clone(&process));
+            let started = tokio::select! {
+                () = process.dead() => None,
+                started = self.start(&world, &process) => started,
+            };
+            if let Some(running) = started {
+                world.trace.say(format_args!("{} runs", process.name));
+                *lock(&self.running) = Some(running.clone());
+                self.until_it_ends(&world, &running).await;
+                *lock(&self.running) = None;
+                running.tasks.iter().for_each(JoinHandle::abort);
+                running.engine.crash();
+            }
+            process.kill();
+            *lock(&self.process) = None;
+            let down = match self.order.send_replace(Order::Up) {
+                Order::Up => Duration::from_millis(100),
+                Order::Down(down) | Order::Finish(down) => down,
+            };
+            tokio::time::sleep(down).await;
+        }
+    }
+
+    async fn until_it_ends(&self, world: &World, running: &Running) {
+        let mut order = self.order.subscribe();
+        tokio::select! {
+            () = running.process.dead() => return,
+            what = running.engine.faults().reported() => {
+                world.judge.object("no part of a server ends for good", format!("{}: {what}", self.name));
+                return;
+            }
+            () = async { drop(order.wait_for(|order| matches!(order, Order::Finish(_))).await) } => {}
+        }
+        world
+            .trace
+            .say(format_args!("{} stops", running.process.name));
+        let shutdown = tokio::time::timeout(Duration::from_secs(10), running.engine.shutdown());
+        tokio::select! {
+            () = running.process.dead() => {}
+            _ = shutdown => {}
+        }
+    }
+
+    async fn start(&self, world: &World, process: &Arc<Process>) -> Option<Running> {
+        loop {
+            match self.open(world, process).await {
+                Ok(running) => return Some(running),
+                Err(error) => {
+                    world
+                        .trace
+                        .say(format_args!("{} does not start: {error}", process.name));
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+        }
+    }
+
+    async fn open(
+        &self,
+        world: &World,
+        process: &Arc<Process>,
+    ) -> Result<Running, engine::EngineError> {
+        let site = self.site();
+        let (judge, name) = (Arc::clone(&world.judge), process.name.clone());
+        let network = Arc::clone(&world.network);
+        let watcher: Watcher = Arc::new(move |path, bytes| {
+            if path.ends_with("/checkpoint")
+                && let Ok(note) = std::str::from_utf8(bytes)
+            {
+                judge.shown(&name, path, note);
+                network.copies.shown(&network.secondaries, path, note);
+            }
+        });
+        let (programs, writes) = match self.role {
+            Role::Whole => (Programs::ALL, true),
+            Role::Writes => (Programs::NONE, true),
+            Role::Merges(program) => (Programs::from_iter([program]), false),
+        };
+        let seed = process.dice().number();
+        let (held, objects) = (Arc::clone(process), Arc::clone(&site.objects));
+        let engine = Engine::open(EngineOptions {
+            coordination: Arc::new(
+                HeldCoordination::new(
+                    Arc::clone(process),
+                    Arc::clone(&site.coordination),
+                    world.clocks.clone(),
+                )
+                .with_values(world.storage.values()),
+            ),
+            objects: Arc::new(HeldObjects::new(held, objects, watcher)),
+            kek: world.kek(),
+            label: self.name.clone(),
+            min_free: 0,
+            max_pending_bytes: world.plan.memory,
+            merge: MergeOptions {
+                programs,
+                writes,
+                peers: world.network.client(&self.name, process),
+                places: world.places(process, &site.objects),
+            },
+            ambient: Ambient {
+                time: process.clocks.time(),
+                random: Random::seeded(seed),
+            },
+        })
+        .await?;
+        let audited = Audited::new(Arc::clone(&engine));
+        let mut tasks = Vec::new();
+        if writes {
+            tasks.push(tokio::spawn(Arc::clone(&audited).settle()));
+            tasks.push(tokio::spawn(Arc::clone(&audited).watch_probations()));
+            tasks.push(tokio::spawn(Arc::clone(&audited).watch_shards()));
+        }
+        Ok(Running {
+            process: Arc::clone(process),
+            engine,
+            audited,
+            tasks: Arc::new(tasks),
+        })
+    }
+}

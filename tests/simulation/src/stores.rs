@@ -1,0 +1,333 @@
+//! A process's hold on the stores: every operation takes time, fails, is lost, or is the last thing that the process does.
+//!
+//! What must never happen here: a fault that no real store can have. A transaction is applied whole or not at all; `Refused` and `Failed`
+//! are true; an object is there whole or not at all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ambient::testing::Moved;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use store::{
+    Coordination, Key, MemoryCoordination, MemoryObjects, Objects, Outcome, StoreError, Transaction,
+};
+
+use tlog::UnixMillis;
+
+use crate::process::{Process, Rates};
+
+/// Told of every object that is put, when it is there.
+pub type Watcher = Arc<dyn Fn(&str, &Bytes) + Send + Sync>;
+
+fn injected() -> StoreError {
+    StoreError::Io("injected".to_owned())
+}
+
+/// The fate of a write.
+enum Fate {
+    Applied,
+    /// Applied, and nobody is told.
+    Silent,
+    /// Not applied, and the caller is told so.
+    Failed,
+    Full,
+    /// Not applied, and nobody is told.
+    Lost,
+    /// Applied after this time, whatever becomes of the caller.
+    Late(Duration),
+    /// Applied now, and once more after this time.
+    Twice(Duration),
+}
+
+fn fate(process: &Process, rates: &Rates) -> Fate {
+    let mut dice = process.dice();
+    if dice.chance(rates.fails) {
+        return Fate::Failed;
+    }
+    if dice.chance(rates.full) {
+        return Fate::Full;
+    }
+    if !dice.chance(rates.unknown) {
+        return Fate::Applied;
+    }
+    match dice.between(0, 4) {
+        0 => Fate::Lost,
+        1 => Fate::Late(dice.span(1, 60_000)),
+        2 => Fate::Twice(dice.span(1, 60_000)),
+        _ => Fate::Silent,
+    }
+}
+
+/// A hold on a coordination store.
+pub struct HeldCoordination {
+    process: Arc<Process>,
+    inner: Arc<MemoryCoordination>,
+    /// The clock of the store.
+    clock: Moved,
+    /// It is in the process itself: nothing is written after its end.
+    local: bool,
+    /// The largest value that it says it takes, where the store's own limit does not count.
+    values: Option<usize>,
+}
+
+impl HeldCoordination {
+    /// The hold of this process on a store with this clock.
+    pub fn new(process: Arc<Process>, inner: Arc<MemoryCoordination>, clock: Moved) -> Self {
+        Self {
+            process,
+            inner,
+            clock,
+            local: false,
+            values: None,
+        }
+    }
+
+    /// A store that says that it takes values of so many bytes.
+    #[must_use]
+    pub fn with_values(mut self, values: Option<usize>) -> Self {
+        self.values = values;
+        self
+    }
+
+    /// A store in the process itself: no write of it comes late.
+    #[must_use]
+    pub fn local(mut self) -> Self {
+        self.local = true;
+        self
+    }
+
+    async fn read<T>(
+        &self,
+        what: &str,
+        on: &str,
+        read: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        self.process.until_running().await;
+        let rates = self.process.rates();
+        self.process.wait(&rates).await;
+        let failed = self.process.dice().chance(rates.reads);
+        let result = match failed {
+            true => Err(injected()),
+            false => read.await,
+        };
+        let how = if result.is_ok() { "" } else { "fails" };
+        self.process.trace.step(&self.process.name, what, on, how);
+        self.process.until_running().await;
+        result
+    }
+}
+
+impl Coordination for HeldCoordination {
+    fn get(&self, key: &str) -> BoxFuture<'_, Result<Option<Bytes>, StoreError>> {
+        let key = key.to_owned();
+        Box::pin(async move { self.read("get", &key, self.inner.get(&key)).await })
+    }
+
+    fn scan(
+        &self,
+        prefix: &str,
+        from: &str,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<(Key, Bytes)>, StoreError>> {
+        let (prefix, from) = (prefix.to_owned(), from.to_owned());
+        Box::pin(async move {
+            let read = self.inner.scan(&prefix, &from, limit);
+            self.read("scan", &from, read).await
+        })
+    }
+
+    fn transact(&self, transaction: Transaction) -> BoxFuture<'_, Outcome> {
+        Box::pin(async move {
+            let process = &self.process;
+            process.until_running().await;
+            let rates = process.rates();
+            process.wait(&rates).await;
+            if process.dies(&rates) {
+                process.until_running().await;
+            }
+            let first = transaction.puts.first().map(|(key, _)| key.clone());
+            let on = first.or_else(|| transaction.deletes.first().cloned());
+            let on = on.unwrap_or_default();
+            let again = |after| {
+                let (inner, transaction) = (Arc::clone(&self.inner), transaction.clone());
+                let (trace, name, on) =
+                    (Arc::clone(&process.trace), process.name.clone(), on.clone());
+                tokio::spawn(async move {
+                    tokio::time::sleep(after).await;
+                    let outcome = inner.transact(transaction).await;
+                    trace.step(&name, "late", &on, word(&outcome));
+                });
+            };
+            let unknown = || Outcome::Unknown(injected());
+            let outcome = match fate(process, &rates) {
+                Fate::Applied => self.inner.transact(transaction).await,
+                Fate::Failed => Outcome::Failed(injected()),
+                Fate::Full => Outcome::Failed(StoreError::Full("injected".to_owned())),
+                Fate::Lost => unknown(),
+                Fate::Silent => match self.inner.transact(transaction).await {
+                    Outcome::Committed | Outcome::Refused => unknown(),
+                    other => other,
+                },
+                Fate::Late(_) if self.local => unknown(),
+                Fate::Twice(_) if self.local => self.inner.transact(transaction).await,
+                Fate::Late(after) => {
+                    again(after);
+                    unknown()
+                }
+                Fate::Twice(after) => {
+                    again(after);
+                    self.inner.transact(transaction).await
+                }
+            };
+            process
+                .trace
+                .step(&process.name, "transact", &on, word(&outcome));
+            if process.dies(&rates) {
+                process.until_running().await;
+            }
+            process.wait(&rates).await;
+            outcome
+        })
+    }
+
+    fn changed(&self, prefix: &str, at_most: Duration) -> BoxFuture<'_, ()> {
+        let changed = self.inner.changed(prefix, at_most);
+        Box::pin(async move {
+            changed.await;
+            self.process.until_running().await;
+        })
+    }
+
+    fn value_limit(&self) -> usize {
+        self.values.unwrap_or_else(|| self.inner.value_limit())
+    }
+
+    fn now(&self) -> BoxFuture<'_, Result<UnixMillis, StoreError>> {
+        Box::pin(async move {
+            let time = async { Ok(UnixMillis::new(self.clock.time().now_ms())) };
+            self.read("now", "", time).await
+        })
+    }
+}
+
+fn word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Committed => "committed",
+        Outcome::Refused => "refused",
+        Outcome::Failed(_) => "failed",
+        Outcome::Unknown(_) => "unknown",
+    }
+}
+
+/// A hold on an object store.
+pub struct HeldObjects {
+    process: Arc<Process>,
+    inner: Arc<MemoryObjects>,
+    watcher: Watcher,
+}
+
+impl HeldObjects {
+    /// The hold of this process on a store; `watcher` is told of every object that is put.
+    pub fn new(process: Arc<Process>, inner: Arc<MemoryObjects>, watcher: Watcher) -> Self {
+        Self {
+            process,
+            inner,
+            watcher,
+        }
+    }
+
+    async fn read<T>(
+        &self,
+        what: &str,
+        on: &str,
+        read: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        self.process.until_running().await;
+        let rates = self.process.rates();
+        self.process.wait(&rates).await;
+        let failed = self.process.dice().chance(rates.reads);
+        let result = match failed {
+            true => Err(injected()),
+            false => read.await,
+        };
+        let how = if result.is_ok() { "" } else { "fails" };
+        self.process.trace.step(&self.process.name, what, on, how);
+        self.process.until_running().await;
+        result
+    }
+
+    /// Puts some of these, one after the other: a process that dies on the way leaves a part.
+    async fn some(&self, objects: Vec<(String, Bytes)>, rates: &Rates) -> Result<(), StoreError> {
+        for (path, bytes) in objects {
+            self.process.until_running().await;
+            self.inner.put(vec![(path.clone(), bytes.clone())]).await?;
+            (self.watcher)(&path, &bytes);
+            if self.process.dies(rates) {
+                self.process.until_running().await;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Objects for HeldObjects {
+    fn put(&self, mut objects: Vec<(String, Bytes)>) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            let process = &self.process;
+            process.until_running().await;
+            let rates = process.rates();
+            process.wait(&rates).await;
+            let on = objects.first().map(|(path, _)| path.clone());
+            let on = on.unwrap_or_default();
+            let result = match fate(process, &rates) {
+                Fate::Applied | Fate::Twice(_) => self.some(objects, &rates).await,
+                Fate::Full => Err(StoreError::Full("injected".to_owned())),
+                Fate::Failed | Fate::Lost => Err(injected()),
+                Fate::Silent => self.some(objects, &rates).await.and(Err(injected())),
+                Fate::Late(_) => {
+                    let kept = process.dice().between(0, objects.len() as u64);
+                    objects.truncate(usize::try_from(kept).unwrap_or(0));
+                    self.some(objects, &rates).await.and(Err(injected()))
+                }
+            };
+            let how = if result.is_ok() { "" } else { "fails" };
+            process.trace.step(&process.name, "put", &on, how);
+            process.wait(&rates).await;
+            result
+        })
+    }
+
+    fn get(&self, path: &str) -> BoxFuture<'_, Result<Option<Bytes>, StoreError>> {
+        let path = path.to_owned();
+        Box::pin(async move { self.read("get", &path, self.inner.get(&path)).await })
+    }
+
+    fn list(&self, prefix: &str) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
+        let prefix = prefix.to_owned();
+        Box::pin(async move { self.read("list", &prefix, self.inner.list(&prefix)).await })
+    }
+
+    fn delete(&self, paths: Vec<String>) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            let process = &self.process;
+            process.until_running().await;
+            let rates = process.rates();
+            process.wait(&rates).await;
+            let failed = process.dice().chance(rates.fails);
+            let on = paths.first().cloned().unwrap_or_default();
+            let result = match failed {
+                true => Err(injected()),
+                false => self.inner.delete(paths).await,
+            };
+            let how = if result.is_ok() { "" } else { "fails" };
+            process.trace.step(&process.name, "delete", &on, how);
+            process.until_running().await;
+            result
+        })
+    }
+
+    fn free(&self) -> BoxFuture<'_, Result<Option<u64>, StoreError>> {
+        self.inner.free()
+    }
+}
