@@ -24,43 +24,43 @@ function __fish_logload_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c logload -n "__fish_logload_needs_command" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
-complete -c logload -n "__fish_logload_needs_command" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
-complete -c logload -n "__fish_logload_needs_command" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logload -n "__fish_logload_needs_command" -l log -d 'Log to work on; by default the context\'s, else the server\'s only one' -r
+complete -c logload -n "__fish_logload_needs_command" -l config -d 'Context file; by default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logload -n "__fish_logload_needs_command" -l context -d 'Context to use; by default the file\'s `current`' -r
 complete -c logload -n "__fish_logload_needs_command" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
 complete -c logload -n "__fish_logload_needs_command" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logload -n "__fish_logload_needs_command" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logload -n "__fish_logload_needs_command" -l timeout -d 'How long to wait for the admin endpoint, and for each file of --verify: 500ms, 60s, 5m' -r
 complete -c logload -n "__fish_logload_needs_command" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
-jsonl\t'One document a line: each element of a list, else the whole result'
-name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
+jsonl\t'One document per line: each element of a list, else the whole result'
+name\t'One name per line: shards, logs, operations; nothing if the result has no names'"
 complete -c logload -n "__fish_logload_needs_command" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always, even into a file'
 never\t'Never, even on a terminal'"
 complete -c logload -n "__fish_logload_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logload -n "__fish_logload_needs_command" -s V -l version -d 'Print version'
-complete -c logload -n "__fish_logload_needs_command" -f -a "run" -d 'Write streams of entries side by side, and measure what their writers see'
+complete -c logload -n "__fish_logload_needs_command" -f -a "run" -d 'Write streams of entries side by side, and measure rates and latencies'
 complete -c logload -n "__fish_logload_using_subcommand run" -l stream -d 'A stream: rate=500/s, connections=8 or backfill, and name=, size=, priority=, merge-by=, shard=, token-file=, start=, duration=, spacing=even, batch=' -r
 complete -c logload -n "__fish_logload_using_subcommand run" -l scenario -d 'Streams from a YAML file; `-` is standard input' -r -F
-complete -c logload -n "__fish_logload_using_subcommand run" -l duration -d 'How long to write; by default as long as the streams say, or 30s' -r
-complete -c logload -n "__fish_logload_using_subcommand run" -l warm-up -d 'Leave this much of the beginning out of every figure' -r
-complete -c logload -n "__fish_logload_using_subcommand run" -l poll -d 'How often to read the watermarks; times to published are exact to this' -r
-complete -c logload -n "__fish_logload_using_subcommand run" -l html -d 'Write a report with plots into FILE' -r -F
-complete -c logload -n "__fish_logload_using_subcommand run" -l svg -d 'Write each plot into a file of its own in DIR' -r -f -a "(__fish_complete_directories)"
-complete -c logload -n "__fish_logload_using_subcommand run" -l metrics -d 'Address of the server\'s metrics, from which the report takes the queues over time: http://127.0.0.1:9090/metrics' -r
-complete -c logload -n "__fish_logload_using_subcommand run" -l url -d 'Address at which writers and readers reach the log; by default what the context or the server says' -r
-complete -c logload -n "__fish_logload_using_subcommand run" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
-complete -c logload -n "__fish_logload_using_subcommand run" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
-complete -c logload -n "__fish_logload_using_subcommand run" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logload -n "__fish_logload_using_subcommand run" -l duration -d 'Duration of the run; by default that of the streams, or 30s' -r
+complete -c logload -n "__fish_logload_using_subcommand run" -l warm-up -d 'Time at the beginning that is left out of every figure' -r
+complete -c logload -n "__fish_logload_using_subcommand run" -l poll -d 'Time between two readings of the watermarks; times to published are exact to this' -r
+complete -c logload -n "__fish_logload_using_subcommand run" -l html -d 'Write a report with plots to FILE' -r -F
+complete -c logload -n "__fish_logload_using_subcommand run" -l svg -d 'Write each plot to a file of its own in DIR' -r -f -a "(__fish_complete_directories)"
+complete -c logload -n "__fish_logload_using_subcommand run" -l metrics -d 'Address of the server\'s metrics, for a plot of the queues: http://127.0.0.1:9090/metrics' -r
+complete -c logload -n "__fish_logload_using_subcommand run" -l url -d 'Address of the log for readers and writers; by default the one in the context, else the one that the server names' -r
+complete -c logload -n "__fish_logload_using_subcommand run" -l log -d 'Log to work on; by default the context\'s, else the server\'s only one' -r
+complete -c logload -n "__fish_logload_using_subcommand run" -l config -d 'Context file; by default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logload -n "__fish_logload_using_subcommand run" -l context -d 'Context to use; by default the file\'s `current`' -r
 complete -c logload -n "__fish_logload_using_subcommand run" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
 complete -c logload -n "__fish_logload_using_subcommand run" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logload -n "__fish_logload_using_subcommand run" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logload -n "__fish_logload_using_subcommand run" -l timeout -d 'How long to wait for the admin endpoint, and for each file of --verify: 500ms, 60s, 5m' -r
 complete -c logload -n "__fish_logload_using_subcommand run" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
-jsonl\t'One document a line: each element of a list, else the whole result'
-name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
+jsonl\t'One document per line: each element of a list, else the whole result'
+name\t'One name per line: shards, logs, operations; nothing if the result has no names'"
 complete -c logload -n "__fish_logload_using_subcommand run" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always, even into a file'
 never\t'Never, even on a terminal'"
