@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 
-use crate::run::{cargo, root, succeeds, target};
+use crate::run::{cargo, output, root, succeeds, target};
 
 /// How long fresh lives are lived among the tests, seconds.
 const SECONDS: u64 = 120;
@@ -47,10 +47,40 @@ pub(crate) fn clean() -> Result<bool> {
 
 /// The lives that ever failed, then fresh ones.
 pub(crate) fn lives() -> Result<bool> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let first = since.unwrap_or_default().as_secs() * 10_000;
     let kept = run(&["--kept".to_owned(), "--keep-going".to_owned()])?;
+    let first = first_of(&tree().unwrap_or_else(now));
     let fresh = format!("--from={first} --seeds=1000000 --seconds={SECONDS} --keep-going");
     let fresh: Vec<String> = fresh.split(' ').map(str::to_owned).collect();
     Ok(run(&fresh)? && kept)
+}
+
+/// The commit's tree: each change has lives of its own, and a second run on it the same ones.
+fn tree() -> Option<String> {
+    output(
+        Command::new("git")
+            .current_dir(root())
+            .args(["rev-parse", "HEAD^{tree}"]),
+    )
+    .ok()
+}
+
+/// Where there is no commit to name the lives.
+fn now() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    format!("{:08x}", since.unwrap_or_default().as_secs())
+}
+
+/// The first of ten thousand seeds that belong to a hexadecimal name.
+fn first_of(name: &str) -> u64 {
+    let digits = name.get(..8).unwrap_or_default();
+    u64::from_str_radix(digits, 16).unwrap_or_default() * 10_000
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_name_has_seeds_of_its_own() {
+        assert_eq!(super::first_of("0000002a9f"), 420_000);
+        assert!(super::tree().is_none_or(|name| super::first_of(&name) > 0));
+    }
 }

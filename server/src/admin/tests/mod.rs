@@ -684,7 +684,11 @@ async fn a_decided_change_is_answered_while_the_replicas_cannot_be_read() {
     assert_eq!(kept.id, tried.id);
     faults.clear();
     for id in [&rotated.id, &tried.id] {
-        let now = host.operation(id).await.unwrap();
-        assert_eq!(now.state, OperationState::Done);
+        // The replica may still be writing that it follows.
+        until("the change is done", async || {
+            let now = host.operation(id).await.unwrap();
+            (now.state == OperationState::Done).then_some(())
+        })
+        .await;
     }
 }
