@@ -108,8 +108,11 @@ enum Verb {
     /// Every root is computed again from the entries and compared with what the secondaries have cosigned. Of N secondaries with a
     /// backupQuorum of q, N-q+1 must answer: then one of them has everything that was published. The log keeps the same
     /// origins, keys and start indexes. Entries that were acknowledged and not published yet may be lost.
+    ///
+    /// With --check nothing is written: every copy of every secondary is read and checked, also while the log runs. Exits with 0 when all
+    /// copies are whole and a restore would work, and with 12 otherwise.
     #[command(
-        after_help = "Example:\n  logd restore --log log.example.org/argon --kek ./kek --from https://ams.example.org --from https://fra.example.org --dir ./new\n  logd fsck --dir ./new"
+        after_help = "Example:\n  logd restore --check --log log.example.org/argon --kek ./kek --from https://ams.example.org --from https://fra.example.org\n  logd restore --log log.example.org/argon --kek ./kek --from https://ams.example.org --from https://fra.example.org --dir ./new\n  logd fsck --dir ./new"
     )]
     Restore(RestoreCommand),
     /// Check a settings file, or print an example
@@ -333,8 +336,11 @@ struct RestoreCommand {
     #[arg(long, value_name = "FILE")]
     kek: PathBuf,
     /// The new folder: coordination.db, objects and kek are made in it
-    #[arg(long, value_name = "DIR")]
-    dir: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "check")]
+    dir: Option<PathBuf>,
+    /// Read and check every copy, and write nothing
+    #[arg(long, conflicts_with_all = ["dir", "force"])]
+    check: bool,
     /// Restore although published entries may be missing; the report says so
     #[arg(long)]
     force: bool,
@@ -494,6 +500,8 @@ mod tests {
             "logd secondary --config c --log x",
             "logd secondary key",
             "logd restore --log x --kek k --dir d",
+            "logd restore --log x --kek k --from u",
+            "logd restore --log x --kek k --from u --dir d --check",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }

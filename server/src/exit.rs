@@ -1,6 +1,7 @@
 //! Exit codes, in one place, and the final message on standard error.
 //!
-//! 0 done, 1 failed, 2 usage (also bad settings and names), 6 `config check` found something, 12 `fsck` found something.
+//! 0 done, 1 failed, 2 usage (also bad settings and names), 6 `config check` found something, 12 `fsck` or `restore --check` found
+//! something.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -11,10 +12,16 @@ use crate::error::Error;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
     Done,
-    /// `fsck` found something wrong.
+    /// `fsck` or `restore --check` found something wrong.
     Findings,
     /// `config check` found something.
     Refused,
+}
+
+impl From<()> for Ended {
+    fn from((): ()) -> Self {
+        Self::Done
+    }
 }
 
 /// Maps the outcome to an exit code, and prints the error with its causes and its hint.

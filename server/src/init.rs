@@ -237,7 +237,7 @@ impl Plan {
         format!(
             "# Made by `logd init` for the log {} ({origin}). `logd config example` explains every key; after a change,\n\
              # `logd config check` on this file lists all that is wrong with it. What changes while the server runs (shards, intervals,\n\
-             # secondaries) is in the log's own configuration: `logctl shard --create-config`.\n\n\
+             # secondaries) is in the log's own configuration: `logctl config edit`.\n\n\
              # For writers and readers. Behind a proxy that ends TLS, say how clients reach it: url = \"https://log.example.org\".\n\
              [data]\nlisten = \"{listen}\"\n\n\
              # For operators. The certificate is signed by itself and good for two years; both files are read again when they change.\n\

@@ -1,4 +1,5 @@
-//! `logd restore`: rebuilds a lost log from its secondaries, in a new folder that `logd dev` and `logd serve` open.
+//! `logd restore`: rebuilds a lost log from its secondaries, in a new folder that `logd dev` and `logd serve` open; with `--check` it only
+//! reads and checks what they have.
 
 use ambient::Ambient;
 use std::fs::DirBuilder;
@@ -7,12 +8,13 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use engine::{Kek, Restore, Restored};
+use engine::{CheckedCopy, Drill, Kek, Restore, Restored};
 use order::keys::LOGS;
-use store::{Coordination as _, Directory, Sqlite};
+use store::{Coordination as _, Directory, MemoryCoordination, MemoryObjects, Sqlite};
 
 use crate::dev;
 use crate::error::{Error, at, key_file};
+use crate::exit::Ended;
 use crate::peers::HttpPeers;
 use crate::rfc3339::rfc3339;
 use crate::run::print;
@@ -28,14 +30,21 @@ pub(crate) struct RestoreArgs {
     pub(crate) from: Vec<String>,
     /// The file of the key-encryption key.
     pub(crate) kek: PathBuf,
-    pub(crate) dir: PathBuf,
-    /// Continue although something may be missing.
-    pub(crate) force: bool,
+    /// Where the log is restored; `None`: the copies are only checked.
+    pub(crate) into: Option<NewFolder>,
     /// Authorities behind the secondaries' HTTPS.
     pub(crate) ca: Option<PathBuf>,
 }
 
-pub(crate) async fn run(args: RestoreArgs) -> Result<(), Error> {
+/// The folder of the restored log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NewFolder {
+    pub(crate) dir: PathBuf,
+    /// Continue although something may be missing.
+    pub(crate) force: bool,
+}
+
+pub(crate) async fn run(args: RestoreArgs) -> Result<Ended, Error> {
     let secret = key_file(
         "the key-encryption key",
         (
@@ -45,7 +54,27 @@ pub(crate) async fn run(args: RestoreArgs) -> Result<(), Error> {
     );
     let kek = Kek::from_file(&args.kek).map_err(&secret)?;
     let peers = HttpPeers::new(args.ca.as_deref())?;
-    let dir = &args.dir;
+    let Some(NewFolder { dir, force }) = args.into else {
+        let restore = Restore {
+            origin: args.origin,
+            from: args.from,
+            kek,
+            force: false,
+            peers,
+            // Not looked at.
+            coordination: Arc::new(MemoryCoordination::new()),
+            objects: Arc::new(MemoryObjects::new()),
+            ambient: Ambient::system(),
+        };
+        let drill = restore.check().await;
+        let drill = drill.map_err(|e| Error::Restore(e.to_string()))?;
+        print(&drilled(&drill))?;
+        return Ok(match drill.is_good() {
+            true => Ended::Done,
+            false => Ended::Findings,
+        });
+    };
+    let dir = &dir;
     let new = std::fs::read_dir(dir).map_or(true, |mut there| there.next().is_none());
     DirBuilder::new()
         .recursive(true)
@@ -97,7 +126,7 @@ pub(crate) async fn run(args: RestoreArgs) -> Result<(), Error> {
         origin: args.origin,
         from: args.from,
         kek,
-        force: args.force,
+        force,
         peers,
         coordination: Arc::new(coordination),
         objects: Arc::new(objects),
@@ -122,7 +151,42 @@ pub(crate) async fn run(args: RestoreArgs) -> Result<(), Error> {
             new,
             why: e.to_string(),
         })?;
-    report(&restored, dir)
+    report(&restored, dir)?;
+    Ok(Ended::Done)
+}
+
+/// What a drill found.
+fn drilled(drill: &Drill) -> String {
+    let mut text = format!(
+        "log {}: the secondaries' newest manifest is of {}\n",
+        drill.log,
+        rfc3339(drill.time)
+    );
+    for copy in &drill.copies {
+        let CheckedCopy {
+            shard, url, size, ..
+        } = copy;
+        let how = match &copy.fault {
+            None => "whole".to_owned(),
+            Some(why) => format!("DAMAGED: {why}"),
+        };
+        text.push_str(&format!(
+            "  shard {shard}: {size} entries at {url}: {how}\n"
+        ));
+    }
+    for warning in &drill.warnings {
+        text.push_str(&format!("  warning: {warning}\n"));
+    }
+    text.push_str(&match &drill.refused {
+        None => "a restore from these secondaries would work\n".to_owned(),
+        Some(why) => format!("a restore from these secondaries would be refused: {why}\n"),
+    });
+    if drill.copies.iter().any(|copy| copy.fault.is_some()) {
+        text.push_str(
+            "next: give a secondary with a damaged copy an empty folder, while the log runs: it copies everything again\n",
+        );
+    }
+    text
 }
 
 /// How `logctl` reaches the server of these [`SETTINGS`].
@@ -177,8 +241,10 @@ mod tests {
                 origin: "example.org/dev".to_owned(),
                 from: vec![from.clone()],
                 kek: key.clone(),
-                dir: dir.clone(),
-                force: false,
+                into: Some(NewFolder {
+                    dir: dir.clone(),
+                    force: false,
+                }),
                 ca: None,
             };
             let failed = run(args).await.unwrap_err();

@@ -110,6 +110,16 @@ fn a_log_that_cannot_be_read_is_not_called_broken() {
     }
 }
 
+/// As a frontend answers: it has the tiles, and no list.
+#[test]
+fn an_address_without_a_list_is_a_wrong_address_not_a_wrong_log() {
+    let (bench, fake, url) = served();
+    fake.says("GET /dev/shards", [Answer::Html(404)]);
+    let ran = bench.run("shard verify");
+    assert_eq!(ran.code, Some(11), "{}", ran.shown());
+    insta::assert_snapshot!("verify_no_list", shown(ran.shown(), &url));
+}
+
 #[test]
 fn a_shard_that_is_not_there_is_a_wrong_word_not_a_wrong_log() {
     let (bench, _fake, _url) = served();

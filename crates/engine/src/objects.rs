@@ -35,6 +35,22 @@ impl LogObjects {
         format!("{}/{shard}/{rest}", self.log)
     }
 
+    /// Deletes the partial tiles that became this full one, and returns their number. No reader needs them once a checkpoint covers the full
+    /// tile (tlog-tiles, "Partial Tiles").
+    pub(crate) async fn delete_partials(
+        &self,
+        shard: &str,
+        full: TilePath,
+    ) -> Result<u64, StoreError> {
+        let folder = self.path(shard, &format!("{full}.p"));
+        let paths = self.store.list(&folder).await?;
+        let count = paths.len() as u64;
+        if count > 0 {
+            self.store.delete(paths).await?;
+        }
+        Ok(count)
+    }
+
     /// The bundle that holds `leaf` of a shard with `published` entries published.
     pub(crate) async fn bundle(
         &self,

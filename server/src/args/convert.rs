@@ -6,6 +6,7 @@ use clap::CommandFactory as _;
 
 use super::*;
 use crate::lifecycle::Sources;
+use crate::restore::NewFolder;
 use crate::settings::{Bounds, Logging, Metrics, SecondarySettings, read_text};
 
 impl SecondaryFrom {
@@ -67,8 +68,10 @@ impl From<RestoreCommand> for Command {
                 origin: args.log,
                 from: args.from,
                 kek: args.kek,
-                dir: args.dir,
-                force: args.force,
+                into: args.dir.map(|dir| NewFolder {
+                    dir,
+                    force: args.force,
+                }),
                 ca: args.ca,
             },
         }

@@ -15,8 +15,8 @@ const BLOCKING: usize = 64;
 const IDLE: Duration = Duration::from_secs(3600);
 
 /// Runs a server in the data plane's runtime.
-pub(super) fn with_runtime(
-    server: impl Future<Output = Result<(), Error>>,
+pub(super) fn with_runtime<T: Into<Ended>>(
+    server: impl Future<Output = Result<T, Error>>,
 ) -> Result<Ended, Error> {
     raise_descriptor_limit();
     let failed = |source| Error::System {
@@ -37,7 +37,7 @@ pub(super) fn with_runtime(
     outlive_file_limit(&runtime)?;
     let outcome = runtime.block_on(server);
     runtime.shutdown_timeout(LEFTOVERS);
-    outcome.map(|()| Ended::Done)
+    outcome.map(Into::into)
 }
 
 /// Runs a command that serves no clients.

@@ -225,5 +225,36 @@ fn a_lost_primary_is_restored() -> Done {
             Ok((audit_copies(&primary, &mut auditor, one, &key)? == index + 1).then_some(()))
         })?;
     }
+    // The drill, while the log runs; then one bit of a copy changes.
+    let mut drill = words(&[&ams_url, &fra_url], Path::new("-"))?;
+    drill.splice(5..7, ["--check".to_owned()]);
+    let good = restore(drill.clone())?.expect_code(0)?;
+    ensure!(good.stdout.contains("would work"), "{good:?}");
+    flip(&ams.directory)?;
+    let bad = restore(drill)?.expect_code(12)?;
+    ensure!(
+        bad.stdout.contains(&format!("at {ams_url}: DAMAGED")) && bad.stdout.contains("would work"),
+        "{bad:?}"
+    );
     Ok(())
+}
+
+/// Changes a bit of the first entry that a secondary has of some shard.
+fn flip(secondary: &Path) -> Result<()> {
+    for data in std::fs::read_dir(secondary)? {
+        let data = data?;
+        if !data.file_name().to_string_lossy().starts_with("data-") {
+            continue;
+        }
+        for shard in std::fs::read_dir(data.path())? {
+            let entries = shard?.path().join("entries");
+            let mut bytes = std::fs::read(&entries).unwrap_or_default();
+            if let Some(byte) = bytes.get_mut(2) {
+                *byte ^= 1;
+                std::fs::write(&entries, bytes)?;
+                return Ok(());
+            }
+        }
+    }
+    anyhow::bail!("no entries below {}", secondary.display())
 }

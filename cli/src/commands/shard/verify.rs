@@ -85,14 +85,19 @@ pub(super) async fn run(
     Outcome::with_trouble(&verified, trouble)
 }
 
-/// Refuses a name that is not in the log's list: a wrong word is no wrong log.
+/// Refuses an address without a list, and a name that is not in the list: a wrong word is no wrong log.
 async fn listed(public: &Public, names: &[String]) -> Result<(), Error> {
-    if names.is_empty() {
-        return Ok(());
-    }
-    // The audit reports faults of the list, or of the way to it.
-    let Ok(Some(list)) = public.get("shards").await else {
-        return Ok(());
+    let list = match public.get("shards").await {
+        Ok(Some(list)) => list,
+        Ok(None) => {
+            return Err(Error::Unreachable {
+                address: format!("{}/shards", public.address()),
+                cause: "there is no list of shards".to_owned(),
+                hint: "only a server of the log has the list: a frontend or a secondary has checkpoints and tiles alone, and another log has another name; `logctl context show` has the address and the log of your context".to_owned(),
+            });
+        }
+        // The audit reports faults on the way to it.
+        Err(_) => return Ok(()),
     };
     let mut known: Vec<String> = audit_receipt::keys(&list).into_keys().collect();
     known.sort();

@@ -161,20 +161,16 @@ impl Publisher {
         }
     }
 
-    /// Partial tiles go once a checkpoint covers the full tile (tlog-tiles, "Partial Tiles"): this deletes those of the older sizes. A
-    /// leftover is harmless, so errors are only counted.
+    /// Partial tiles go once a checkpoint covers the full tile: this deletes those of the older sizes. What an error or a crash leaves is
+    /// harmless, and goes when the tile is checked (`repair::inspect`).
     pub(super) async fn delete_partials(&self, shard: &Shard, behind: &[TreeSize], size: TreeSize) {
         let shared = &self.shared;
         for tile in completed(behind, size) {
-            let folder = shared.objects.path(&shard.name, &format!("{tile}.p"));
-            match shared.objects.store.list(&folder).await {
-                Ok(paths) => {
-                    let count = paths.len() as u64;
-                    if shared.objects.store.delete(paths).await.is_ok() {
-                        shared.progress.metrics.partials_deleted.add(count);
-                    }
+            match shared.objects.delete_partials(&shard.name, tile).await {
+                Ok(count) => shared.progress.metrics.partials_deleted.add(count),
+                Err(e) => {
+                    tracing::warn!(log = shared.ledger.name, shard = &*shard.name, %tile, error = %e, "partial tiles are left until the tile is checked");
                 }
-                Err(e) => tracing::warn!(error = %e, folder, "cannot list partial tiles"),
             }
         }
     }

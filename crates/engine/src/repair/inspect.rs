@@ -125,6 +125,7 @@ impl Inspector<'_> {
         let Some(mut above) = edge.get(&top).cloned() else {
             return Ok(());
         };
+        let mut full = chain.clone();
         for path in chain.into_iter().rev() {
             let wanted = above.get((path.index % TILE_WIDTH) as usize).copied();
             let Some(hashes) = self.tile(path, wanted).await? else {
@@ -134,6 +135,27 @@ impl Inspector<'_> {
         }
         if let Some(path) = TilePath::at(TileKind::Entries, bundle, self.at.size.get()) {
             self.bundle(path, &above).await?;
+            full.extend(Some(path).filter(|path| !path.is_partial()));
+        }
+        if self.wrong.is_empty() && self.shard.at().is_some() {
+            self.leftovers(bundle, full).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes the partial tiles that a crash left beside full ones. A tile above others is looked at with its first bundle alone.
+    async fn leftovers(&self, bundle: u64, full: Vec<TilePath>) -> Result<(), StoreError> {
+        for path in full {
+            let level = match path.kind {
+                TileKind::Hashes(level) => u32::from(level),
+                TileKind::Entries => 0,
+            };
+            if path.index * TILE_WIDTH.pow(level) != bundle {
+                continue;
+            }
+            let (objects, metrics) = (&self.shared.objects, &self.shared.progress.metrics);
+            let count = objects.delete_partials(&self.shard.name, path).await?;
+            metrics.partials_deleted.add(count);
         }
         Ok(())
     }

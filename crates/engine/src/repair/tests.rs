@@ -54,6 +54,31 @@ fn damaged<T: std::fmt::Debug>(read: Result<T, ReadError>) {
     assert!(matches!(read, Err(ReadError::Damaged { .. })), "{read:?}");
 }
 
+/// A server that died between a checkpoint and the deletion behind it left them.
+#[tokio::test(start_paused = true)]
+async fn partial_tiles_that_a_crash_left_go_when_the_full_one_is_checked() {
+    let rig = Rig::new();
+    let (_engine, log) = rotated(&rig, 600).await;
+    let left = ["dev/a/tile/entries/001.p/7", "dev/a/tile/0/001.p/7"];
+    let kept = ["dev/a/tile/entries/002.p/88", "dev/a/tile/0/002.p/88"];
+    for path in left {
+        let bytes = Bytes::from_static(b"old");
+        rig.objects
+            .put(vec![(path.to_owned(), bytes)])
+            .await
+            .unwrap();
+    }
+    for path in left {
+        while rig.objects.get(path).await.unwrap().is_some() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+    for path in kept {
+        assert!(rig.objects.get(path).await.unwrap().is_some(), "{path}");
+    }
+    assert!(log.damaged().is_empty());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_flipped_bit_of_a_tile_halts_nothing_and_is_rewritten_from_what_is_below_it() {
     let rig = Rig::new();

@@ -17,33 +17,36 @@ const AT_ONCE: usize = 8;
 const BATCH: usize = 256;
 
 impl Restore {
-    /// Copies a shard from the secondary that has most of it, and checks it against all cosigned checkpoints. A failure names the secondary
-    /// that caused it.
+    /// Copies a shard from the secondary that has most of it, of those whose copy is not known to be damaged, and checks it against all
+    /// cosigned checkpoints. A failure names the secondary that caused it.
     pub(crate) async fn shard(
         &self,
-        log: &str,
+        log: Option<&str>,
         shard: &str,
         sources: &[Source],
     ) -> Result<(TreeSize, Hash, String), (Option<usize>, RestoreError)> {
-        let has = |source: &Source| source.has.get(shard).map(|c| c.size);
+        let has = |source: &Source| {
+            let cosigned = source.has.get(shard).map(|c| c.size);
+            cosigned.filter(|_| !source.damaged.contains_key(shard))
+        };
         let most = sources.iter().enumerate();
         let most = most.filter_map(|(at, source)| Some((has(source)?, at)));
         let Some((size, at)) = most.max_by_key(|(size, at)| (*size, std::cmp::Reverse(*at))) else {
             return Ok((TreeSize::ZERO, tlog::empty_root(), String::new()));
         };
         let best = &sources[at];
-        let copied = self
-            .copied(log, shard, TreeSize::new(size), best, sources)
-            .await;
-        copied.map_err(|e| match e {
+        let copied = self.copied(log, shard, TreeSize::new(size), best, sources);
+        copied.await.map_err(|e| match e {
             e @ RestoreError::Peer { .. } => (Some(at), e),
             e => (None, e),
         })
     }
 
-    async fn copied(
+    /// The entries of a shard that one secondary has, checked against its own checkpoint and those of all others up to that size, and
+    /// written down if the log's name is given.
+    pub(crate) async fn copied(
         &self,
-        log: &str,
+        log: Option<&str>,
         shard: &str,
         size: TreeSize,
         best: &Source,
@@ -51,15 +54,17 @@ impl Restore {
     ) -> Result<(TreeSize, Hash, String), RestoreError> {
         let origin = best.has.get(shard).map_or("", |c| c.origin.as_str());
         let hash = origin_hash(origin);
-        // Roots that were cosigned at smaller sizes must be those of this tree.
+        // Roots that were cosigned at sizes up to its own must be those of this tree.
         let mut roots: BTreeMap<TreeSize, Vec<(&str, Hash)>> = BTreeMap::new();
         for source in sources {
-            if let Some(checkpoint) = source.has.get(shard) {
+            if let Some(checkpoint) = source.has.get(shard)
+                && checkpoint.size <= size.get()
+            {
                 let list = roots.entry(TreeSize::new(checkpoint.size)).or_default();
                 list.push((&source.url, checkpoint.root));
             }
         }
-        tracing::info!(shard, size = size.get(), from = best.url, "restoring");
+        tracing::info!(shard, size = size.get(), from = best.url, "reading");
         let peer = |why: String| RestoreError::Peer {
             url: best.url.clone(),
             why,
@@ -126,10 +131,11 @@ impl Restore {
 
     async fn put(
         &self,
-        log: &str,
+        log: Option<&str>,
         shard: &str,
         tiles: Vec<(TilePath, Bytes)>,
     ) -> Result<(), RestoreError> {
+        let Some(log) = log else { return Ok(()) };
         let objects: Vec<_> = tiles
             .into_iter()
             .map(|(path, bytes)| (format!("{log}/{shard}/{path}"), bytes))

@@ -7,24 +7,26 @@
 //! secondaries and q are those of the newest manifest that was found; where it lists several memberships, N-q+1 of each are needed. Why a
 //! newer configuration can't be missed: see [`crate::running::eras`]. A secondary counts only where it has a manifest, where its storage is
 //! the one that the manifests found vouch for (one whose disk was lost may be filled again in part: see `replicate::storage`), and for a
-//! shard only when it gave its copy of that shard.
+//! shard only when it gave a checkpoint of that shard that it has cosigned. One whose copy is damaged counts
+//! where another copy has as much as it has cosigned.
 //!
 //! The restored log is another *life* of the log. Before it signs anything it is announced to the secondaries, which from then
 //! on refuse every earlier life: see [`crate::life`].
 
+mod check;
 mod copy;
 mod sources;
 mod write;
+
+pub use check::{CheckedCopy, Drill};
 
 use ambient::Ambient;
 use order::Generation;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::document;
 use crate::life;
 use crate::life::Life;
-use crate::running::eras::Membership;
 use crate::shard::keys::Kek;
 use mirror::PeerClient;
 use order::keys::LOGS;
@@ -136,19 +138,7 @@ impl Restore {
         if self.coordination.get(&row).await?.is_some() {
             return Err(RestoreError::Exists(manifest.log.clone()));
         }
-        let config = document::whole(
-            manifest.document.as_bytes(),
-            &manifest.state.document,
-            &manifest.state,
-        )
-        .map_err(|e| RestoreError::Contradiction(format!("the manifest's configuration: {e}")))?;
-        let mut members = manifest.joint.clone();
-        members.push(Membership {
-            generation: manifest.state.generation,
-            start: GlobalIndex::ZERO,
-            quorum: config.merge.backup_quorum,
-            secondaries: config.merge.secondaries.clone(),
-        });
+        let members = believed.members()?;
         let mut sources = self.sources(&believed, &members, &mut warnings).await?;
         let mut state = manifest.state.clone();
         let time = state.time;
@@ -169,24 +159,31 @@ impl Restore {
                 continue;
             }
             let name = shard.identity.name.clone();
+            // Known before anything is copied, as far as it can be.
+            let too_few = lacking(&believed, &members, &sources, &name);
+            if let Some(problem) = too_few.filter(|_| !self.force) {
+                return Err(RestoreError::TooFew(problem));
+            }
             let (size, root, url) = loop {
-                if let Some(problem) = lacking(&believed, &members, &sources, &name) {
-                    if !self.force {
-                        return Err(RestoreError::TooFew(problem));
-                    }
-                    forced.insert(problem);
-                }
-                match self.shard(&manifest.log, &name, &sources).await {
-                    // Try the next secondary that has it, if there are enough without this one.
+                match self.shard(Some(&manifest.log), &name, &sources).await {
+                    // The next one that has it gives its copy. What this one has cosigned still says how much there was.
                     Err((Some(bad), RestoreError::Peer { url, why })) => {
                         warnings.push(format!("{url} is left out for shard {name}: {why}"));
-                        sources[bad].failed.insert(name.clone());
-                        sources[bad].has.remove(&name);
+                        sources[bad].damaged.insert(name.clone(), why);
                     }
                     Err((_, e)) => return Err(e),
                     Ok(copied) => break copied,
                 }
             };
+            for source in &mut sources {
+                source.copied_without(&name, size);
+            }
+            if let Some(problem) = lacking(&believed, &members, &sources, &name) {
+                if !self.force {
+                    return Err(RestoreError::TooFew(problem));
+                }
+                forced.insert(problem);
+            }
             match &mut shard.phase {
                 Phase::Frozen {
                     start: first,

@@ -8,8 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use logconfig::SecondaryConfig;
 use tlog::mirror::origin_hash;
-use tlog::{Checkpoint, CosignerKey, GlobalIndex, Note, Signer};
+use tlog::{Checkpoint, CosignerKey, GlobalIndex, Note, Signer, TreeSize};
 
+use crate::document;
 use crate::position::{UNNAMED, Vouched};
 use crate::replicate::manifest::Manifest;
 use crate::restore::{Restore, RestoreError};
@@ -28,14 +29,31 @@ pub(crate) struct Source {
     pub(crate) url: String,
     /// Its key: that of the configured secondary at that URL, or the one that it cosigned with.
     pub(crate) vkey: Option<String>,
-    /// Whether it has a manifest.
-    described: bool,
+    /// Why it does not count for any shard: it gave no manifest.
+    without_manifest: Option<String>,
     /// The storage that answers; `None` when the secondary does not name it, or does not answer.
     pub(crate) incarnation: Option<String>,
     /// The mirror checkpoints, by shard.
     pub(crate) has: BTreeMap<String, Checkpoint>,
-    /// Shards for which it does not count.
-    pub(crate) failed: BTreeSet<String>,
+    /// Shards for which it does not count, and why.
+    failed: BTreeMap<String, String>,
+    /// Shards of which it has cosigned what it can't give, and why.
+    pub(crate) damaged: BTreeMap<String, String>,
+}
+
+impl Source {
+    /// A shard was copied from others, with so many entries. If this one's copy is damaged and it has cosigned more, it doesn't count.
+    pub(crate) fn copied_without(&mut self, shard: &str, size: TreeSize) {
+        if let (Some(why), Some(has)) = (self.damaged.get(shard), self.has.get(shard))
+            && has.size > size.get()
+        {
+            let why = format!(
+                "it has cosigned {} entries, of which the others have {size}, and its copy is damaged: {why}",
+                has.size
+            );
+            self.failed.insert(shard.to_owned(), why);
+        }
+    }
 }
 
 /// The manifest that is believed.
@@ -45,13 +63,32 @@ pub(crate) struct Believed {
     pub(crate) life: u64,
     /// How many entries this life was restored with, if it was restored and the envelope says so.
     pub(crate) entries: Option<GlobalIndex>,
-    /// The storages that answered, and whether they have a manifest, by URL.
-    answered: BTreeMap<String, (Option<String>, bool)>,
+    /// The storages that answered, and why they gave no manifest, by URL.
+    answered: BTreeMap<String, (Option<String>, Option<String>)>,
     /// The storages of its secondaries that any manifest found vouches for, each with the life of that manifest.
     vouched: Vec<(u64, Vouched)>,
 }
 
 impl Believed {
+    /// Whose copies count: the memberships that were not handed over, and the newest one.
+    pub(crate) fn members(&self) -> Result<Vec<Membership>, RestoreError> {
+        let manifest = &self.manifest;
+        let config = document::whole(
+            manifest.document.as_bytes(),
+            &manifest.state.document,
+            &manifest.state,
+        )
+        .map_err(|e| RestoreError::Contradiction(format!("the manifest's configuration: {e}")))?;
+        let mut members = manifest.joint.clone();
+        members.push(Membership {
+            generation: manifest.state.generation,
+            start: GlobalIndex::ZERO,
+            quorum: config.merge.backup_quorum,
+            secondaries: config.merge.secondaries,
+        });
+        Ok(members)
+    }
+
     /// Whether the storage that answers for a secondary is known to have less than was counted for that secondary.
     fn part(&self, secondary: &SecondaryConfig, incarnation: Option<&str>) -> bool {
         let of =
@@ -153,7 +190,14 @@ impl Restore {
         for url in &self.from {
             let mut storage = None;
             let found = self.one_manifest(url, &path, &mut storage).await;
-            answered.insert(url.clone(), (storage, matches!(found, Ok(Some(_)))));
+            let without = match &found {
+                Ok(Some(_)) => None,
+                // It may be a new storage that was not told what the earlier one had, so it does not count.
+                Ok(None) => Some("it has no manifest of this log".to_owned()),
+                Err(e) => Some(e.clone()),
+            };
+            why.extend(without.iter().map(|without| format!("{url}: {without}")));
+            answered.insert(url.clone(), (storage, without));
             match found {
                 Ok(Some((age, entries, manifest))) => {
                     vouched.extend(manifest.vouched.iter().map(|one| (age.0, one.clone())));
@@ -161,9 +205,7 @@ impl Restore {
                         best = Some((age, entries, manifest));
                     }
                 }
-                // It may be a new storage that was not told what the earlier one had, so it does not count.
-                Ok(None) => why.push(format!("{url}: it has no manifest of this log")),
-                Err(e) => why.push(format!("{url}: {e}")),
+                Ok(None) | Err(_) => {}
             }
         }
         match best {
@@ -248,14 +290,16 @@ impl Restore {
             let configured = known
                 .iter()
                 .find(|one| one.url.trim_end_matches('/') == url.trim_end_matches('/'));
-            let (incarnation, described) = believed.answered.get(url).cloned().unwrap_or_default();
+            let (incarnation, without_manifest) =
+                believed.answered.get(url).cloned().unwrap_or_default();
             let mut source = Source {
                 url: url.clone(),
                 vkey: configured.map(|one| one.vkey.clone()),
-                described,
+                without_manifest,
                 incarnation,
                 has: BTreeMap::new(),
-                failed: BTreeSet::new(),
+                failed: BTreeMap::new(),
+                damaged: BTreeMap::new(),
             };
             let state = &believed.manifest.state;
             for shard in state.shards.iter().filter(|s| s.start().is_some()) {
@@ -277,7 +321,7 @@ impl Restore {
                         warnings.push(format!(
                             "{url} is left out for shard {name}: its checkpoint: {why}"
                         ));
-                        source.failed.insert(name.clone());
+                        source.failed.insert(name.clone(), why);
                     }
                 }
             }
@@ -321,7 +365,6 @@ pub(crate) fn lacking(
     sources: &[Source],
     shard: &str,
 ) -> Option<String> {
-    let counts = |source: &&Source| source.described && !source.failed.contains(shard);
     for (at, of) in members.iter().enumerate() {
         let joint = if at + 1 < members.len() {
             format!(
@@ -336,34 +379,56 @@ pub(crate) fn lacking(
                 "backupQuorum{joint} was 0: what was published may be on no secondary"
             ));
         }
-        let mut asked = BTreeSet::new();
-        let mut parts = String::new();
-        for one in &of.secondaries {
-            for source in sources.iter().filter(counts) {
-                if source.vkey.as_ref() != Some(&one.vkey) {
-                    continue;
-                }
-                if believed.part(one, source.incarnation.as_deref()) {
-                    parts.push_str(&format!(
-                        "; {} does not count: its storage is another one than secondary {} had, and had not verified everything again as far as the manifests say",
-                        source.url, one.name
-                    ));
-                } else {
-                    asked.insert(&one.vkey);
-                }
-            }
-        }
-        if asked.len() < of.enough() {
+        let missing: Vec<_> = of
+            .secondaries
+            .iter()
+            .filter_map(|one| missing(believed, one, sources, shard))
+            .collect();
+        let asked = of.secondaries.len() - missing.len();
+        if asked < of.enough() {
             return Some(format!(
-                "{} of the {} secondaries{joint} have a manifest and answered for shard {shard}, {} must (backupQuorum is {}) so that everything published is on one of them{parts}",
-                asked.len(),
+                "{asked} of the {} secondaries{joint} have a manifest and answered for shard {shard}, {} must (backupQuorum is {}) so that everything published is on one of them: {}",
                 of.secondaries.len(),
                 of.enough(),
-                of.quorum
+                of.quorum,
+                missing.join("; ")
             ));
         }
     }
     None
+}
+
+/// The reason, if any, why a secondary does not count for a shard.
+fn missing(
+    believed: &Believed,
+    secondary: &SecondaryConfig,
+    sources: &[Source],
+    shard: &str,
+) -> Option<String> {
+    let name = &secondary.name;
+    let own = sources
+        .iter()
+        .filter(|source| source.vkey.as_ref() == Some(&secondary.vkey));
+    let mut why = Vec::new();
+    for source in own {
+        let (url, failed) = (&source.url, source.failed.get(shard));
+        if let Some(failed) = source.without_manifest.as_ref().or(failed) {
+            why.push(format!("{name} ({url}): {failed}"));
+        } else if believed.part(secondary, source.incarnation.as_deref()) {
+            why.push(format!(
+                "{name} ({url}) does not count: its storage is another one than it had, and had not verified everything again as far as the manifests say"
+            ));
+        } else {
+            return None;
+        }
+    }
+    match why.is_empty() {
+        true => Some(format!(
+            "{name} ({}) is not among those that --from names",
+            secondary.url
+        )),
+        false => Some(why.join("; ")),
+    }
 }
 
 /// A mirror checkpoint: signed by the log's replication key, cosigned by a configured secondary; returned with that secondary's key.

@@ -588,6 +588,72 @@ async fn a_damaged_source_is_left_out_where_another_has_the_same() {
     );
 }
 
+/// One of three is lost, and one is damaged: what it has cosigned is at the third, so nothing is missing, in whichever order they are named.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_source_counts_where_another_has_as_much() {
+    let (world, engine, log, key) = World::with_log(&["x", "yy", "zzz"], 2).await;
+    world.secondaries(&["x", "yy"], &key).await;
+    append(&log, 600).await;
+    published(&log, 600).await;
+    engine.shutdown().await;
+    drop((log, engine));
+    world.gone("primary").await;
+    let spoilt = "x.example.org";
+    let bytes = Bytes::from_static(b"\0\x01x");
+    world.network.spoil(spoilt, "tile/entries/001", bytes);
+    for (folder, order) in [("one", ["x", "yy"]), ("two", ["yy", "x"])] {
+        let restored = world.restore(folder, &order, false).run().await.unwrap();
+        assert_eq!(restored.shards[0].1, TreeSize::new(600));
+        assert_eq!(restored.shards[0].2, "http://yy.example.org/");
+    }
+    // A drill reads every copy, so it finds the damage that a restore can leave aside.
+    let drill = world.restore("drill", &["x", "yy"], false).check().await;
+    let drill = drill.unwrap();
+    assert_eq!(drill.refused, None);
+    let whole: Vec<_> = drill.copies.iter().map(|c| c.fault.is_none()).collect();
+    assert_eq!((whole, drill.is_good()), (vec![false, true], false));
+    world.network.unspoil(spoilt);
+    let drill = world.restore("drill", &["x", "yy"], false).check().await;
+    assert!(drill.unwrap().is_good());
+    let drill = world.restore("drill", &["x"], false).check().await.unwrap();
+    assert!(drill.refused.is_some() && !drill.is_good(), "{drill:?}");
+    // Alone it gives nothing, and the refusal says why, and who else is asked for.
+    let alone = world.restore("three", &["x"], false).run().await;
+    let alone = alone.unwrap_err().to_string();
+    assert!(alone.contains("yy (http://yy.example.org"), "{alone}");
+}
+
+/// Of three secondaries two answer, and only the damaged one has cosigned the newest entries: the third one may have them, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_source_with_most_does_not_count() {
+    let (world, engine, log, key) = World::with_log(&["x", "yy", "zzz"], 2).await;
+    world.secondaries(&["x", "yy"], &key).await;
+    append(&log, 600).await;
+    published(&log, 600).await;
+    world.network.set("yy.example.org", Way::Dead);
+    append(&log, 100).await;
+    has(&log, "x", 700).await;
+    engine.shutdown().await;
+    drop((log, engine));
+    world.gone("primary").await;
+    world.network.set("yy.example.org", Way::Open);
+    let bytes = Bytes::from_static(b"\0\x01x");
+    world
+        .network
+        .spoil("x.example.org", "tile/entries/001", bytes);
+    for order in [["x", "yy"], ["yy", "x"]] {
+        let refused = world.restore("one", &order, false).run().await;
+        let refused = refused.unwrap_err().to_string();
+        assert!(
+            refused.contains("it has cosigned 700 entries, of which the others have 600"),
+            "{refused}"
+        );
+        assert!(refused.contains("zzz (http://zzz"), "{refused}");
+    }
+    let forced = world.restore("two", &["x", "yy"], true).run().await;
+    assert_eq!(forced.unwrap().shards[0].1, TreeSize::new(600));
+}
+
 pub(crate) async fn fsck(dir: &Path) -> Vec<String> {
     let store = Sqlite::open(&dir.join("coordination.db")).unwrap();
     let objects = Directory::open(&dir.join("objects")).unwrap();

@@ -173,7 +173,7 @@ const DIFFERS: &str = "stop every server of the log and keep its stores as they 
 /// The remedy for another log's objects.
 const FOREIGN: &str = "give the server the object store of this log, or this object store its own coordination store; docs/operations.md, \"The coordination store went back\"";
 /// The remedy for a damaged checkpoint.
-const DAMAGED: &str = "run `logd fsck`; restore this file from a backup or a mirror, or, where everything else is clean, remove it and restart the server, which signs again";
+const DAMAGED: &str = "run `logd fsck`; where it finds nothing else, move this file away and restart the server, which signs the same size again; an older copy in its place would take readers back";
 
 impl Conflict {
     /// The remedy, in words for an operator.

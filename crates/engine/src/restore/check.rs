@@ -1,0 +1,99 @@
+//! The drill: everything that a restore reads, read and checked, and nothing written.
+//!
+//! A restore uses one good copy of each shard. The drill reads those of all secondaries that are named, so a bit that a disk has changed is found
+//! while the log is there to send the entries again.
+
+use tlog::{TreeSize, UnixMillis};
+
+use crate::restore::sources::{lacking, waiting};
+use crate::restore::{Restore, RestoreError};
+
+/// The result of a drill.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drill {
+    /// The name of the log.
+    pub log: String,
+    /// When the manifest that was believed was made, by the log's own time: milliseconds since the Unix epoch.
+    pub time: UnixMillis,
+    /// Every copy of every opened shard.
+    pub copies: Vec<CheckedCopy>,
+    /// Why a restore from these secondaries would be refused without force, if it would.
+    pub refused: Option<String>,
+    /// What was left out, in words for an operator.
+    pub warnings: Vec<String>,
+}
+
+/// What one secondary has of one shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckedCopy {
+    /// The name of the shard.
+    pub shard: String,
+    /// The address of the secondary.
+    pub url: String,
+    /// The entries that it has cosigned.
+    pub size: TreeSize,
+    /// What is wrong with the copy, if anything is.
+    pub fault: Option<String>,
+}
+
+impl Drill {
+    /// Whether a restore would work, and every copy is whole.
+    pub fn is_good(&self) -> bool {
+        self.refused.is_none() && self.copies.iter().all(|copy| copy.fault.is_none())
+    }
+}
+
+impl Restore {
+    /// Reads and checks every copy that the secondaries have, and says whether a restore would work. Writes nothing, and does not look at
+    /// the stores.
+    ///
+    /// # Errors
+    /// [`RestoreError`] where no copy can be looked at: no manifest, or one that contradicts itself.
+    pub async fn check(&self) -> Result<Drill, RestoreError> {
+        let mut warnings = Vec::new();
+        let believed = self.manifest(&mut warnings).await?;
+        let members = believed.members()?;
+        let mut sources = self.sources(&believed, &members, &mut warnings).await?;
+        let (mut copies, mut refused) = (Vec::new(), waiting(&members));
+        let state = &believed.manifest.state;
+        for shard in state.shards.iter().filter(|shard| shard.start().is_some()) {
+            let name = &shard.identity.name;
+            let mut whole = TreeSize::ZERO;
+            for at in 0..sources.len() {
+                let Some(size) = sources[at].has.get(name).map(|c| TreeSize::new(c.size)) else {
+                    continue;
+                };
+                let copied = self.copied(None, name, size, &sources[at], &sources).await;
+                let fault = match copied {
+                    Ok(_) => {
+                        whole = whole.max(size);
+                        None
+                    }
+                    Err(RestoreError::Peer { why, .. }) => Some(why),
+                    Err(error) => Some(error.to_string()),
+                };
+                let source = &mut sources[at];
+                if let Some(why) = &fault {
+                    source.damaged.insert(name.clone(), why.clone());
+                }
+                copies.push(CheckedCopy {
+                    shard: name.clone(),
+                    url: source.url.clone(),
+                    size,
+                    fault,
+                });
+            }
+            for source in &mut sources {
+                source.copied_without(name, whole);
+            }
+            refused = refused.or_else(|| lacking(&believed, &members, &sources, name));
+        }
+        Ok(Drill {
+            log: believed.manifest.log.clone(),
+            time: state.time,
+            copies,
+            refused,
+            warnings,
+        })
+    }
+}
