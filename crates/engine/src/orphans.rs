@@ -119,13 +119,28 @@ pub(crate) async fn refuse(guard: &SignGuard) -> Result<bool, StoreError> {
         names.collect()
     };
     let known = shards();
-    let found = of_others(
+    let mut found = of_others(
         &*objects.store,
         &ledger.name,
         |s| known.contains(s),
         usize::MAX,
     )
     .await?;
+    let config = guard.running.config();
+    found.retain(|orphan| {
+        let own = config.shard_origin(&orphan.shard);
+        let copy = orphan.signed.as_ref().filter(|(origin, _)| *origin != own);
+        if let Some((origin, _)) = copy {
+            // Somebody copied the folder of another shard. It says nothing about a shard of this name.
+            tracing::warn!(
+                log = ledger.name,
+                folder = orphan.path,
+                origin,
+                "there is a checkpoint in a folder that is not its shard's; move the folder away"
+            );
+        }
+        copy.is_none()
+    });
     if found.is_empty() {
         return Ok(true);
     }
@@ -309,6 +324,19 @@ mod tests {
         let second = named("second", "example.org/second");
         let why = conflict(engine.create_log(second, caller()).await);
         assert!(why.contains("the log third"), "{why}");
+        engine.shutdown().await;
+    }
+
+    /// An operator copied a shard's folder beside it.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_copy_of_another_shards_folder_halts_nothing() {
+        let (rig, _) = published().await;
+        let note = rig.objects.objects()["dev/a/checkpoint"].clone();
+        let copy = vec![("dev/a.bak/checkpoint".to_owned(), note)];
+        rig.objects.put(copy).await.unwrap();
+        let (engine, log) = rig.server(&Faults::new()).await;
+        append(&log).await;
+        append(&engine.system().unwrap()).await;
         engine.shutdown().await;
     }
 

@@ -183,7 +183,7 @@ impl Log {
             let leaving = taken_out(&self.running.config(), &next);
             self.ledger.note_leaving(&leaving, current).await?;
             if let Some(probation) = ends.as_ref().filter(|_| !ended) {
-                self.begin_early_end(probation, operation).await?;
+                self.begin_early_end(probation, operation, digest).await?;
                 ended = true;
             }
             if let Request::OnProbation {

@@ -97,6 +97,7 @@ impl Publisher {
         let path = shared.objects.path(&shard.name, "checkpoint");
         let mut held = Cow::Borrowed(held);
         loop {
+            shared.guard.not_behind(shard, &at).await?;
             let (cosigned, rekor) = note(shared, shard, &at, &held).await?;
             if let Some(lacking) = cosigned.lacking
                 && !left_out(Mutant::WitnessesAreNotAwaited)

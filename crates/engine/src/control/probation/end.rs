@@ -75,9 +75,9 @@ impl Audited {
         let outcome = self.outcome(id, log.name(), intent, came);
         let ((), receipt) = tokio::join!(outcome, self.receipt(intent));
         if !kept.map_err(ChangeError::Store)? {
-            return Err(too_late(match probation.ender() {
-                Some(_) => probation.reverting.as_deref().unwrap_or_default(),
-                None => "the server",
+            return Err(too_late(&match probation.ender() {
+                Some((by, _)) => format!("operation {by}"),
+                None => "the server".to_owned(),
             }));
         }
         tracing::info!(

@@ -19,10 +19,11 @@ use serde::{Deserialize, Serialize};
 use crate::control::{ChangeError, Request};
 use crate::log::Log;
 use order::mutant::{Mutant, left_out};
+use order::slot::Decision;
 use order::token::Token;
 use store::record;
 use store::{Guard, Outcome, StoreError, Transaction};
-use tlog::UnixMillis;
+use tlog::{Hash, UnixMillis};
 
 /// The shortest and the longest probation, milliseconds.
 const SPAN_MS: std::ops::RangeInclusive<u64> = 1_000..=86_400_000;
@@ -56,9 +57,15 @@ pub struct Probation {
 }
 
 impl Probation {
-    /// The change that takes it back before its time, if one has begun to. It may not be decided.
-    fn ender(&self) -> Option<Token> {
-        self.reverting.as_deref()?.strip_prefix(EARLY)?.parse().ok()
+    /// The change that takes it back before its time, if one has begun to, and the digest of its request, which older versions did not write
+    /// down. It may not be decided, and its key may be used for another request then.
+    fn ender(&self) -> Option<(Token, Option<Hash>)> {
+        let words = self.reverting.as_deref()?.strip_prefix(EARLY)?;
+        let (by, request) = match words.split_once(' ') {
+            Some((by, request)) => (by, Some(request.parse().ok()?)),
+            None => (words, None),
+        };
+        Some((by.parse().ok()?, request))
     }
 }
 
@@ -103,10 +110,13 @@ impl Log {
 
     /// The decided change that took another one back before its time, where that is not written down yet.
     async fn ended_by(&self, probation: &Probation) -> Result<Option<Token>, StoreError> {
-        let Some(by) = probation.ender() else {
+        let Some((by, request)) = probation.ender() else {
             return Ok(None);
         };
-        Ok(self.decided(by).await?.map(|_| by))
+        let decided = self.decided(by).await?;
+        let decision = decided.and_then(|(slot, _)| slot.control);
+        let is_it = |decision: &Decision| request.is_none_or(|request| request == decision.request);
+        Ok(decision.filter(is_it).map(|_| by))
     }
 
     /// The state of the probation of a change; `None` when it was not made on probation.
@@ -136,7 +146,7 @@ impl Log {
         let mut taken = BTreeMap::new();
         // Before the ends: a row may move there between the two reads.
         for probation in self.probations().await? {
-            if let Some(by) = probation.ender() {
+            if let Some(by) = self.ended_by(&probation).await? {
                 taken.insert(by.to_string(), probation.operation);
             }
         }
@@ -187,11 +197,12 @@ impl Log {
         &self,
         probation: &Probation,
         by: Token,
+        request: Hash,
     ) -> Result<(), ChangeError> {
         let soon = self.ledger.store.now().await? + EARLY_END;
         let ending = Probation {
             until: probation.until.min(soon),
-            reverting: Some(format!("{EARLY}{by}")),
+            reverting: Some(format!("{EARLY}{by} {request}")),
             ..probation.clone()
         };
         let row = self.ledger.keys.probation(probation.operation);

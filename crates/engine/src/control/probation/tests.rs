@@ -183,7 +183,9 @@ async fn ended(rig: &Rig, log: &Log, operation: Token) -> Trial {
 async fn a_roll_back_that_came_to_nothing_is_made_again() {
     let (rig, faults) = (Rig::new(), Faults::new());
     let (engine, log, before, probation) = on_trial(&rig, &faults).await;
-    log.begin_early_end(&probation, token(9)).await.unwrap();
+    log.begin_early_end(&probation, token(9), Hash([9; 32]))
+        .await
+        .unwrap();
     assert!(!log.keep(probation.operation).await.unwrap());
     let made = log.change(back(&before), caller()).await.unwrap();
     assert_eq!(log.config().merge, before.merge);
@@ -201,12 +203,44 @@ async fn a_roll_back_that_came_to_nothing_is_made_by_a_server() {
     let (engine, log, before, probation) = on_trial(&rig, &faults).await;
     let watch = Audited::new(Arc::clone(&engine));
     let watch = tokio::spawn(watch.watch_probations());
-    log.begin_early_end(&probation, token(9)).await.unwrap();
+    log.begin_early_end(&probation, token(9), Hash([9; 32]))
+        .await
+        .unwrap();
     // The author has its time first.
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_ne!(log.config().merge, before.merge);
     let end = ended(&rig, &log, probation.operation).await;
     assert!(matches!(end, Trial::Reverted(_)), "{end:?}");
+    assert_eq!(log.config().merge, before.merge);
+    watch.abort();
+    engine.shutdown().await;
+}
+
+/// The roll-back was refused, and its author used the key for another change: that one has taken nothing back.
+#[tokio::test(start_paused = true)]
+async fn a_roll_back_whose_key_was_used_for_another_change_is_made_by_a_server() {
+    let (rig, faults) = (Rig::new(), Faults::new());
+    let (engine, log, before, probation) = on_trial(&rig, &faults).await;
+    let author = Author {
+        idempotency_key: Some("job-7".to_owned()),
+        ..caller()
+    };
+    let by = author.operation(log.name()).unwrap();
+    let request = back(&before).digest();
+    log.begin_early_end(&probation, by, request).await.unwrap();
+    let rotated = log
+        .change(crate::testing::rotation(), author)
+        .await
+        .unwrap();
+    assert_eq!(rotated.operation, by.to_string());
+    assert!(log.taken_back().await.unwrap().is_empty());
+    let watch = Audited::new(Arc::clone(&engine));
+    let watch = tokio::spawn(watch.watch_probations());
+    let end = ended(&rig, &log, probation.operation).await;
+    assert!(
+        matches!(&end, Trial::Reverted(other) if *other != rotated.operation),
+        "{end:?}"
+    );
     assert_eq!(log.config().merge, before.merge);
     watch.abort();
     engine.shutdown().await;

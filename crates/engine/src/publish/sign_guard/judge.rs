@@ -154,8 +154,8 @@ pub(crate) enum Conflict {
     Older { why: String, source: FoundAt },
     /// The log was restored elsewhere.
     Superseded(String),
-    /// There are two histories.
-    Differs(String),
+    /// There are two histories: the store is older than what was signed, and the log continued on it.
+    Differs { why: String, source: FoundAt },
     /// The objects are another log's.
     Foreign(String),
     /// The checkpoint is damaged.
@@ -181,7 +181,7 @@ impl Conflict {
         match self {
             Self::Older { .. } => OLDER,
             Self::Superseded(_) => SUPERSEDED,
-            Self::Differs(_) => DIFFERS,
+            Self::Differs { .. } => DIFFERS,
             Self::Foreign(_) => FOREIGN,
             Self::Damaged(_) => DAMAGED,
         }
@@ -191,8 +191,8 @@ impl Conflict {
     pub(crate) fn cause(&self) -> &str {
         match self {
             Self::Older { why, .. }
+            | Self::Differs { why, .. }
             | Self::Superseded(why)
-            | Self::Differs(why)
             | Self::Foreign(why)
             | Self::Damaged(why) => why,
         }
@@ -221,9 +221,11 @@ pub(crate) fn judge(shard: &str, source: &FoundAt, found: &Found, known: &Known)
         Verdict::Halt(older(source, &has, &format!("has {only} of shard {shard}")))
     };
     let differs = |what: &str, size: TreeSize, root: Hash, here: Hash| {
-        Verdict::Halt(Conflict::Differs(format!(
+        let why = format!(
             "shard {shard} has two histories: {source} has {what} at size {size} with the root {root}, here its root is {here}"
-        )))
+        );
+        let source = source.clone();
+        Verdict::Halt(Conflict::Differs { why, source })
     };
     match found {
         Found::Signed { size, root } => {

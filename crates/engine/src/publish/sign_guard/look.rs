@@ -126,6 +126,26 @@ impl SignGuard {
         self.clear(shard, Some((at.size, at.root))).await.map(drop)
     }
 
+    /// Whether the checkpoint that readers have is not ahead of a position that is durable: before it is signed. A coordination store may go
+    /// back while servers run, as one does that fails over and loses its last writes, and another process may have signed more before.
+    pub(crate) async fn not_behind(&self, shard: &Shard, at: &Published) -> Result<(), SignError> {
+        let path = self.objects.path(&shard.name, "checkpoint");
+        let Some(bytes) = self.objects.store.get(&path).await? else {
+            return Ok(());
+        };
+        let own = shard.signed();
+        if own.is_some_and(|own| own.note.as_bytes() == &bytes[..]) {
+            return Ok(());
+        }
+        match classify(&bytes, &shard.verifiers()?).0 {
+            // Read again, the row covers what another process signed meanwhile.
+            found @ Found::Signed { size, .. } if size > at.size => {
+                self.fits(shard, &FoundAt::Objects(path), &found).await
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Compares a find elsewhere with the published position.
     pub(crate) async fn fits(
         &self,
@@ -135,8 +155,17 @@ impl SignGuard {
     ) -> Result<(), SignError> {
         let (store, keys) = (&*self.ledger.store, &self.ledger.keys);
         let row = position::published(store, keys, &shard.name).await?;
+        let published = row.map(|row| (row.size, row.root));
+        // A log that continued on an older store may have overtaken it: what is there is the evidence, and is compared before it is replaced.
+        let here = match (found.size(), published) {
+            (Some(size), Some(cut)) if size < cut.0 => {
+                self.root_here(&shard.name, size, cut).await?
+            }
+            _ => None,
+        };
         let known = Known {
-            published: row.map(|row| (row.size, row.root)),
+            published,
+            here,
             whole: true,
             ..Known::default()
         };

@@ -205,11 +205,11 @@ impl SignGuard {
         }
     }
 
-    /// Halts the log; all logs of the store, where it is proven that the store is an older copy.
+    /// Halts the log; all logs of the store, where it is proven that the store is an older copy, or was one and continued.
     pub(crate) fn stop(&self, conflict: &Conflict) -> SignError {
         let (halt, why) = (&self.health.halt, conflict.to_string());
         let of_store = match conflict {
-            Conflict::Older { source, .. } => match source {
+            Conflict::Older { source, .. } | Conflict::Differs { source, .. } => match source {
                 FoundAt::Objects(_) | FoundAt::Process => true,
                 // A restore may have lost entries of this log; the other logs of the store lost none.
                 FoundAt::Frontend(_) | FoundAt::Secondary(_) => !self.life.is_restored(),

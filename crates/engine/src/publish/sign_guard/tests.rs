@@ -24,7 +24,7 @@ use order::{Generation, state};
 use qos::Advice;
 use store::fault::{Fault, Faults, FaultyObjects, Operation};
 use store::record;
-use store::{MemoryCoordination, MemoryObjects, Objects};
+use store::{MemoryCoordination, MemoryObjects, Objects, StoreError};
 
 const CHECKPOINT: &str = "dev/a/checkpoint";
 
@@ -201,6 +201,10 @@ async fn a_store_that_is_older_and_went_on_halts() {
         why.contains("two histories") && why.contains("size 20"),
         "{why}"
     );
+    // It is the same store, so no other log of it may sign either.
+    let system = engine.system().unwrap();
+    assert!(system.append(Bytes::from_static(b"no")).await.is_err());
+    assert_eq!(system.status().condition, Condition::Halted);
     engine.shutdown().await;
     assert_eq!(both.objects.objects()[CHECKPOINT], late.1[CHECKPOINT]);
     let found = fsck(&both).await;
@@ -569,6 +573,68 @@ async fn a_frontend_remembers_what_both_stores_have_lost() {
     assert_eq!(pushed(&cdn), 9);
 }
 
+/// The coordination store goes back while a server runs, and another one had signed more.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_signed_below_a_checkpoint_that_readers_have() {
+    let rig = Rig::new();
+    let (early, late) = two_moments(&rig, 5, 9).await;
+    let back = rig.on(early.0, early.1);
+    let (engine, log) = back.server(&Faults::new()).await;
+    write(&log, 100..101).await;
+    let seen = late.1[CHECKPOINT].clone();
+    back.objects
+        .put(vec![(CHECKPOINT.to_owned(), seen.clone())])
+        .await
+        .unwrap();
+    let _ = log.append(Bytes::from_static(b"one more")).await;
+    let why = halts(&log).await;
+    assert!(
+        why.contains("a signed checkpoint of shard a at size 9")
+            && why.contains("published 7 entries"),
+        "{why}"
+    );
+    engine.shutdown().await;
+    assert_eq!(back.objects.objects()[CHECKPOINT], seen);
+}
+
+/// Both stores are set back while the frontend is away, and the log overtakes what it has.
+#[tokio::test(start_paused = true)]
+async fn a_frontend_that_was_overtaken_is_evidence_and_is_not_overwritten() {
+    let (rig, cdn) = (Rig::new(), Arc::new(MemoryObjects::new()));
+    let none = Faults::new();
+    let (engine, log) = rig
+        .process(&none, &none, shelf(&cdn, &none, Programs::ALL))
+        .await;
+    with_frontend(&log).await;
+    write(&log, 0..5).await;
+    engine.shutdown().await;
+    let early = moment(&rig);
+    let (engine, log) = rig
+        .process(&none, &none, shelf(&cdn, &none, Programs::ALL))
+        .await;
+    write(&log, 5..9).await;
+    until("nine are there", || pushed(&cdn) == 9).await;
+    engine.shutdown().await;
+    let seen = cdn.objects();
+    let (back, away) = (rig.on(early.0, early.1), Faults::new());
+    away.plan(|_, _| Some(Fault::Fail(StoreError::Io("away".to_owned()))));
+    let (engine, log) = back
+        .process(&none, &none, shelf(&cdn, &away, Programs::ALL))
+        .await;
+    write(&log, 100..120).await;
+    away.clear();
+    until("it halts", || log.status().condition == Condition::Halted).await;
+    let why = log.status().reason.unwrap();
+    assert!(
+        why.contains("two histories: frontend cdn") && why.contains("size 9"),
+        "{why}"
+    );
+    let system = engine.system().unwrap();
+    assert_eq!(system.status().condition, Condition::Halted);
+    engine.shutdown().await;
+    assert_eq!(cdn.objects(), seen);
+}
+
 #[test]
 fn each_shard_of_a_long_list_is_found_by_its_name() {
     let shard = |n: u64| state::Shard {
@@ -834,8 +900,11 @@ async fn a_replication_key_that_cannot_be_opened_is_named() {
     let (engine, log) = rig
         .process(&Faults::new(), &Faults::new(), beside(&secondary))
         .await;
-    // It is tried for two minutes.
-    tokio::time::sleep(Duration::from_secs(180)).await;
+    // No other log waits for what trying again can't heal.
+    let system = engine.system().unwrap();
+    let taken = system.append(Bytes::from_static(b"x"));
+    let taken = tokio::time::timeout(Duration::from_secs(5), taken).await;
+    taken.expect("at once").unwrap();
     let why = halts(&log).await;
     assert!(why.contains(&key) && why.contains("[kek]"), "{why}");
     assert!(!why.contains("when the store answers"), "{why}");

@@ -51,7 +51,8 @@ pub(crate) async fn ask(guard: Arc<SignGuard>, open: Vec<String>) {
         if guard.health.halt.is_halted() {
             return;
         }
-        if tries == TRIES {
+        // A key that can't be opened stays so, and until this log is compared or halted no other log of the store takes a write.
+        if tries == TRIES || !matches!(e, SignError::Store(_)) {
             let remedy = match &e {
                 SignError::Store(_) => "restart the server when the store answers",
                 _ => "then restart the server",
