@@ -37,7 +37,7 @@ const AT_ONCE: usize = 64;
 /// Time between checks for checkpoints that were signed again.
 const CHECKPOINT_POLL: Duration = Duration::from_secs(1);
 /// Time between checks whether a frontend still has the oldest shard.
-const OLDEST_POLL: Duration = Duration::from_secs(10);
+const SEALED_POLL: Duration = Duration::from_secs(10);
 /// Pauses before a frontend that fails is tried again.
 const FRONTEND_BACKOFF: Backoff = Backoff {
     first: Duration::from_millis(100),
@@ -102,7 +102,7 @@ struct Pusher {
     has: HashMap<String, Has>,
     /// How many of the oldest shards are there whole, with their seals.
     whole: usize,
-    /// When the oldest shard is looked at again.
+    /// When the oldest and the newest of them are looked at again.
     look_at: Instant,
     done: Done,
 }
@@ -130,12 +130,6 @@ fn as_good(there: &[u8], signed: &Signed, keys: &Verifiers) -> bool {
     };
     let both = (Note::parse(&note), Note::parse(&signed.note));
     matches!(both, (Ok(there), Ok(here)) if there.text == here.text && there.signatures.len() >= here.signatures.len())
-}
-
-fn lost(shard: &str) -> StoreError {
-    StoreError::NotYet(format!(
-        "it no longer has the checkpoint of shard {shard}; everything is pushed again"
-    ))
 }
 
 impl Pusher {
@@ -166,9 +160,9 @@ impl Pusher {
             let failed = pushed.as_ref().err().map(ToString::to_string);
             if let Some(why) = &failed {
                 tracing::warn!(log = shared.ledger.name, frontend = %self.frontend.name, error = why, "a frontend waits");
-                // It may come back as another storage.
-                self.has.clear();
-                self.whole = 0;
+                // It may come back as another storage. What it has is kept otherwise: with many shards, no look at all of them would end
+                // before the next failure.
+                self.look_at = Instant::now();
             }
             let wait = if failed.is_some() {
                 pause = FRONTEND_BACKOFF.after(pause);
@@ -199,7 +193,7 @@ impl Pusher {
         let opened = shared.running.merge.places.frontend(&self.frontend).await;
         let place = opened.map_err(StoreError::Io)?;
         let state = shared.ledger.state();
-        self.look_at_oldest(&*place, &state).await?;
+        self.look_at_sealed(&*place, &state).await?;
         for (n, at) in state.shards.iter().enumerate().skip(self.whole) {
             let name = &at.identity.name;
             if at.start().is_none() {
@@ -233,8 +227,18 @@ impl Pusher {
         Ok(())
     }
 
-    /// Notices that a frontend lost its disk when no other shard can show it: the others are sealed, or are not there yet.
-    async fn look_at_oldest(
+    /// Nothing counts of what it had: it has lost the checkpoint of a shard, which may have covered tiles that are lost as well.
+    fn lost(&mut self, shard: &str) -> StoreError {
+        self.has.clear();
+        self.whole = 0;
+        StoreError::NotYet(format!(
+            "it no longer has the checkpoint of shard {shard}; everything is pushed again"
+        ))
+    }
+
+    /// Notices that a frontend lost its disk, or got an older one, when no other shard can show it: the others are sealed, or are not there
+    /// yet.
+    async fn look_at_sealed(
         &mut self,
         place: &dyn Objects,
         state: &State,
@@ -242,14 +246,17 @@ impl Pusher {
         if self.whole == 0 || Instant::now() < self.look_at {
             return Ok(());
         }
-        if let Some(oldest) = state.shards.iter().next() {
-            let name = &oldest.identity.name;
+        for at in [0, self.whole - 1] {
+            let Some(shard) = state.shards.get(at) else {
+                continue;
+            };
+            let name = &shard.identity.name;
             let path = self.shared.objects.path(name, "checkpoint");
             if place.get(&path).await?.is_none() {
-                return Err(lost(name));
+                return Err(self.lost(name));
             }
         }
-        self.look_at = Instant::now() + OLDEST_POLL;
+        self.look_at = Instant::now() + SEALED_POLL;
         Ok(())
     }
 
@@ -259,7 +266,7 @@ impl Pusher {
 
     /// Whether a frontend has the checkpoint that this process put there, or one as good; another process may have put a newer one.
     async fn still_there(
-        &self,
+        &mut self,
         place: &dyn Objects,
         shard: &Shard,
         known: &Has,
@@ -269,8 +276,7 @@ impl Pusher {
         };
         match place.get(&self.path(shard, "checkpoint")).await? {
             Some(there) => Ok(as_good(&there, signed, &shard.verifiers()?)),
-            // Its checkpoint may cover tiles that were lost.
-            None => Err(lost(&shard.name)),
+            None => Err(self.lost(&shard.name)),
         }
     }
 

@@ -1,22 +1,25 @@
-//! A frontend that loses its disk gets everything again, whenever that happens.
+//! A frontend that loses its disk gets everything again, whenever that happens; one that fails now and then gets everything in the end.
 
 use std::sync::Mutex;
 
 use store::MemoryObjects;
-use store::fault::Faults;
+use store::fault::{Fault, Faults, FaultyObjects};
 
 use super::*;
 use crate::places::{Opening, Places};
 use crate::tests::rig::{Rig, caller};
 use crate::{MergeOptions, Request};
 
-/// One frontend, whose disk can be replaced.
+/// One frontend, whose disk can be replaced and may fail.
 #[derive(Default)]
-struct Cdn(Mutex<Arc<MemoryObjects>>);
+struct Cdn {
+    disk: Mutex<Arc<MemoryObjects>>,
+    faults: Faults,
+}
 
 impl Cdn {
     fn disk(&self) -> Arc<MemoryObjects> {
-        Arc::clone(&self.0.lock().unwrap())
+        Arc::clone(&self.disk.lock().unwrap())
     }
 }
 
@@ -25,7 +28,8 @@ impl Places for Cdn {
         Box::pin(std::future::ready(Err("none".to_owned())))
     }
     fn frontend(&self, _: &FrontendConfig) -> Opening<'_> {
-        Box::pin(std::future::ready(Ok(self.disk() as Arc<dyn Objects>)))
+        let faulty = FaultyObjects::new(self.disk(), self.faults.clone());
+        Box::pin(std::future::ready(Ok(Arc::new(faulty) as Arc<dyn Objects>)))
     }
 }
 
@@ -64,15 +68,55 @@ async fn a_disk_that_is_lost_between_two_shards_is_noticed() {
     assert!(cdn.disk().objects().contains_key(&checkpoint));
     // As before the next shard was pushed.
     pusher.has.clear();
-    *cdn.0.lock().unwrap() = Arc::default();
+    *cdn.disk.lock().unwrap() = Arc::default();
     let pushing = tokio::spawn(pusher.run());
     let again = async {
         while !cdn.disk().objects().contains_key(&checkpoint) {
             tokio::time::sleep(CHECKPOINT_POLL).await;
         }
     };
-    let again = tokio::time::timeout(2 * OLDEST_POLL, again).await;
+    let again = tokio::time::timeout(2 * SEALED_POLL, again).await;
     assert!(again.is_ok(), "the first shard is missed");
+    pushing.abort();
+    engine.shutdown().await;
+}
+
+/// More shards than can be looked at between two failures.
+#[tokio::test(start_paused = true)]
+async fn a_frontend_that_fails_now_and_then_catches_up() {
+    let (rig, none, cdn) = (Rig::new(), Faults::new(), Arc::new(Cdn::default()));
+    let merge = MergeOptions {
+        places: Arc::clone(&cdn) as Arc<dyn Places>,
+        ..MergeOptions::default()
+    };
+    let (engine, log) = rig.process(&none, &none, merge).await;
+    for _ in 0..20 {
+        let at = log.append(Bytes::from_static(b"x")).await.unwrap();
+        log.wait_published(at.index).await.unwrap();
+        log.change(crate::testing::rotation(), caller())
+            .await
+            .unwrap();
+    }
+    let at = log.append(Bytes::from_static(b"last")).await.unwrap();
+    log.wait_published(at.index).await.unwrap();
+    let fails = Fault::Fail(StoreError::Io("busy".to_owned()));
+    cdn.faults
+        .plan(move |n, _| (n % 25 == 24).then(|| fails.clone()));
+    let frontend = FrontendConfig {
+        name: "cdn".parse().unwrap(),
+        url: "file:///srv/cdn".to_owned(),
+    };
+    let (_open, closing) = watch::channel(false);
+    let pusher = Pusher::new(&log.publication, frontend, closing);
+    let pushing = tokio::spawn(pusher.run());
+    let newest = format!("dev/{}/checkpoint", log.active_shard().unwrap());
+    let there = async {
+        while !cdn.disk().objects().contains_key(&newest) {
+            tokio::time::sleep(CHECKPOINT_POLL).await;
+        }
+    };
+    let there = tokio::time::timeout(Duration::from_secs(600), there).await;
+    assert!(there.is_ok(), "the newest shard never comes");
     pushing.abort();
     engine.shutdown().await;
 }
