@@ -50,6 +50,40 @@ impl Publication {
     }
 }
 
+impl Publication {
+    /// Whether enough secondaries of a membership (a quorum if all are ours) hold a manifest that names this generation or a later one; if
+    /// so, the guards by which those that were counted still do.
+    pub(super) async fn told(
+        &self,
+        of: &Membership,
+        generation: Generation,
+    ) -> Result<Option<Vec<Guard>>, StoreError> {
+        let (store, keys) = (&*self.ledger.store, &self.ledger.keys);
+        let (mut told, mut foreign, mut counted) = (0, 0, Vec::new());
+        for secondary in &of.secondaries {
+            let name = secondary.name.as_str();
+            let (storage, _) = position::storage(store, keys, name).await?;
+            let unmoved = || position::unmoved(keys, name, storage);
+            let Some(row) = position::manifest(store, keys, name).await? else {
+                if position::foreign(store, keys, secondary).await? {
+                    foreign += 1;
+                    counted.push(unmoved());
+                }
+                continue;
+            };
+            let live = position::live(store, keys, name).await?;
+            let live = live.is_none_or(|live| {
+                (&live.incarnation, &live.vkey) == (&row.incarnation, &row.vkey)
+            });
+            if live && row.vkey == secondary.vkey && row.generation >= generation {
+                told += 1;
+                counted.push(unmoved());
+            }
+        }
+        Ok((told >= of.told(foreign)).then_some(counted))
+    }
+}
+
 impl Publisher {
     /// Hands over a change of the secondaries or of the quorum as soon as that is allowed: see [`crate::running::eras`].
     pub(super) async fn hand_over(&self) -> Result<(), PublishError> {
@@ -78,7 +112,7 @@ impl Publisher {
             return Ok(());
         };
         for next in later.iter().rev() {
-            let Some(mut counted) = self.told(base, next.generation).await? else {
+            let Some(mut counted) = shared.told(base, next.generation).await? else {
                 continue;
             };
             let quorum = next.quorum as usize;
@@ -98,37 +132,5 @@ impl Publisher {
             return Ok(());
         }
         Ok(())
-    }
-
-    /// Whether enough secondaries of a membership (a quorum if all are ours) hold a manifest that names this generation or a later one; if
-    /// so, the guards by which those that were counted still do.
-    async fn told(
-        &self,
-        of: &Membership,
-        generation: Generation,
-    ) -> Result<Option<Vec<Guard>>, StoreError> {
-        let (store, keys) = (&*self.shared.ledger.store, &self.shared.ledger.keys);
-        let (mut told, mut foreign, mut counted) = (0, 0, Vec::new());
-        for secondary in &of.secondaries {
-            let name = secondary.name.as_str();
-            let (storage, _) = position::storage(store, keys, name).await?;
-            let unmoved = || position::unmoved(keys, name, storage);
-            let Some(row) = position::manifest(store, keys, name).await? else {
-                if position::foreign(store, keys, secondary).await? {
-                    foreign += 1;
-                    counted.push(unmoved());
-                }
-                continue;
-            };
-            let live = position::live(store, keys, name).await?;
-            let live = live.is_none_or(|live| {
-                (&live.incarnation, &live.vkey) == (&row.incarnation, &row.vkey)
-            });
-            if live && row.vkey == secondary.vkey && row.generation >= generation {
-                told += 1;
-                counted.push(unmoved());
-            }
-        }
-        Ok((told >= of.told(foreign)).then_some(counted))
     }
 }

@@ -251,8 +251,9 @@ impl Publisher {
             if shard.published() != length && !left_out(Mutant::SealBeforeTheEnd) {
                 break;
             }
-            self.seal(&state, &shard).await?;
-            self.open.retain(|open| *open != name);
+            if self.seal(&state, &shard).await? {
+                self.open.retain(|open| *open != name);
+            }
         }
         self.note_sealed(&state).await?;
         shared.tell_published();

@@ -1,4 +1,7 @@
 //! Seals, and the shards that are still to be published or sealed.
+//!
+//! A seal says forever that a shard has ended, and names the key of its successor. So it is signed only when a restore from the secondaries
+//! would know both. What must never happen: a log is restored without a change that a seal speaks of, and the sealed shard grows.
 
 use std::sync::Arc;
 
@@ -53,7 +56,18 @@ impl Publication {
     }
 
     /// Seals a shard that is done. Deterministic, so writing it twice is harmless.
+    ///
+    /// # Errors
+    /// Among others [`StoreError::NotYet`], while a restore from the secondaries might not know that the shard has ended.
     pub(crate) async fn seal(&self, of: &Finished) -> Result<(), PublishError> {
+        self.running.update_eras().await?;
+        let (eras, state) = (self.running.eras.load_full(), self.ledger.state());
+        if let Some(base) = eras.members().first()
+            && self.told(base, state.generation).await?.is_none()
+        {
+            let why = "too few secondaries have taken the manifest that names its successor";
+            return Err(StoreError::NotYet(why.into()).into());
+        }
         let seal = seal_of(&of.shard, &of.at, &of.successor)?;
         let note = self
             .guard
@@ -112,22 +126,24 @@ impl Publisher {
         Ok(())
     }
 
-    /// Seals a shard that was rotated out and is published whole. Only readers need the seal: where it can't be written, nothing waits for it.
-    pub(super) async fn seal(&self, state: &State, shard: &Shard) -> Result<(), PublishError> {
+    /// Seals a shard that was rotated out and is published whole; false while that must wait. Only readers need the seal: where it can't be
+    /// written, nothing waits for it.
+    pub(super) async fn seal(&self, state: &State, shard: &Shard) -> Result<bool, PublishError> {
         let shared = &self.shared;
         let mut shards = state.shards.iter();
         let number = shards.rposition(|s| s.identity.name == *shard.name);
         let Some(done) = number.and_then(|number| shared.finished(state, number)) else {
-            return Ok(());
+            return Ok(true);
         };
         match shared.seal(&done).await {
             Err(PublishError::Halt(why)) => Err(PublishError::Halt(why)),
+            Err(PublishError::Store(StoreError::NotYet(_))) => Ok(false),
             Err(error) => {
                 tracing::warn!(log = shared.ledger.name, shard = &*shard.name, %error, "cannot write the seal; trying again later");
                 shared.unsettle(shard);
-                Ok(())
+                Ok(true)
             }
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(true),
         }
     }
 }

@@ -358,6 +358,35 @@ async fn a_change_that_the_old_secondaries_know_is_handed_over() {
     assert!(report.is_empty(), "{report:?}");
 }
 
+/// A seal says that a shard has ended and who follows: a log that is restored from a secondary that does not know that would grow behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seal_waits_until_a_restore_would_know_of_the_rotation() {
+    let (world, engine, log, key) = World::with_log(&["x"], 1).await;
+    world.secondary("x", "x", &key).await;
+    append(&log, 10).await;
+    published(&log, 10).await;
+    world.network.set("x.example.org", Way::Dead);
+    let rotate = Request::Rotate {
+        name: None,
+        base: None,
+        force: true,
+    };
+    log.change_unaudited(rotate, caller()).await.unwrap();
+    // Long enough for the publisher, and for the task that looks for lost seals.
+    tokio::time::sleep(std::time::Duration::from_millis(2_500)).await;
+    let seal = folder(&world, "a").join("seal");
+    assert!(!seal.exists());
+    assert_eq!(log.damaged_count(), 0, "nothing is lost");
+    world.network.set("x.example.org", Way::Open);
+    until("it is sealed", || seal.exists()).await;
+    engine.shutdown().await;
+    drop((log, engine));
+    world.gone("primary").await;
+    let restored = world.restore("restored", &["x"], false).run().await;
+    let shards = restored.unwrap().shards;
+    assert_eq!((shards.len(), shards[0].1), (2, TreeSize::new(10)));
+}
+
 /// Two operators restore the same log at the same time.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_that_are_restored_at_once_only_one_publishes() {
@@ -1117,6 +1146,35 @@ async fn an_older_copy_of_a_storage_does_not_count_in_a_new_shard() {
     let mut sizes: Vec<_> = older.status().iter().map(|at| at.mirrored).collect();
     sizes.sort_unstable();
     assert_eq!(sizes, [20, 100].map(TreeSize::new));
+    engine.shutdown().await;
+}
+
+/// An older copy of a secondary's storage is bound to what the lost primary announced, and the restored log was told that it is free.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_copy_of_a_storage_is_freed_from_what_an_earlier_life_announced() {
+    let (world, engine, log, key) = World::with_log(&["x"], 1).await;
+    let mirror = world.secondary("x", "x", &key).await;
+    append(&log, 50).await;
+    published(&log, 50).await;
+    world.network.set("x.example.org", Way::Announced);
+    append(&log, 20).await;
+    until("they are announced", || {
+        mirror.status()[0].pending == TreeSize::new(70)
+    })
+    .await;
+    engine.shutdown().await;
+    drop((log, engine));
+    world.gone("primary").await;
+    world.copy_of_x(mirror, &key).await;
+    world.network.set("x.example.org", Way::Open);
+    let restored = world.restore("restored", &["x"], false).run().await;
+    assert_eq!(restored.unwrap().entries, GlobalIndex::new(50));
+    let engine = world.primary("restored").await;
+    let log = engine.log("dev").unwrap();
+    published(&log, 50).await;
+    world.secondary("x", "older", &key).await;
+    append(&log, 1).await;
+    published(&log, 51).await;
     engine.shutdown().await;
 }
 

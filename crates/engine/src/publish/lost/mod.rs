@@ -151,6 +151,11 @@ pub(crate) async fn sign_again(shared: Arc<Publication>) {
             match again(&shared, &name, tries).await {
                 Ok(()) => drop(shared.lost.all().remove(&name)),
                 Err((_, PublishError::Halt(why))) => shared.health.halt.halt(why),
+                // Nothing is lost: its secondaries are to know first what it says.
+                Err((_, PublishError::Store(StoreError::NotYet(_)))) => {
+                    let due = Instant::now() + SHARD_BACKOFF.first;
+                    shared.lost.all().insert(name, Again { tries, due });
+                }
                 Err((path, error)) => {
                     let path = shared.objects.path(&name, path);
                     let what = format!("can't be signed again: {error}");
