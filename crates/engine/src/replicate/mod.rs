@@ -326,6 +326,8 @@ impl Copier {
         if guard.running.eras.load().joint() {
             guard.running.update_base().await?;
         }
+        // An older copy of its storage may be bound to what an earlier life of the log announced; only the manifest frees it.
+        self.check_manifest().await?;
         // The manifest is sent even without new entries: a planned shard has a key that must not be lost, and a change is handed over with
         // it.
         self.send_manifest(&state).await?;
@@ -379,7 +381,6 @@ impl Copier {
         if self.asked_at.elapsed() >= PROBED_AFTER {
             self.probe(&state).await?;
         }
-        self.check_manifest().await?;
         Ok(moved)
     }
 }
