@@ -3,7 +3,8 @@
 //!
 //! All logs of a server, the system log included, are in one coordination store. What shows in one log that the store is an older copy stops
 //! all of them. What must never happen: a server that knows that its store is old signs for another log, if only an entry of the audit trail.
-//! The newest copy could not be put back any more.
+//! The newest copy could not be put back any more. A process knows what it can see: where another one pushes to the frontends, only that one
+//! is halted by what a frontend has.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
@@ -34,6 +35,11 @@ impl StoreHalt {
             halt.halt(reason);
         }
         halt
+    }
+
+    /// Why the store is an older copy, as far as this process knows.
+    pub(crate) fn older(&self) -> Option<&str> {
+        self.older.get().map(String::as_str)
     }
 
     /// Notes that all logs that were there at the start were compared.

@@ -93,13 +93,17 @@ impl Engine {
         }
     }
 
-    /// The rows whose keys begin with `prefix`, by key, without the expired ones.
+    /// The rows whose keys begin with `prefix`, by key, without the expired ones. None is given from a store that is known to be an older
+    /// copy: what a row allows may have been taken back since.
     pub async fn recall(&self, prefix: &str) -> Result<Vec<(String, String)>, MemoryError> {
         let prefix = if prefix.is_empty() {
             MEMORY.to_owned()
         } else {
             row_key(prefix)?
         };
+        if let Some(why) = self.halts.older() {
+            return Err(StoreError::Io(format!("{why}; what it allowed may have been revoked since: use the socket, a client certificate or a token of the token file")).into());
+        }
         let now = self.store.now().await?;
         let (mut found, mut from) = (Vec::new(), prefix.clone());
         loop {

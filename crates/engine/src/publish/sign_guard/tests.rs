@@ -136,6 +136,9 @@ async fn an_older_coordination_store_halts_every_log_that_is_in_it() {
         let rig = Rig::new();
         let (engine, _log) = rig.server(&Faults::new()).await;
         write(&engine.system().unwrap(), 0..3).await;
+        let until = UnixMillis::new(1 << 50);
+        engine.remember("token/ci", "scopes", until).await.unwrap();
+        assert_eq!(engine.recall("token/").await.unwrap().len(), 1);
         engine.shutdown().await;
         let early = moment(&rig);
         let (engine, _log) = rig.server(&Faults::new()).await;
@@ -158,6 +161,8 @@ async fn an_older_coordination_store_halts_every_log_that_is_in_it() {
             assert_eq!(reason.contains(&elsewhere), log.name() != ahead, "{reason}");
             assert_eq!(refused, Err(AppendError::Halted { reason }));
         }
+        // A token that was revoked since opens nothing.
+        assert!(engine.recall("token/").await.is_err());
         engine.shutdown().await;
         assert_eq!(
             older.objects.objects(),
