@@ -4,6 +4,7 @@ use logconfig::ShardState;
 use store::{MemoryObjects, Objects as _};
 use tlog::{Checkpoint, Note, TileKind, TilePath, bundle};
 
+use crate::changes;
 use crate::judge::FoundShard;
 use crate::world::World;
 
@@ -87,7 +88,14 @@ async fn log_of(world: &World, objects: &MemoryObjects, log: &str) -> Result<(),
     world.judge.final_log(log, &found);
     if log == engine::SYSTEM {
         let trail: Vec<Vec<u8>> = found.into_iter().flat_map(|shard| shard.entries).collect();
-        world.trail.judge(&world.judge, &world.history(), &trail);
+        let history = world.history();
+        // The first half of a freeze is an operation of its own, under the same intent.
+        let whole = history.iter().filter(|one| !changes::is_half(one));
+        let decided: Vec<String> = whole.map(|one| one.operation.clone()).collect();
+        world.trail.judge(&world.judge, &decided, &trail);
+        if world.plan.is_short() {
+            world.changes.judge(world, &history).await;
+        }
     }
     Ok(())
 }

@@ -198,14 +198,18 @@ fn get(objects: &MemoryObjects, path: &str) -> Option<bytes::Bytes> {
 }
 
 /// The size and the root of a checkpoint.
-fn read(note: &[u8]) -> Option<(u64, [u8; 32])> {
+pub(crate) fn read(note: &[u8]) -> Option<(u64, [u8; 32])> {
     let note = Note::parse(std::str::from_utf8(note).ok()?).ok()?;
     let checkpoint = Checkpoint::parse(note.text).ok()?;
     Some((checkpoint.size, checkpoint.root.0))
 }
 
 /// Whether all tiles below a checkpoint are there, or the full ones in place of partial ones; `like` has the same bytes.
-fn covered(disk: &MemoryObjects, like: Option<&MemoryObjects>, path: &str) -> Result<(), String> {
+pub(crate) fn covered(
+    disk: &MemoryObjects,
+    like: Option<&MemoryObjects>,
+    path: &str,
+) -> Result<(), String> {
     let folder = path.trim_end_matches("checkpoint");
     let Some((size, _)) = get(disk, path).and_then(|note| read(&note)) else {
         return Ok(());

@@ -5,8 +5,9 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `plan` | what a seed decides beforehand |
-//! | `life` | one life, from the first start to the judgement |
+//! | `plan`, `short` | what a seed decides beforehand |
+//! | `life`, `apart` | one life, from the first start to the judgement |
+//! | `many`, `mutants` | one life after the other |
 //! | `found` | the whole log, read from the objects at the end |
 //! | `world`, `process`, `server` | who is there; what runs, stands still or is dead |
 //! | `stores` | a process's hold on the stores, and what goes wrong there |
@@ -14,14 +15,18 @@
 //! | `nodes`, `storage`, `remote` | where large batches are, and what is lost there |
 //! | `frontends` | where readers find a copy, and what must be there |
 //! | `writer`, `reader`, `operator` | who uses the log, and remembers what they were told |
-//! | `judge`, `copies`, `trail` | the rules |
+//! | `judge`, `copies`, `trail`, `changes` | the rules |
 //! | `shrink`, `trace`, `panics`, `random` | tools |
 
+pub mod apart;
+pub mod changes;
 pub mod copies;
 pub mod found;
 pub mod frontends;
 pub mod judge;
 pub mod life;
+pub mod many;
+pub mod mutants;
 pub mod network;
 pub mod nodes;
 pub mod operator;
@@ -34,6 +39,7 @@ pub mod reader;
 pub mod remote;
 pub mod secondary;
 pub mod server;
+pub mod short;
 pub mod shrink;
 pub mod storage;
 pub mod stores;

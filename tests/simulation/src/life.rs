@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use engine::{Author, Engine, Log, Request};
 use order::keys::CLOCK;
+use order::{Limits, mutant};
 use store::{Coordination as _, Guard, Transaction, record};
 
 use crate::found;
@@ -15,6 +16,7 @@ use crate::peers::PeerAction;
 use crate::plan::{Action, Plan};
 use crate::reader;
 use crate::server::Running;
+use crate::short;
 use crate::trace::Detail;
 use crate::world::World;
 use crate::writer::{self, LOG};
@@ -40,8 +42,19 @@ pub struct Outcome {
     pub lines: Vec<String>,
 }
 
+/// The longest that a life may take, without what is slept through: many times as long as any takes that ends by itself.
+const LONGEST: Duration = Duration::from_secs(86_400);
+
 /// Lives a plan, on this thread.
 pub fn live(plan: Plan, detail: Detail) -> Outcome {
+    Limits::shorten(plan.short.window);
+    mutant::leave_out(plan.short.mutant);
+    let outcome = whole(plan, detail);
+    mutant::leave_out(None);
+    outcome
+}
+
+fn whole(plan: Plan, detail: Detail) -> Outcome {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.enable_time().start_paused(true);
     let seed = tokio::runtime::RngSeed::from_bytes(&plan.seed.to_le_bytes());
@@ -64,9 +77,21 @@ pub fn live(plan: Plan, detail: Detail) -> Outcome {
     let _ = crate::panics::take();
     let outcome = runtime.block_on(async {
         let world = World::new(plan, detail);
-        begin(&world).await;
-        happen(&world).await;
-        settle(&world).await;
+        let all = async {
+            begin(&world).await;
+            happen(&world).await;
+            settle(&world).await;
+        };
+        // In this order, so that no lot is drawn.
+        let ended = tokio::select! {
+            biased;
+            ended = tokio::time::timeout(LONGEST, all) => ended.is_ok(),
+            () = world.trace.over() => false,
+        };
+        if !ended {
+            let what = format!("after {:?}", world.trace.age());
+            world.judge.object("a life ends", what);
+        }
         if let Some(panic) = crate::panics::take() {
             world.judge.object("nothing panics", panic);
         }
@@ -90,6 +115,9 @@ async fn begin(world: &Arc<World>) {
     }
     for number in 0..plan.readers {
         tokio::spawn(reader::read(Arc::clone(world), number));
+    }
+    if plan.is_short() {
+        tokio::spawn(short::restart(Arc::clone(world)));
     }
     let mut dice = world.dice("founder");
     while !world.is_calm() && world.trace.age() < Duration::from_secs(600) {
@@ -311,12 +339,7 @@ async fn settle(world: &Arc<World>) {
             if log.name() == LOG
                 && let Ok(history) = log.history().await
             {
-                // The first half of a freeze is an operation of its own, under the same intent.
-                let whole = history
-                    .into_iter()
-                    .filter(|one| !one.summary.starts_with("ended admission"));
-                let operations = whole.map(|record| record.operation);
-                world.set_history(operations.collect());
+                world.set_history(history);
             }
         }
     }
@@ -345,7 +368,7 @@ async fn settled(world: &World) -> Result<(), String> {
         for log in logs.into_iter().flatten() {
             if let Some(why) = log.halted() {
                 // It stood still for a whole window of slots: its operator is told to restart it.
-                if why.contains("restart it (nothing is lost)") {
+                if why.contains(short::RESTART) {
                     server.stop(Duration::from_millis(100));
                 }
                 return Err(format!("{} at {}: halted: {why}", log.name(), server.name));
@@ -381,6 +404,11 @@ async fn settled(world: &World) -> Result<(), String> {
             if !promised.is_empty() && log.name() == LOG {
                 return Err(format!("{}: promised work waits: {promised:?}", log.name()));
             }
+        }
+        if world.plan.is_short()
+            && let Ok(Some(overdue)) = world.changes.overdue(world).await
+        {
+            return Err(overdue);
         }
         if let Some(system) = running.engine.system() {
             audited(world, &system).await?;

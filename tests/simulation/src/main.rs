@@ -1,15 +1,14 @@
 //! `cargo xtask simulate`: lives, one seed after the other, until one fails.
 
 use std::process::ExitCode;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use simulation::life::{self, Outcome};
-use simulation::plan::Plan;
+use order::mutant::Mutant;
+use simulation::life::Outcome;
+use simulation::many::{self, Kind, Lives};
 use simulation::trace::Detail;
-use simulation::{panics, shrink};
+use simulation::{mutants, panics, shrink};
 
 /// Lives of a whole system on one thread, in virtual time, with everything going wrong.
 #[derive(Parser)]
@@ -50,6 +49,18 @@ struct Args {
     /// What the programs log, for example `engine=debug`
     #[arg(long)]
     log: Option<String>,
+    /// Short lives: small windows of slots, eager writers, storms of events
+    #[arg(long)]
+    short: bool,
+    /// Short lives without this rule
+    #[arg(long, value_name = "NAME", value_parser = mutants::named)]
+    mutant: Option<Mutant>,
+    /// For each rule, short lives without it until one fails, and a table; with `--mutant`, for that one
+    #[arg(long)]
+    mutants: bool,
+    /// The rules that can be left out
+    #[arg(long)]
+    list_mutants: bool,
 }
 
 impl Args {
@@ -60,6 +71,33 @@ impl Args {
             (false, false) => Detail::Events,
         }
     }
+
+    fn kind(&self) -> Kind {
+        Kind {
+            short: self.short,
+            mutant: self.mutant,
+        }
+    }
+
+    fn lives(&self) -> Lives {
+        let kept = include_str!("../seeds.txt").lines().filter_map(seed_of);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Lives {
+            kind: self.kind(),
+            first: self.from,
+            count: self.seeds,
+            listed: self.kept.then(|| kept.collect()),
+            most: self.seconds.map(Duration::from_secs),
+            threads: self.threads.unwrap_or(cores),
+            keep_going: self.keep_going,
+            twice: self.twice,
+        }
+    }
+}
+
+/// The seed in a line of seeds.txt.
+fn seed_of(line: &str) -> Option<u64> {
+    line.split_whitespace().next()?.parse().ok()
 }
 
 fn main() -> ExitCode {
@@ -72,25 +110,39 @@ fn main() -> ExitCode {
             .with_writer(std::io::stderr)
             .init();
     }
-    match args.seed {
+    let good = match args.seed {
+        _ if args.list_mutants => {
+            for mutant in Mutant::ALL {
+                println!("{:28} {}", mutant.name(), mutant.what());
+            }
+            true
+        }
+        _ if args.mutants => {
+            let all = args.mutant.map_or(Mutant::ALL.to_vec(), |one| vec![one]);
+            mutants::table(&all, &args.lives())
+        }
         Some(seed) => one(seed, &args),
-        None => many(&args),
+        None => several(&args),
+    };
+    match good {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
     }
 }
 
 /// One life, with its trace.
-fn one(seed: u64, args: &Args) -> ExitCode {
-    let plan = Plan::of(seed);
-    let outcome = life::live(plan.clone(), args.detail());
+fn one(seed: u64, args: &Args) -> bool {
+    let plan = args.kind().plan(seed);
+    let outcome = many::live(plan.clone(), args.detail());
     let Some(violation) = &outcome.violation else {
         print(&outcome);
-        return ExitCode::SUCCESS;
+        return true;
     };
     let smallest = shrink::shrink(plan, violation.rule, args.shrink);
-    let outcome = life::live(smallest.clone(), args.detail());
+    let outcome = many::live(smallest.clone(), args.detail());
     println!("{smallest:#?}");
     print(&outcome);
-    ExitCode::FAILURE
+    false
 }
 
 fn print(outcome: &Outcome) {
@@ -103,73 +155,12 @@ fn print(outcome: &Outcome) {
     }
 }
 
-#[derive(Default)]
-struct Totals {
-    lives: u64,
-    age: Duration,
-    operations: u64,
-    acked: u64,
-    failed: Vec<u64>,
-}
-
-/// The seed in a line of seeds.txt.
-fn seed_of(line: &str) -> Option<u64> {
-    line.split_whitespace().next()?.parse().ok()
-}
-
 /// Many lives, on all cores.
-fn many(args: &Args) -> ExitCode {
+fn several(args: &Args) -> bool {
     let began = Instant::now();
-    let kept: Vec<u64> = include_str!("../seeds.txt")
-        .lines()
-        .filter_map(seed_of)
-        .collect();
-    let (first, count) = match args.kept {
-        true => (0, kept.len() as u64),
-        false => (args.from, args.seeds),
-    };
-    let (next, over) = (AtomicU64::new(first), AtomicBool::new(false));
-    let totals = Mutex::new(Totals::default());
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..args.threads.unwrap_or(cores) {
-            scope.spawn(|| {
-                while !over.load(Relaxed) {
-                    let late = args.seconds.is_some_and(|s| began.elapsed().as_secs() >= s);
-                    let nth = next.fetch_add(1, Relaxed);
-                    if late || nth >= first.saturating_add(count) {
-                        return;
-                    }
-                    let listed = usize::try_from(nth).ok().and_then(|nth| kept.get(nth));
-                    let seed = listed.copied().filter(|_| args.kept).unwrap_or(nth);
-                    let outcome = life::live(Plan::of(seed), Detail::Events);
-                    let mut failed = outcome.violation.clone();
-                    if args.twice && life::live(Plan::of(seed), Detail::Events).hash != outcome.hash
-                    {
-                        failed = Some(simulation::judge::Violation {
-                            rule: "a seed is one life",
-                            what: "the second time it left another trace".to_owned(),
-                        });
-                    }
-                    let mut totals = totals
-                        .lock()
-                        .unwrap_or_else(std::sync::PoisonError::into_inner);
-                    totals.lives += 1;
-                    totals.age += outcome.age;
-                    totals.operations += outcome.hash.1;
-                    totals.acked += outcome.counts.acked;
-                    if let Some(violation) = failed {
-                        println!("seed {seed} FAILED: {}: {}", violation.rule, violation.what);
-                        totals.failed.push(seed);
-                        over.store(!args.keep_going, Relaxed);
-                    }
-                }
-            });
-        }
+    let totals = args.lives().live(|seed, violation| {
+        println!("seed {seed} FAILED: {}: {}", violation.rule, violation.what);
     });
-    let totals = totals
-        .into_inner()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
     let seconds = began.elapsed().as_secs_f64();
     println!(
         "{} lives in {seconds:.1} s ({:.1}/s), {:.1} years, {} operations, {} acknowledged entries, {} failed",
@@ -180,11 +171,16 @@ fn many(args: &Args) -> ExitCode {
         totals.acked,
         totals.failed.len()
     );
-    match totals.failed.last() {
-        None => ExitCode::SUCCESS,
-        Some(seed) => {
-            println!("cargo xtask simulate --seed {seed}");
-            ExitCode::FAILURE
-        }
+    let Some((seed, _)) = totals.failed.last() else {
+        return true;
+    };
+    let mut kind = String::new();
+    if args.short {
+        kind += " --short";
     }
+    if let Some(mutant) = args.mutant {
+        kind += &format!(" --mutant {}", mutant.name());
+    }
+    println!("cargo xtask simulate{kind} --seed {seed}");
+    false
 }

@@ -28,6 +28,9 @@ pub async fn change(world: Arc<World>, number: u64, change: Change, times: u64) 
         _ => None,
     };
     nodes.inspect(|named| world.storage.asked(*named));
+    if let Change::Probation(_, confirms) = change {
+        world.changes.probation(&name(number), confirms);
+    }
     let known = make(&world, number, change, times).await;
     nodes.inspect(|named| {
         let (is_final, generation) = (!known.is_open, known.generation);
@@ -35,9 +38,13 @@ pub async fn change(world: Arc<World>, number: u64, change: Change, times: u64) 
     });
 }
 
+fn name(number: u64) -> String {
+    format!("operator-{number}")
+}
+
 async fn make(world: &Arc<World>, number: u64, change: Change, times: u64) -> Known {
     let mut known = Known::default();
-    let name = format!("operator-{number}");
+    let name = name(number);
     let mut dice = world.dice(&name);
     let mut first: Option<Applied> = None;
     let (mut sent, mut lost) = (0, 0);

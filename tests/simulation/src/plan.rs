@@ -9,6 +9,7 @@ use crate::nodes::{self, Named, NodeAction, Nodes};
 use crate::peers::{self, PeerAction, Peers};
 use crate::process::Rates;
 use crate::random::Dice;
+use crate::short::Short;
 
 /// A life as it is meant to go.
 #[derive(Clone, Debug)]
@@ -35,6 +36,8 @@ pub struct Plan {
     pub nodes: Nodes,
     /// How many frontends there are.
     pub frontends: u32,
+    /// What makes this life a short one.
+    pub short: Short,
     /// What happens, one after the other.
     pub events: Vec<Event>,
 }
@@ -173,6 +176,7 @@ impl Plan {
             peers: Peers::default(),
             nodes: Nodes::default(),
             frontends: 0,
+            short: Short::default(),
             events,
         };
         peers::join(&mut plan, wild);
@@ -208,7 +212,7 @@ fn writer(dice: &mut Dice, most: u64) -> Writer {
 }
 
 /// How often things go wrong in a life that is this wild: 0 (never) to 3.
-fn rates(dice: &mut Dice, wild: u64) -> Rates {
+pub(crate) fn rates(dice: &mut Dice, wild: u64) -> Rates {
     let latency_ms = dice.between(0, 3);
     if wild == 0 {
         return Rates {

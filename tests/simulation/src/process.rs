@@ -1,5 +1,6 @@
 //! One life of one process: it runs, stands still, or is dead, and its hold on stores and network with it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -53,6 +54,8 @@ pub struct Process {
     pub clocks: Moved,
     /// The trace of the life.
     pub trace: Arc<Trace>,
+    /// By path of the checkpoint: the largest size that it has read as published.
+    published: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Process {
@@ -71,12 +74,32 @@ impl Process {
             rates,
             clocks,
             trace,
+            published: Mutex::default(),
         })
     }
 
     /// The random decisions of this process.
     pub fn dice(&self) -> MutexGuard<'_, Dice> {
         self.dice.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It has read that so many entries of a shard are published; by the path of its checkpoint.
+    pub fn learns(&self, path: String, size: u64) {
+        let mut published = self
+            .published
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let most = published.entry(path).or_default();
+        *most = size.max(*most);
+    }
+
+    /// The largest size that it has read as published.
+    pub fn knows(&self, path: &str) -> u64 {
+        let published = self
+            .published
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        published.get(path).copied().unwrap_or(0)
     }
 
     /// How often things go wrong now.
@@ -118,6 +141,9 @@ impl Process {
 
     /// Passed before and after each effect: never by a dead process, and not while it stands still.
     pub async fn until_running(&self) {
+        if self.trace.is_over() {
+            std::future::pending::<()>().await;
+        }
         if *self.condition.borrow() == Condition::Runs {
             return;
         }

@@ -10,6 +10,7 @@ use store::{MemoryCoordination, MemoryObjects};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::frontends;
 use crate::process::Process;
 use crate::stores::{HeldCoordination, HeldObjects, Watcher};
 use crate::world::World;
@@ -203,12 +204,16 @@ impl Server {
     ) -> Result<Running, engine::EngineError> {
         let site = self.site();
         let (judge, name) = (Arc::clone(&world.judge), process.name.clone());
-        let network = Arc::clone(&world.network);
+        let (network, there) = (Arc::clone(&world.network), Arc::clone(&site.objects));
+        let is_short = world.plan.is_short();
         let watcher: Watcher = Arc::new(move |path, bytes| {
             if path.ends_with("/checkpoint")
                 && let Ok(note) = std::str::from_utf8(bytes)
             {
                 judge.shown(&name, path, note);
+                if is_short && let Err(what) = frontends::covered(&there, None, path) {
+                    judge.object("what a checkpoint covers is there", what);
+                }
                 network.copies.shown(&network.secondaries, path, note);
             }
         });
@@ -219,6 +224,10 @@ impl Server {
         };
         let seed = process.dice().number();
         let (held, objects) = (Arc::clone(process), Arc::clone(&site.objects));
+        let mut held = HeldObjects::new(held, objects, watcher);
+        if is_short {
+            held = held.judged(Arc::clone(&world.judge));
+        }
         let engine = Engine::open(EngineOptions {
             coordination: Arc::new(
                 HeldCoordination::new(
@@ -228,7 +237,7 @@ impl Server {
                 )
                 .with_values(world.storage.values()),
             ),
-            objects: Arc::new(HeldObjects::new(held, objects, watcher)),
+            objects: Arc::new(held),
             kek: world.kek(),
             label: self.name.clone(),
             min_free: 0,

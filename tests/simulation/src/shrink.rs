@@ -1,6 +1,6 @@
 //! Makes a failing life smaller: fewer events, fewer actors, fewer faults, as long as the same rule is broken.
 
-use crate::life;
+use crate::many;
 use crate::plan::Plan;
 use crate::process::Rates;
 use crate::trace::Detail;
@@ -14,7 +14,7 @@ pub fn shrink(plan: Plan, rule: &str, tries: usize) -> Plan {
             return false;
         }
         left -= 1;
-        let outcome = life::live(plan.clone(), Detail::Events);
+        let outcome = many::live(plan.clone(), Detail::Events);
         outcome.violation.is_some_and(|found| found.rule == rule)
     };
     loop {

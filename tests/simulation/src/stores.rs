@@ -10,11 +10,13 @@ use ambient::testing::Moved;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use store::{
-    Coordination, Key, MemoryCoordination, MemoryObjects, Objects, Outcome, StoreError, Transaction,
+    Coordination, Key, MemoryCoordination, MemoryObjects, Objects, Outcome, StoreError,
+    Transaction, record,
 };
 
 use tlog::UnixMillis;
 
+use crate::judge::Judge;
 use crate::process::{Process, Rates};
 
 /// Told of every object that is put, when it is there.
@@ -121,7 +123,19 @@ impl HeldCoordination {
 impl Coordination for HeldCoordination {
     fn get(&self, key: &str) -> BoxFuture<'_, Result<Option<Bytes>, StoreError>> {
         let key = key.to_owned();
-        Box::pin(async move { self.read("get", &key, self.inner.get(&key)).await })
+        Box::pin(async move {
+            let read = async {
+                let row = self.inner.get(&key).await;
+                if let Ok(Some(row)) = &row
+                    && let Some(path) = checkpoint_of(&key)
+                {
+                    self.process
+                        .learns(path, record::decode_number(row).unwrap_or(0));
+                }
+                row
+            };
+            self.read("get", &key, read).await
+        })
     }
 
     fn scan(
@@ -211,6 +225,12 @@ impl Coordination for HeldCoordination {
     }
 }
 
+/// The checkpoint whose size this row has, if it is the row of a published position.
+fn checkpoint_of(key: &str) -> Option<String> {
+    let (log, shard) = key.strip_prefix("log/")?.split_once("/published/")?;
+    Some(format!("{log}/{shard}/checkpoint"))
+}
+
 fn word(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Committed => "committed",
@@ -225,6 +245,8 @@ pub struct HeldObjects {
     process: Arc<Process>,
     inner: Arc<MemoryObjects>,
     watcher: Watcher,
+    /// Readers of the log come here: what is put is judged before it is there.
+    judge: Option<Arc<Judge>>,
 }
 
 impl HeldObjects {
@@ -234,6 +256,26 @@ impl HeldObjects {
             process,
             inner,
             watcher,
+            judge: None,
+        }
+    }
+
+    /// The log's own store: nobody puts a checkpoint there whose successor it has seen.
+    #[must_use]
+    pub fn judged(mut self, judge: Arc<Judge>) -> Self {
+        self.judge = Some(judge);
+        self
+    }
+
+    fn look(&self, objects: &[(String, Bytes)]) {
+        let Some(judge) = &self.judge else { return };
+        for (path, bytes) in objects.iter().filter(|(p, _)| p.ends_with("/checkpoint")) {
+            let size = crate::frontends::read(bytes).map_or(0, |(size, _)| size);
+            let newest = self.process.knows(path);
+            if size < newest {
+                let what = format!("{}, {path}: {size}, has read {newest}", self.process.name);
+                judge.object("nobody shows less than it knows to be published", what);
+            }
         }
     }
 
@@ -275,6 +317,7 @@ impl Objects for HeldObjects {
     fn put(&self, mut objects: Vec<(String, Bytes)>) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
             let process = &self.process;
+            self.look(&objects);
             process.until_running().await;
             let rates = process.rates();
             process.wait(&rates).await;

@@ -1,10 +1,15 @@
 //! What happened in a life: a hash over every step, and lines that a person can follow.
 
 use std::fmt::Arguments;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
+
+/// The most operations in a life: far more than those with the most entries need.
+const MOST_STEPS: u64 = 20_000_000;
 
 /// How much of a life is written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +29,9 @@ pub struct Trace {
     /// Time that passed while everything stood still, milliseconds.
     skipped: Mutex<u64>,
     inner: Mutex<Inner>,
+    /// There were too many operations: from now on nobody gets any further.
+    over: AtomicBool,
+    ends: Notify,
 }
 
 #[derive(Debug)]
@@ -50,7 +58,19 @@ impl Trace {
                 whole: detail >= Detail::Steps,
                 follow: detail == Detail::Follow,
             }),
+            over: AtomicBool::new(false),
+            ends: Notify::new(),
         }
+    }
+
+    /// Whether there were too many operations: no process gets any further.
+    pub fn is_over(&self) -> bool {
+        self.over.load(Relaxed)
+    }
+
+    /// Resolves when there were too many operations.
+    pub async fn over(&self) {
+        self.ends.notified().await;
     }
 
     /// Time passes while everything stands still.
@@ -81,6 +101,10 @@ impl Trace {
             inner.mix(part.as_bytes(), age);
         }
         inner.steps += 1;
+        if inner.steps == MOST_STEPS {
+            self.over.store(true, Relaxed);
+            self.ends.notify_one();
+        }
         if inner.whole {
             let line = format!("{}     {who} {what} {on} {how}", clock(age));
             inner.line(line);

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use ambient::testing::Moved;
 use ambient::{Ambient, Random};
-use engine::{Kek, Places, Program, ShardView};
+use engine::{HistoryRecord, Kek, Places, Program, ShardView};
 use store::MemoryObjects;
 
 use tokio::task::JoinSet;
 
+use crate::changes::Changes;
 use crate::frontends::Frontends;
 use crate::judge::Judge;
 use crate::network::Network;
@@ -39,6 +40,8 @@ pub struct World {
     pub judge: Arc<Judge>,
     /// Who says whether the audit trail is true.
     pub trail: Trail,
+    /// Who says whether what was decided holds.
+    pub changes: Changes,
     /// The servers and programs.
     pub servers: Vec<Arc<Server>>,
     /// Secondaries and witnesses, and the way to them.
@@ -50,8 +53,8 @@ pub struct World {
     rates: Arc<Mutex<Rates>>,
     calm: AtomicBool,
     shards: Mutex<BTreeMap<String, Vec<ShardView>>>,
-    /// The operations of the log's history.
-    history: Mutex<Vec<String>>,
+    /// What was decided on the log, as a server told it last.
+    history: Mutex<Vec<HistoryRecord>>,
     /// Whoever does something that ends.
     busy: Mutex<JoinSet<()>>,
 }
@@ -86,6 +89,7 @@ impl World {
             trace: Arc::new(Trace::new(detail)),
             judge,
             trail: Trail::default(),
+            changes: Changes::default(),
             calm: AtomicBool::new(false),
             shards: Mutex::default(),
             history: Mutex::default(),
@@ -174,13 +178,13 @@ impl World {
         }
     }
 
-    /// Keeps the operations of the log's history.
-    pub fn set_history(&self, operations: Vec<String>) {
-        *self.history.lock().unwrap_or_else(PoisonError::into_inner) = operations;
+    /// Keeps the log's history.
+    pub fn set_history(&self, history: Vec<HistoryRecord>) {
+        *self.history.lock().unwrap_or_else(PoisonError::into_inner) = history;
     }
 
     /// What [`World::set_history`] was told.
-    pub fn history(&self) -> Vec<String> {
+    pub fn history(&self) -> Vec<HistoryRecord> {
         let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
         history.clone()
     }

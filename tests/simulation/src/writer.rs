@@ -1,5 +1,7 @@
 //! Writers: each has a habit, and remembers what it was told.
 
+mod eager;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +36,18 @@ struct Session {
     habit: Habit,
     sent: u64,
     promises: Vec<(PromiseId, Bytes)>,
+    eager: bool,
+    /// Entries that it may ask for again; an eager writer keeps them.
+    written: Vec<Written>,
+}
+
+/// An entry that was written under a key.
+#[derive(Clone)]
+struct Written {
+    key: WriteKey,
+    entry: Bytes,
+    /// The age of the world when it was sent first.
+    at: Duration,
 }
 
 /// Writes until its requests are sent.
@@ -41,6 +55,8 @@ pub async fn write(world: Arc<World>, number: usize, plan: Writer) {
     let name = format!("writer-{number}");
     let mut session = Session {
         dice: world.dice(&name),
+        eager: world.plan.short.eager,
+        written: Vec::new(),
         world,
         name,
         habit: plan.habit,
@@ -91,7 +107,7 @@ impl Session {
         running: &Running,
         answer: impl Future<Output = Result<T, AppendError>>,
     ) -> Came<T> {
-        let impatient = self.dice.chance(20_000);
+        let impatient = self.dice.chance(if self.eager { 150_000 } else { 20_000 });
         let most = if impatient {
             self.dice.span(1, 100)
         } else {
@@ -174,15 +190,31 @@ impl Session {
     }
 
     async fn keyed(&mut self) {
-        let (entry, advice) = (self.entry(), self.advice());
-        let key = WriteKey::new("default", &format!("{}-{}", self.name, self.sent));
-        let (mut first, mut again) = (true, self.dice.between(0, 1));
+        let earlier = self.earlier();
+        let (mut first, mut at) = (earlier.is_none(), self.world.trace.age());
+        let (key, entry) = match earlier {
+            Some(earlier) => {
+                at = earlier.at;
+                (earlier.key, earlier.entry)
+            }
+            None => {
+                let entry = self.entry();
+                let name = format!("{}-{}", self.name, self.sent);
+                (WriteKey::new("default", &name), entry)
+            }
+        };
+        let advice = self.advice();
+        let mut again = self.dice.between(0, 1);
+        if first {
+            self.keep(key, &entry, at);
+        }
         for _ in 0..6 {
             let Some((running, log)) = self.log() else {
                 tokio::time::sleep(Duration::from_millis(500)).await;
                 continue;
             };
             self.world.judge.asked(LOG, &entry);
+            self.twice_keyed(key, &entry);
             let answer = async {
                 let tenant = log
                     .policy()
@@ -209,7 +241,7 @@ impl Session {
                         .object("a repeat is not another write", what);
                     return;
                 }
-                Came::Refused(error) => self.refused(&entry, &error, first),
+                Came::Refused(error) => self.refused(&entry, &error, first && !self.eager),
                 Came::Unknown => {}
             }
             first = false;
@@ -274,6 +306,11 @@ impl Session {
             };
             let last = self.dice.between(accepted as u64 + 1, entries.len() as u64);
             let part = &entries[accepted..usize::try_from(last).unwrap_or(0)];
+            let at = UploadPart {
+                id,
+                offset: accepted as u64,
+            };
+            self.twice_part(at, &entries[accepted..]);
             let mut bytes = Vec::new();
             for entry in part {
                 let _ = tlog::bundle::push(&mut bytes, entry);
@@ -281,10 +318,7 @@ impl Session {
             let chunk = Chunk {
                 bytes: Bytes::from(bytes),
                 entries: part.len() as u64,
-                upload: Some(UploadPart {
-                    id,
-                    offset: accepted as u64,
-                }),
+                upload: Some(at),
             };
             let answer = async {
                 let tenant = log

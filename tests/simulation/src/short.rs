@@ -1,0 +1,168 @@
+//! Short lives: small windows of slots, eager writers and storms of events, so that rare orders of events become common.
+//!
+//! All of it is a stream of its own, so an ordinary life of the same seed is as it was.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use order::WINDOW;
+use order::mutant::Mutant;
+
+use crate::plan::{self, Action, Change, Event, Habit, Plan};
+use crate::random::Dice;
+use crate::world::World;
+use crate::writer::LOG;
+
+/// What a server says that stood still for a whole window of slots.
+pub const RESTART: &str = "restart it (nothing is lost)";
+
+/// How a life differs from an ordinary one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Short {
+    /// For how many slots an announcement counts.
+    pub window: u64,
+    /// Writers send the same to two servers at once, give up soon, and ask again for what they wrote before.
+    pub eager: bool,
+    /// The rule that is left out, if one is.
+    pub mutant: Option<Mutant>,
+}
+
+impl Default for Short {
+    fn default() -> Self {
+        Self {
+            window: WINDOW,
+            eager: false,
+            mutant: None,
+        }
+    }
+}
+
+/// Events that belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Storm {
+    /// The log is frozen and unfrozen, again and again.
+    Freezes,
+    /// One rotation after the other.
+    Rotations,
+    /// Changes on probation, and servers that stand still meanwhile.
+    Probations,
+    /// Wall clocks that are weeks ahead for a while.
+    Clocks,
+    /// Servers that stand still or die, one after the other.
+    Standstills,
+}
+
+impl Plan {
+    /// Whether it is a short life. Only there the newest rules of the judge count: those of `changes`, and those on checkpoints that are put.
+    pub fn is_short(&self) -> bool {
+        self.short != Short::default()
+    }
+
+    /// The short life of a seed, with this rule left out.
+    pub fn short(seed: u64, mutant: Option<Mutant>) -> Self {
+        let mut plan = Self::of(seed);
+        let mut dice = Dice::new(seed).fork("short");
+        plan.short = Short {
+            window: dice.spread(4, WINDOW - 1),
+            eager: dice.chance(800_000),
+            mutant,
+        };
+        if dice.chance(600_000) {
+            plan.short.window = dice.between(4, 12);
+        }
+        if dice.chance(500_000) {
+            plan.servers = plan.servers.max(2);
+        }
+        if dice.chance(600_000) {
+            let wild = dice.between(1, 3);
+            plan.rates = plan::rates(&mut dice, wild);
+        }
+        for writer in &mut plan.writers {
+            writer.requests = writer.requests.min(150);
+            if dice.chance(400_000) {
+                writer.pause_ms = dice.spread(1, 30);
+            }
+            if dice.chance(300_000) {
+                let habits = [Habit::Keyed, Habit::Promised, Habit::Upload, Habit::Sharded];
+                writer.habit = dice.pick(&habits).copied().unwrap_or(writer.habit);
+            }
+        }
+        plan.events.truncate(60);
+        for _ in 0..dice.between(1, 3) {
+            let at = dice.between(0, plan.events.len() as u64);
+            let at = usize::try_from(at).unwrap_or(0);
+            let storm = storm(&mut dice, plan.processes());
+            plan.events.splice(at..at, storm);
+        }
+        plan
+    }
+}
+
+/// Starts servers again that stood still for a whole window of slots, which is soon in a short life: their operators are told to.
+pub async fn restart(world: Arc<World>) {
+    while !world.is_calm() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        for server in &world.servers {
+            let log = server.running().and_then(|running| running.engine.log(LOG));
+            let why = log.and_then(|log| log.halted());
+            if why.is_some_and(|why| why.contains(RESTART)) {
+                server.stop(Duration::from_millis(100));
+            }
+        }
+    }
+}
+
+fn storm(dice: &mut Dice, processes: usize) -> Vec<Event> {
+    let storms = [
+        Storm::Freezes,
+        Storm::Rotations,
+        Storm::Probations,
+        Storm::Clocks,
+        Storm::Standstills,
+    ];
+    let storm = dice.pick(&storms).copied().unwrap_or(Storm::Freezes);
+    let mut events = Vec::new();
+    let times = dice.between(3, if storm == Storm::Clocks { 4 } else { 15 });
+    let pause = dice.spread(20, 4_000);
+    let mut then = |after: Duration, what: Action| events.push(Event { after, what });
+    for _ in 0..times {
+        let who = usize::try_from(dice.between(0, processes as u64 - 1)).unwrap_or(0);
+        match storm {
+            Storm::Freezes => {
+                let freeze = Change::Freeze {
+                    now: dice.chance(800_000),
+                };
+                then(dice.span(1, pause), Action::Change(freeze, 1));
+                let unfreeze = Action::Change(Change::Unfreeze, 1);
+                then(dice.span(1, pause), unfreeze);
+            }
+            Storm::Rotations => {
+                let rotate = Action::Change(Change::Rotate, 1);
+                then(dice.span(1, pause), rotate);
+            }
+            Storm::Probations => {
+                let probation = Change::Probation(dice.between(1_000, 2_000), false);
+                then(dice.span(1, 12_000), Action::Change(probation, 1));
+                if dice.chance(500_000) {
+                    let still = Action::Pause(who, dice.span(500, 10_000));
+                    then(dice.span(1, 200), still);
+                }
+            }
+            Storm::Clocks => {
+                let ahead = dice.between(8, 400) * 86_400_000;
+                let ahead = i64::try_from(ahead).unwrap_or(0);
+                then(dice.span(1, 5_000), Action::Clock(who, ahead));
+                then(dice.span(31_000, 70_000), Action::Clock(who, 0));
+            }
+            Storm::Standstills => {
+                let long = dice.span(100, 20_000);
+                let what = match dice.chance(700_000) {
+                    true => Action::Pause(who, long),
+                    false => Action::Crash(who, long),
+                };
+                then(dice.span(1, pause), what);
+            }
+        }
+    }
+    events
+}
