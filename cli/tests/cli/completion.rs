@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::fake::{Answer, Fake, OPERATION};
-use crate::runner::Bench;
+use crate::runner::{Bench, HANG_TIMEOUT};
 use crate::tmux::{self, Terminal};
 
 /// The completions of the last word (fish's protocol is the plainest), and the time that they took.
@@ -56,13 +56,19 @@ fn live_names_are_offered() {
         ("qos set tenant d", &["default"]),
         ("qos set tier bulk --for op", &["operator"]),
     ] {
-        let found = names(&bench, line);
-        let offered = |name: &&str| {
-            found
-                .iter()
-                .any(|one| one == name || one.ends_with(&format!("={name}")))
+        let mut found = names(&bench, line);
+        let all = |found: &[String]| {
+            wanted.iter().all(|name| {
+                let value = format!("={name}");
+                found.iter().any(|one| one == name || one.ends_with(&value))
+            })
         };
-        assert!(wanted.iter().all(offered), "{line}: {found:?}");
+        // A busy machine may not ask and answer in the time that a shell has.
+        let began = Instant::now();
+        while !all(&found) {
+            assert!(began.elapsed() < HANG_TIMEOUT, "{line}: {found:?}");
+            found = names(&bench, line);
+        }
         let foreign = found
             .iter()
             .filter(|one| !one.starts_with('-') && !wanted.contains(&one.as_str()));
@@ -77,13 +83,22 @@ fn live_names_are_offered() {
 fn a_server_that_does_not_answer_is_not_waited_for() {
     let (mut bench, fake) = Bench::served();
     fake.says("GET /logs/dev", [Answer::Silence]);
-    // Two chances: a busy machine may take its time to start a program.
-    let quick = (0..3).any(|_| {
+    // 300 ms: 250 ms for the server, and the start of the program, which takes more than the rest on a slow machine. A busy one
+    // takes its time now and then, not always.
+    let began = Instant::now();
+    loop {
+        let (_, started) = offered(&bench, &["sha"]);
         let (found, took) = offered(&bench, &["shard", "show", "2"]);
         assert_eq!(found, [""; 0]);
-        took < Duration::from_millis(300)
-    });
-    assert!(quick, "it took more than 300 ms each time");
+        let most = Duration::from_millis(250) + started.max(Duration::from_millis(50));
+        if took < most {
+            break;
+        }
+        assert!(
+            began.elapsed() < HANG_TIMEOUT,
+            "it took more than {most:?} each time"
+        );
+    }
     for context in [
         "log = \"dev\"\nadmin = \"unix:nowhere.sock\"\n",
         "log = \"dev\"\nadmin = \"http://192.0.2.1:1\"\n",
@@ -127,8 +142,8 @@ fn in_shell(shell: &str, start: &str, register: &str) {
     // A marker that is not in what is typed: the prompt is there and the line was carried out.
     terminal.types(&format!("{register}; echo rea''dy\n"));
     terminal.shows("ready");
-    terminal.types("logctl shard show 2026-u\t");
-    terminal.shows("logctl shard show 2026-unlikely");
+    terminal.types("logctl shard show 2026-u");
+    terminal.types_until("\t", "logctl shard show 2026-unlikely");
     terminal.types("\n");
     terminal.shows("tree ID");
 }

@@ -11,6 +11,8 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use serde_json::{Value, json};
 
+use crate::runner::HANG_TIMEOUT;
+
 /// A request as it arrived.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
@@ -119,12 +121,14 @@ impl Fake {
     pub(crate) fn wait_for(&self, method: &str, path: &str) {
         let wanted = |asked: &Asked| asked.method == method && asked.path.starts_with(path);
         let asked = self.asked.0.lock().unwrap();
-        drop(
-            self.asked
-                .1
-                .wait_while(asked, |asked| !asked.iter().any(wanted))
-                .unwrap(),
-        );
+        let unasked = |asked: &mut Vec<Asked>| !asked.iter().any(wanted);
+        let waited = self
+            .asked
+            .1
+            .wait_timeout_while(asked, HANG_TIMEOUT, unasked);
+        let (asked, waited) = waited.unwrap();
+        drop(asked);
+        assert!(!waited.timed_out(), "nobody asks for {method} {path}");
     }
 
     fn spawn(self, stream: impl Stream) {

@@ -336,7 +336,8 @@ fn watching() {
     assert_eq!(ran.json()["operation"]["state"], "done", "{}", ran.shown());
     // One that continues.
     fake.says(&path, [Answer::Json(200, decided)]);
-    let ran = bench.run(&format!("op watch {OPERATION} --timeout 100ms"));
+    let watch = format!("op watch {OPERATION}");
+    let ran = bench.cut_off(&watch, |ran| ran.ended(&[11]));
     assert_eq!(ran.code, Some(7), "{}", ran.shown());
     assert_eq!(bench.run("op watch 17").code, Some(2));
 }

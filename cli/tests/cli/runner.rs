@@ -4,11 +4,24 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::fake::Fake;
+
+/// A guard against a hang, not a measure.
+pub(crate) const HANG_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Waits until this is so.
+pub(crate) fn until(what: &str, so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !so() {
+        assert!(began.elapsed() < HANG_TIMEOUT, "waited in vain: {what}");
+        std::thread::yield_now();
+    }
+}
 
 pub(crate) struct Bench {
     pub(crate) directory: TempDir,
@@ -68,6 +81,24 @@ impl Bench {
 
     pub(crate) fn run(&self, line: &str) -> Ran {
         self.run_with(line, "")
+    }
+
+    /// A command that its time limit cuts off, whatever the speed of the machine. A run that met its limit before it came to what the
+    /// test is about (`early` knows such a run) is made again with twice the limit. The limit is shown as `LIMIT`.
+    pub(crate) fn cut_off(&self, line: &str, early: impl Fn(&Ran) -> bool) -> Ran {
+        const MOST: Duration = Duration::from_secs(30);
+        let mut limit = Duration::from_millis(200);
+        loop {
+            let mut ran = self.run(&format!("{line} --timeout {}ms", limit.as_millis()));
+            if limit < MOST && early(&ran) {
+                limit *= 2;
+                continue;
+            }
+            ran.line = format!("{line} --timeout LIMIT");
+            let seconds = format!("{} s", limit.as_secs_f64());
+            ran.err = ran.err.replace(&seconds, "LIMIT");
+            return ran;
+        }
     }
 
     /// With text on standard input.
@@ -132,6 +163,11 @@ impl Bench {
 }
 
 impl Ran {
+    /// Whether its exit code is one of these.
+    pub(crate) fn ended(&self, codes: &[i32]) -> bool {
+        self.code.is_some_and(|code| codes.contains(&code))
+    }
+
     /// Everything, for a snapshot.
     pub(crate) fn shown(&self) -> String {
         let code = self

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::fake::{Answer, Fake, OPERATION, operation, replica};
-use crate::runner::Bench;
+use crate::runner::{Bench, until};
 use crate::tmux::{self, Terminal};
 
 /// A bench, when there are terminals here.
@@ -170,9 +170,7 @@ fn top_is_drawn_listens_and_gives_the_screen_back() {
         terminal.types("q");
         // It looks again by itself.
         let looks = fake.asked("GET").len();
-        while fake.asked("GET").len() < looks + 2 {
-            std::thread::yield_now();
-        }
+        until("two more looks", || fake.asked("GET").len() >= looks + 2);
         terminal.types("q");
         let screen = terminal.shows("exit=0");
         assert!(

@@ -3,11 +3,13 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Instant;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 
-use crate::runner::Bench;
+use crate::runner::{Bench, HANG_TIMEOUT};
 
 /// Runs the line, types `keys` once it asks something, and returns the exit code and what was on the screen.
 fn typed(bench: &Bench, line: &str, keys: &str) -> (Option<i32>, String) {
@@ -56,15 +58,23 @@ fn drawn(bench: &Bench, columns: u16, line: &str, keys: &str) -> (Option<i32>, S
     });
     let mut seen = Vec::new();
     while !seen.contains(&b'?') {
-        match receiver.recv() {
+        match receiver.recv_timeout(HANG_TIMEOUT) {
             Ok(bytes) => seen.extend(bytes),
-            Err(_) => break,
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {
+                panic!("no question in {}", String::from_utf8_lossy(&seen))
+            }
         }
     }
     // A key typed before the question listens for single keys is the terminal's: Ctrl-C would be lost.
     let listens =
         || tcgetattr(&keyboard).is_ok_and(|modes| !modes.local_modes.contains(LocalModes::ICANON));
+    let began = Instant::now();
     while !keys.is_empty() && !listens() && child.try_wait().unwrap().is_none() {
+        assert!(
+            began.elapsed() < HANG_TIMEOUT,
+            "the question listens for no key"
+        );
         std::thread::yield_now();
     }
     let _ = keyboard.write_all(keys.as_bytes());

@@ -5,10 +5,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::runner::Bench;
+use crate::runner::{Bench, HANG_TIMEOUT};
 
-/// A guard against a hang, not a measure.
-const HANG_TIMEOUT: Duration = Duration::from_secs(60);
 /// How many terminals there were: a server that ends still holds its socket for a moment.
 static STARTED: AtomicU32 = AtomicU32::new(0);
 
@@ -118,6 +116,26 @@ impl Terminal {
                 return screen;
             }
             assert!(began.elapsed() < HANG_TIMEOUT, "no `{text}` in\n{screen}");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Types `keys` and waits until the text is on the screen; types them again where it is not after a while, because what they ask for
+    /// has a limit of its own.
+    pub(crate) fn types_until(&self, keys: &str, text: &str) {
+        const AGAIN: Duration = Duration::from_secs(5);
+        let began = Instant::now();
+        let mut typed = None::<Instant>;
+        loop {
+            let screen = self.screen();
+            if screen.contains(text) {
+                return;
+            }
+            assert!(began.elapsed() < HANG_TIMEOUT, "no `{text}` in\n{screen}");
+            if typed.is_none_or(|last| last.elapsed() > AGAIN) {
+                self.types(keys);
+                typed = Some(Instant::now());
+            }
             std::thread::yield_now();
         }
     }
