@@ -155,13 +155,16 @@ async fn a_tenant_over_its_rate_is_told_when_to_continue() {
     .await;
     let tenant = log.policy().tenant(None, UnixMillis::ZERO).unwrap();
     let mut answers = Vec::new();
+    let began = tokio::time::Instant::now();
     let refused = loop {
         match log.submit("entry".into(), tenant, &Advice::default()) {
             Ok(ticket) => answers.push(ticket.answer),
             Err(refused) => break refused,
         }
     };
-    assert_eq!(answers.len(), 5);
+    // The burst, and one more for each second that a slow machine took.
+    let most = 5 + usize::try_from(began.elapsed().as_secs()).unwrap();
+    assert!((5..=most).contains(&answers.len()), "{}", answers.len());
     let AppendError::Limited {
         reason,
         retry_after,

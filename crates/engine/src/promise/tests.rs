@@ -19,6 +19,14 @@ use qos::Cost;
 use store::fault::{Fault, Faults, Operation};
 use store::{Coordination, Outcome, Transaction, record};
 
+/// A guard against a hang, not a measure.
+const HANG_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The system's steady clock, which no paused runtime stops.
+fn steady() -> Duration {
+    Duration::from_millis(ambient::Ambient::unset().time.steady_ms())
+}
+
 async fn promise(log: &Log, text: &str) -> Result<Promise, AppendError> {
     let tenant = log.policy().own();
     log.promise(Bytes::from(text.to_owned()), tenant, &Advice::default())
@@ -27,7 +35,9 @@ async fn promise(log: &Log, text: &str) -> Result<Promise, AppendError> {
 
 /// Waits until it has its place.
 async fn placed(log: &Log, id: PromiseId) -> Appended {
+    let began = steady();
     loop {
+        assert!(steady() - began < HANG_TIMEOUT, "{id} gets no place");
         match log.placement(id).await.unwrap() {
             Some(Placement::Ordered { at, .. }) => return at,
             Some(Placement::Queued) => tokio::time::sleep(Duration::from_millis(10)).await,
@@ -118,6 +128,16 @@ async fn promises_are_measured_and_a_missed_one_is_counted() {
     let rig = Rig::new();
     let faults = Faults::new();
     let (engine, log) = rig.server(&faults).await;
+    // What is not held is in time on every machine.
+    let mut patient = log.config();
+    for tier in &mut patient.qos.tiers {
+        tier.max_merge_delay = Some(logconfig::Span::from_millis(60_000));
+    }
+    let patient = Request::Configure {
+        base: None,
+        next: Box::new(patient),
+    };
+    log.change(patient, caller()).await.unwrap();
     let kept = promise(&log, "kept").await.unwrap();
     placed(&log, kept.id).await;
     hold_queue(&faults);
@@ -147,8 +167,10 @@ async fn promises_are_measured_and_a_missed_one_is_counted() {
             )
         })
     };
+    let began = steady();
     while counted() != (2, 2, 1) {
         let (ordered, published, missed) = counted();
+        assert!(steady() - began < HANG_TIMEOUT, "{:?}", counted());
         assert!(ordered <= 2 && published <= 2 && missed <= 1);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

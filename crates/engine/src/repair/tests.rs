@@ -39,13 +39,23 @@ async fn flip(objects: &MemoryObjects, path: &str) -> Bytes {
     good
 }
 
+/// A guard against a hang, not a measure.
+const HANG_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The system's steady clock, which no paused runtime stops.
+fn steady() -> Duration {
+    Duration::from_millis(ambient::Ambient::unset().time.steady_ms())
+}
+
 /// Waits until the list says so.
 async fn listed(log: &Log, says: impl Fn(&[Damaged]) -> bool) -> Vec<Damaged> {
+    let began = steady();
     loop {
         let list = log.damaged();
         if says(&list) {
             return list;
         }
+        assert!(steady() - began < HANG_TIMEOUT, "{list:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -309,7 +319,9 @@ async fn what_is_lost_is_rewritten_from_a_frontend() {
     log.wait_published(GlobalIndex::new(299)).await.unwrap();
     let front = folder.path().join("front/dev/a");
     let newest = || std::fs::read_to_string(front.join("checkpoint")).unwrap_or_default();
+    let began = steady();
     while !newest().contains("\n300\n") {
+        assert!(steady() - began < HANG_TIMEOUT, "{}", newest());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let lost = ["tile/entries/000", "tile/entries/001.p/44", "tile/0/000"];

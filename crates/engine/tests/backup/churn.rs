@@ -195,7 +195,9 @@ async fn course(seed: u64) {
         }
         tokio::time::sleep(Duration::from_millis(30)).await;
         stop.store(true, Ordering::Relaxed);
-        acknowledged.extend(writing.await.unwrap());
+        let written = tokio::time::timeout(LONG, writing).await;
+        let written = written.unwrap_or_else(|_| panic!("no answer to the writer of step {step}"));
+        acknowledged.extend(written.unwrap());
         roots(&world, &mut seen);
         if dice.below(6) == 0 {
             engine.shutdown().await;

@@ -193,9 +193,17 @@ async fn a_wiped_secondary_stops_counting_at_its_first_answer() {
         let of = view.secondaries.into_iter().find(|s| s.name == name);
         of.and_then(|of| of.position)
     };
-    while has("x").await != Some(GlobalIndex::new(20)) {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let reaches = async |name: &str, size: u64| {
+        let verified = async {
+            while has(name).await != Some(GlobalIndex::new(size)) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(LONG, verified)
+            .await
+            .unwrap_or_else(|_| panic!("{name} does not verify {size} entries"));
+    };
+    reaches("x", 20).await;
     // Its disk is lost, and entries do not reach the new one.
     drop(first);
     world.network.set("x.example.org", Way::Announced);
@@ -207,9 +215,7 @@ async fn a_wiped_secondary_stops_counting_at_its_first_answer() {
     })
     .await;
     world.network.set("yy.example.org", Way::Open);
-    while has("yy").await != Some(GlobalIndex::new(21)) {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    reaches("yy", 21).await;
     // One disk has 20 entries: two were asked for.
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(log.status().watermarks.published, GlobalIndex::new(10));

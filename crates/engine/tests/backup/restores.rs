@@ -1211,20 +1211,21 @@ async fn told_again(while_it_is_told: impl AsyncFn(&engine::Log)) {
         config.merge.backup_quorum = 2;
     })
     .await;
-    let names_both = async || {
-        let x = world.network.mirrors.lock().unwrap()["x.example.org"].clone();
-        let kept = kept(&world, &x).await;
+    let names_both = async |x: &mirror::Mirror| {
+        let kept = kept(&world, x).await;
         kept.is_some_and(|kept| kept.state.generation == Generation::new(2))
     };
     let told = async || {
-        while !names_both().await {
+        let x = world.network.mirrors.lock().unwrap()["x.example.org"].clone();
+        while !names_both(&x).await {
             while_it_is_told(&log).await;
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
     tokio::time::timeout(LONG, told()).await.unwrap();
-    world.secondary("x", "older", &key).await;
-    assert!(!names_both().await);
+    let older = world.unreachable("x", "older", &key).await;
+    assert!(!names_both(&older).await);
+    world.reach("x", &older);
     tokio::time::timeout(LONG, told()).await.unwrap();
     assert!(log.held_by_before().is_some());
     world.secondary("yy", "yy", &key).await;

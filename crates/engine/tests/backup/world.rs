@@ -74,6 +74,27 @@ impl World {
         storage: &str,
         log: &VerifierKey,
     ) -> Arc<Mirror> {
+        let mirror = self.unreachable(name, storage, log).await;
+        self.reach(name, &mirror);
+        mirror
+    }
+
+    /// From now on this secondary answers at the name.
+    pub(crate) fn reach(&self, name: &str, mirror: &Arc<Mirror>) {
+        self.network
+            .mirrors
+            .lock()
+            .unwrap()
+            .insert(format!("{name}.example.org"), Arc::clone(mirror));
+    }
+
+    /// Starts a secondary that nobody reaches yet, nor the one before it.
+    pub(crate) async fn unreachable(
+        &self,
+        name: &str,
+        storage: &str,
+        log: &VerifierKey,
+    ) -> Arc<Mirror> {
         let dir = self.path(storage);
         std::fs::create_dir_all(&dir).unwrap();
         // The old process is stopped first.
@@ -93,13 +114,7 @@ impl World {
         })
         .await
         .unwrap();
-        let mirror = Arc::new(mirror);
-        self.network
-            .mirrors
-            .lock()
-            .unwrap()
-            .insert(format!("{name}.example.org"), Arc::clone(&mirror));
-        mirror
+        Arc::new(mirror)
     }
 
     /// Starts secondaries, each with a storage of its own name.
