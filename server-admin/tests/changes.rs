@@ -395,9 +395,7 @@ async fn one_write_at_a_time_per_log() {
                 .status()
         }
     });
-    while endpoint.toy.running.load(Ordering::SeqCst) < 1 {
-        tokio::task::yield_now().await;
-    }
+    endpoint.toy.is_running(1).await;
     let others = async {
         futures_util::future::join(
             write("/logs/boron/freeze"),
@@ -406,9 +404,7 @@ async fn one_write_at_a_time_per_log() {
         .await
     };
     let (others, ()) = futures_util::future::join(others, async {
-        while endpoint.toy.running.load(Ordering::SeqCst) < 3 {
-            tokio::task::yield_now().await;
-        }
+        endpoint.toy.is_running(3).await;
         endpoint.toy.permits.add_permits(3);
     })
     .await;

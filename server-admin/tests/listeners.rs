@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::Endpoint;
+use common::{Endpoint, until};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::RootCertStore;
 use rustls::pki_types::ServerName;
@@ -124,14 +124,7 @@ async fn a_client_that_shuts_down_its_sending_side_is_answered() {
         .unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     stream.shutdown().await.unwrap();
-    while endpoint
-        .toy
-        .running
-        .load(std::sync::atomic::Ordering::SeqCst)
-        == 0
-    {
-        tokio::task::yield_now().await;
-    }
+    endpoint.toy.is_running(1).await;
     // Its end is seen before the answer is there.
     for _ in 0..3 {
         let other = TcpStream::connect(running.address().unwrap())
@@ -310,40 +303,46 @@ async fn an_unsafe_set_up_is_refused() {
 #[tokio::test]
 async fn slow_and_large_heads_are_cut_off() {
     let endpoint = Endpoint::new();
-    let limits = Limits {
-        header_time: Duration::from_millis(20),
-        ..Limits::default()
-    };
-    let running = start(
-        &endpoint,
-        Options {
+    let with = |header_time| {
+        let limits = Limits {
+            header_time,
+            ..Limits::default()
+        };
+        let options = Options {
             limits,
             ..tcp(ANY_PORT, None)
-        },
-    );
-    let connect = || async {
-        TcpStream::connect(running.address().unwrap())
-            .await
-            .unwrap()
+        };
+        start(&endpoint, options)
     };
+    let connect = async |running: &Running| {
+        let address = running.address().unwrap();
+        TcpStream::connect(address).await.unwrap()
+    };
+    let hasty = with(Duration::from_millis(20));
     for beginning in [
         "",
         "GET /admin",
         "GET /admin/v1/whoami HTTP/1.1\r\nHost: x\r\nX-Y: ",
     ] {
         // `talk` returns only when the server closes.
-        let answer = talk(connect().await, beginning).await;
+        let answer = talk(connect(&hasty).await, beginning).await;
         assert!(!answer.contains("200 OK"), "{answer}");
     }
+    hasty.stop().await.unwrap();
+
+    // Whoever is answered needs the time to ask.
+    let patient = with(Duration::from_secs(5));
     let keep_alive =
         get("/admin/v1/whoami", Some(&endpoint.root)).replace("Connection: close\r\n", "");
+    let answer = talk(connect(&patient).await, &keep_alive).await;
     assert!(
-        talk(connect().await, &keep_alive).await.contains("200 OK"),
+        answer.contains("200 OK"),
         "answered, then closed while idle"
     );
     let large = get(&format!("/{}", "x".repeat(100_000)), None);
-    assert!(!talk(connect().await, &large).await.contains("200 OK"));
-    running.stop().await.unwrap();
+    let answer = talk(connect(&patient).await, &large).await;
+    assert!(!answer.contains("200 OK"));
+    patient.stop().await.unwrap();
 }
 
 #[tokio::test]
@@ -401,14 +400,7 @@ async fn connections_are_capped_and_the_socket_is_not_starved() {
         stream.write_all(freeze(log).as_bytes()).await.unwrap();
         held.push(stream);
     }
-    while endpoint
-        .toy
-        .running
-        .load(std::sync::atomic::Ordering::SeqCst)
-        < 2
-    {
-        tokio::task::yield_now().await;
-    }
+    endpoint.toy.is_running(2).await;
     let third = tokio::spawn({
         let request = request.clone();
         async move { talk(TcpStream::connect(address).await.unwrap(), &request).await }
@@ -441,18 +433,12 @@ async fn a_stop_lets_running_requests_finish() {
         .replace("close", "keep-alive");
     let asked =
         tokio::spawn(async move { talk(TcpStream::connect(address).await.unwrap(), &post).await });
-    while endpoint
-        .toy
-        .running
-        .load(std::sync::atomic::Ordering::SeqCst)
-        == 0
-    {
-        tokio::task::yield_now().await;
-    }
+    endpoint.toy.is_running(1).await;
     let stopped = tokio::spawn(running.stop());
-    while TcpStream::connect(address).await.is_ok() {
-        tokio::task::yield_now().await;
-    }
+    until("no connection is taken", async || {
+        TcpStream::connect(address).await.is_err()
+    })
+    .await;
     assert!(!stopped.is_finished());
     endpoint.toy.permits.add_permits(1);
     assert!(asked.await.unwrap().contains("200 OK"));
@@ -478,14 +464,7 @@ async fn a_stop_does_not_wait_for_ever() {
     let post = get("/admin/v1/logs/argon/freeze", Some(&endpoint.root)).replace("GET", "POST");
     let asked =
         tokio::spawn(async move { talk(TcpStream::connect(address).await.unwrap(), &post).await });
-    while endpoint
-        .toy
-        .running
-        .load(std::sync::atomic::Ordering::SeqCst)
-        == 0
-    {
-        tokio::task::yield_now().await;
-    }
+    endpoint.toy.is_running(1).await;
     running.stop().await.unwrap();
     assert!(!asked.await.unwrap().contains("200 OK"));
 }
@@ -506,14 +485,14 @@ async fn serve_binds_and_serves_until_told_to_stop() {
             let _ = stopped.await;
         },
     ));
-    let stream = loop {
-        match UnixStream::connect(&path).await {
-            Ok(stream) => break stream,
-            Err(_) => tokio::task::yield_now().await,
-        }
-    };
+    let mut connected = None;
+    until("a connection is taken", async || {
+        connected = UnixStream::connect(&path).await.ok();
+        connected.is_some()
+    })
+    .await;
     assert!(
-        talk(stream, &get("/admin/v1/logs", None))
+        talk(connected.unwrap(), &get("/admin/v1/logs", None))
             .await
             .contains("argon")
     );

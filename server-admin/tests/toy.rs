@@ -8,6 +8,9 @@ use std::process::{Child, Command};
 
 use wire::{LogCondition, LogStatus, Operation, OperationState, Problem, WhoAmI, codes};
 
+/// A guard against a hang, not a measure.
+const HANG_MS: u64 = 60_000;
+
 /// The example, killed when dropped.
 struct Toy {
     child: Child,
@@ -34,8 +37,14 @@ impl Toy {
             .spawn()
             .unwrap();
         let mut toy = Self { child, folder };
+        let clock = ambient::Ambient::unset().time;
+        let began = clock.steady_ms();
         while toy.connect().is_err() {
             assert!(toy.child.try_wait().unwrap().is_none(), "the toy has ended");
+            assert!(
+                clock.steady_ms() - began < HANG_MS,
+                "the toy takes no connection"
+            );
             std::thread::yield_now();
         }
         toy

@@ -230,9 +230,10 @@ impl Issuer {
     /// Takes no connection any more.
     pub(crate) async fn stop(self) -> Self {
         self.running.abort();
-        while !self.running.is_finished() {
-            tokio::task::yield_now().await;
-        }
+        super::until("the issuer has stopped", async || {
+            self.running.is_finished()
+        })
+        .await;
         self
     }
 

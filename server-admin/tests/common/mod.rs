@@ -42,6 +42,20 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::from_millisecond(now).unwrap()
 }
 
+/// A guard against a hang, not a measure.
+pub(crate) const HANG_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Asks again and again until this is so.
+pub(crate) async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
+    let wait = async {
+        while !so().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    let waited = tokio::time::timeout(HANG_TIMEOUT, wait).await;
+    assert!(waited.is_ok(), "waited in vain: {what}");
+}
+
 /// Every request for a change that reached the host.
 pub(crate) type Seen = Vec<(String, Change, Mode, Caller)>;
 
@@ -95,6 +109,12 @@ impl Toy {
             finished: Semaphore::new(0),
             memory: Memory::default(),
         })
+    }
+
+    /// Waits until so many changes have reached it that are not over yet.
+    pub(crate) async fn is_running(&self, number: usize) {
+        let running = async || self.running.load(Ordering::SeqCst) >= number;
+        until(&format!("{number} running changes"), running).await;
     }
 
     fn get(&self, log: &str) -> Result<(u64, LogConfig), HostError> {
