@@ -114,6 +114,13 @@ async fn a_deleted_log_is_gone_everywhere_and_comes_back_whole() {
         .apply("dev", Change::Delete, Mode::Preview, caller("d"))
         .await;
     assert_eq!(planned.unwrap().state, OperationState::Planned);
+    // One that has not said yet what it runs counts as one that is behind.
+    until("both say what they run", async || {
+        let all = two.replicas(Some("dev")).await.unwrap();
+        let said = all.iter().filter(|one| one.generation.is_some());
+        (said.count() == 2).then_some(())
+    })
+    .await;
     let gone = two
         .apply("dev", Change::Delete, Mode::Apply, caller("e"))
         .await;
