@@ -198,14 +198,11 @@ impl Restore {
             };
             why.extend(without.iter().map(|without| format!("{url}: {without}")));
             answered.insert(url.clone(), (storage, without));
-            match found {
-                Ok(Some((age, entries, manifest))) => {
-                    vouched.extend(manifest.vouched.iter().map(|one| (age.0, one.clone())));
-                    if best.as_ref().is_none_or(|(best, ..)| *best < age) {
-                        best = Some((age, entries, manifest));
-                    }
+            if let Ok(Some((age, entries, manifest))) = found {
+                vouched.extend(manifest.vouched.iter().map(|one| (age.0, one.clone())));
+                if best.as_ref().is_none_or(|(best, ..)| *best < age) {
+                    best = Some((age, entries, manifest));
                 }
-                Ok(None) | Err(_) => {}
             }
         }
         match best {
