@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::run::{cargo, output, root, succeeds, target};
 
-/// How long fresh lives are lived among the tests, seconds.
+/// How long fresh lives of each kind are lived among the tests, seconds.
 const SECONDS: u64 = 120;
 
 /// A cargo that works on that workspace.

@@ -5,7 +5,7 @@ use store::{MemoryObjects, Objects as _};
 use tlog::{Checkpoint, Note, TileKind, TilePath, bundle};
 
 use crate::changes;
-use crate::judge::FoundShard;
+use crate::trees::FoundShard;
 use crate::world::World;
 
 /// Reads everything from the objects, without an engine.

@@ -2,11 +2,13 @@
 //!
 //! It shares no code with the engine beyond the formats of `tlog`, asks no clock and draws no lots. The first violation stays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use sha2::{Digest as _, Sha256};
-use tlog::{Checkpoint, Hash, Note, VerifierKey};
+use tlog::{Checkpoint, Hash, Note};
+
+use crate::trees::{FoundShard, verified};
+use crate::writer::LOG;
 
 /// A rule that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,23 +51,6 @@ struct Asked {
     forgotten: bool,
 }
 
-/// A shard as its readers find it at the end.
-#[derive(Clone, Debug)]
-pub struct FoundShard {
-    /// The name in the configuration document.
-    pub name: String,
-    /// The origin that its checkpoints carry.
-    pub origin: String,
-    /// The key that verifies its checkpoints.
-    pub vkey: String,
-    /// Global index of its first entry.
-    pub start: u64,
-    /// The checkpoint that a server answered with.
-    pub checkpoint: String,
-    /// All entries below the checkpoint, from the bundles.
-    pub entries: Vec<Vec<u8>>,
-}
-
 #[derive(Debug, Default)]
 struct Known {
     broken: Option<Violation>,
@@ -81,6 +66,8 @@ struct Known {
     shown: BTreeMap<(String, String), u64>,
     /// By origin: the final size, once somebody was told that the shard is frozen.
     frozen: BTreeMap<String, u64>,
+    /// By origin: the seal of the shard.
+    sealed: BTreeMap<String, String>,
     /// Verifier keys of shards, by origin.
     keys: BTreeMap<String, String>,
     counts: Counts,
@@ -244,6 +231,77 @@ impl Judge {
             known.object("a frozen shard does not grow", what);
         }
         Some(checkpoint)
+    }
+
+    /// The newest checkpoint that the key of each shard below an origin has signed, without those of nothing.
+    pub fn signed_below(&self, origin: &str) -> BTreeMap<String, (u64, Hash)> {
+        let known = self.known();
+        let below = |of: &str| {
+            let rest = of.strip_prefix(origin);
+            rest.is_some_and(|rest| rest.starts_with('/'))
+        };
+        let signed = known.roots.iter();
+        let signed = signed.filter(|((of, size), _)| *size > 0 && below(of));
+        // The sizes of an origin come one after the other, the largest last.
+        signed
+            .map(|((of, size), root)| (of.clone(), (*size, *root)))
+            .collect()
+    }
+
+    /// The stores of the log with this origin are lost, and it continues with so many entries where they were, and with shards of these sizes.
+    /// What is behind them, promised work, keys of writes and other logs are lost. What was signed stays, and so does what was sealed, unless a
+    /// shard lacks entries by force.
+    pub fn restored(&self, origin: &str, entries: u64, sizes: &BTreeMap<String, u64>) {
+        let mut known = self.known();
+        for ((log, _), asked) in &mut known.asked {
+            let lost = matches!(&asked.answer, Answer::Ordered(at) if at.index >= entries);
+            if lost && log == LOG {
+                asked.answer = Answer::Open;
+            }
+            (asked.promised, asked.forgotten) = (false, true);
+        }
+        known.places.retain(|(_, index), _| *index < entries);
+        let ours = |of: &str| {
+            of.strip_prefix(origin)
+                .is_some_and(|of| of.starts_with('/'))
+        };
+        known.roots.retain(|(of, _), _| ours(of));
+        let has = |of: &String| sizes.get(of).copied().unwrap_or(0);
+        let frozen = known.frozen.clone();
+        let length = |of: &String| frozen.get(of).copied().unwrap_or(0);
+        known
+            .sealed
+            .retain(|of, _| ours(of) && has(of) >= length(of));
+        let signed: BTreeSet<String> = known
+            .roots
+            .keys()
+            .filter(|(_, size)| *size > 0)
+            .map(|(of, _)| of.clone())
+            .collect();
+        known.keys.retain(|of, _| signed.contains(of));
+        let sealed: BTreeSet<String> = known.sealed.keys().cloned().collect();
+        known.frozen.retain(|of, _| sealed.contains(of));
+    }
+
+    /// A seal of a shard was put. There is one, and the shard has ended.
+    pub fn sealed(&self, seal: &str) {
+        let Ok(note) = Note::parse(seal) else {
+            return;
+        };
+        let mut lines = note.text.lines().skip(1);
+        let origin = lines.next().unwrap_or_default().to_owned();
+        let size = lines.next().and_then(|size| size.parse().ok());
+        let mut known = self.known();
+        let first = known
+            .sealed
+            .entry(origin.clone())
+            .or_insert(seal.to_owned());
+        if first != seal {
+            let what = format!("{first} and {seal}");
+            known.object("a shard has one seal", what);
+        }
+        drop(known);
+        self.frozen(&origin, size.unwrap_or(0));
     }
 
     /// A shard was said to be frozen, with so many entries.
@@ -413,55 +471,4 @@ impl Known {
 /// Entries as a person reads them.
 fn text(entry: &[u8]) -> String {
     String::from_utf8_lossy(entry).chars().take(40).collect()
-}
-
-/// Checks the checkpoint of a shard against its key and its entries.
-fn verified(shard: &FoundShard) -> Result<(), String> {
-    let name = &shard.name;
-    let key: VerifierKey = shard
-        .vkey
-        .parse()
-        .map_err(|e| format!("shard {name}: its key: {e}"))?;
-    let checkpoint = Checkpoint::open(&shard.checkpoint, &key)
-        .map_err(|e| format!("shard {name}: its checkpoint: {e}"))?;
-    if checkpoint.origin != shard.origin {
-        return Err(format!("shard {name}: the origin is {}", checkpoint.origin));
-    }
-    let (size, found) = (checkpoint.size, shard.entries.len() as u64);
-    if size != found {
-        return Err(format!("shard {name}: size {size}, found {found} entries"));
-    }
-    let leaves: Vec<[u8; 32]> = shard.entries.iter().map(|entry| leaf(entry)).collect();
-    if root(&leaves) != checkpoint.root.0 {
-        return Err(format!(
-            "shard {name}: the root of {size} entries is another"
-        ));
-    }
-    Ok(())
-}
-
-/// The hash of a leaf (RFC 9162, section 2.1.1).
-pub(crate) fn leaf(entry: &[u8]) -> [u8; 32] {
-    Sha256::new()
-        .chain_update([0])
-        .chain_update(entry)
-        .finalize()
-        .into()
-}
-
-/// The root of a tree (RFC 9162, section 2.1.1), as the definition has it.
-pub(crate) fn root(leaves: &[[u8; 32]]) -> [u8; 32] {
-    match leaves {
-        [] => Sha256::digest([]).into(),
-        [one] => *one,
-        more => {
-            let half = more.len().next_power_of_two() / 2;
-            let (left, right) = more.split_at(half);
-            let hash = Sha256::new().chain_update([1]);
-            hash.chain_update(root(left))
-                .chain_update(root(right))
-                .finalize()
-                .into()
-        }
-    }
 }

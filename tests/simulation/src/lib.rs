@@ -12,20 +12,28 @@
 //! | `world`, `process`, `server` | who is there; what runs, stands still or is dead |
 //! | `stores` | a process's hold on the stores, and what goes wrong there |
 //! | `peers`, `network`, `secondary`, `witness` | who copies and cosigns, and the way there |
+//! | `members` | changes of the secondaries and witnesses |
+//! | `disaster`, `loss` | restores that are practiced, and those after the loss of the primary |
+//! | `disks` | disks of secondaries that are lost or put back |
 //! | `nodes`, `storage`, `remote` | where large batches are, and what is lost there |
 //! | `frontends` | where readers find a copy, and what must be there |
 //! | `writer`, `reader`, `operator` | who uses the log, and remembers what they were told |
-//! | `judge`, `copies`, `trail`, `changes` | the rules |
+//! | `judge`, `copies`, `eras`, `trail`, `changes`, `trees` | the rules |
 //! | `shrink`, `trace`, `panics`, `random` | tools |
 
 pub mod apart;
 pub mod changes;
 pub mod copies;
+pub mod disaster;
+pub mod disks;
+pub mod eras;
 pub mod found;
 pub mod frontends;
 pub mod judge;
 pub mod life;
+pub mod loss;
 pub mod many;
+pub mod members;
 pub mod mutants;
 pub mod network;
 pub mod nodes;
@@ -45,6 +53,7 @@ pub mod storage;
 pub mod stores;
 pub mod trace;
 pub mod trail;
+pub mod trees;
 pub mod witness;
 pub mod world;
 pub mod writer;

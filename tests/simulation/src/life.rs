@@ -8,11 +8,13 @@ use order::keys::CLOCK;
 use order::{Limits, mutant};
 use store::{Coordination as _, Guard, Transaction, record};
 
+use crate::disaster;
 use crate::found;
 use crate::judge::{Counts, Violation};
+use crate::loss;
 use crate::nodes;
 use crate::operator;
-use crate::peers::PeerAction;
+use crate::peers;
 use crate::plan::{Action, Plan};
 use crate::reader;
 use crate::server::Running;
@@ -142,6 +144,7 @@ async fn begin(world: &Arc<World>) {
         };
         if made.is_ok() {
             world.trace.say(format_args!("the log is made"));
+            world.primary.made();
             tokio::spawn(copy(Arc::clone(world)));
             break;
         }
@@ -220,9 +223,10 @@ fn act(world: &Arc<World>, number: u64, what: Action) {
             world.employ(aged);
         }
         Action::Rates(rates) => world.set_rates(rates),
-        Action::Peer(what) => act_on_peer(world, what),
+        Action::Peer(what) => peers::act(world, number, what),
         Action::Node(what) => nodes::act(world, number, what),
         Action::Frontend(what) => world.frontends.act(what),
+        Action::Disaster(what) => disaster::act(world, number, what),
         Action::Change(change, times) => {
             world.employ(operator::change(Arc::clone(world), number, change, times));
         }
@@ -252,43 +256,6 @@ async fn age(world: Arc<World>, ms: u64) {
     let _ = store.transact(noted).await;
 }
 
-fn act_on_peer(world: &Arc<World>, what: PeerAction) {
-    let network = &world.network;
-    let secondary = |at: usize| network.secondaries.get(at);
-    match what {
-        PeerAction::Crash(at, down, power) => {
-            if let Some(secondary) = secondary(at) {
-                secondary.crash(down, power);
-            }
-        }
-        PeerAction::Pause(at, time) => {
-            if let Some(secondary) = secondary(at).cloned() {
-                secondary.pause(true);
-                tokio::spawn(async move {
-                    tokio::time::sleep(time).await;
-                    secondary.pause(false);
-                });
-            }
-        }
-        PeerAction::Clock(at, ahead) => {
-            if let Some(secondary) = secondary(at) {
-                secondary.clocks.set_ahead(ahead);
-            }
-        }
-        PeerAction::Cut(server, peer, way, time) => {
-            let server = world.servers.get(server);
-            let cut = server.and_then(|server| network.cut(&server.name, peer, way));
-            if let Some(cut) = cut {
-                let network = Arc::clone(network);
-                tokio::spawn(async move {
-                    tokio::time::sleep(time).await;
-                    network.heal(&cut);
-                });
-            }
-        }
-    }
-}
-
 /// Nothing goes wrong any more: everything must be published in time, and fit what everybody was told.
 async fn settle(world: &Arc<World>) {
     world.rest(Duration::from_secs(120)).await;
@@ -297,6 +264,12 @@ async fn settle(world: &Arc<World>) {
     for server in &world.servers {
         server.pause(false);
         server.clocks.set_ahead(0);
+    }
+    if let Some(server) = world.servers.first() {
+        world
+            .network
+            .copies
+            .review(&server.site().coordination.rows());
     }
     world.network.heal_all();
     world.storage.heal_all();
@@ -308,7 +281,7 @@ async fn settle(world: &Arc<World>) {
     let deadline = tokio::time::Instant::now() + RECOVERY;
     let mut lacking = String::new();
     while tokio::time::Instant::now() < deadline {
-        if world.judge.broken().is_some() {
+        if world.judge.broken().is_some() || world.primary.is_given_up() {
             return;
         }
         // Somebody that was asked may have died meanwhile.
@@ -319,6 +292,7 @@ async fn settle(world: &Arc<World>) {
             }
             Ok(Err(why)) => {
                 nodes::remedy(world, &why);
+                loss::remedy(world, &why);
                 lacking = why;
             }
             Err(_) => "no answer".clone_into(&mut lacking),
@@ -339,7 +313,9 @@ async fn settle(world: &Arc<World>) {
             if log.name() == LOG
                 && let Ok(history) = log.history().await
             {
-                world.set_history(history);
+                // The restore itself is not a change of anybody.
+                let others = history.into_iter().filter(|one| one.actor != "restore");
+                world.set_history(others.collect());
             }
         }
     }
@@ -350,14 +326,18 @@ async fn settle(world: &Arc<World>) {
     tokio::time::sleep(Duration::from_secs(20)).await;
     found::look(world).await;
     let network = &world.network;
-    network.copies.last(&network.secondaries).await;
     if let Some(server) = world.servers.first() {
+        let rows = server.site().coordination.rows();
+        network.copies.last(&network.secondaries, &rows).await;
         world.frontends.last(&server.site().objects);
     }
 }
 
 /// Whether everything that is ordered is published, on every server.
 async fn settled(world: &World) -> Result<(), String> {
+    if world.primary.is_lost() {
+        return Err("the primary is lost".to_owned());
+    }
     let secondaries = &world.network.secondaries;
     if let Some(lacking) = secondaries.iter().find_map(|secondary| secondary.lacking()) {
         return Err(lacking);
@@ -386,12 +366,17 @@ async fn settled(world: &World) -> Result<(), String> {
         }
         for log in all_logs(&running.engine) {
             if server.takes_writes() && log.name() == LOG {
-                reopen(&running, &log).await?;
+                reopen(world, &running, &log).await?;
             }
             let at = log.watermarks();
             if at.published < at.ordered {
                 let why = log.status().reason.unwrap_or_default();
-                return Err(format!("{} at {}: {at:?} {why}", log.name(), server.name));
+                let troubles = troubles(&log);
+                return Err(format!(
+                    "{} at {}: {at:?} {why} {troubles}",
+                    log.name(),
+                    server.name
+                ));
             }
             if log.name() == LOG
                 && let Some(lacking) = world
@@ -399,6 +384,20 @@ async fn settled(world: &World) -> Result<(), String> {
                     .lacking(&log.config(), &server.site().objects)
             {
                 return Err(lacking);
+            }
+            if log.name() == LOG && world.plan.members.change {
+                let secondaries = &world.network.secondaries;
+                if let Some(lacking) = world.network.copies.lacking(secondaries, &log.config()) {
+                    return Err(format!("{lacking}: {}", troubles(&log)));
+                }
+            }
+            if log.name() == LOG
+                && let Some(shard) = world.network.copies.unsigned(&server.site().objects)
+            {
+                return Err(format!(
+                    "shard {shard} is not signed again: {}",
+                    troubles(&log)
+                ));
             }
             let promised = log.promised().await.map_err(|e| e.to_string())?;
             if !promised.is_empty() && log.name() == LOG {
@@ -420,6 +419,13 @@ async fn settled(world: &World) -> Result<(), String> {
     Ok(())
 }
 
+/// What a server says of its secondaries.
+fn troubles(log: &Log) -> String {
+    let known = log.peers().secondaries().into_iter();
+    let troubles = known.filter_map(|(name, state)| Some(format!("{name}: {}", state.trouble?)));
+    troubles.collect::<Vec<_>>().join("; ")
+}
+
 /// Whether every intent has its outcome.
 async fn audited(world: &World, system: &Log) -> Result<(), String> {
     let Some(server) = world.servers.first() else {
@@ -436,13 +442,13 @@ async fn audited(world: &World, system: &Log) -> Result<(), String> {
 }
 
 /// Takes entries again, so that promised work can come.
-async fn reopen(running: &Running, log: &Log) -> Result<(), String> {
+async fn reopen(world: &World, running: &Running, log: &Log) -> Result<(), String> {
     let status = log.status();
     let mut requests = Vec::new();
     if log.is_deleted() {
         requests.push(Request::Undelete);
     }
-    if status.condition != engine::Condition::Open {
+    if status.condition != engine::Condition::Open && !world.primary.is_left_frozen() {
         requests.push(Request::Unfreeze);
     }
     for request in requests {

@@ -46,6 +46,9 @@ struct Args {
     /// The seeds of lives that failed once (seeds.txt)
     #[arg(long)]
     kept: bool,
+    /// Lives in which secondaries and witnesses change, disks are lost and the log is restored
+    #[arg(long)]
+    members: bool,
     /// What the programs log, for example `engine=debug`
     #[arg(long)]
     log: Option<String>,
@@ -76,6 +79,7 @@ impl Args {
         Kind {
             short: self.short,
             mutant: self.mutant,
+            members: self.members,
         }
     }
 
@@ -95,9 +99,15 @@ impl Args {
     }
 }
 
-/// The seed in a line of seeds.txt.
-fn seed_of(line: &str) -> Option<u64> {
-    line.split_whitespace().next()?.parse().ok()
+/// The life in a line of seeds.txt: `SEED`, or `members:SEED` for one in which members change.
+fn seed_of(line: &str) -> Option<(u64, Kind)> {
+    let word = line.split_whitespace().next()?;
+    let changing = word.strip_prefix("members:");
+    let kind = Kind {
+        members: changing.is_some(),
+        ..Kind::default()
+    };
+    Some((changing.unwrap_or(word).parse().ok()?, kind))
 }
 
 fn main() -> ExitCode {
@@ -171,14 +181,17 @@ fn several(args: &Args) -> bool {
         totals.acked,
         totals.failed.len()
     );
-    let Some((seed, _)) = totals.failed.last() else {
+    let Some((seed, of, _)) = totals.failed.last() else {
         return true;
     };
     let mut kind = String::new();
-    if args.short {
+    if of.short {
         kind += " --short";
     }
-    if let Some(mutant) = args.mutant {
+    if of.members {
+        kind += " --members";
+    }
+    if let Some(mutant) = of.mutant {
         kind += &format!(" --mutant {}", mutant.name());
     }
     println!("cargo xtask simulate{kind} --seed {seed}");

@@ -19,14 +19,17 @@ pub struct Kind {
     pub short: bool,
     /// Without this rule; they are short, too.
     pub mutant: Option<Mutant>,
+    /// Members change, disks are lost, and the log is restored: [`crate::members`].
+    pub members: bool,
 }
 
 impl Kind {
     /// The plan of a seed.
     pub fn plan(self, seed: u64) -> Plan {
-        match self.short || self.mutant.is_some() {
-            true => Plan::short(seed, self.mutant),
-            false => Plan::of(seed),
+        match (self.short || self.mutant.is_some(), self.members) {
+            (true, _) => Plan::short(seed, self.mutant),
+            (false, true) => Plan::with_members(seed),
+            (false, false) => Plan::of(seed),
         }
     }
 }
@@ -48,8 +51,8 @@ pub struct Lives {
     pub first: u64,
     /// How many there are.
     pub count: u64,
-    /// Lives of these seeds, whatever the numbers say.
-    pub listed: Option<Vec<u64>>,
+    /// Lives of these seeds and kinds, whatever the numbers say.
+    pub listed: Option<Vec<(u64, Kind)>>,
     /// No life begins after this time.
     pub most: Option<Duration>,
     /// How many are lived at a time.
@@ -71,15 +74,15 @@ pub struct Totals {
     pub operations: u64,
     /// Entries that writers were told the place of.
     pub acked: u64,
-    /// The seeds that failed, with the rule that was broken, in ascending order.
-    pub failed: Vec<(u64, Violation)>,
+    /// The seeds that failed, with the rule that was broken, in the order in which they were lived.
+    pub failed: Vec<(u64, Kind, Violation)>,
 }
 
 impl Lives {
-    fn seed(&self, nth: u64) -> Option<u64> {
+    fn nth(&self, nth: u64) -> Option<(u64, Kind)> {
         match &self.listed {
             Some(listed) => listed.get(usize::try_from(nth).ok()?).copied(),
-            None => (nth < self.count).then_some(self.first.saturating_add(nth)),
+            None => (nth < self.count).then(|| (self.first.saturating_add(nth), self.kind)),
         }
     }
 
@@ -94,9 +97,9 @@ impl Lives {
                     loop {
                         let late = self.most.is_some_and(|most| began.elapsed() >= most);
                         let nth = next.fetch_add(1, Relaxed);
-                        let seed = self.seed(nth).filter(|_| !late && nth < last.load(Relaxed));
-                        let Some(seed) = seed else { return };
-                        let outcome = self.one(seed);
+                        let life = self.nth(nth).filter(|_| !late && nth < last.load(Relaxed));
+                        let Some((seed, kind)) = life else { return };
+                        let outcome = self.one(seed, kind);
                         if let Some(violation) = &outcome.violation {
                             failed(seed, violation);
                             if !self.keep_going {
@@ -105,7 +108,7 @@ impl Lives {
                         }
                         let lived = (
                             nth,
-                            seed,
+                            (seed, kind),
                             Outcome {
                                 lines: Vec::new(),
                                 ..outcome
@@ -123,20 +126,20 @@ impl Lives {
         all.retain(|(nth, ..)| *nth <= last);
         all.sort_by_key(|(nth, ..)| *nth);
         let mut totals = Totals::default();
-        for (_, seed, outcome) in all {
+        for (_, (seed, kind), outcome) in all {
             totals.lives += 1;
             totals.age += outcome.age;
             totals.operations += outcome.hash.1;
             totals.acked += outcome.counts.acked;
             totals
                 .failed
-                .extend(outcome.violation.map(|found| (seed, found)));
+                .extend(outcome.violation.map(|found| (seed, kind, found)));
         }
         totals
     }
 
-    fn one(&self, seed: u64) -> Outcome {
-        let plan = self.kind.plan(seed);
+    fn one(&self, seed: u64, kind: Kind) -> Outcome {
+        let plan = kind.plan(seed);
         let mut outcome = live(plan.clone(), Detail::Events);
         if self.twice && live(plan, Detail::Events).hash != outcome.hash {
             outcome.violation = Some(Violation {

@@ -42,6 +42,7 @@ pub fn find(mutant: Mutant, lives: &Lives) -> (Option<Found>, Vec<u64>) {
         kind: Kind {
             short: true,
             mutant: Some(mutant),
+            ..Kind::default()
         },
         ..lives.clone()
     };
@@ -50,7 +51,7 @@ pub fn find(mutant: Mutant, lives: &Lives) -> (Option<Found>, Vec<u64>) {
         let totals = part.live(|_, _| {});
         lived += totals.lives;
         days += totals.age.as_secs_f64() / 86_400.0;
-        let Some((seed, violation)) = totals.failed.first().cloned() else {
+        let Some((seed, _, violation)) = totals.failed.first().cloned() else {
             return (None, faults);
         };
         let whole = life::live(Plan::short(seed, None), Detail::Events);

@@ -16,7 +16,7 @@ use tlog::mirror::{EntriesHead, INFO_TYPE};
 
 use crate::copies::Copies;
 use crate::judge::Judge;
-use crate::peers::{Peers, Way};
+use crate::peers::{Chosen, Peers, Way};
 use crate::process::Process;
 use crate::secondary::{self, Secondary};
 use crate::witness::Witness;
@@ -33,7 +33,6 @@ pub struct Network {
     /// The judge of what secondaries have.
     pub copies: Copies,
     peers: Peers,
-    policy: String,
     clock: Moved,
     cuts: Mutex<Vec<Cut>>,
 }
@@ -55,13 +54,12 @@ impl Network {
                 Witness::new(name.clone(), host(&name), key, Arc::clone(judge))
             })
             .collect();
-        let policy = policy(&witnesses, peers.witness_quorum);
+        let all = policy(&witnesses, Chosen::all(peers.witnesses, 1));
         Arc::new(Self {
             secondaries: secondaries.collect(),
-            copies: Copies::new(Arc::clone(judge), peers, &policy),
+            copies: Copies::new(Arc::clone(judge), &all),
             witnesses,
             peers,
-            policy,
             clock: clock.clone(),
             cuts: Mutex::default(),
         })
@@ -69,16 +67,28 @@ impl Network {
 
     /// Names secondaries and witnesses in a document.
     pub fn describe(&self, config: &mut LogConfig) {
-        let secondaries = self.secondaries.iter().filter_map(|secondary| {
+        config.merge.secondaries = self.config(self.peers.copies);
+        config.merge.backup_quorum = self.peers.copies.quorum;
+        config.witnesses.policy = self.policy(self.peers.cosigners);
+    }
+
+    /// These secondaries in a document.
+    pub fn config(&self, chosen: Chosen) -> Vec<SecondaryConfig> {
+        let all = self.secondaries.iter().enumerate();
+        let named = all.filter(|(n, _)| chosen.has(*n));
+        let config = named.filter_map(|(_, secondary)| {
             Some(SecondaryConfig {
                 name: secondary.name.parse().ok()?,
                 url: format!("http://{}", secondary.host),
                 vkey: secondary.cosigner().verifier().to_string(),
             })
         });
-        config.merge.secondaries = secondaries.collect();
-        config.merge.backup_quorum = self.peers.quorum;
-        config.witnesses.policy.clone_from(&self.policy);
+        config.collect()
+    }
+
+    /// The policy of these witnesses.
+    pub fn policy(&self, chosen: Chosen) -> String {
+        policy(&self.witnesses, chosen)
     }
 
     /// The client of a process of this server.
@@ -153,18 +163,19 @@ fn broke() -> PeerError {
     PeerError::Unreachable("the connection broke".to_owned())
 }
 
-/// Lines of witnesses, of which so many are enough.
-fn policy(witnesses: &[Witness], quorum: u32) -> String {
+/// Lines of witnesses, of which so many are enough; nothing for none.
+fn policy(witnesses: &[Witness], chosen: Chosen) -> String {
     use std::fmt::Write as _;
     let mut policy = String::new();
-    let mut group = format!("group all {quorum}");
-    for Witness {
-        name,
-        host,
-        cosigner,
-        ..
-    } in witnesses
-    {
+    let mut group = format!("group all {}", chosen.quorum);
+    let all = witnesses.iter().enumerate();
+    for (_, witness) in all.filter(|(n, _)| chosen.has(*n)) {
+        let Witness {
+            name,
+            host,
+            cosigner,
+            ..
+        } = witness;
         let _ = writeln!(
             policy,
             "witness {name} {} http://{host}",
@@ -172,7 +183,7 @@ fn policy(witnesses: &[Witness], quorum: u32) -> String {
         );
         let _ = write!(group, " {name}");
     }
-    if !witnesses.is_empty() {
+    if !policy.is_empty() {
         let _ = write!(policy, "{group}\nquorum all\n");
     }
     policy

@@ -32,6 +32,9 @@ pub async fn change(world: Arc<World>, number: u64, change: Change, times: u64) 
         world.changes.probation(&name(number), confirms);
     }
     let known = make(&world, number, change, times).await;
+    if let Some(generation) = known.generation {
+        world.network.copies.told(change, generation);
+    }
     nodes.inspect(|named| {
         let (is_final, generation) = (!known.is_open, known.generation);
         world.storage.answered(*named, is_final, generation);
@@ -48,6 +51,7 @@ async fn make(world: &Arc<World>, number: u64, change: Change, times: u64) -> Kn
     let mut dice = world.dice(&name);
     let mut first: Option<Applied> = None;
     let (mut sent, mut lost) = (0, 0);
+    let mut life = world.primary.lives();
     while sent < times && lost < 6 {
         let Some(running) = world.any_server(&mut dice) else {
             tokio::time::sleep(Duration::from_millis(500)).await;
@@ -64,6 +68,10 @@ async fn make(world: &Arc<World>, number: u64, change: Change, times: u64) -> Kn
             () = tokio::time::sleep(Duration::from_secs(90)) => None,
             answer = ask(world, &running, change, caller) => answer,
         };
+        // A restored log knows nothing of what was asked before.
+        if life != world.primary.lives() {
+            (known, first, life) = (Known::default(), None, world.primary.lives());
+        }
         match answer {
             None | Some(Err(ChangeError::Unknown { .. } | ChangeError::Store(_))) => {
                 lost += 1;
@@ -207,6 +215,7 @@ fn request(world: &World, log: &Log, change: Change) -> Option<Request> {
             next.rotate.max_entries = (entries > 0).then_some(entries);
         }),
         Change::Freeze { now } => Some(Request::Freeze { now }),
+        Change::Unfreeze if world.primary.is_left_frozen() => None,
         Change::Unfreeze => Some(Request::Unfreeze),
         Change::Delete => Some(Request::Delete),
         Change::Undelete => Some(Request::Undelete),
@@ -227,6 +236,18 @@ fn request(world: &World, log: &Log, change: Change) -> Option<Request> {
         Change::Frontends(named) => {
             let frontends = world.frontends.config(named);
             configure(&|next| next.merge.frontends.clone_from(&frontends))
+        }
+        Change::Secondaries(chosen) => {
+            let named = world.network.config(chosen);
+            configure(&|next| {
+                next.merge.backup_quorum = chosen.quorum;
+                next.merge.secondaries.clone_from(&named);
+            })
+        }
+        Change::Quorum(quorum) => configure(&|next| next.merge.backup_quorum = quorum),
+        Change::Policy(chosen) => {
+            let policy = world.network.policy(chosen);
+            configure(&|next| next.witnesses.policy.clone_from(&policy))
         }
         Change::Create => None,
     }

@@ -4,9 +4,11 @@
 
 use std::time::Duration;
 
+use crate::disaster::Disaster;
 use crate::frontends::{self, FrontendAction};
+use crate::members::{self, Members};
 use crate::nodes::{self, Named, NodeAction, Nodes};
-use crate::peers::{self, PeerAction, Peers};
+use crate::peers::{self, Chosen, PeerAction, Peers};
 use crate::process::Rates;
 use crate::random::Dice;
 use crate::short::Short;
@@ -38,6 +40,8 @@ pub struct Plan {
     pub frontends: u32,
     /// What makes this life a short one.
     pub short: Short,
+    /// Whether the secondaries and witnesses change, and what is restored.
+    pub members: Members,
     /// What happens, one after the other.
     pub events: Vec<Event>,
 }
@@ -100,6 +104,8 @@ pub enum Action {
     Node(NodeAction),
     /// Something happens to a frontend.
     Frontend(FrontendAction),
+    /// Something that secondaries are there for.
+    Disaster(Disaster),
     /// An operator wants something, and sends it so many times with one key.
     Change(Change, u64),
 }
@@ -136,11 +142,26 @@ pub enum Change {
     Storage(Named),
     /// Other frontends; bit n stands for frontend n.
     Frontends(u32),
+    /// The log has these secondaries, of which so many must have what is published.
+    Secondaries(Chosen),
+    /// As many of the secondaries that there are.
+    Quorum(u32),
+    /// These witnesses, of which so many must cosign.
+    Policy(Chosen),
 }
 
 impl Plan {
     /// The life of a seed.
     pub fn of(seed: u64) -> Self {
+        Self::drawn(seed, false)
+    }
+
+    /// The life of a seed in which members change, disks are lost and the log is restored.
+    pub fn with_members(seed: u64) -> Self {
+        Self::drawn(seed, true)
+    }
+
+    fn drawn(seed: u64, members: bool) -> Self {
         let mut dice = Dice::new(seed);
         let servers = usize::try_from(dice.between(1, 3)).unwrap_or(1);
         let split = dice.chance(200_000);
@@ -177,11 +198,15 @@ impl Plan {
             nodes: Nodes::default(),
             frontends: 0,
             short: Short::default(),
+            members: Members::default(),
             events,
         };
         peers::join(&mut plan, wild);
         nodes::join(&mut plan, wild);
         frontends::join(&mut plan, wild);
+        if members {
+            members::join(&mut plan, wild);
+        }
         plan
     }
 

@@ -1,30 +1,22 @@
 //! Secondaries: processes with a mirror over a disk in memory, started again whenever they end.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ambient::testing::Moved;
 use ambient::{Ambient, Random};
-use futures_util::FutureExt as _;
-use mirror::{MemoryDisk, Mirror, MirrorOptions};
-use store::{Coordination as _, MemoryCoordination, MemoryObjects, StoreError, record};
-use tlog::mirror::origin_hash;
+use mirror::{Mirror, MirrorOptions};
+use store::StoreError;
 use tlog::{Cosigner, Hash, VerifierKey};
 
+use crate::disks::{Fate, Lost, Machine};
 use crate::process::Process;
+use crate::random::Dice;
 use crate::stores::{HeldCoordination, HeldObjects};
 use crate::world::World;
 
 /// How long a secondary whose storage has failed runs on until somebody starts it again.
 const ATTENTION: Duration = Duration::from_secs(2);
-
-/// What a secondary has: all of it is on one machine.
-struct Storage {
-    disk: MemoryDisk,
-    rows: Arc<MemoryCoordination>,
-    objects: Arc<MemoryObjects>,
-}
 
 /// How a secondary ends, and how long it is down.
 #[derive(Clone, Copy)]
@@ -43,7 +35,13 @@ pub struct Secondary {
     /// The clocks of its machine.
     pub clocks: Moved,
     seed: [u8; 32],
-    storage: Mutex<Storage>,
+    machine: Mutex<Machine>,
+    /// Somebody's copy of it.
+    copy: Mutex<Option<Machine>>,
+    /// What it had and has not again.
+    lost: Mutex<Vec<Lost>>,
+    /// Its files may not be what it left.
+    touched: Mutex<bool>,
     process: Mutex<Option<Arc<Process>>>,
     running: Mutex<Option<(Arc<Process>, Arc<Mirror>)>>,
     end: Mutex<Option<End>>,
@@ -68,11 +66,10 @@ impl Secondary {
             host,
             clocks,
             seed,
-            storage: Mutex::new(Storage {
-                disk: MemoryDisk::new(),
-                rows: Arc::new(MemoryCoordination::new()),
-                objects: Arc::new(MemoryObjects::new()),
-            }),
+            machine: Mutex::new(Machine::empty()),
+            copy: Mutex::default(),
+            lost: Mutex::default(),
+            touched: Mutex::default(),
             process: Mutex::default(),
             running: Mutex::default(),
             end: Mutex::default(),
@@ -92,13 +89,66 @@ impl Secondary {
 
     /// The size and the root that its rows say it has, of a shard: what it has cosigned.
     pub fn holds(&self, origin: &str) -> Option<(u64, Hash)> {
-        let rows = Arc::clone(&lock(&self.storage).rows);
-        let key = format!("mirror/{}", origin_hash(origin));
-        let row = rows.get(&key).now_or_never()?.ok()??;
-        let (size, row) =
-            record::decode_numbered::<BTreeMap<String, serde_json::Value>>(&row).ok()?;
-        let root = serde_json::from_value(row.get("root")?.clone()).ok()?;
-        Some((size, root))
+        lock(&self.machine).cosigned(origin)
+    }
+
+    /// The same of storages that were lost, where the log cannot know of it: its row about this secondary has this number.
+    pub fn had(&self, origin: &str, number: u64) -> Vec<(u64, Hash)> {
+        let lost = lock(&self.lost);
+        let unknown = lost.iter().filter(|lost| lost.is_unknown(number));
+        unknown.filter_map(|lost| lost.had(origin)).collect()
+    }
+
+    /// The log, whose row about its storage has this number, is lost: what it knew, the next life of it need not know.
+    pub fn forget_known(&self, number: u64) {
+        let mut lost = lock(&self.lost);
+        lost.iter_mut().for_each(|lost| lost.known_at(number));
+    }
+
+    /// Whether it has not everything again that it ever lost.
+    pub fn is_hurt(&self) -> bool {
+        let machine = lock(&self.machine).clone();
+        let mut lost = lock(&self.lost);
+        lost.retain(|lost| !lost.is_made_up(&machine));
+        !lost.is_empty()
+    }
+
+    /// Whether somebody changed its files, so that it may have to be told to begin again.
+    pub fn is_touched(&self) -> bool {
+        *lock(&self.touched)
+    }
+
+    /// Whether it says that it is a storage that had more.
+    pub fn poses(&self) -> bool {
+        self.is_hurt() && lock(&self.lost).iter().any(|lost| lost.poses)
+    }
+
+    /// Somebody copies its whole disk.
+    pub fn keep_copy(&self) {
+        let copy = lock(&self.machine).copy();
+        *lock(&self.copy) = Some(copy);
+    }
+
+    /// Its disk is lost, or comes back as it was, while it is down. The log's row about its storage has this number.
+    pub fn lose(&self, fate: Fate, number: u64, dice: &mut Dice) {
+        let copy = lock(&self.copy).clone();
+        let mut machine = lock(&self.machine);
+        let lost = machine.lost(number, fate != Fate::Empty);
+        *machine = machine.after(fate, copy.as_ref(), dice);
+        lock(&self.lost).push(lost);
+        *lock(&self.touched) = fate != Fate::Empty;
+        drop(machine);
+        self.crash(dice.span(1, 20_000), false);
+    }
+
+    /// Its operator gives it an empty folder and its old key, as the documentation says.
+    fn begin_again(&self, process: &Process) {
+        process
+            .trace
+            .say(format_args!("{} gets an empty folder", self.name));
+        *lock(&self.machine) = Machine::empty();
+        *lock(&self.touched) = false;
+        process.kill();
     }
 
     /// Whether it was started once, and does not take all requests now; with the reason.
@@ -143,7 +193,12 @@ impl Secondary {
                 *lock(&self.running) = Some((Arc::clone(&process), Arc::clone(&mirror)));
                 tokio::select! {
                     () = process.dead() => {}
-                    () = broken(&mirror) => world.trace.say(format_args!("{} is broken", process.name)),
+                    () = broken(&mirror) => {
+                        world.trace.say(format_args!("{} is broken", process.name));
+                        if self.is_touched() {
+                            self.begin_again(&process);
+                        }
+                    }
                 }
                 *lock(&self.running) = None;
             }
@@ -159,14 +214,14 @@ impl Secondary {
 
     /// The process is gone, and perhaps the power.
     fn fall(&self, world: &World, process: &Process, power: bool) {
-        let mut storage = lock(&self.storage);
+        let mut machine = lock(&self.machine);
         let random = Random::seeded(process.dice().number());
         let found = match power {
-            true => storage.disk.crash(&random),
-            false => Ok(storage.disk.kill()),
+            true => machine.disk.crash(&random),
+            false => Ok(machine.disk.kill()),
         };
         match found {
-            Ok(disk) => storage.disk = disk,
+            Ok(disk) => machine.disk = disk,
             Err(error) => world.judge.object("a seed has numbers", error.to_string()),
         }
     }
@@ -180,6 +235,14 @@ impl Secondary {
         loop {
             match self.open(world, process, key).await {
                 Ok(mirror) => return Some(Arc::new(mirror)),
+                Err(error @ StoreError::Corrupt(_)) if self.is_touched() => {
+                    world
+                        .trace
+                        .say(format_args!("{} does not start: {error}", process.name));
+                    tokio::time::sleep(ATTENTION).await;
+                    self.begin_again(process);
+                    return None;
+                }
                 Err(error @ StoreError::Corrupt(_)) => {
                     let what = format!("{}: {error}", process.name);
                     world.judge.object("a secondary finds what it had", what);
@@ -201,11 +264,11 @@ impl Secondary {
     ) -> Result<Mirror, StoreError> {
         let random = Random::seeded(process.dice().number());
         let (held, clock) = (Arc::clone(process), world.clocks.clone());
-        let (disk, rows, objects) = {
-            let storage = lock(&self.storage);
-            let (rows, objects) = (Arc::clone(&storage.rows), Arc::clone(&storage.objects));
-            (storage.disk.clone(), rows, objects)
-        };
+        let Machine {
+            disk,
+            rows,
+            objects,
+        } = lock(&self.machine).clone();
         Mirror::open(MirrorOptions {
             disk: Arc::new(disk),
             logs: vec![key.clone()],

@@ -77,6 +77,8 @@ pub struct Server {
     running: Mutex<Option<Running>>,
     process: Mutex<Option<Arc<Process>>>,
     order: watch::Sender<Order>,
+    /// It has no stores, and does not start.
+    held: watch::Sender<bool>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -94,6 +96,7 @@ impl Server {
             running: Mutex::default(),
             process: Mutex::default(),
             order: watch::Sender::new(Order::Up),
+            held: watch::Sender::new(false),
         })
     }
 
@@ -124,6 +127,22 @@ impl Server {
         }
     }
 
+    /// Its stores are lost: it ends, and does not start before there are others.
+    pub fn hold(&self) {
+        self.held.send_replace(true);
+        self.kill();
+    }
+
+    /// It uses these stores from now on.
+    pub fn adopt(&self, site: &Arc<Site>) {
+        *lock(&self.site) = Arc::clone(site);
+    }
+
+    /// It may start again.
+    pub fn release(&self) {
+        self.held.send_replace(false);
+    }
+
     /// Stops it as SIGTERM does, and starts it again after this time.
     pub fn stop(&self, down: Duration) {
         self.order.send_replace(Order::Finish(down));
@@ -138,7 +157,9 @@ impl Server {
 
     /// Runs it until the life ends: a dead process is started again.
     pub async fn live(self: Arc<Self>, world: Arc<World>) {
+        let mut held = self.held.subscribe();
         for life in 1_u64.. {
+            let _ = held.wait_for(|held| !*held).await;
             let process = world.process(&format!("{}.{life}", self.name), &self.clocks);
             *lock(&self.process) = Some(Arc::clone(&process));
             let started = tokio::select! {
@@ -214,8 +235,18 @@ impl Server {
                 if is_short && let Err(what) = frontends::covered(&there, None, path) {
                     judge.object("what a checkpoint covers is there", what);
                 }
-                network.copies.shown(&network.secondaries, path, note);
+                network.copies.shown(path, note);
             }
+            if path.ends_with("/seal")
+                && let Ok(seal) = std::str::from_utf8(bytes)
+            {
+                judge.sealed(seal);
+            }
+        });
+        let (network, store) = (Arc::clone(&world.network), Arc::clone(&site.coordination));
+        let rows: Watcher = Arc::new(move |key, row| {
+            let secondaries = &network.secondaries;
+            network.copies.written(secondaries, &store, key, row);
         });
         let (programs, writes) = match self.role {
             Role::Whole => (Programs::ALL, true),
@@ -235,7 +266,8 @@ impl Server {
                     Arc::clone(&site.coordination),
                     world.clocks.clone(),
                 )
-                .with_values(world.storage.values()),
+                .with_values(world.storage.values())
+                .watched(rows),
             ),
             objects: Arc::new(held),
             kek: world.kek(),

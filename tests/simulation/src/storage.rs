@@ -241,6 +241,14 @@ impl Storage {
         }
     }
 
+    /// An older document may name nodes that were thrown away: they are there again, and empty.
+    pub fn found_again(&self) {
+        let mut operated = lock(&self.operated);
+        (operated.discarded, operated.uncertain, operated.generation) = (0, 0, 0);
+        drop(operated);
+        self.heal_all();
+    }
+
     /// The disk of a node, without its process.
     pub fn disk_of(&self, name: &str) -> Result<Arc<dyn Objects>, String> {
         let node = self.nodes.iter().find(|node| node.at.name == name);

@@ -19,7 +19,7 @@ use tlog::UnixMillis;
 use crate::judge::Judge;
 use crate::process::{Process, Rates};
 
-/// Told of every object that is put, when it is there.
+/// Told of every object or row that is put, when it is there.
 pub type Watcher = Arc<dyn Fn(&str, &Bytes) + Send + Sync>;
 
 fn injected() -> StoreError {
@@ -71,6 +71,25 @@ pub struct HeldCoordination {
     local: bool,
     /// The largest value that it says it takes, where the store's own limit does not count.
     values: Option<usize>,
+    /// Told of every row that is put.
+    watcher: Option<Watcher>,
+}
+
+/// Applies a transaction; the watcher is told of its rows at that moment.
+async fn applied(
+    inner: &MemoryCoordination,
+    watcher: Option<&Watcher>,
+    transaction: Transaction,
+) -> Outcome {
+    let Some(watcher) = watcher else {
+        return inner.transact(transaction).await;
+    };
+    let puts = transaction.puts.clone();
+    let outcome = inner.transact(transaction).await;
+    if let Outcome::Committed = outcome {
+        puts.iter().for_each(|(key, row)| watcher(key, row));
+    }
+    outcome
 }
 
 impl HeldCoordination {
@@ -82,6 +101,7 @@ impl HeldCoordination {
             clock,
             local: false,
             values: None,
+            watcher: None,
         }
     }
 
@@ -89,6 +109,13 @@ impl HeldCoordination {
     #[must_use]
     pub fn with_values(mut self, values: Option<usize>) -> Self {
         self.values = values;
+        self
+    }
+
+    /// A store whose rows somebody is told of.
+    #[must_use]
+    pub fn watched(mut self, watcher: Watcher) -> Self {
+        self.watcher = Some(watcher);
         self
     }
 
@@ -165,33 +192,35 @@ impl Coordination for HeldCoordination {
             let on = on.unwrap_or_default();
             let again = |after| {
                 let (inner, transaction) = (Arc::clone(&self.inner), transaction.clone());
+                let watcher = self.watcher.clone();
                 let (trace, name, on) =
                     (Arc::clone(&process.trace), process.name.clone(), on.clone());
                 tokio::spawn(async move {
                     tokio::time::sleep(after).await;
-                    let outcome = inner.transact(transaction).await;
+                    let outcome = applied(&inner, watcher.as_ref(), transaction).await;
                     trace.step(&name, "late", &on, word(&outcome));
                 });
             };
+            let apply = |transaction| applied(&self.inner, self.watcher.as_ref(), transaction);
             let unknown = || Outcome::Unknown(injected());
             let outcome = match fate(process, &rates) {
-                Fate::Applied => self.inner.transact(transaction).await,
+                Fate::Applied => apply(transaction).await,
                 Fate::Failed => Outcome::Failed(injected()),
                 Fate::Full => Outcome::Failed(StoreError::Full("injected".to_owned())),
                 Fate::Lost => unknown(),
-                Fate::Silent => match self.inner.transact(transaction).await {
+                Fate::Silent => match apply(transaction).await {
                     Outcome::Committed | Outcome::Refused => unknown(),
                     other => other,
                 },
                 Fate::Late(_) if self.local => unknown(),
-                Fate::Twice(_) if self.local => self.inner.transact(transaction).await,
+                Fate::Twice(_) if self.local => apply(transaction).await,
                 Fate::Late(after) => {
                     again(after);
                     unknown()
                 }
                 Fate::Twice(after) => {
                     again(after);
-                    self.inner.transact(transaction).await
+                    apply(transaction).await
                 }
             };
             process

@@ -41,6 +41,11 @@ impl Trail {
         self.told().insert(actor.to_owned(), told);
     }
 
+    /// The trail is lost with the stores.
+    pub fn lost(&self) {
+        self.told().clear();
+    }
+
     /// Judges the entries of the trail, by the operations that the log's history says were decided.
     pub fn judge(&self, judge: &Judge, decided: &[String], trail: &[Vec<u8>]) {
         let decided: BTreeSet<&str> = decided.iter().map(String::as_str).collect();

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use crate::changes::Changes;
 use crate::frontends::Frontends;
 use crate::judge::Judge;
+use crate::loss::Primary;
 use crate::network::Network;
 use crate::plan::Plan;
 use crate::process::{Process, Rates};
@@ -50,6 +51,8 @@ pub struct World {
     pub storage: Arc<Storage>,
     /// Where readers find a copy.
     pub frontends: Arc<Frontends>,
+    /// What became of the servers' stores.
+    pub primary: Primary,
     rates: Arc<Mutex<Rates>>,
     calm: AtomicBool,
     shards: Mutex<BTreeMap<String, Vec<ShardView>>>,
@@ -90,6 +93,7 @@ impl World {
             judge,
             trail: Trail::default(),
             changes: Changes::default(),
+            primary: Primary::default(),
             calm: AtomicBool::new(false),
             shards: Mutex::default(),
             history: Mutex::default(),

@@ -1,0 +1,219 @@
+//! The loss of the primary: all servers end, their stores are gone, and operators restore the log from its secondaries, as the
+//! documentation says.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use engine::{RestoreError, Restored};
+
+use crate::disaster::{self, ORIGIN};
+use crate::disks::Fate;
+use crate::eras::Eras;
+use crate::random::Dice;
+use crate::server::Site;
+use crate::world::World;
+
+/// Attempts from those secondaries that the plan names; after that, from all.
+const SOME: u32 = 3;
+/// Attempts of all when all is calm, until it is said that nothing can be restored.
+const CALM: u32 = 5;
+
+/// What became of the primary.
+#[derive(Default)]
+pub struct Primary {
+    /// There is a log that can be lost.
+    made: AtomicBool,
+    /// It is lost, and not restored yet.
+    lost: AtomicBool,
+    /// It cannot be restored.
+    given_up: AtomicBool,
+    /// It was restored by force.
+    forced: AtomicBool,
+    /// Its operators leave it frozen: what it signs next could be a second root.
+    left_frozen: AtomicBool,
+    lives: AtomicU64,
+}
+
+impl Primary {
+    /// The log is made.
+    pub fn made(&self) {
+        self.made.store(true, Relaxed);
+    }
+
+    /// Whether it is lost, and not restored yet.
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Relaxed)
+    }
+
+    /// Whether nothing can be restored.
+    pub fn is_given_up(&self) -> bool {
+        self.given_up.load(Relaxed)
+    }
+
+    /// Whether nobody may unfreeze the log.
+    pub fn is_left_frozen(&self) -> bool {
+        self.left_frozen.load(Relaxed)
+    }
+
+    /// How often the log was restored.
+    pub fn lives(&self) -> u64 {
+        self.lives.load(Relaxed)
+    }
+
+    /// The loss of a log that is there.
+    fn lose(&self) -> bool {
+        self.made.load(Relaxed) && !self.is_given_up() && !self.lost.swap(true, Relaxed)
+    }
+}
+
+/// Loses the primary, and restores the log from these secondaries; `force`: whatever is missing.
+pub async fn lose(world: Arc<World>, number: u64, from: u32, force: bool) {
+    if !world.primary.lose() {
+        return;
+    }
+    let Some(first) = world.servers.first() else {
+        return;
+    };
+    world.trace.say(format_args!("the primary is lost"));
+    world.servers.iter().for_each(|server| server.hold());
+    let store = first.site().coordination.clone();
+    let eras = world.network.copies.review(&store.rows());
+    for secondary in &world.network.secondaries {
+        secondary.forget_known(crate::copies::storage_number(&store, &secondary.name));
+    }
+    let signed = world.judge.signed_below(ORIGIN);
+    let mut dice = world.dice(&format!("loss-{number}"));
+    let Some((restored, site)) = restore(&world, number, (from, force), &mut dice).await else {
+        world.trace.say(format_args!("the log is given up"));
+        world.primary.given_up.store(true, Relaxed);
+        return;
+    };
+    let forced = restored.warnings.iter().any(|w| w.starts_with("forced:"));
+    // By force, a closed shard may lack entries, and what follows moves.
+    let stays = eras.map_or(0, |eras| stays(&eras, &restored));
+    let found = (&restored, &*site.objects);
+    let by_force = forced.then_some(stays);
+    disaster::check(&world, "the restore", &signed, found, by_force).await;
+    begin_again(&world, &restored, &site, by_force);
+}
+
+/// How many entries are where they were.
+fn stays(eras: &Eras, restored: &Restored) -> u64 {
+    let mut index = 0;
+    for (shard, size, _) in &restored.shards {
+        if eras.start(&format!("{ORIGIN}/{shard}")) != Some(index) {
+            break;
+        }
+        index += size.get();
+    }
+    index
+}
+
+/// Tries until the log is restored; nothing if it cannot be.
+async fn restore(
+    world: &World,
+    number: u64,
+    (from, force): (u32, bool),
+    dice: &mut Dice,
+) -> Option<(Restored, Arc<Site>)> {
+    let mut site = Site::new();
+    let (mut calm, mut refused) = (0, 0);
+    for attempt in 1_u32.. {
+        tokio::time::sleep(dice.span(100, 20_000)).await;
+        if world.judge.broken().is_some() {
+            return None;
+        }
+        let all = attempt > SOME || world.is_calm();
+        let from = if all { u32::MAX } else { from };
+        let force = force && refused > 1;
+        let process = disaster::process(world, &format!("restore-{number}.{attempt}"));
+        let made = tokio::select! {
+            () = process.dead() => continue,
+            made = disaster::restore(world, &process, &site, disaster::trusted(world, from), force) => made,
+        };
+        let Err(error) = made else {
+            return made.ok().map(|restored| (restored, site));
+        };
+        world.trace.say(format_args!("{}: {error}", process.name));
+        match error {
+            // The one before was made, and nobody was told.
+            RestoreError::Exists(_) => site = Site::new(),
+            RestoreError::TooFew(_) if all => refused += 1,
+            _ => {}
+        }
+        calm += u32::from(world.is_calm());
+        if calm >= CALM {
+            unexplained(world, &error);
+            return None;
+        }
+    }
+    None
+}
+
+/// Operators do what the log asks for when all is calm: restore it again, or give a secondary an empty folder that has cosigned more than was
+/// restored and that nobody has seen.
+pub fn remedy(world: &Arc<World>, why: &str) {
+    let lacks = |(origin, (size, _)): (&String, &(u64, tlog::Hash))| {
+        world.network.copies.restored_size(origin) < Some(*size)
+    };
+    let has_more = why.contains("look at \"Restore\"");
+    let more_was_signed = world.judge.signed_below(ORIGIN).iter().any(lacks);
+    if why.contains("restore the log again") || has_more && more_was_signed {
+        let number = 1_000_000 + world.primary.lives();
+        let force = world.primary.forced.load(Relaxed);
+        tokio::spawn(lose(Arc::clone(world), number, u32::MAX, force));
+    } else if has_more {
+        let secondaries = world.network.secondaries.iter();
+        for secondary in secondaries.filter(|one| why.contains(&format!("secondary {} ", one.name)))
+        {
+            let mut dice = world.dice(&format!("empty-{}", secondary.name));
+            secondary.lose(Fate::Empty, 0, &mut dice);
+        }
+    }
+}
+
+/// All secondaries answer, and still nothing can be restored: there must be a reason.
+fn unexplained(world: &World, error: &RestoreError) {
+    let whole = world.network.secondaries.iter().all(|one| !one.is_hurt());
+    if let RestoreError::TooFew(why) = error
+        && whole
+        && !why.contains("backupQuorum")
+    {
+        let what = format!("{error}");
+        world.judge.object("a log can be restored", what);
+    }
+}
+
+/// The servers run on the restored stores. By force: so many entries are where they were.
+fn begin_again(world: &World, restored: &Restored, site: &Arc<Site>, forced: Option<u64>) {
+    let (mut starts, mut sizes) = (BTreeMap::new(), BTreeMap::new());
+    let mut start = 0;
+    for (shard, size, _) in &restored.shards {
+        let origin = format!("{ORIGIN}/{shard}");
+        starts.insert(origin.clone(), start);
+        sizes.insert(origin, size.get());
+        start += size.get();
+    }
+    let signed = world.judge.signed_below(ORIGIN);
+    let lacks =
+        |(origin, (size, _)): (&String, &(u64, _))| sizes.get(origin).is_none_or(|has| has < size);
+    let frozen = forced.is_some() && signed.iter().any(lacks);
+    world.primary.left_frozen.store(frozen, Relaxed);
+    let stays = forced.unwrap_or(restored.entries.get());
+    world.judge.restored(ORIGIN, stays, &sizes);
+    world.trail.lost();
+    let generation = restored.generation.get();
+    let copies = &world.network.copies;
+    copies.restored(starts, sizes, generation, forced.is_some());
+    world.storage.found_again();
+    world.primary.forced.store(forced.is_some(), Relaxed);
+    world.primary.lives.fetch_add(1, Relaxed);
+    for server in &world.servers {
+        server.adopt(site);
+    }
+    world.primary.lost.store(false, Relaxed);
+    for server in &world.servers {
+        server.release();
+    }
+}
