@@ -180,15 +180,15 @@ impl Copier {
     }
 
     /// Asks the secondary, when it is time, whether it still has the manifest that it was sent, or a newer one. If it has an older one, its
-    /// rows are set back.
-    pub(crate) async fn check_manifest(&mut self) -> Result<(), CopyError> {
+    /// rows are set back. Returns why there was no answer: what it takes does not wait for what it says.
+    pub(crate) async fn check_manifest(&mut self) -> Result<Option<CopyError>, CopyError> {
         let sent = self.manifest.as_mut();
         let Some(sent) = sent.filter(|sent| sent.asked_in().is_zero()) else {
-            return Ok(());
+            return Ok(None);
         };
-        sent.seen_at = Instant::now();
         let Some(age) = sent.age else {
-            return Ok(());
+            sent.seen_at = Instant::now();
+            return Ok(None);
         };
         let guard = Arc::clone(&self.guard);
         let key = guard.keyring.replication().await?.verifier();
@@ -199,15 +199,23 @@ impl Copier {
             most: MAX_MANIFEST,
             life: None,
         };
-        let answer = guard.peers.client.send(request).await?;
+        let answer = guard.peers.client.send(request).await;
+        // An answer that took its time counts from now: the next question leaves as much time for entries.
+        if let Some(sent) = self.manifest.as_mut() {
+            sent.seen_at = Instant::now();
+        }
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => return Ok(Some(error.into())),
+        };
         // What something between here and the secondary answers is no word of the secondary. Another storage is met by what it is sent.
         if answer.incarnation != self.incarnation || !matches!(answer.status, 200 | 404) {
-            return Ok(());
+            return Ok(None);
         }
         let kept = SignedManifest::parse(&answer.body).ok();
         let kept = kept.filter(|kept| answer.status == 200 && kept.verify(key).is_ok());
         if kept.is_some_and(|kept| kept.age() >= age) {
-            return Ok(());
+            return Ok(None);
         }
         Err(self
             .forgot("it has an older manifest than the one that it had taken")

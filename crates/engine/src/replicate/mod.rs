@@ -327,7 +327,7 @@ impl Copier {
             guard.running.update_base().await?;
         }
         // An older copy of its storage may be bound to what an earlier life of the log announced; only the manifest frees it.
-        self.check_manifest().await?;
+        let unanswered = self.check_manifest().await?;
         // The manifest is sent even without new entries: a planned shard has a key that must not be lost, and a change is handed over with
         // it.
         self.send_manifest(&state).await?;
@@ -381,6 +381,9 @@ impl Copier {
         if self.asked_at.elapsed() >= PROBED_AFTER {
             self.probe(&state).await?;
         }
-        Ok(moved)
+        match unanswered {
+            Some(error) => Err(error),
+            None => Ok(moved),
+        }
     }
 }

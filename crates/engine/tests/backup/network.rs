@@ -28,6 +28,8 @@ pub(crate) enum Way {
     Retired(&'static str),
     /// Manifests are refused: another server of the log is said to have sent a newer one.
     Overtaken,
+    /// Nobody answers who asks for a manifest.
+    Untold,
 }
 
 /// A witness: keeps a size, and knows its logs by the origin only; without a list, all of them.
@@ -280,9 +282,16 @@ impl PeerClient for Network {
                     tokio::time::sleep(request.timeout).await;
                     Err(PeerError::Timeout(request.timeout))
                 }
-                Way::Open | Way::Announced | Way::Without(_) | Way::Retired(_) | Way::Overtaken => {
-                    Ok(self.answer(host, path, body, request.life).await)
+                Way::Untold if path.starts_with("manifest/") => {
+                    tokio::time::sleep(request.timeout).await;
+                    Err(PeerError::Timeout(request.timeout))
                 }
+                Way::Open
+                | Way::Announced
+                | Way::Without(_)
+                | Way::Retired(_)
+                | Way::Overtaken
+                | Way::Untold => Ok(self.answer(host, path, body, request.life).await),
                 Way::Mute => {
                     self.answer(host, path, body, request.life).await;
                     Err(lost())

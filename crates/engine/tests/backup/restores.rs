@@ -674,7 +674,7 @@ async fn a_damaged_source_with_most_does_not_count() {
         let refused = world.restore("one", &order, false).run().await;
         let refused = refused.unwrap_err().to_string();
         assert!(
-            refused.contains("it has cosigned 700 entries, of which the others have 600"),
+            refused.contains("it has cosigned 700 entries, of which the others have 600, and its copy could not be read"),
             "{refused}"
         );
         assert!(refused.contains("zzz (http://zzz"), "{refused}");
@@ -1249,6 +1249,21 @@ async fn an_older_copy_of_a_storage_is_told_again_while_entries_come() {
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     })
     .await;
+}
+
+/// It takes everything, and does not say which manifest it has: its entries do not wait for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secondary_that_does_not_say_what_it_has_is_copied_to() {
+    let (world, engine, log, key) = World::with_log(&["x"], 1).await;
+    world.secondaries(&["x"], &key).await;
+    world.network.set("x.example.org", Way::Untold);
+    // Long enough that it is asked.
+    for size in 1..24 {
+        append(&log, 1).await;
+        published(&log, size).await;
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    }
+    engine.shutdown().await;
 }
 
 /// A log whose only secondary has so many entries, and a copy of its disk in the folder `older`; with the log's replication key.
