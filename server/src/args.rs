@@ -110,7 +110,7 @@ enum Verb {
     /// origins, keys and start indexes. Entries that were acknowledged and not published yet may be lost.
     ///
     /// With --check nothing is written: every copy of every secondary is read and checked, also while the log runs. Exits with 0 when all
-    /// copies are whole and a restore would work, and with 12 otherwise.
+    /// secondaries answer, all copies are whole and a restore would work; with 12 when not; with 1 when nothing can be checked.
     #[command(
         after_help = "Example:\n  logd restore --check --log log.example.org/argon --kek ./kek --from https://ams.example.org --from https://fra.example.org\n  logd restore --log log.example.org/argon --kek ./kek --from https://ams.example.org --from https://fra.example.org --dir ./new\n  logd fsck --dir ./new"
     )]

@@ -8,7 +8,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use engine::{CheckedCopy, Drill, Kek, Restore, Restored};
+use engine::{CheckedCopy, Drill, Fault, Kek, Restore, Restored};
 use order::keys::LOGS;
 use store::{Coordination as _, Directory, MemoryCoordination, MemoryObjects, Sqlite};
 
@@ -168,7 +168,7 @@ fn drilled(drill: &Drill) -> String {
         } = copy;
         let how = match &copy.fault {
             None => "whole".to_owned(),
-            Some(why) => format!("DAMAGED: {why}"),
+            Some(fault) => fault.to_string(),
         };
         text.push_str(&format!(
             "  shard {shard}: {size} entries at {url}: {how}\n"
@@ -181,9 +181,18 @@ fn drilled(drill: &Drill) -> String {
         None => "a restore from these secondaries would work\n".to_owned(),
         Some(why) => format!("a restore from these secondaries would be refused: {why}\n"),
     });
-    if drill.copies.iter().any(|copy| copy.fault.is_some()) {
+    let has = |fault: fn(&Fault) -> bool| {
+        let mut faults = drill.copies.iter().filter_map(|copy| copy.fault.as_ref());
+        faults.any(fault)
+    };
+    if has(|fault| matches!(fault, Fault::Contradicts(_))) {
         text.push_str(
-            "next: give a secondary with a damaged copy an empty folder, while the log runs: it copies everything again\n",
+            "next: keep every server and secondary as it is; docs/operations.md, \"The coordination store went back\"\n",
+        );
+    } else if has(|fault| matches!(fault, Fault::Damaged(_))) {
+        text.push_str(
+            "next: look at the disk of each secondary with a damaged copy. Only while the log runs, and one after the other, start it with a folder that is \
+             empty but for its key: it copies everything again. If the log is lost, keep the copy and restore first\n",
         );
     }
     text

@@ -87,7 +87,7 @@ pub use progress::view::{MergeView, PeerView, ShardPositions};
 pub use promise::{Placement, Promise, PromiseId};
 pub use read::{EntryRecord, Inclusion, ReadError};
 pub use replicate::manifest::Manifest;
-pub use restore::{CheckedCopy, Drill, Restore, RestoreError, Restored};
+pub use restore::{CheckedCopy, Drill, Fault, Restore, RestoreError, Restored};
 pub use shard::SignError;
 pub use shard::keys::{Kek, KeyError, is_exposed, read_secret, write_secret};
 pub use shard::signers::SignedOpening;

@@ -183,7 +183,7 @@ fn a_lost_primary_is_restored() -> Done {
     let few = restore(words(&[&ams_url], &folder.path().join("few"))?)?.expect_code(1)?;
     ensure!(
         few.stderr
-            .contains("1 of the 2 secondaries have a manifest and answered for shard"),
+            .contains("1 of the 2 secondaries count for shard"),
         "{few:?}"
     );
     let done = restore(words(&[&ams_url, &fra_url], &second)?)?.expect_code(0)?;

@@ -3,10 +3,11 @@
 //! A restore uses one good copy of each shard. The drill reads those of all secondaries that are named, so a bit that a disk has changed is found
 //! while the log is there to send the entries again.
 
-use tlog::{TreeSize, UnixMillis};
+use tlog::{GlobalIndex, TreeSize, UnixMillis};
 
-use crate::restore::sources::{lacking, waiting};
+use crate::restore::sources::{lacking, moved, waiting};
 use crate::restore::{Restore, RestoreError};
+use order::state::Phase;
 
 /// The result of a drill.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,13 +34,36 @@ pub struct CheckedCopy {
     /// The entries that it has cosigned.
     pub size: TreeSize,
     /// What is wrong with the copy, if anything is.
-    pub fault: Option<String>,
+    pub fault: Option<Fault>,
+}
+
+/// What is wrong with a copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It could not be read: nothing is known about it.
+    Unread(String),
+    /// It is not what the secondary has cosigned.
+    Damaged(String),
+    /// It is whole, and another secondary has cosigned another history.
+    Contradicts(String),
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unread(why) => write!(f, "not read: {why}"),
+            Self::Damaged(why) => write!(f, "DAMAGED: {why}"),
+            Self::Contradicts(why) => write!(f, "TWO HISTORIES: {why}"),
+        }
+    }
 }
 
 impl Drill {
-    /// Whether a restore would work, and every copy is whole.
+    /// Whether a restore would work, every secondary answered, and every copy is whole.
     pub fn is_good(&self) -> bool {
-        self.refused.is_none() && self.copies.iter().all(|copy| copy.fault.is_none())
+        self.refused.is_none()
+            && self.warnings.is_empty()
+            && self.copies.iter().all(|copy| copy.fault.is_none())
     }
 }
 
@@ -56,7 +80,16 @@ impl Restore {
         let mut sources = self.sources(&believed, &members, &mut warnings).await?;
         let (mut copies, mut refused) = (Vec::new(), waiting(&members));
         let state = &believed.manifest.state;
-        for shard in state.shards.iter().filter(|shard| shard.start().is_some()) {
+        let names: Vec<_> = state
+            .shards
+            .iter()
+            .map(|s| s.identity.name.clone())
+            .collect();
+        let mut start = GlobalIndex::ZERO;
+        for (at, shard) in state.shards.iter().enumerate() {
+            if shard.start().is_none() {
+                continue;
+            }
             let name = &shard.identity.name;
             let mut whole = TreeSize::ZERO;
             for at in 0..sources.len() {
@@ -65,16 +98,21 @@ impl Restore {
                 };
                 let copied = self.copied(None, name, size, &sources[at], &sources).await;
                 let fault = match copied {
-                    Ok(_) => {
-                        whole = whole.max(size);
-                        None
+                    Ok(_) => None,
+                    Err(RestoreError::Peer { why, .. }) => Some(Fault::Unread(why)),
+                    Err(RestoreError::Damaged { why, .. }) => Some(Fault::Damaged(why)),
+                    Err(RestoreError::Contradiction(why)) => {
+                        refused.get_or_insert_with(|| why.clone());
+                        Some(Fault::Contradicts(why))
                     }
-                    Err(RestoreError::Peer { why, .. }) => Some(why),
-                    Err(error) => Some(error.to_string()),
+                    Err(error) => return Err(error),
                 };
                 let source = &mut sources[at];
-                if let Some(why) = &fault {
-                    source.damaged.insert(name.clone(), why.clone());
+                match &fault {
+                    None => whole = whole.max(size),
+                    Some(why) => {
+                        source.damaged.insert(name.clone(), why.to_string());
+                    }
                 }
                 copies.push(CheckedCopy {
                     shard: name.clone(),
@@ -84,10 +122,15 @@ impl Restore {
                 });
             }
             for source in &mut sources {
-                source.copied_without(name, whole);
+                source.discount_above(name, whole);
             }
             refused = refused.or_else(|| lacking(&believed, &members, &sources, name));
+            if let Phase::Frozen { length, .. } = shard.phase {
+                refused = refused.or_else(|| moved(&names[at..], length, whole, &sources));
+            }
+            start = start + whole;
         }
+        refused = refused.or_else(|| believed.fewer(start));
         Ok(Drill {
             log: believed.manifest.log.clone(),
             time: state.time,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tlog::mirror::origin_hash;
 use tlog::walk::{self, Event, Object, Walk};
-use tlog::{Hash, TileKind, TilePath, TreeSize, bundle, empty_root, tile_bytes};
+use tlog::{Hash, TileKind, TilePath, TreeSize, bundle, empty_root, tile_bytes, tiles_between};
 
 use crate::restore::sources::Source;
 use crate::restore::{Restore, RestoreError};
@@ -21,7 +21,7 @@ impl Restore {
     /// cosigned checkpoints. A failure names the secondary that caused it.
     pub(crate) async fn shard(
         &self,
-        log: Option<&str>,
+        log: &str,
         shard: &str,
         sources: &[Source],
     ) -> Result<(TreeSize, Hash, String), (Option<usize>, RestoreError)> {
@@ -35,9 +35,9 @@ impl Restore {
             return Ok((TreeSize::ZERO, tlog::empty_root(), String::new()));
         };
         let best = &sources[at];
-        let copied = self.copied(log, shard, TreeSize::new(size), best, sources);
+        let copied = self.copied(Some(log), shard, TreeSize::new(size), best, sources);
         copied.await.map_err(|e| match e {
-            e @ RestoreError::Peer { .. } => (Some(at), e),
+            e @ (RestoreError::Peer { .. } | RestoreError::Damaged { .. }) => (Some(at), e),
             e => (None, e),
         })
     }
@@ -65,7 +65,7 @@ impl Restore {
             }
         }
         tracing::info!(shard, size = size.get(), from = best.url, "reading");
-        let peer = |why: String| RestoreError::Peer {
+        let damaged = |why: String| RestoreError::Damaged {
             url: best.url.clone(),
             why,
         };
@@ -99,7 +99,7 @@ impl Restore {
             let object = Object::read(path, bytes.as_ref().map(|bytes| (path, &bytes[..])));
             for event in walk.take(object) {
                 match event {
-                    Event::Flawed { path, flaw } => return Err(peer(format!("{path}: {flaw}"))),
+                    Event::Flawed { path, flaw } => return Err(damaged(format!("{path}: {flaw}"))),
                     Event::Root { size, root } => check(TreeSize::new(size), root),
                     event => out.extend(tile(event)),
                 }
@@ -112,7 +112,7 @@ impl Restore {
         let (events, root) = walk.finish();
         if root != Some(own) {
             // Its storage is damaged; the copies of the others do not contradict it.
-            return Err(peer(format!(
+            return Err(damaged(format!(
                 "its entries do not lead to the root that it cosigned at size {size}"
             )));
         }
@@ -127,6 +127,23 @@ impl Restore {
         }
         self.put(log, shard, out).await?;
         Ok((size, own, best.url.clone()))
+    }
+
+    /// Deletes what a damaged copy of `more` entries left behind the `size` entries that are there: a server would take a bundle behind its
+    /// order for the sign of an older store.
+    pub(crate) async fn forget(
+        &self,
+        log: &str,
+        shard: &str,
+        size: TreeSize,
+        more: TreeSize,
+    ) -> Result<(), RestoreError> {
+        let paths: Vec<TilePath> = tiles_between(size.get(), more.get()).collect();
+        for paths in paths.chunks(BATCH) {
+            let objects = paths.iter().map(|path| format!("{log}/{shard}/{path}"));
+            self.objects.delete(objects.collect()).await?;
+        }
+        Ok(())
     }
 
     async fn put(

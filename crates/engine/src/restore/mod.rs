@@ -18,7 +18,7 @@ mod copy;
 mod sources;
 mod write;
 
-pub use check::{CheckedCopy, Drill};
+pub use check::{CheckedCopy, Drill, Fault};
 
 use ambient::Ambient;
 use order::Generation;
@@ -31,7 +31,7 @@ use crate::shard::keys::Kek;
 use mirror::PeerClient;
 use order::keys::LOGS;
 use order::state::{Intake, Phase};
-use sources::{Source, lacking, waiting};
+use sources::{Source, lacking, moved, waiting};
 use store::{Coordination, Objects, StoreError};
 use tlog::{GlobalIndex, TreeSize, UnixMillis};
 
@@ -63,6 +63,14 @@ pub enum RestoreError {
         /// The address of that secondary.
         url: String,
         /// The secondary's answer, or the reason why there is none.
+        why: String,
+    },
+    /// The copy of a secondary is not what it has cosigned.
+    #[error("{url}: {why}")]
+    Damaged {
+        /// The address of that secondary.
+        url: String,
+        /// What is wrong with its copy.
         why: String,
     },
     /// A new store does not answer.
@@ -165,9 +173,12 @@ impl Restore {
                 return Err(RestoreError::TooFew(problem));
             }
             let (size, root, url) = loop {
-                match self.shard(Some(&manifest.log), &name, &sources).await {
+                match self.shard(&manifest.log, &name, &sources).await {
                     // The next one that has it gives its copy. What this one has cosigned still says how much there was.
-                    Err((Some(bad), RestoreError::Peer { url, why })) => {
+                    Err((
+                        Some(bad),
+                        RestoreError::Peer { url, why } | RestoreError::Damaged { url, why },
+                    )) => {
                         warnings.push(format!("{url} is left out for shard {name}: {why}"));
                         sources[bad].damaged.insert(name.clone(), why);
                     }
@@ -176,7 +187,9 @@ impl Restore {
                 }
             };
             for source in &mut sources {
-                source.copied_without(&name, size);
+                if let Some(more) = source.discount_above(&name, size) {
+                    self.forget(&manifest.log, &name, size, more).await?;
+                }
             }
             if let Some(problem) = lacking(&believed, &members, &sources, &name) {
                 if !self.force {
@@ -189,18 +202,7 @@ impl Restore {
                     start: first,
                     length,
                 } => {
-                    // Older shards are published first: entries of a later shard may be published, and would get other indexes.
-                    let later = names.iter().skip(at + 1);
-                    let mut later = later.filter(|name| {
-                        let has = sources.iter().filter_map(|source| source.has.get(*name));
-                        has.clone().any(|checkpoint| checkpoint.size > 0)
-                    });
-                    if *length > size
-                        && let Some(later) = later.next()
-                    {
-                        let problem = format!(
-                            "shard {name} was closed with {length} entries, of which the secondaries have {size}; there are entries of shard {later}, which would get other indexes than they were published with"
-                        );
+                    if let Some(problem) = moved(&names[at..], *length, size, &sources) {
                         if !self.force {
                             return Err(RestoreError::TooFew(problem));
                         }
@@ -219,12 +221,7 @@ impl Restore {
             positions.push((name.clone(), size, root));
             shards.push((name, size, url));
         }
-        // The log was restored before, and a restored log signs only once enough secondaries have verified its entries. If that life was
-        // lost before it signed, the manifests of the earlier life, which knew which secondary had what, may be gone.
-        if let Some(entries) = believed.entries.filter(|entries| start < *entries) {
-            let problem = format!(
-                "the log was restored with {entries} entries before, of which the secondaries that answered have {start}; one that did not answer must have the others"
-            );
+        if let Some(problem) = believed.fewer(start) {
             if !self.force {
                 return Err(RestoreError::TooFew(problem));
             }

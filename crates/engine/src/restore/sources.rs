@@ -42,17 +42,19 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// A shard was copied from others, with so many entries. If this one's copy is damaged and it has cosigned more, it doesn't count.
-    pub(crate) fn copied_without(&mut self, shard: &str, size: TreeSize) {
-        if let (Some(why), Some(has)) = (self.damaged.get(shard), self.has.get(shard))
-            && has.size > size.get()
-        {
-            let why = format!(
-                "it has cosigned {} entries, of which the others have {size}, and its copy is damaged: {why}",
-                has.size
-            );
-            self.failed.insert(shard.to_owned(), why);
+    /// A shard was copied from others, with so many entries. If this one has cosigned more, of which it can't give its copy, it doesn't count;
+    /// returns that size.
+    pub(crate) fn discount_above(&mut self, shard: &str, size: TreeSize) -> Option<TreeSize> {
+        let (why, has) = (self.damaged.get(shard)?, self.has.get(shard)?);
+        let more = TreeSize::new(has.size);
+        if more <= size {
+            return None;
         }
+        let why = format!(
+            "it has cosigned {more} entries, of which the others have {size}, and its copy could not be read: {why}"
+        );
+        self.failed.insert(shard.to_owned(), why);
+        Some(more)
     }
 }
 
@@ -87,6 +89,16 @@ impl Believed {
             secondaries: config.merge.secondaries,
         });
         Ok(members)
+    }
+
+    /// The reason, if any, why so many entries are too few. The log was restored before, and a restored log signs only once enough secondaries
+    /// have verified its entries. If that life was lost before it signed, the manifests of the earlier life, which knew which secondary had
+    /// what, may be gone.
+    pub(crate) fn fewer(&self, start: GlobalIndex) -> Option<String> {
+        let entries = self.entries.filter(|entries| start < *entries)?;
+        Some(format!(
+            "the log was restored with {entries} entries before, of which the secondaries that answered have {start}; one that did not answer must have the others"
+        ))
     }
 
     /// Whether the storage that answers for a secondary is known to have less than was counted for that secondary.
@@ -376,27 +388,46 @@ pub(crate) fn lacking(
                 "backupQuorum{joint} was 0: what was published may be on no secondary"
             ));
         }
-        let missing: Vec<_> = of
+        let not_counted: Vec<_> = of
             .secondaries
             .iter()
-            .filter_map(|one| missing(believed, one, sources, shard))
+            .filter_map(|one| why_not_counted(believed, one, sources, shard))
             .collect();
-        let asked = of.secondaries.len() - missing.len();
-        if asked < of.enough() {
+        let counted = of.secondaries.len() - not_counted.len();
+        if counted < of.enough() {
             return Some(format!(
-                "{asked} of the {} secondaries{joint} have a manifest and answered for shard {shard}, {} must (backupQuorum is {}) so that everything published is on one of them: {}",
+                "{counted} of the {} secondaries{joint} count for shard {shard}, {} must (backupQuorum is {}) so that everything published is on one of them; not counted: {}",
                 of.secondaries.len(),
                 of.enough(),
                 of.quorum,
-                missing.join("; ")
+                not_counted.join("; ")
             ));
         }
     }
     None
 }
 
+/// The reason, if any, why entries would get other indexes than they were published with: the first of these shards was closed with `length`
+/// entries, of which `size` are there, and a later one has entries. Older shards are published first.
+pub(crate) fn moved(
+    names: &[String],
+    length: TreeSize,
+    size: TreeSize,
+    sources: &[Source],
+) -> Option<String> {
+    let (name, later) = names.split_first()?;
+    let has_entries = |name: &&String| {
+        let mut has = sources.iter().filter_map(|source| source.has.get(*name));
+        has.any(|checkpoint| checkpoint.size > 0)
+    };
+    let later = later.iter().find(has_entries).filter(|_| length > size)?;
+    Some(format!(
+        "shard {name} was closed with {length} entries, of which the secondaries have {size}; there are entries of shard {later}, which would get other indexes than they were published with"
+    ))
+}
+
 /// The reason, if any, why a secondary does not count for a shard.
-fn missing(
+fn why_not_counted(
     believed: &Believed,
     secondary: &SecondaryConfig,
     sources: &[Source],
