@@ -36,7 +36,7 @@ use tlog::tiles_between;
 const AT_ONCE: usize = 64;
 /// Time between checks for checkpoints that were signed again.
 const CHECKPOINT_POLL: Duration = Duration::from_secs(1);
-/// Time between checks whether a frontend still has the oldest shard.
+/// Time between checks whether a frontend still has the oldest and the newest of the sealed shards.
 const SEALED_POLL: Duration = Duration::from_secs(10);
 /// Pauses before a frontend that fails is tried again.
 const FRONTEND_BACKOFF: Backoff = Backoff {
@@ -160,8 +160,8 @@ impl Pusher {
             let failed = pushed.as_ref().err().map(ToString::to_string);
             if let Some(why) = &failed {
                 tracing::warn!(log = shared.ledger.name, frontend = %self.frontend.name, error = why, "a frontend waits");
-                // It may come back as another storage. What it has is kept otherwise: with many shards, no look at all of them would end
-                // before the next failure.
+                // It may come back as another storage. What it has is kept: with many shards, a survey of all of them would never end between
+                // two failures.
                 self.look_at = Instant::now();
             }
             let wait = if failed.is_some() {
@@ -227,12 +227,12 @@ impl Pusher {
         Ok(())
     }
 
-    /// Nothing counts of what it had: it has lost the checkpoint of a shard, which may have covered tiles that are lost as well.
+    /// Nothing counts of what it had: it has lost the checkpoint or the seal of a shard, and perhaps tiles with it.
     fn lost(&mut self, shard: &str) -> StoreError {
         self.has.clear();
         self.whole = 0;
         StoreError::NotYet(format!(
-            "it no longer has the checkpoint of shard {shard}; everything is pushed again"
+            "it no longer has all of shard {shard}; everything is pushed again"
         ))
     }
 
@@ -251,7 +251,8 @@ impl Pusher {
                 continue;
             };
             let name = &shard.identity.name;
-            let path = self.shared.objects.path(name, "checkpoint");
+            // It is put last: an older copy of the disk may have the checkpoint of a part.
+            let path = self.shared.objects.path(name, "seal");
             if place.get(&path).await?.is_none() {
                 return Err(self.lost(name));
             }

@@ -12,7 +12,7 @@ fn failed(error: MemoryError) -> HostError {
         // Only a bug of the plug-in asks for such a row.
         MemoryError::Unfit(_) => HostError::Internal(error.to_string()),
         MemoryError::Store(store::StoreError::Full(place)) => HostError::Full(place),
-        MemoryError::Store(error) => HostError::Unavailable(error.to_string()),
+        MemoryError::Older(_) | MemoryError::Store(_) => HostError::Unavailable(error.to_string()),
     }
 }
 

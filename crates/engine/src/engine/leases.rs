@@ -35,6 +35,11 @@ pub enum MemoryError {
         "keys are 1 to {MAX_KEY} bytes of a-z 0-9 - . /, values at most {MAX_VALUE} bytes: {0}"
     )]
     Unfit(String),
+    /// The store is known to be an older copy.
+    #[error(
+        "this server's coordination store is an older copy, so its tokens and sessions are refused: they may have been revoked since. Use the socket, a client certificate or a token of the token file. {0}"
+    )]
+    Older(String),
     /// The store; nothing is known to have changed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -93,8 +98,8 @@ impl Engine {
         }
     }
 
-    /// The rows whose keys begin with `prefix`, by key, without the expired ones. None is given from a store that is known to be an older
-    /// copy: what a row allows may have been taken back since.
+    /// The rows whose keys begin with `prefix`, by key, without the expired ones. Fails on a store that is known to be an older copy:
+    /// what a row allows may have been taken back since.
     pub async fn recall(&self, prefix: &str) -> Result<Vec<(String, String)>, MemoryError> {
         let prefix = if prefix.is_empty() {
             MEMORY.to_owned()
@@ -102,7 +107,7 @@ impl Engine {
             row_key(prefix)?
         };
         if let Some(why) = self.halts.older() {
-            return Err(StoreError::Io(format!("{why}; what it allowed may have been revoked since: use the socket, a client certificate or a token of the token file")).into());
+            return Err(MemoryError::Older(why.to_owned()));
         }
         let now = self.store.now().await?;
         let (mut found, mut from) = (Vec::new(), prefix.clone());

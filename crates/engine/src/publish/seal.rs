@@ -55,18 +55,27 @@ impl Publication {
         })
     }
 
+    /// Whether a restore from the secondaries would know every shard that has ended.
+    pub(crate) async fn may_seal(&self) -> Result<bool, StoreError> {
+        self.running.update_eras().await?;
+        let (eras, state) = (self.running.eras.load_full(), self.ledger.state());
+        Ok(match eras.members().first() {
+            Some(base) => self.told(base, state.generation).await?.is_some(),
+            None => true,
+        })
+    }
+
     /// Seals a shard that is done. Deterministic, so writing it twice is harmless.
     ///
     /// # Errors
     /// Among others [`StoreError::NotYet`], while a restore from the secondaries might not know that the shard has ended.
     pub(crate) async fn seal(&self, of: &Finished) -> Result<(), PublishError> {
-        self.running.update_eras().await?;
-        let (eras, state) = (self.running.eras.load_full(), self.ledger.state());
-        if let Some(base) = eras.members().first()
-            && self.told(base, state.generation).await?.is_none()
-        {
-            let why = "too few secondaries have taken the manifest that names its successor";
-            return Err(StoreError::NotYet(why.into()).into());
+        if !self.may_seal().await? {
+            let name = &of.shard.name;
+            let why = format!(
+                "too few secondaries have taken the manifest that names the successor of shard {name}"
+            );
+            return Err(StoreError::NotYet(why).into());
         }
         let seal = seal_of(&of.shard, &of.at, &of.successor)?;
         let note = self

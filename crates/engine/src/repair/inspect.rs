@@ -138,13 +138,13 @@ impl Inspector<'_> {
             full.extend(Some(path).filter(|path| !path.is_partial()));
         }
         if self.wrong.is_empty() && self.shard.at().is_some() {
-            self.leftovers(bundle, full).await?;
+            self.leftovers(bundle, full).await;
         }
         Ok(())
     }
 
     /// Deletes the partial tiles that a crash left beside full ones. A tile above others is looked at with its first bundle alone.
-    async fn leftovers(&self, bundle: u64, full: Vec<TilePath>) -> Result<(), StoreError> {
+    async fn leftovers(&self, bundle: u64, full: Vec<TilePath>) {
         for path in full {
             let level = match path.kind {
                 TileKind::Hashes(level) => u32::from(level),
@@ -154,10 +154,11 @@ impl Inspector<'_> {
                 continue;
             }
             let (objects, metrics) = (&self.shared.objects, &self.shared.progress.metrics);
-            let count = objects.delete_partials(&self.shard.name, path).await?;
-            metrics.partials_deleted.add(count);
+            match objects.delete_partials(&self.shard.name, path).await {
+                Ok(count) => metrics.partials_deleted.add(count),
+                Err(error) => tracing::warn!(%path, %error, "old partial tiles stay for now"),
+            }
         }
-        Ok(())
     }
 
     /// The tiles of the right edge, where they lead to the signed root.
