@@ -193,7 +193,11 @@ impl Storage {
                 None => disk.delete(vec![(*path).clone()]),
             };
             let _ = done.now_or_never();
-            lock(&node.lost).insert((*path).clone(), (*bytes).clone());
+            // What was there first: a batch may be damaged twice.
+            let mut lost = lock(&node.lost);
+            lost.entry((*path).clone())
+                .or_insert_with(|| (*bytes).clone());
+            drop(lost);
             if others.get(*path) != Some(*bytes) {
                 operated.gone.insert((*path).clone());
             }
