@@ -48,9 +48,7 @@ impl Publication {
         }
         Ok(())
     }
-}
 
-impl Publication {
     /// Whether enough secondaries of a membership (a quorum if all are ours) hold a manifest that names this generation or a later one; if
     /// so, the guards by which those that were counted still do.
     pub(super) async fn told(
