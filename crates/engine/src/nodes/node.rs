@@ -79,15 +79,34 @@ impl Node {
         *trouble = Some(why);
     }
 
+    /// Notes what the node missed. A deletion stays one: nothing is written under a name again.
     pub(super) fn miss(&self, all: impl IntoIterator<Item = (String, Missed)>) {
         let mut missed = locked(&self.missed);
         for (path, what) in all {
-            if missed.len() < MISSED {
+            if missed.get(&path) == Some(&Missed::Delete) {
+                continue;
+            }
+            if missed.len() < MISSED || missed.contains_key(&path) {
                 missed.insert(path, what);
             } else {
                 self.compare.store(true, Relaxed);
             }
         }
+    }
+
+    /// Turns the missed writes of these objects into missed deletions, because the repair may be writing them at this moment. Returns the
+    /// other objects.
+    pub(super) fn gives_up(&self, paths: &[String]) -> Vec<String> {
+        let mut missed = locked(&self.missed);
+        let known = |path: &&String| match missed.get_mut(*path) {
+            Some(what) => {
+                *what = Missed::Delete;
+                true
+            }
+            None => false,
+        };
+        let (_, others): (Vec<_>, Vec<_>) = paths.iter().partition(known);
+        others.into_iter().cloned().collect()
     }
 }
 

@@ -284,6 +284,42 @@ async fn what_was_deleted_does_not_come_back() {
     assert_eq!((bench.have(), bench.nodes.states()["b"].missed), (1, 0));
 }
 
+/// A batch that will never be ordered is deleted while the repair writes it to a node that missed it: it does not stay there.
+#[tokio::test]
+async fn what_is_deleted_during_its_repair_does_not_stay() {
+    let bench = bench(1);
+    bench.faults[1].every_write(Fault::Lose);
+    bench.put().await.unwrap();
+    bench.reaches(2).await;
+    while bench.nodes.states()["b"].missed == 0 {
+        tokio::task::yield_now().await;
+    }
+    let (begins, begun) = tokio::sync::oneshot::channel();
+    let mut begins = Some(begins);
+    bench.faults[1].plan(move |_, operation| {
+        let first = operation.writes().then(|| begins.take()).flatten()?;
+        first.send(()).unwrap();
+        Some(Fault::Stall)
+    });
+    // It is not ordered yet.
+    let needed = Needed::default();
+    let repair = bench.nodes.repair_all(PREFIX, Some(&needed));
+    let delete = async {
+        begun.await.unwrap();
+        bench.nodes.delete(vec![PATH.to_owned()]).await.unwrap();
+        // A write that failed late does not bring it back, either.
+        bench.nodes.node("b").miss([(
+            PATH.to_owned(),
+            Missed::Put(record::digest(&Bench::bytes())),
+        )]);
+        bench.faults[1].release().await;
+    };
+    tokio::join!(repair, delete);
+    bench.reaches(1).await;
+    bench.nodes.repair_all(PREFIX, Some(&needed)).await;
+    assert_eq!((bench.have(), bench.nodes.states()["b"].missed), (0, 0));
+}
+
 /// A node with other bytes is no source: the right ones are copied from where they are, or nothing is.
 #[tokio::test]
 async fn a_new_node_gets_nothing_but_what_was_ordered() {

@@ -109,12 +109,15 @@ impl Nodes {
         };
         self.left_out(&names, &reached, || deletes(&paths));
         for Reached { name, node, store } in reached {
-            let paths = paths.clone();
+            let now = node.gives_up(&paths);
+            if now.len() < paths.len() {
+                self.0.repair.notify_one();
+            }
             // Nobody waits for a deletion.
             tokio::spawn(async move {
-                if let Err(e) = within(store.discard(paths.clone())).await {
+                if let Err(e) = within(store.discard(now.clone())).await {
                     node.fails(&name, e.to_string());
-                    node.miss(deletes(&paths));
+                    node.miss(deletes(&now));
                 }
             });
         }
