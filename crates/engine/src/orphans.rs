@@ -10,7 +10,12 @@ use tlog::{Checkpoint, Note, TreeSize};
 
 use crate::publish::sign_guard::judge::{Conflict, FoundAt};
 use crate::publish::sign_guard::{SignGuard, judge};
+use order::slot::ShardIdentity;
 use store::{Objects, StoreError};
+
+/// What is wrong with an orphan that [strayed](Orphan::strayed).
+pub(crate) const STRAY: &str =
+    "there is a checkpoint in a folder that is not its shard's; move the folder away";
 
 /// Objects that only a shard has, the most telling first.
 const PARTS: [&str; 3] = ["checkpoint", "seal", "tile"];
@@ -27,6 +32,18 @@ pub(crate) struct Orphan {
 }
 
 impl Orphan {
+    /// The origin of its checkpoint, if no shard of this name in the log of `sibling` has that origin: somebody copied the folder of another
+    /// shard. It says nothing about how old the coordination store is.
+    pub(crate) fn strayed(&self, sibling: &ShardIdentity) -> Option<&str> {
+        let (origin, _) = self.signed.as_ref()?;
+        let (theirs, own) = (&sibling.name, &self.shard);
+        let log = sibling.origin.strip_suffix(&format!("/{theirs}"));
+        let path = log.map(|log| format!("{log}/{own}"));
+        let log = sibling.origin.strip_prefix(&format!("{theirs}."));
+        let host = log.map(|log| format!("{own}.{log}"));
+        (![path, host].contains(&Some(origin.clone()))).then_some(origin)
+    }
+
     /// The log is known: the coordination store is older than the shard.
     pub(crate) fn older(&self) -> Conflict {
         let has = match &self.signed {
@@ -126,20 +143,16 @@ pub(crate) async fn refuse(guard: &SignGuard) -> Result<bool, StoreError> {
         usize::MAX,
     )
     .await?;
-    let config = guard.running.config();
     found.retain(|orphan| {
-        let own = config.shard_origin(&orphan.shard);
-        let copy = orphan.signed.as_ref().filter(|(origin, _)| *origin != own);
-        if let Some((origin, _)) = copy {
-            // Somebody copied the folder of another shard. It says nothing about a shard of this name.
-            tracing::warn!(
-                log = ledger.name,
-                folder = orphan.path,
-                origin,
-                "there is a checkpoint in a folder that is not its shard's; move the folder away"
-            );
+        let state = ledger.state();
+        let origin = state
+            .shards
+            .first()
+            .and_then(|s| orphan.strayed(&s.identity));
+        if let Some(origin) = origin {
+            tracing::warn!(log = ledger.name, folder = orphan.path, origin, "{STRAY}");
         }
-        copy.is_none()
+        origin.is_none()
     });
     if found.is_empty() {
         return Ok(true);
@@ -169,9 +182,12 @@ pub(crate) fn occupied(log: &str, orphan: &Orphan) -> String {
     )
 }
 
-/// The refusal to plan a shard over objects of its name.
-pub(crate) fn shard_occupied(orphan: &Orphan) -> String {
-    orphan.older().to_string()
+/// The refusal to plan a shard over objects of its name, in a log that has this shard.
+pub(crate) fn shard_occupied(orphan: &Orphan, sibling: &ShardIdentity) -> String {
+    match orphan.strayed(sibling) {
+        Some(_) => format!("the object store holds {orphan}: {STRAY}, or choose another name"),
+        None => orphan.older().to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -337,7 +353,19 @@ mod tests {
         let (engine, log) = rig.server(&Faults::new()).await;
         append(&log).await;
         append(&engine.system().unwrap()).await;
+        // `fsck` and a plan of that name say what it is.
+        let plan = Request::PlanShard {
+            name: Some(ShardName::try_from("a.bak".to_owned()).unwrap()),
+            base: None,
+        };
+        let why = conflict(log.change(plan, caller()).await);
+        assert!(why.contains("not its shard's"), "{why}");
         engine.shutdown().await;
+        let none: crate::fsck::OpenNode<'_> = &|_| Box::pin(std::future::ready(Err("none".into())));
+        let report = crate::fsck::fsck(&*rig.rows, &*rig.objects, none, &mut |_| {}).await;
+        let findings = report.unwrap().findings;
+        let remedies: Vec<_> = findings.iter().map(|found| found.remedy).collect();
+        assert_eq!(remedies, [crate::fsck::remedy::STRAY], "{findings:?}");
     }
 
     /// An older coordination store, from before a rotation: the shard that was opened since is not opened again.

@@ -30,13 +30,15 @@ async fn vacant(
     // Another process may have opened it meanwhile; then this change comes too late, which its decision finds.
     ledger.refresh().await?;
     let state = ledger.state();
-    match state
-        .shards
-        .iter()
-        .any(|s| s.identity.name == name.as_str())
-    {
-        true => Ok(()),
-        false => Err(ChangeError::Conflict(orphans::shard_occupied(&orphan))),
+    let mut shards = state.shards.iter().map(|s| &s.identity);
+    match (
+        shards.clone().next(),
+        shards.any(|s| s.name == name.as_str()),
+    ) {
+        (Some(first), false) => Err(ChangeError::Conflict(orphans::shard_occupied(
+            &orphan, first,
+        ))),
+        _ => Ok(()),
     }
 }
 

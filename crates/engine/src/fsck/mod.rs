@@ -27,6 +27,7 @@ pub use large::{NodeReport, OpenNode};
 use crate::orphans;
 use crate::orphans::Orphan;
 use order::keys::{CLOCK, LOGS, ORIGINS};
+use order::slot::ShardIdentity;
 use store::record;
 use store::{Coordination, CopiedShard, Objects, StoreError};
 
@@ -155,6 +156,8 @@ pub(crate) mod remedy {
     pub(crate) const AGE: &str = "remove the row: how long places are kept is counted from now on";
     /// For signed objects that are in no order.
     pub(crate) const ORPHAN: &str = "stop the server, and put back the newest coordination store that belongs to these objects (the database and the -wal file beside it), or restore the log from its secondaries with `logd restore`; remove nothing";
+    /// For a checkpoint in a folder that is not its shard's.
+    pub(crate) const STRAY: &str = "move the folder away; the server ignores it";
     /// For a wrong number of sealed shards.
     pub(crate) const SEALED: &str = "stop the server and remove the row: the next start looks at every shard, and writes it again";
     /// For a damaged announcement.
@@ -187,11 +190,16 @@ impl Findings<'_> {
         self.add(path.into(), StoreKind::Objects, what.to_string(), remedy);
     }
 
-    /// Objects of a shard that the slots of its log do not know: the coordination store is older.
-    fn shards(&mut self, found: Result<Vec<Orphan>, StoreError>) {
+    /// Objects of shards that the slots of their log do not know: the coordination store is older, or a folder is in the wrong place.
+    fn shards(&mut self, found: Result<Vec<Orphan>, StoreError>, sibling: Option<&ShardIdentity>) {
         self.orphans(found, |orphan| {
-            let conflict = orphan.older();
-            (conflict.cause().to_owned(), conflict.remedy())
+            match sibling.and_then(|s| orphan.strayed(s)) {
+                Some(_) => (format!("{orphan}: not a shard of this log"), remedy::STRAY),
+                None => {
+                    let conflict = orphan.older();
+                    (conflict.cause().to_owned(), conflict.remedy())
+                }
+            }
         });
     }
 

@@ -67,7 +67,8 @@ async fn unknown(
         .await?
         .is_none()
     {
-        findings.shards(found);
+        let mut shards = order.state.shards.iter();
+        findings.shards(found, shards.next().map(|s| &*s.identity));
     }
     Ok(())
 }
