@@ -55,12 +55,13 @@ impl Publication {
         })
     }
 
-    /// Whether a restore from the secondaries would know every shard that has ended.
-    pub(crate) async fn may_seal(&self) -> Result<bool, StoreError> {
+    /// Whether a restore from the secondaries would know that this shard, which has a successor, has ended.
+    pub(crate) async fn may_seal(&self, shard: &Shard) -> Result<bool, StoreError> {
         self.running.update_eras().await?;
         let (eras, state) = (self.running.eras.load_full(), self.ledger.state());
+        let ended = shard.ended(state.generation);
         Ok(match eras.members().first() {
-            Some(base) => self.told(base, state.generation).await?.is_some(),
+            Some(base) => self.told(base, ended).await?.is_some(),
             None => true,
         })
     }
@@ -70,7 +71,7 @@ impl Publication {
     /// # Errors
     /// Among others [`StoreError::NotYet`], while a restore from the secondaries might not know that the shard has ended.
     pub(crate) async fn seal(&self, of: &Finished) -> Result<(), PublishError> {
-        if !self.may_seal().await? {
+        if !self.may_seal(&of.shard).await? {
             let name = &of.shard.name;
             let why = format!(
                 "too few secondaries have taken the manifest that names the successor of shard {name}"
@@ -146,7 +147,10 @@ impl Publisher {
         };
         match shared.seal(&done).await {
             Err(PublishError::Halt(why)) => Err(PublishError::Halt(why)),
-            Err(PublishError::Store(StoreError::NotYet(_))) => Ok(false),
+            Err(PublishError::Store(StoreError::NotYet(why))) => {
+                tracing::debug!(log = shared.ledger.name, why, "the seal waits");
+                Ok(false)
+            }
             Err(error) => {
                 tracing::warn!(log = shared.ledger.name, shard = &*shard.name, %error, "cannot write the seal; trying again later");
                 shared.unsettle(shard);

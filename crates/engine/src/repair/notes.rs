@@ -96,7 +96,7 @@ impl Inspector<'_> {
         };
         let path = format!("{}/seal", self.folder);
         let stored = self.shared.objects.store.get(&path).await?;
-        if stored.is_none() && !self.shared.may_seal().await? {
+        if stored.is_none() && !self.shared.may_seal(self.shard).await? {
             // It may never have been there.
             return Ok(());
         }

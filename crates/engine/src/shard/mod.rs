@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tlog::{GlobalIndex, Hash, TreeSize, UnixMillis, VerifierKey};
 use zeroize::Zeroizing;
 
+use order::Generation;
 use order::keys::Keys;
 use order::mutant::{Mutant, left_out};
 use order::slot::ShardIdentity;
@@ -56,6 +57,8 @@ pub(crate) struct Shard {
     signed: ArcSwapOption<Signed>,
     /// The end of a shard that is certainly sealed; its checkpoint is read on demand.
     settled: OnceLock<Published>,
+    /// A generation that was there when its end was first known here.
+    ended: OnceLock<Generation>,
 }
 
 /// Why a shard's key cannot sign.
@@ -108,6 +111,7 @@ impl Shard {
             name,
             signed: ArcSwapOption::empty(),
             settled: OnceLock::new(),
+            ended: OnceLock::new(),
         }
     }
 
@@ -168,6 +172,12 @@ impl Shard {
     /// Notes that the shard is frozen, published whole and sealed. Nothing is signed by its key any more.
     pub(crate) fn settle(&self, at: Published) {
         let _ = self.settled.set(at);
+    }
+
+    /// A generation whose manifest names the successor of the shard, which has begun by `now`. It stays that of the first call: whoever waits
+    /// for such a manifest is not held up by the changes that follow.
+    pub(crate) fn ended(&self, now: Generation) -> Generation {
+        *self.ended.get_or_init(|| now)
     }
 
     /// The position under its last checkpoint, whether or not that checkpoint is in memory.
