@@ -328,7 +328,10 @@ impl Pusher {
     /// Called when another process has put a newer checkpoint there than the one of this size: the newest published one is pushed next.
     async fn overtaken(&self, shard: &Shard, size: TreeSize) -> Result<(), StoreError> {
         let (store, keys) = (&*self.shared.ledger.store, &self.shared.ledger.keys);
+        let signed = shard.signed();
         if let Some(row) = position::published(store, keys, &shard.name).await? {
+            let recalled = self.shared.recall(shard, signed.as_deref(), Some(&row));
+            recalled.await?;
             self.shared.adopt(shard, &row).await?;
         }
         if shard.published() > size {

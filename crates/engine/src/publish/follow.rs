@@ -19,8 +19,8 @@ use tlog::GlobalIndex;
 const POSITION_POLL: Duration = Duration::from_millis(10);
 
 impl Publication {
-    /// Takes over a position that another process published, with the checkpoint that it signed. If the checkpoint is not there yet, the
-    /// position here does not change. A checkpoint that contradicts the row halts the log.
+    /// Takes over a position that another process published, with the checkpoint that it signed; [`Publication::recall`] comes first. If the
+    /// checkpoint is not there yet, the position here does not change. A checkpoint that contradicts the row halts the log.
     pub(crate) async fn adopt(&self, shard: &Shard, row: &Published) -> Result<(), SignError> {
         if shard.published() >= row.size && shard.signed().is_some() {
             return Ok(());
@@ -68,9 +68,12 @@ impl Publication {
         Ok(shard.signed())
     }
 
-    /// A published row that is behind what this process had signed or taken over before it read the row, or that differs from it,
-    /// halts the log.
-    pub(crate) fn recall(
+    /// A published row that is behind what this process had signed or taken over before it read the row, or that is of another history,
+    /// halts the log. Where another process published more, the tiles are read: what is in memory here may be the only evidence.
+    ///
+    /// # Errors
+    /// [`SignError::Halted`], and [`SignError::Store`] while that cannot be compared.
+    pub(crate) async fn recall(
         &self,
         shard: &Shard,
         signed: Option<&Signed>,
@@ -79,12 +82,22 @@ impl Publication {
         let Some(signed) = signed else {
             return Ok(());
         };
+        let here = match row {
+            Some(row) if row.size > signed.at.size => {
+                let cut = (row.size, row.root);
+                self.guard
+                    .root_here(&shard.name, signed.at.size, cut)
+                    .await?
+            }
+            _ => None,
+        };
         let found = Found::Signed {
             size: signed.at.size,
             root: signed.at.root,
         };
         let known = Known {
             published: row.map(|row| (row.size, row.root)),
+            here,
             ..Known::default()
         };
         self.guard
@@ -184,7 +197,9 @@ async fn look(shared: &Publication) -> Result<(), SignError> {
             );
         }
         let row = position::published(store, keys, &shard.name).await?;
-        shared.recall(&shard, known.as_deref(), row.as_ref())?;
+        shared
+            .recall(&shard, known.as_deref(), row.as_ref())
+            .await?;
         if let Some(row) = row
             && (known.is_none() || row.size > shard.published())
         {

@@ -281,7 +281,9 @@ impl Publisher {
         // Taken before the row is read: a row that is read later covers it.
         let signed = shard.signed();
         let row = position::published(store, keys, &shard.name).await?;
-        shared.recall(shard, signed.as_deref(), row.as_ref())?;
+        shared
+            .recall(shard, signed.as_deref(), row.as_ref())
+            .await?;
         let published = row.as_ref().map_or(TreeSize::ZERO, |row| row.size);
         let held = self.held(shard, published).await?;
         let size = self.reach(&cut, start, published, &held, look);

@@ -97,7 +97,7 @@ impl Publisher {
         let path = shared.objects.path(&shard.name, "checkpoint");
         let mut held = Cow::Borrowed(held);
         loop {
-            shared.guard.not_behind(shard, &at).await?;
+            shared.guard.not_another(shard).await?;
             let (cosigned, rekor) = note(shared, shard, &at, &held).await?;
             if let Some(lacking) = cosigned.lacking
                 && !left_out(Mutant::WitnessesAreNotAwaited)
@@ -119,6 +119,8 @@ impl Publisher {
                 }
             }
             let Some(row) = row else { return Ok(()) };
+            let signed = shard.signed();
+            shared.recall(shard, signed.as_deref(), Some(&row)).await?;
             at = row;
             held = Cow::Owned(shared.running.held(&shard.name).await?);
         }
@@ -150,7 +152,7 @@ impl Publisher {
         let again = async {
             let row = position::published(&*shared.ledger.store, &shared.ledger.keys, &shard.name)
                 .await?;
-            shared.recall(&shard, Some(&signed), row.as_ref())?;
+            shared.recall(&shard, Some(&signed), row.as_ref()).await?;
             if let Outcome::Committed = shared.ledger.store.transact(transaction).await {
                 let held = shared.running.held(&shard.name).await?;
                 self.sign(&shard, at, &held).await?;

@@ -237,7 +237,10 @@ async fn checkpoint(
     }
     let (store, keys) = (&*shared.ledger.store, &shared.ledger.keys);
     let row = position::published(store, keys, &shard.name).await?;
-    shared.recall(shard, shard.signed().as_deref(), row.as_ref())?;
+    let signed = shard.signed();
+    shared
+        .recall(shard, signed.as_deref(), row.as_ref())
+        .await?;
     if row.is_none_or(|row| (row.size, row.root) != (at.size, at.root)) {
         let key = keys.published(&shard.name);
         let why = format!("{key} is not what this server took over; run `logd fsck`");

@@ -126,9 +126,10 @@ impl SignGuard {
         self.clear(shard, Some((at.size, at.root))).await.map(drop)
     }
 
-    /// Whether the checkpoint that readers have is not ahead of a position that is durable: before it is signed. A coordination store may go
-    /// back while servers run, as one does that fails over and loses its last writes, and another process may have signed more before.
-    pub(crate) async fn not_behind(&self, shard: &Shard, at: &Published) -> Result<(), SignError> {
+    /// Whether the checkpoint that readers have is of the history that a durable position ends: before anything is signed and put over it. A
+    /// coordination store may go back while servers run, as one does that fails over and loses its last writes. What another process had
+    /// signed before is ahead of the position then, or was overtaken by it.
+    pub(crate) async fn not_another(&self, shard: &Shard) -> Result<(), SignError> {
         let path = self.objects.path(&shard.name, "checkpoint");
         let Some(bytes) = self.objects.store.get(&path).await? else {
             return Ok(());
@@ -139,9 +140,7 @@ impl SignGuard {
         }
         match classify(&bytes, &shard.verifiers()?).0 {
             // Read again, the row covers what another process signed meanwhile.
-            found @ Found::Signed { size, .. } if size > at.size => {
-                self.fits(shard, &FoundAt::Objects(path), &found).await
-            }
+            found @ Found::Signed { .. } => self.fits(shard, &FoundAt::Objects(path), &found).await,
             _ => Ok(()),
         }
     }

@@ -402,7 +402,7 @@ impl SignGuard {
 
     /// The root of a shard at a size, as our own history has it: under the root of `cut`, a position of ours. `None` where that is not as
     /// far. What other histories wrote beside our tiles is never taken for ours.
-    async fn root_here(
+    pub(crate) async fn root_here(
         &self,
         shard: &Arc<str>,
         size: TreeSize,

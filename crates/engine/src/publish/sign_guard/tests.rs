@@ -12,6 +12,7 @@ use tlog::{Checkpoint, Cosigner, GlobalIndex, Hash, Note, TreeSize, UnixMillis};
 use crate::life::Life;
 use crate::publish::sign_guard::judge::{Found, FoundAt};
 use crate::replicate::manifest::Manifest;
+use crate::shard::{Published, Signed};
 use crate::tests::rig::{Rig, Rows, caller};
 use crate::{
     AppendError, Condition, Engine, Log, MergeOptions, Places, Program, Programs, Request,
@@ -578,28 +579,66 @@ async fn a_frontend_remembers_what_both_stores_have_lost() {
     assert_eq!(pushed(&cdn), 9);
 }
 
-/// The coordination store goes back while a server runs, and another one had signed more.
+/// The coordination store goes back while a server runs, and another one had signed more. The server publishes less than that, or overtakes
+/// it in one step.
 #[tokio::test(start_paused = true)]
-async fn nothing_is_signed_below_a_checkpoint_that_readers_have() {
+async fn nothing_is_signed_beside_a_checkpoint_that_readers_have() {
+    for (more, words) in [
+        (1, ["at size 9", "published 7 entries"]),
+        (20, ["two histories", "at size 9"]),
+    ] {
+        let rig = Rig::new();
+        let (early, late) = two_moments(&rig, 5, 9).await;
+        let back = rig.on(early.0, early.1);
+        let (engine, log) = back.server(&Faults::new()).await;
+        write(&log, 100..101).await;
+        let seen = late.1[CHECKPOINT].clone();
+        back.objects
+            .put(vec![(CHECKPOINT.to_owned(), seen.clone())])
+            .await
+            .unwrap();
+        let all = (0..more).map(|n| log.append(Bytes::from(format!("one more {n}"))));
+        futures_util::future::join_all(all).await;
+        let why = halts(&log).await;
+        assert!(words.iter().all(|word| why.contains(word)), "{why}");
+        engine.shutdown().await;
+        assert_eq!(back.objects.objects()[CHECKPOINT], seen);
+    }
+}
+
+/// Another process has published more than this one signed: it is compared before it is taken over.
+#[tokio::test(start_paused = true)]
+async fn what_this_process_signed_is_compared_with_what_overtook_it() {
     let rig = Rig::new();
-    let (early, late) = two_moments(&rig, 5, 9).await;
-    let back = rig.on(early.0, early.1);
-    let (engine, log) = back.server(&Faults::new()).await;
-    write(&log, 100..101).await;
-    let seen = late.1[CHECKPOINT].clone();
-    back.objects
-        .put(vec![(CHECKPOINT.to_owned(), seen.clone())])
+    let (engine, log) = rig.server(&Faults::new()).await;
+    write(&log, 0..9).await;
+    let shared = Arc::clone(&log.publication);
+    let shard = shared.shards.get(&log.ledger.state(), "a").unwrap();
+    let (store, keys) = (&*log.ledger.store, &log.ledger.keys);
+    let row = crate::position::published(store, keys, "a").await.unwrap();
+    let row = row.unwrap();
+    let (size, cut) = (TreeSize::new(5), (row.size, row.root));
+    let own = shared
+        .guard
+        .root_here(&shard.name, size, cut)
         .await
         .unwrap();
-    let _ = log.append(Bytes::from_static(b"one more")).await;
-    let why = halts(&log).await;
-    assert!(
-        why.contains("a signed checkpoint of shard a at size 9")
-            && why.contains("published 7 entries"),
-        "{why}"
-    );
+    for (root, is_own) in [(own.unwrap(), true), (Hash([9; 32]), false)] {
+        let signed = Signed {
+            at: Published {
+                size,
+                root,
+                ..row.clone()
+            },
+            note: String::new(),
+            rekor: None,
+        };
+        let recalled = shared.recall(&shard, Some(&signed), Some(&row)).await;
+        assert_eq!(recalled.is_ok(), is_own, "{recalled:?}");
+        assert_eq!(log.halted().is_none(), is_own);
+    }
+    assert!(log.halted().unwrap().contains("two histories: this server"));
     engine.shutdown().await;
-    assert_eq!(back.objects.objects()[CHECKPOINT], seen);
 }
 
 /// Both stores are set back while the frontend is away, and the log overtakes what it has.
