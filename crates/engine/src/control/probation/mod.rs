@@ -346,7 +346,7 @@ impl Log {
             let left = probation.until.since(self.ledger.store.now().await?);
             if probation.reverting.is_some() {
                 return Err(ChangeError::Conflict(format!(
-                    "operation {operation} is being taken back and can no longer be confirmed: wait {} s until it is reverted",
+                    "operation {operation} is being taken back and can no longer be confirmed: wait {} s until it is reverted, or take it back now (`logctl config rollback --log {log}`)",
                     left.as_secs() + 1
                 )));
             }
