@@ -82,13 +82,14 @@ impl Restore {
                 differs.get_or_insert(why);
             }
         };
+        let storage = best.incarnation.as_deref();
         let bundles = walk::order(size.get()).filter(|path| path.kind == TileKind::Entries);
         let read = stream::iter(bundles)
             .map(|path| {
                 let object = format!("{hash}/{path}");
                 async move {
                     let most = 256 * (bundle::MAX_ENTRY + 2);
-                    let bytes = self.get(&best.url, &object, most).await?;
+                    let bytes = self.get(&best.url, &object, most, storage).await?;
                     Ok::<_, RestoreError>((path, bytes))
                 }
             })

@@ -79,6 +79,11 @@ pub enum RestoreError {
     /// A step that must come before the log exists failed.
     #[error("{0}")]
     Last(String),
+    /// The object store has an object of the log that no restore wrote.
+    #[error(
+        "the object store has {0} already, which no restore wrote: it may be all that is left of the log, so name a new folder"
+    )]
+    Occupied(String),
     /// A log of this name exists already.
     #[error("the stores have a log {0} already: a restore needs new ones")]
     Exists(String),
@@ -162,6 +167,7 @@ impl Restore {
             }
             forced.insert(problem);
         }
+        self.begin(&manifest.log).await?;
         for (at, shard) in rebuilt.iter_mut().enumerate() {
             if shard.start().is_none() {
                 continue;

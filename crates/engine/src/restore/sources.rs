@@ -125,14 +125,30 @@ impl Believed {
 }
 
 impl Restore {
+    /// What a secondary has under a path. If its manifest came from a storage, only that storage can say that there is nothing: a proxy may be
+    /// in between, or another storage behind the same address.
     pub(crate) async fn get(
         &self,
         url: &str,
         path: &str,
         most: usize,
+        storage: Option<&str>,
     ) -> Result<Option<Bytes>, RestoreError> {
         let answer = self.asked(url, path, most).await?;
-        Ok((answer.status == 200).then_some(answer.body))
+        let found = answer.status == 200;
+        let why = match (storage, answer.incarnation.as_deref()) {
+            (Some(storage), Some(other)) if other != storage => {
+                format!("storage {other} answered, and {storage} before")
+            }
+            (Some(_), None) if !found => {
+                format!("{}; it was not the secondary that said so", answer.words())
+            }
+            _ => return Ok(found.then_some(answer.body)),
+        };
+        Err(RestoreError::Peer {
+            url: url.to_owned(),
+            why: format!("{path}: {why}"),
+        })
     }
 
     /// An answer of 200 or 404.
@@ -160,8 +176,7 @@ impl Restore {
         Err(failed(last.unwrap_or_default()))
     }
 
-    /// The newest checkpoint that a secondary has cosigned; another operator's mirror serves only that one. If the manifest came from a
-    /// storage, only that storage can say that there is none.
+    /// The newest checkpoint that a secondary has cosigned; another operator's mirror serves only that one.
     async fn newest(
         &self,
         url: &str,
@@ -172,22 +187,10 @@ impl Restore {
         let hash = origin_hash(origin);
         for name in [COSIGNED, "checkpoint"] {
             let path = format!("{hash}/{name}");
-            let answer = self.asked(url, &path, MOST).await?;
-            let found = answer.status == 200;
-            let why = match (storage, answer.incarnation.as_deref()) {
-                (Some(storage), Some(other)) if other != storage => {
-                    format!("storage {other} answered, and {storage} before")
-                }
-                (Some(_), None) if !found => {
-                    format!("{}; it was not the secondary that said so", answer.words())
-                }
-                _ if found => return Ok(Some(answer.body)),
-                _ => continue,
-            };
-            return Err(RestoreError::Peer {
-                url: url.to_owned(),
-                why: format!("{path}: {why}"),
-            });
+            let found = self.get(url, &path, MOST, storage).await?;
+            if found.is_some() {
+                return Ok(found);
+            }
         }
         Ok(None)
     }

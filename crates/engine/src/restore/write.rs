@@ -130,7 +130,6 @@ impl Restore {
             ));
         }
         // No server opens the log before its name is there, so most rows may come in several transactions.
-        self.begin(&manifest.log, &keys).await?;
         let mut puts = puts.into_iter().peekable();
         while puts.peek().is_some() {
             let some = puts.by_ref().take(snapshot::ROWS).collect();
@@ -151,12 +150,23 @@ impl Restore {
         self.transact(&manifest.log, there).await
     }
 
-    /// Notes that the log's rows are those of an unfinished restore, and removes what an earlier one left. Rows that no restore has
-    /// written are not touched: they may be all that is left of a log.
-    async fn begin(&self, log: &str, keys: &Keys) -> Result<(), RestoreError> {
+    /// Notes that the log's rows and objects are those of an unfinished restore, and removes what an earlier one left: a server would take an
+    /// entry behind its order for the sign of an older store. Rows and objects that no restore has written are not touched, because they may
+    /// be all that is left of a log.
+    pub(super) async fn begin(&self, log: &str) -> Result<(), RestoreError> {
         let note = format!("{RESTORING}{log}");
         let begun = self.coordination.get(&note).await?.is_some();
-        let prefix = keys.all();
+        let mut left = self.objects.list(&format!("{log}/")).await?;
+        if let Some(first) = left.first().filter(|_| !begun) {
+            return Err(RestoreError::Occupied(first.clone()));
+        }
+        while !left.is_empty() {
+            let rest = left.split_off(left.len().min(snapshot::ROWS));
+            self.objects
+                .delete(std::mem::replace(&mut left, rest))
+                .await?;
+        }
+        let prefix = Keys::new(log).all();
         loop {
             let rows = self.coordination.scan(&prefix, &prefix, snapshot::ROWS);
             let deletes: Vec<Key> = rows.await?.into_iter().map(|(key, _)| key).collect();

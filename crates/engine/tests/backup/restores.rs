@@ -720,8 +720,25 @@ async fn an_interrupted_restore_can_be_made_again() {
             ..Default::default()
         }
     };
+    // A bundle of a larger copy.
+    let bundle = || {
+        vec![(
+            "dev/b/tile/entries/003".to_owned(),
+            Bytes::from_static(b"x"),
+        )]
+    };
+    let occupied = world.restore("occupied", &["x"], false);
+    occupied.objects.put(bundle()).await.unwrap();
+    let refused = occupied.run().await;
+    assert!(
+        matches!(&refused, Err(engine::RestoreError::Occupied(path)) if path == "dev/b/tile/entries/003"),
+        "{refused:?}"
+    );
     for (name, note) in [("strange", false), ("begun", true)] {
         let restore = world.restore(name, &["x"], false);
+        if note {
+            restore.objects.put(bundle()).await.unwrap();
+        }
         restore.coordination.transact(left(note)).await;
         let restored = restore.run().await;
         if note {
