@@ -335,7 +335,7 @@ struct RestoreCommand {
     /// The key-encryption key of the lost server, mode 0600
     #[arg(long, value_name = "FILE")]
     kek: PathBuf,
-    /// The new folder: coordination.db, objects and kek are made in it
+    /// The new folder, needed without --check: coordination.db, objects and kek are made in it
     #[arg(long, value_name = "DIR", required_unless_present = "check")]
     dir: Option<PathBuf>,
     /// Read and check every copy, and write nothing

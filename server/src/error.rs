@@ -114,7 +114,10 @@ pub(crate) enum Error {
     /// A log could not be restored.
     #[error("nothing was restored: {0}")]
     Restore(String),
-    /// The same, after its folder was made.
+    /// The copies of the secondaries could not be looked at.
+    #[error("nothing was checked: {0}")]
+    Unchecked(String),
+    /// Nothing was restored, after its folder was made.
     #[error("nothing was restored: {why}")]
     Unrestored {
         dir: PathBuf,

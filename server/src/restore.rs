@@ -67,7 +67,7 @@ pub(crate) async fn run(args: RestoreArgs) -> Result<Ended, Error> {
             ambient: Ambient::system(),
         };
         let drill = restore.check().await;
-        let drill = drill.map_err(|e| Error::Restore(e.to_string()))?;
+        let drill = drill.map_err(|e| Error::Unchecked(e.to_string()))?;
         print(&drilled(&drill))?;
         return Ok(match drill.is_good() {
             true => Ended::Done,

@@ -5,7 +5,7 @@
 
 use tlog::{GlobalIndex, TreeSize, UnixMillis};
 
-use crate::restore::sources::{lacking, moved, waiting};
+use crate::restore::sources::{Source, lacking, moved, waiting};
 use crate::restore::{Restore, RestoreError};
 use order::state::Phase;
 
@@ -91,39 +91,18 @@ impl Restore {
                 continue;
             }
             let name = &shard.identity.name;
-            let mut whole = TreeSize::ZERO;
-            for at in 0..sources.len() {
-                let Some(size) = sources[at].has.get(name).map(|c| TreeSize::new(c.size)) else {
-                    continue;
-                };
-                let copied = self.copied(None, name, size, &sources[at], &sources).await;
-                let fault = match copied {
-                    Ok(_) => None,
-                    Err(RestoreError::Peer { why, .. }) => Some(Fault::Unread(why)),
-                    Err(RestoreError::Damaged { why, .. }) => Some(Fault::Damaged(why)),
-                    Err(RestoreError::Contradiction(why)) => {
-                        refused.get_or_insert_with(|| why.clone());
-                        Some(Fault::Contradicts(why))
-                    }
-                    Err(error) => return Err(error),
-                };
-                let source = &mut sources[at];
-                match &fault {
-                    None => whole = whole.max(size),
-                    Some(why) => {
-                        source.damaged.insert(name.clone(), why.to_string());
-                    }
-                }
-                copies.push(CheckedCopy {
-                    shard: name.clone(),
-                    url: source.url.clone(),
-                    size,
-                    fault,
-                });
-            }
+            let checked = self.check_copies(name, &mut sources).await?;
+            let whole = checked.iter().filter(|copy| copy.fault.is_none());
+            let whole = whole.map(|copy| copy.size).max().unwrap_or_default();
+            let two = checked.iter().find_map(|copy| match &copy.fault {
+                Some(Fault::Contradicts(why)) => Some(why.clone()),
+                _ => None,
+            });
+            copies.extend(checked);
             for source in &mut sources {
                 source.discount_above(name, whole);
             }
+            refused = refused.or(two);
             refused = refused.or_else(|| lacking(&believed, &members, &sources, name));
             if let Phase::Frozen { length, .. } = shard.phase {
                 refused = refused.or_else(|| moved(&names[at..], length, whole, &sources));
@@ -138,5 +117,38 @@ impl Restore {
             refused,
             warnings,
         })
+    }
+
+    /// Reads every copy of a shard. A source whose copy has a fault is noted as damaged.
+    async fn check_copies(
+        &self,
+        name: &str,
+        sources: &mut [Source],
+    ) -> Result<Vec<CheckedCopy>, RestoreError> {
+        let mut copies = Vec::new();
+        for at in 0..sources.len() {
+            let Some(size) = sources[at].has.get(name).map(|c| TreeSize::new(c.size)) else {
+                continue;
+            };
+            let copied = self.copied(None, name, size, &sources[at], sources).await;
+            let fault = match copied {
+                Ok(_) => None,
+                Err(RestoreError::Peer { why, .. }) => Some(Fault::Unread(why)),
+                Err(RestoreError::Damaged { why, .. }) => Some(Fault::Damaged(why)),
+                Err(RestoreError::Contradiction(why)) => Some(Fault::Contradicts(why)),
+                Err(error) => return Err(error),
+            };
+            let source = &mut sources[at];
+            if let Some(why) = &fault {
+                source.damaged.insert(name.to_owned(), why.to_string());
+            }
+            copies.push(CheckedCopy {
+                shard: name.to_owned(),
+                url: source.url.clone(),
+                size,
+                fault,
+            });
+        }
+        Ok(copies)
     }
 }
