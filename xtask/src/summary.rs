@@ -3,18 +3,20 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
 use crate::run::shown;
 
 /// The totals and one line per step.
-#[derive(Default)]
 pub(crate) struct Summary {
     passed: u64,
     failed: u64,
     skipped: u64,
     lines: Vec<String>,
+    /// When the last step ended.
+    ended: Instant,
 }
 
 /// The totals of the test programs that one `cargo test` ran.
@@ -26,6 +28,24 @@ struct Totals {
 }
 
 impl Summary {
+    /// Nothing is done yet, and the first step begins.
+    pub(crate) fn begin() -> Self {
+        Self {
+            passed: 0,
+            failed: 0,
+            skipped: 0,
+            lines: Vec::new(),
+            ended: Instant::now(),
+        }
+    }
+
+    /// The line of a step that ends now, with the seconds that it took.
+    fn ends(&mut self, line: &str) {
+        let took = self.ended.elapsed().as_secs();
+        self.ended = Instant::now();
+        self.lines.push(format!("{line}, {took} s"));
+    }
+
     /// A step of its own, such as the format check.
     pub(crate) fn step(&mut self, name: &str, outcome: Result<bool>) {
         let verdict = match outcome {
@@ -43,7 +63,7 @@ impl Summary {
                 format!("FAILED: {error:#}")
             }
         };
-        self.lines.push(format!("{name}: {verdict}"));
+        self.ends(&format!("{name}: {verdict}"));
     }
 
     /// A step that can't be done here.
@@ -86,7 +106,7 @@ impl Summary {
         self.failed += failed;
         self.skipped += totals.ignored + skipped.len() as u64;
         let verdict = if failed == 0 { "passed" } else { "FAILED" };
-        self.lines.push(format!(
+        self.ends(&format!(
             "{name}: {verdict} ({passed} passed, {failed} failed)"
         ));
         self.lines.extend(skipped);

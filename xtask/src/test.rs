@@ -45,7 +45,7 @@ const LIBRARIES: &[&str] = &[
 
 /// Runs everything; true when nothing failed.
 pub(crate) fn run(options: &Options) -> Result<bool> {
-    let mut summary = Summary::default();
+    let mut summary = Summary::begin();
     let skips = tempfile::NamedTempFile::new()?;
 
     summary.step(
