@@ -144,16 +144,21 @@ impl Nodes {
         let Some(needed) = needed else {
             return Ok(());
         };
-        let mut repaired = 0;
+        let (mut repaired, mut silent) = (0, BTreeSet::new());
         for (path, what) in missed {
             match what {
                 Missed::Delete => within(one.store.discard(vec![path.clone()])).await?,
                 Missed::Put(_) if needed.over.contains(&path) => {}
                 Missed::Put(digest) => {
-                    // If no node has it any more, it was published and deleted.
-                    if let Some(bytes) = self.copy_of(&path, &digest, one, all).await? {
-                        within(one.store.put(vec![(path.clone(), bytes)])).await?;
-                        repaired += 1;
+                    match self.copy_of(&path, &digest, (one, all), &mut silent).await {
+                        Ok(Some(bytes)) => {
+                            within(one.store.put(vec![(path.clone(), bytes)])).await?;
+                            repaired += 1;
+                        }
+                        // If no node has it any more, it was published and deleted.
+                        Ok(None) => {}
+                        // That is another node's fault; this one gets the rest.
+                        Err(()) => continue,
                     }
                 }
             }
@@ -189,23 +194,35 @@ impl Nodes {
         Ok(())
     }
 
-    /// The batch with this digest from another node. Other bytes are never copied.
+    /// The batch with this digest from another node. Other bytes are never copied. An error: a node that may have it gives it not; those in
+    /// `silent` did not answer before, and are not asked again.
     async fn copy_of(
         &self,
         path: &str,
         digest: &Hash,
-        to: &Reached,
-        all: &[Reached],
-    ) -> Result<Option<Bytes>, StoreError> {
-        let mut failed = None;
+        (to, all): (&Reached, &[Reached]),
+        silent: &mut BTreeSet<String>,
+    ) -> Result<Option<Bytes>, ()> {
+        let mut whole = true;
         for from in all.iter().filter(|from| from.name != to.name) {
+            if silent.contains(&from.name) {
+                whole = false;
+                continue;
+            }
             match within(from.store.get(path)).await {
                 Ok(Some(bytes)) if record::digest(&bytes) == *digest => return Ok(Some(bytes)),
-                Ok(Some(_)) => failed = Some(self.damaged(from, path, digest)),
+                Ok(Some(_)) => {
+                    whole = false;
+                    let _ = self.damaged(from, path, digest);
+                }
                 Ok(None) => {}
-                Err(e) => failed = Some(e),
+                Err(e) => {
+                    whole = false;
+                    from.node.fails(&from.name, e.to_string());
+                    silent.insert(from.name.clone());
+                }
             }
         }
-        failed.map_or(Ok(None), Err)
+        if whole { Ok(None) } else { Err(()) }
     }
 }

@@ -320,6 +320,31 @@ async fn what_is_deleted_during_its_repair_does_not_stay() {
     assert_eq!((bench.have(), bench.nodes.states()["b"].missed), (0, 0));
 }
 
+/// A batch that only a silent node may have keeps its reader from nothing else, and the silent node is the one that is named.
+#[tokio::test]
+async fn a_batch_that_nobody_gives_does_not_hold_up_the_others() {
+    let bench = bench(1);
+    let object = vec![(PATH.to_owned(), Bench::bytes())];
+    bench.stores[0].put(object).await.unwrap();
+    bench.faults[2].plan(|_, operation| (!operation.writes()).then_some(Fault::Lose));
+    let missed = Missed::Put(record::digest(&Bench::bytes()));
+    let earlier = format!("{PREFIX}0");
+    bench
+        .nodes
+        .node("b")
+        .miss([(earlier, missed), (PATH.to_owned(), missed)]);
+    let needed = Needed::default();
+    bench.nodes.repair_all(PREFIX, Some(&needed)).await;
+    assert_eq!(bench.stores[1].objects().get(PATH), Some(&Bench::bytes()));
+    let states = bench.nodes.states();
+    assert_eq!((states["b"].missed, &states["b"].trouble), (1, &None));
+    assert!(states["c"].trouble.is_some(), "{states:?}");
+    // It answers: no node has that batch any more.
+    bench.faults[2].clear();
+    bench.nodes.repair_all(PREFIX, Some(&needed)).await;
+    assert_eq!(bench.nodes.states()["b"].missed, 0);
+}
+
 /// A node with other bytes is no source: the right ones are copied from where they are, or nothing is.
 #[tokio::test]
 async fn a_new_node_gets_nothing_but_what_was_ordered() {
