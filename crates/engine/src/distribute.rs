@@ -187,13 +187,14 @@ impl Pusher {
         }
     }
 
-    /// Brings every shard there, oldest first.
+    /// Brings every shard there, oldest first. One that can't be brought keeps no other from its readers.
     async fn push(&mut self) -> Result<(), StoreError> {
         let shared = Arc::clone(&self.shared);
         let opened = shared.running.merge.places.frontend(&self.frontend).await;
         let place = opened.map_err(StoreError::Io)?;
         let state = shared.ledger.state();
         self.look_at_sealed(&*place, &state).await?;
+        let mut failed = Ok(());
         for (n, at) in state.shards.iter().enumerate().skip(self.whole) {
             let name = &at.identity.name;
             if at.start().is_none() {
@@ -209,20 +210,38 @@ impl Pusher {
             let Some(shard) = shared.shards.get(&state, name) else {
                 continue;
             };
-            while let Some(signed) = shared.signed(&shard).await? {
-                let known = match self.has.remove(name) {
-                    Some(known) if self.still_there(&*place, &shard, &known).await? => Some(known),
-                    _ => self.survey(&*place, &shard, &signed).await?,
-                };
-                // A checkpoint that is ahead was written by a process that knows more; this one continues once it knows as much.
-                let Some(known) = known else { break };
-                if let Some(has) = self.push_shard(&*place, &shard, &signed, known).await? {
-                    self.has.insert(name.clone(), has);
-                    self.push_seal(&*place, &state, &shard).await?;
-                    break;
+            match self.push_one(&*place, &state, &shard).await {
+                // What this shard has here or there is at fault, not the frontend.
+                Err(error @ (StoreError::Corrupt(_) | StoreError::NotYet(_))) => {
+                    failed = failed.and(Err(error));
                 }
-                self.overtaken(&shard, signed.at.size).await?;
+                other => other?,
             }
+        }
+        failed
+    }
+
+    /// Brings one shard there, until it has what is signed here.
+    async fn push_one(
+        &mut self,
+        place: &dyn Objects,
+        state: &State,
+        shard: &Arc<Shard>,
+    ) -> Result<(), StoreError> {
+        let name = &*shard.name;
+        while let Some(signed) = self.shared.signed(shard).await? {
+            let known = match self.has.remove(name) {
+                Some(known) if self.still_there(place, shard, &known).await? => Some(known),
+                _ => self.survey(place, shard, &signed).await?,
+            };
+            // A checkpoint that is ahead was written by a process that knows more; this one continues once it knows as much.
+            let Some(known) = known else { break };
+            if let Some(has) = self.push_shard(place, shard, &signed, known).await? {
+                self.has.insert(name.to_owned(), has);
+                self.push_seal(place, state, shard).await?;
+                break;
+            }
+            self.overtaken(shard, signed.at.size).await?;
         }
         Ok(())
     }
