@@ -177,6 +177,11 @@ fn drilled(drill: &Drill) -> String {
     for warning in &drill.warnings {
         text.push_str(&format!("  warning: {warning}\n"));
     }
+    for mirror in &drill.mirrors {
+        text.push_str(&format!(
+            "  {mirror}, as another operator's mirror has none\n"
+        ));
+    }
     text.push_str(&match &drill.refused {
         None => "a restore from these secondaries would work\n".to_owned(),
         Some(why) => format!("a restore from these secondaries would be refused: {why}\n"),

@@ -22,6 +22,8 @@ pub struct Drill {
     pub refused: Option<String>,
     /// What was left out, in words for an operator.
     pub warnings: Vec<String>,
+    /// Mirrors of other operators, which have copies and no manifest.
+    pub mirrors: Vec<String>,
 }
 
 /// What one secondary has of one shard.
@@ -78,6 +80,8 @@ impl Restore {
         let believed = self.manifest(&mut warnings).await?;
         let members = believed.members()?;
         let mut sources = self.sources(&believed, &members, &mut warnings).await?;
+        let mirrors: Vec<_> = sources.iter().filter_map(Source::is_mirror).collect();
+        warnings.retain(|warning| !mirrors.contains(warning));
         let (mut copies, mut refused) = (Vec::new(), waiting(&members));
         let state = &believed.manifest.state;
         let names: Vec<_> = state
@@ -116,6 +120,7 @@ impl Restore {
             copies,
             refused,
             warnings,
+            mirrors,
         })
     }
 

@@ -124,6 +124,18 @@ impl Believed {
     }
 }
 
+/// What a secondary lacks that is new, or another operator's mirror, which never has one.
+const NO_MANIFEST: &str = "it has no manifest of this log";
+
+impl Source {
+    /// The warning about another operator's mirror that has copies and, as it should, no manifest.
+    pub(crate) fn is_mirror(&self) -> Option<String> {
+        let mirror = self.incarnation.is_none() && !self.has.is_empty();
+        let without = self.without_manifest.as_deref() == Some(NO_MANIFEST);
+        (mirror && without).then(|| format!("{}: {NO_MANIFEST}", self.url))
+    }
+}
+
 impl Restore {
     /// What a secondary has under a path. If its manifest came from a storage, only that storage can say that there is nothing: a proxy may be
     /// in between, or another storage behind the same address.
@@ -208,7 +220,7 @@ impl Restore {
             let without = match &found {
                 Ok(Some(_)) => None,
                 // It may be a new storage that was not told what the earlier one had, so it does not count.
-                Ok(None) => Some("it has no manifest of this log".to_owned()),
+                Ok(None) => Some(NO_MANIFEST.to_owned()),
                 Err(e) => Some(e.clone()),
             };
             why.extend(without.iter().map(|without| format!("{url}: {without}")));
