@@ -46,6 +46,13 @@ impl StoreHalt {
     pub(crate) fn pass(&self) {
         self.compared.send_replace(true);
     }
+
+    /// Resolves when they are.
+    pub(crate) async fn compared(&self) {
+        let mut compared = self.compared.subscribe();
+        // This cannot fail while `self` lives.
+        let _ = compared.wait_for(|compared| *compared).await;
+    }
 }
 
 /// The halt of one log: the reason, once it is halted.
@@ -75,10 +82,9 @@ impl Halt {
     }
     /// Resolves when all logs that were there at the start were compared.
     pub(crate) async fn store_compared(&self) {
-        let mut compared = self.store.compared.subscribe();
-        // This cannot fail while `self` lives.
-        let _ = compared.wait_for(|compared| *compared).await;
+        self.store.compared().await;
     }
+
     /// Stops the log. The first reason stays.
     pub(crate) fn halt(&self, reason: impl Into<String>) {
         let reason = reason.into();

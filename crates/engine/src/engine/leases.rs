@@ -3,6 +3,8 @@
 //! What must never happen: two callers both learn that they put the same key first. So a put is one transaction, guarded by the expiry of
 //! the existing row, and a put whose outcome is unknown is looked up by its author's mark.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::Engine;
@@ -17,6 +19,8 @@ const MAX_KEY: usize = 200;
 const MAX_VALUE: usize = 16 << 10;
 /// Rows read or deleted at a time.
 const SCAN_PAGE: usize = 256;
+/// How long rows wait, right after a start, until it is known whether the store is an older copy.
+const COMPARED: Duration = Duration::from_secs(2);
 
 /// A row; its expiry is stored in front of it, milliseconds since the Unix epoch.
 #[derive(Serialize, Deserialize)]
@@ -99,13 +103,15 @@ impl Engine {
     }
 
     /// The rows whose keys begin with `prefix`, by key, without the expired ones. Fails on a store that is known to be an older copy:
-    /// what a row allows may have been taken back since.
+    /// what a row allows may have been taken back since. Right after a start it waits for that to be known, but not for long.
     pub async fn recall(&self, prefix: &str) -> Result<Vec<(String, String)>, MemoryError> {
         let prefix = if prefix.is_empty() {
             MEMORY.to_owned()
         } else {
             row_key(prefix)?
         };
+        // An operator must get in while a peer that is asked does not answer.
+        let _ = tokio::time::timeout(COMPARED, self.halts.compared()).await;
         if let Some(why) = self.halts.older() {
             return Err(MemoryError::Older(why.to_owned()));
         }
