@@ -121,6 +121,7 @@ impl Merge {
                 }
             }
         };
+        let stay = status.nodes.iter().filter(|node| !node.leaving).count();
         let marks = &status.watermarks;
         let halted = self.halted.as_ref();
         let halted = halted.map(|why| Cell::toned(format!("halted: {why}"), Tone::Bad));
@@ -134,7 +135,7 @@ impl Merge {
             ("backup quorum", quorum),
             (
                 "storage quorum",
-                format!("{} of {}", status.storage_quorum, status.nodes.len()).into(),
+                format!("{} of {stay}", status.storage_quorum).into(),
             ),
             (
                 "replication key",
@@ -165,7 +166,11 @@ impl Merge {
                 node.name.as_str().into(),
                 Cell::number(Some(node.missed)),
                 Cell::number(Some(node.repaired)),
-                state(node.trouble.as_deref()),
+                match (&node.trouble, node.leaving) {
+                    (trouble, false) => state(trouble.as_deref()),
+                    (None, true) => "leaving: keep it running".into(),
+                    (Some(why), true) => state(Some(&format!("leaving, and needed: {why}"))),
+                },
             ]
         });
         Block::Table {
@@ -256,11 +261,19 @@ mod tests {
                 program("publish", Some("1 of the 2 secondaries")),
                 program("distribute", None),
             ],
-            nodes: vec![NodeStatus {
-                name: "local".to_owned(),
-                up: true,
-                ..NodeStatus::default()
-            }],
+            nodes: vec![
+                NodeStatus {
+                    name: "local".to_owned(),
+                    up: true,
+                    ..NodeStatus::default()
+                },
+                NodeStatus {
+                    name: "b".to_owned(),
+                    up: true,
+                    leaving: true,
+                    ..NodeStatus::default()
+                },
+            ],
             secondaries: vec![
                 peer("ams", Some(GlobalIndex::new(110)), 0, None),
                 peer(

@@ -70,6 +70,9 @@ pub struct NodeStatus {
     pub missed: u64,
     /// Objects that were written to it again since the server's start.
     pub repaired: u64,
+    /// The configuration does not name it any more, and it may have batches that are not published yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leaving: bool,
     /// The fault of the storage node, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,

@@ -40,11 +40,9 @@ pub(super) fn checks(view: &MergeView) -> Vec<Diagnosis> {
         };
         checks.push(found("merge", severity, measured, remedy));
     }
-    let up = view
-        .nodes
-        .values()
-        .filter(|node| node.trouble.is_none())
-        .count();
+    let up = view.nodes.values();
+    let up = up.filter(|node| node.trouble.is_none() && !node.leaving);
+    let up = up.count();
     for (name, node) in &view.nodes {
         let Some(why) = &node.trouble else { continue };
         let enough = up >= view.storage_quorum as usize;
@@ -54,7 +52,14 @@ pub(super) fn checks(view: &MergeView) -> Vec<Diagnosis> {
             Severity::Critical
         };
         let measured = format!("{name}: {why}; {} objects missed", node.missed);
-        let remedy = "bring it back (it is repaired by itself), or take it out of merge.storage.nodes; below the quorum, large batches are refused";
+        let remedy = match node.leaving {
+            true => {
+                "bring it back until `logctl merge status` does not list it any more: it may have batches that are not published yet"
+            }
+            false => {
+                "bring it back (it is repaired by itself), or take it out of merge.storage.nodes; below the quorum, large batches are refused"
+            }
+        };
         checks.push(found("storage-node", severity, measured, remedy));
     }
     for peer in &view.secondaries {
@@ -111,14 +116,15 @@ impl EngineHost {
                 .find(|(of, _)| *of == program)
                 .map(|(_, trouble)| trouble.why.clone()),
         });
-        let nodes = document.merge.storage.nodes.iter().map(|node| {
-            let state = view
-                .nodes
-                .get(node.name.as_str())
-                .cloned()
-                .unwrap_or_default();
+        let named = document.merge.storage.nodes.iter();
+        let leaving = view.nodes.iter().filter(|(_, state)| state.leaving);
+        let names = named.map(|node| node.name.as_str());
+        let names = names.chain(leaving.map(|(name, _)| name.as_str()));
+        let nodes = names.map(|name| {
+            let state = view.nodes.get(name).cloned().unwrap_or_default();
             NodeStatus {
-                name: node.name.to_string(),
+                name: name.to_owned(),
+                leaving: state.leaving,
                 up: state.trouble.is_none(),
                 missed: state.missed as u64,
                 repaired: state.repaired,
