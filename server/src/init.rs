@@ -332,8 +332,18 @@ mod tests {
         let engine = run::open_engine(&settings, run::merge_options(&settings).unwrap(), "")
             .await
             .unwrap();
-        assert!(engine.log("argon").is_some());
+        let log = engine.log("argon").unwrap();
+        log.replication_key().await.unwrap();
         engine.shutdown().await;
+        // Another key-encryption key opens nothing, which shows before a start.
+        let kek = dir.join("kek");
+        let right = std::fs::read(&kek).unwrap();
+        std::fs::remove_file(&kek).unwrap();
+        let other = engine::Kek::generate(&ambient::Ambient::system().random).unwrap();
+        other.write_new(&kek).unwrap();
+        let found = crate::settings::check(&text, &file);
+        assert!(found[0].what.contains("can't be opened"), "{found:?}");
+        std::fs::write(&kek, right).unwrap();
 
         let before: Vec<_> = std::fs::read_dir(&dir)
             .unwrap()

@@ -13,7 +13,11 @@ use crate::running::Running;
 use crate::shard::keys::{Kek, KeyError};
 use crate::shard::{Shards, SignError};
 use order::Generation;
-use store::{Guard, Outcome, StoreError, Transaction};
+use order::keys::{Keys, ORIGINS};
+use store::{Coordination, Guard, Outcome, StoreError, Transaction, record};
+
+/// How many logs are looked at to try a key-encryption key.
+const SOME: usize = 64;
 
 pub(crate) struct KeyRing {
     ledger: Arc<Ledger>,
@@ -33,6 +37,28 @@ fn failed(why: impl std::fmt::Display) -> SignError {
         shard: "(replication key)".to_owned(),
         why: why.to_string(),
     }
+}
+
+/// Whether a key-encryption key is the one that sealed the replication keys of the logs in a store, as far as there are any.
+///
+/// # Errors
+/// [`SignError::Replication`] for one that it does not open, [`SignError::Store`] where the store cannot be read.
+pub async fn kek_opens(kek: &Kek, store: &dyn Coordination) -> Result<(), SignError> {
+    for (key, row) in store.scan(ORIGINS, ORIGINS, SOME).await? {
+        let Some(origin) = key.strip_prefix(ORIGINS) else {
+            continue;
+        };
+        let log = record::decode::<String>(&row).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+        let key = Keys::new(&log).replication();
+        if let Some(sealed) = store.get(&key).await? {
+            let opened = kek.open(&sealed, &context(origin)).map(drop);
+            opened.map_err(|e| SignError::Replication {
+                key,
+                why: e.to_string(),
+            })?;
+        }
+    }
+    Ok(())
 }
 
 impl KeyRing {

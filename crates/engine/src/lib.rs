@@ -72,6 +72,7 @@ pub use control::{Action, Applied, Author, ChangeError, ChangeOutcome, Probation
 pub use damage::Damaged;
 pub use engine::{Engine, EngineError, EngineOptions, MemoryError, ReplicaInfo, SYSTEM};
 pub use ingest::answer::{AppendError, Appended, Unpromisable};
+pub use keyring::kek_opens;
 pub use ledger::locations::{UploadProgress, UploadRange};
 pub use ledger::queue::PromisedBacklog;
 pub use log::Log;

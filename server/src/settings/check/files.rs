@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use engine::Kek;
-use engine::KeyError;
+use engine::{Kek, KeyError, SignError};
 use plane_http::read_pair;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
+use store::Sqlite;
 
 use super::{Problem, Read};
 use crate::error::Error;
@@ -89,7 +89,7 @@ impl Files<'_> {
             self.parent(&settings.stores.objects, "the objects' folder");
         }
         if read.has.contains("kek") {
-            self.kek(&settings.kek);
+            self.kek(&settings.kek, &settings.stores.coordination);
         }
         for path in settings
             .nodes
@@ -261,20 +261,43 @@ impl Files<'_> {
         }
     }
 
-    fn kek(&mut self, source: &KekSource) {
+    fn kek(&mut self, source: &KekSource, coordination: &Path) {
         match source {
-            KekSource::Env(name) => {
-                if let Err(error) = Kek::from_env(name) {
+            KekSource::Env(name) => match Kek::from_env(name) {
+                Err(error) => {
                     let remedy = kek_remedy(&error);
                     self.problem(Path::new(name), error.to_string(), remedy);
                 }
-            }
+                Ok(kek) => self.opens(&kek, Path::new(name), coordination),
+            },
             KekSource::File(path) => {
                 let full = self.full(path);
-                if let Err(error) = Kek::from_file(&full) {
-                    self.problem(path, error.to_string(), kek_remedy(&error));
+                match Kek::from_file(&full) {
+                    Err(error) => self.problem(path, error.to_string(), kek_remedy(&error)),
+                    Ok(kek) => self.opens(&kek, path, coordination),
                 }
             }
+        }
+    }
+
+    /// Whether the key is that of the stores, where there are any: a server that is started with another one is halted.
+    fn opens(&mut self, kek: &Kek, named: &Path, coordination: &Path) {
+        let coordination = self.full(coordination);
+        if !coordination.is_file() {
+            return;
+        }
+        let look = || {
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            let runtime = runtime.enable_all().build().ok()?;
+            let store = Sqlite::open_to_read(&coordination).ok()?;
+            runtime.block_on(engine::kek_opens(kek, &store)).err()
+        };
+        // The settings may be checked inside a runtime, which has no room for another one on its thread.
+        let opened = std::thread::scope(|scope| scope.spawn(look).join());
+        // What else is wrong with the stores, `fsck` says.
+        if let Ok(Some(error @ SignError::Replication { .. })) = opened {
+            let remedy = "put the right key back from its copy; never make another in its place";
+            self.problem(named, error.to_string(), remedy);
         }
     }
 }
