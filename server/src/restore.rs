@@ -5,7 +5,7 @@ use ambient::Ambient;
 use std::fs::DirBuilder;
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::{CheckedCopy, Drill, Fault, Kek, Restore, Restored};
@@ -76,6 +76,12 @@ pub(crate) async fn run(args: RestoreArgs) -> Result<Ended, Error> {
     };
     let dir = &dir;
     let new = std::fs::read_dir(dir).map_or(true, |mut there| there.next().is_none());
+    if let Some(other) = foreign(dir) {
+        return Err(Error::Restore(format!(
+            "{} has {other} already, which no restore made; name a new folder",
+            dir.display()
+        )));
+    }
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -155,6 +161,17 @@ pub(crate) async fn run(args: RestoreArgs) -> Result<Ended, Error> {
     Ok(Ended::Done)
 }
 
+/// Something in a folder that no restore makes there: it is somebody's home, such as a secondary's.
+fn foreign(dir: &Path) -> Option<String> {
+    let made = |name: &str| {
+        let stores = ["objects", "kek", "logd.toml", "logctl.toml"].contains(&name);
+        stores || name.starts_with("coordination.db") || dev::Marker::is(name)
+    };
+    let there = std::fs::read_dir(dir).ok()?;
+    let names = there.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names.filter(|name| !made(name)).min()
+}
+
 /// What a drill found.
 fn drilled(drill: &Drill) -> String {
     let mut text = format!(
@@ -210,7 +227,7 @@ fn context(log: &str) -> String {
     )
 }
 
-fn report(restored: &Restored, dir: &std::path::Path) -> Result<(), Error> {
+fn report(restored: &Restored, dir: &Path) -> Result<(), Error> {
     let mut text = format!(
         "restored: log {}, generation {}, with {} entries; the secondaries' newest manifest is of {}\n",
         restored.log,
@@ -235,6 +252,30 @@ fn report(restored: &Restored, dir: &std::path::Path) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A folder that is somebody's home is no place for a restored log, and nothing is made in it.
+    #[tokio::test]
+    async fn a_folder_with_anything_else_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (key, dir) = (folder.path().join("key"), folder.path().join("secondary"));
+        let kek = Kek::generate(&Ambient::system().random).unwrap();
+        kek.write_new(&key).unwrap();
+        std::fs::create_dir(&dir).unwrap();
+        std::fs::write(dir.join("mirror.key"), "").unwrap();
+        let args = RestoreArgs {
+            origin: "example.org/dev".to_owned(),
+            from: vec!["http://127.0.0.1:1".to_owned()],
+            kek: key,
+            into: Some(NewFolder {
+                dir: dir.clone(),
+                force: false,
+            }),
+            ca: None,
+        };
+        let refused = run(args).await.unwrap_err().to_string();
+        assert!(refused.contains("has mirror.key already"), "{refused}");
+        assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1);
+    }
 
     /// No secondary answers, or the process dies: the key that seals the log's rows is written before them, and the same folder can be used
     /// again.

@@ -38,6 +38,11 @@ pub(crate) struct Marker {
 }
 
 impl Marker {
+    /// Whether a file of this name is a marker.
+    pub(crate) fn is(name: &str) -> bool {
+        name == DEV_MARKER
+    }
+
     /// Refuses a folder that `logd dev` did not make; changes nothing.
     pub(crate) fn check(dir: &Path) -> Result<(), Error> {
         Self::find(dir).map(drop)
