@@ -61,6 +61,15 @@ pub(crate) fn began(id: u64) -> UnixMillis {
     UnixMillis::new(if id >> 48 == 0 { id } else { id >> CHANCE })
 }
 
+impl Life {
+    /// Whether what it signs next, behind this state, may be a second root of a size that was signed before: it was restored by force and has
+    /// not grown. Older versions did not say whether a restore was forced.
+    pub(crate) fn may_fork(&self, state: &State) -> bool {
+        let said = self.forced.is_some() && self.entries != GlobalIndex::new(u64::MAX);
+        said && state.size <= self.entries
+    }
+}
+
 /// The life of one log, and whether it may sign.
 pub(crate) struct LogLife {
     running: Arc<Running>,
@@ -108,6 +117,12 @@ impl LogLife {
             }))
         };
         Ok(self.restored.get_or_try_init(|| read).await?.as_ref())
+    }
+
+    /// [`Life::may_fork`], as far as this process has read.
+    pub(crate) fn may_fork(&self, state: &State) -> bool {
+        let life = self.restored.get().and_then(Option::as_ref);
+        life.is_some_and(|life| life.may_fork(state))
     }
 
     /// Whether it was restored, as far as this process has read.

@@ -97,6 +97,12 @@ impl Inner {
             path.starts_with(&allowed) && path != allowed
         };
         if !self.allowed.iter().any(below) {
+            let same = |allowed: &PathBuf| allowed.canonicalize().is_ok_and(|it| it == path);
+            if self.allowed.iter().any(same) {
+                return Err(format!(
+                    "{folder} is the folder itself that [merge] frontends in logd.toml names, and each frontend needs one below it: choose, for example, {folder}/cdn"
+                ));
+            }
             return Err(format!(
                 "{folder} is not below a folder that logd.toml of this server allows ([merge] frontends)"
             ));

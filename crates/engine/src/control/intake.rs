@@ -2,7 +2,7 @@
 //! before and after a freeze.
 
 use logconfig::{Difference, Finding};
-use tlog::{GlobalIndex, Hash};
+use tlog::Hash;
 
 use crate::control::{Action, Applied, Author, ChangeError, ChangeOutcome, Request, fits};
 use crate::engine::SYSTEM;
@@ -50,10 +50,7 @@ impl Log {
         applied.outcome = ChangeOutcome::Planned;
         if action == Action::Unfreeze
             && let Some(life) = self.guard.life.known().await?
-            && life.forced.is_some()
-            // Older versions did not say whether a restore was forced.
-            && life.entries != GlobalIndex::new(u64::MAX)
-            && state.size <= life.entries
+            && life.may_fork(&state)
         {
             applied.warnings.push(Finding::new(
                 "forced-restore",

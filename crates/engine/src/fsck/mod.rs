@@ -26,7 +26,7 @@ pub use large::{NodeReport, OpenNode};
 
 use crate::orphans;
 use crate::orphans::Orphan;
-use order::keys::{CLOCK, LOGS, ORIGINS};
+use order::keys::{CLOCK, LOGS, ORIGINS, RESTORING};
 use order::slot::ShardIdentity;
 use store::record;
 use store::{Coordination, CopiedShard, Objects, StoreError};
@@ -158,6 +158,8 @@ pub(crate) mod remedy {
     pub(crate) const ORPHAN: &str = "stop the server, and put back the newest coordination store that belongs to these objects (the database and the -wal file beside it), or restore the log from its secondaries with `logd restore`; remove nothing";
     /// For a checkpoint in a folder that is not its shard's.
     pub(crate) const STRAY: &str = "move the folder away; the server ignores it";
+    /// For what an unfinished restore left.
+    pub(crate) const RESTORING: &str = "run the same `logd restore` again, with this folder";
     /// For a wrong number of sealed shards.
     pub(crate) const SEALED: &str = "stop the server and remove the row: the next start looks at every shard, and writes it again";
     /// For a damaged announcement.
@@ -341,7 +343,12 @@ async fn unknown(
         let found = orphans::of_others(objects, name, |_| false, usize::MAX).await;
         // A running server may have made the log since.
         if coordination.get(&format!("{LOGS}{name}")).await?.is_none() {
+            let restoring = coordination.get(&format!("{RESTORING}{name}")).await?;
             findings.orphans(found, |orphan| {
+                if restoring.is_some() {
+                    let what = format!("{orphan}: left by a restore that was not finished");
+                    return (what, remedy::RESTORING);
+                }
                 let what = format!(
                     "{orphan}: objects of a log that the coordination store does not know: it is another one, or an older one"
                 );

@@ -166,6 +166,12 @@ impl Log {
                     Some(time) => format!("frozen since {time:.0} (slot {slot} of its order)"),
                     None => format!("frozen since slot {slot} of its order"),
                 };
+                let frozen = match self.guard.life.may_fork(&self.ledger.state()) {
+                    true => format!(
+                        "{frozen}; it was restored with --force: read \"After a forced restore\" in docs/operations.md before you unfreeze it"
+                    ),
+                    false => frozen,
+                };
                 let why = match self.damage_in_words() {
                     Some(damage) => format!("{frozen}; {damage}"),
                     None => frozen,

@@ -754,6 +754,14 @@ async fn an_interrupted_restore_can_be_made_again() {
         matches!(&failed, Err(engine::RestoreError::Last(why)) if why == "no dev"),
         "{failed:?}"
     );
+    let report = fsck(&world.path("last")).await;
+    assert!(!report.is_empty());
+    assert!(
+        report
+            .iter()
+            .all(|found| found.contains("run the same `logd restore` again")),
+        "{report:?}"
+    );
     let engine = world.primary("last").await;
     assert!(engine.log("dev").is_none());
     let name = logconfig::LogName::try_from("dev".to_owned()).unwrap();
@@ -955,6 +963,8 @@ async fn a_forced_restore_does_not_wait_for_those_that_cannot_take_it() {
         matches!(refused, Err(engine::AppendError::Frozen { .. })),
         "{refused:?}"
     );
+    let why = log.status().reason.unwrap_or_default();
+    assert!(why.contains("restored with --force"), "{why}");
     let unfrozen = log
         .change_unaudited(Request::Unfreeze, caller())
         .await
