@@ -226,12 +226,7 @@ impl Ui {
                 let prompt = format!("{name} is protected: type its name to go ahead");
                 typed(&self.fitting(&prompt), &name)
             }
-            None => dialoguer::Confirm::new()
-                .with_prompt(question)
-                .default(false)
-                .wait_for_newline(true)
-                .interact_on_opt(&Term::stderr())
-                .map(|answer| answer == Some(true)),
+            None => line(&format!("{question} [y/N]"), true).map(|answer| is_yes(&answer)),
         };
         self.answered(said)
     }
@@ -252,7 +247,8 @@ impl Ui {
 
     /// A question that fits on a line; a longer one is shown above, since a prompt that wraps is drawn wrong.
     fn fitting(&self, question: &str) -> String {
-        const ANSWER: usize = 8;
+        // ` [y/N]: ` and a `y`.
+        const ANSWER: usize = 10;
         let width = self.err.width.map_or(usize::MAX, usize::from);
         if console::measure_text_width(question) + ANSWER <= width {
             return question.to_owned();
@@ -333,9 +329,17 @@ fn typed(prompt: &str, word: &str) -> dialoguer::Result<bool> {
     dialoguer::Input::<String>::new()
         .with_prompt(prompt)
         .allow_empty(true)
-        .report(false)
+        .report(stays)
         .interact_text_on(&Term::stderr())
-        .map(|typed| typed == word)
+}
+
+/// Whether an answer is a yes. Everything else is a no, an empty line among it: dialoguer's own question takes the last `y` or `n` that was
+/// typed, so that `not yet` would be a yes.
+fn is_yes(answer: &str) -> bool {
+    let answer = answer.trim();
+    ["y", "yes"]
+        .iter()
+        .any(|yes| answer.eq_ignore_ascii_case(yes))
 }
 
 /// Says something during an exchange with a server, which knows no terminal.
@@ -343,6 +347,11 @@ pub(crate) fn aside(text: &str) {
     let look = Look {
         width: None,
         color: color(ColorWhen::Auto, io::stderr().is_terminal()),
+    line(prompt, false).map(|typed| typed == word)
+}
+
+/// The line that was typed, as a whole; whether it stays on the screen.
+fn line(prompt: &str, stays: bool) -> dialoguer::Result<String> {
     };
     let _ = write_all(&mut io::stderr(), &render::remark(false, text, look));
 }

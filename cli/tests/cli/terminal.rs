@@ -112,12 +112,27 @@ fn a_rotation_is_shown_and_asked_about() {
 #[test]
 fn no_is_no() {
     let (bench, fake) = Bench::served();
-    for keys in ["n\r", "\r"] {
+    // The whole line is the answer, not its last letter.
+    for keys in [
+        "n\r",
+        "\r",
+        "not yet\r",
+        "no way\r",
+        "maybe\r",
+        "yy\r",
+        "yes no\r",
+        "ny\r",
+    ] {
         let (code, screen) = typed(&bench, "shard freeze", keys);
-        assert_eq!(code, Some(130), "{screen}");
-        assert!(screen.contains("nothing was changed"), "{screen}");
+        assert_eq!(code, Some(130), "{keys:?}: {screen}");
+        assert!(screen.contains("nothing was changed"), "{keys:?}: {screen}");
     }
     assert_eq!(fake.asked("POST").len(), 0);
+    for (keys, posts) in [("y\r", 1), (" YES \r", 2), ("no\u{7f}\u{7f}Yes\r", 3)] {
+        let (code, screen) = typed(&bench, "shard freeze", keys);
+        assert_eq!(code, Some(0), "{keys:?}: {screen}");
+        assert_eq!(fake.asked("POST").len(), posts, "{keys:?}");
+    }
 }
 
 #[test]
@@ -130,10 +145,10 @@ fn ctrl_c_at_the_question() {
         "{screen}"
     );
     assert_eq!(fake.asked("POST").len(), 0);
-    // The question hides the cursor; it is back afterwards.
+    // The cursor is there afterwards, whether the question hid it or not.
     let (_, screen) = drawn(&bench, 100, "shard freeze", "\u{3}");
     let (hidden, shown) = (screen.rfind("\u{1b}[?25l"), screen.rfind("\u{1b}[?25h"));
-    assert!(hidden.is_some() && hidden < shown, "{screen:?}");
+    assert!(shown.is_some() && hidden < shown, "{screen:?}");
 }
 
 /// A prompt that wraps is drawn wrong: what does not fit on its line stands above it.
