@@ -379,6 +379,8 @@ impl fmt::Display for Stale {
 pub enum TrailFault {
     /// The served trail does not contain the pinned one.
     Rewritten,
+    /// Its key is the pinned one, and it has fewer entries than were pinned.
+    Shorter,
     /// Its key is another one.
     OtherKey,
     /// A proof or a signature does not hold.

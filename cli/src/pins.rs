@@ -170,7 +170,10 @@ impl Pins {
         }
         let newest = pins.unproven.last().unwrap_or(&pins.pinned);
         for seen in pins.all() {
-            if seen.size > now.size || (seen.size == now.size && seen.root != now.root) {
+            if seen.size > now.size {
+                return Err(self.shorter(seen, now));
+            }
+            if seen.size == now.size && seen.root != now.root {
                 return Err(self.rewritten(seen, now));
             }
         }
@@ -190,6 +193,21 @@ impl Pins {
         );
         Error::Trail {
             fault: TrailFault::Rewritten,
+    /// The error that the trail served now has fewer entries than were pinned.
+    pub(crate) fn shorter(&self, pinned: &Seen, now: &Seen) -> Error {
+        let message = format!(
+            "{} shows fewer entries of its audit trail than were pinned: it had {}, and now it has {}",
+            self.endpoint,
+            pinned.spelled(),
+            now.spelled()
+        );
+        Error::Trail {
+            fault: TrailFault::Shorter,
+            message,
+            evidence: Some(Box::new((pinned.clone(), now.clone()))),
+        }
+    }
+
             message,
             evidence: Some(Box::new((pinned.clone(), now.clone()))),
         }

@@ -40,7 +40,7 @@ Examples:
   logctl audit verify --repin     # after the server was replaced on purpose"
     )]
     Verify {
-        /// Discard the pins, and pin the trail that is served now if it is consistent
+        /// Discard the pins, and pin the trail that is served now if it is consistent and has lost no entry under the pinned key
         #[arg(long)]
         repin: bool,
     },
@@ -184,6 +184,11 @@ async fn verify(session: &Session<'_>, repin: bool) -> Result<Outcome, Error> {
         Err(Error::Trail { .. }) if repin => Pins::empty(&endpoint.address),
         pins => pins?,
     };
+    let given_up = if repin {
+        pins.shards.clone()
+    } else {
+        Vec::new()
+    };
     if repin && !pins.shards.is_empty() {
         session.ui.confirm(&format!(
             "discard the pins of {} since {}?",
@@ -221,6 +226,11 @@ async fn verify(session: &Session<'_>, repin: bool) -> Result<Outcome, Error> {
             // A rewritten past matters more than faults of the present.
             trouble = Some(error);
         }
+    }
+    if trouble.is_none() {
+        trouble = given_up
+            .iter()
+            .find_map(|earlier| loss(&pins, earlier, &report, &keys));
     }
     let sound = trouble.is_none();
     let mut pinned = false;
@@ -298,12 +308,13 @@ async fn compare(
     reports: &[ShardReport],
     keys: &HashMap<String, String>,
 ) -> Result<(), Error> {
-    let served = reports.iter().find(|report| report.name == pinned.shard);
-    let now = served.and_then(seen).unwrap_or_else(|| Seen {
-        size: 0,
-        root: tlog::empty_root(),
-        at: rfc3339(now()),
-    });
+    let now = newest(reports, &pinned.shard);
+    let elsewhere = reports
+        .iter()
+        .any(|report| report.size.is_some_and(|size| size > 0));
+    if elsewhere && !keys.contains_key(&pinned.shard) {
+        return Err(pins.rewritten(&pinned.pinned, &now));
+    }
     let vkey = keys
         .get(&pinned.shard)
         .map_or(pinned.vkey.as_str(), String::as_str);
@@ -320,6 +331,31 @@ async fn compare(
         now.size, pinned.pinned.size, pinned.pinned.at
     );
     Err(Error::trail(TrailFault::BadProof, message))
+}
+
+/// The error that nothing may be pinned instead of `earlier`: a trail that has lost entries under the key that it had is not another
+/// trail, and an empty one says nothing.
+fn loss(
+    pins: &Pins,
+    earlier: &ShardPins,
+    report: &auditor::Report,
+    keys: &HashMap<String, String>,
+) -> Option<Error> {
+    let largest = earlier.all().max_by_key(|seen| seen.size)?;
+    let served = newest(&report.shards, &earlier.shard);
+    let same_key = keys.get(&earlier.shard) == Some(&earlier.vkey);
+    let lost = (same_key || report.totals.entries == 0) && served.size < largest.size;
+    lost.then(|| pins.shorter(largest, &served))
+}
+
+/// The served checkpoint of a shard, or that of an empty tree.
+fn newest(reports: &[ShardReport], shard: &str) -> Seen {
+    let served = reports.iter().find(|report| report.name == shard);
+    served.and_then(seen).unwrap_or_else(|| Seen {
+        size: 0,
+        root: tlog::empty_root(),
+        at: rfc3339(now()),
+    })
 }
 
 /// Waits a little for a replica that is behind the one that was asked before.
