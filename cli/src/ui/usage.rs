@@ -8,7 +8,8 @@ use crate::exit;
 use crate::manner::{ColorWhen, Form};
 use crate::report;
 
-/// Prints clap's output: help, version, or a refusal; still as one document with `-o json`.
+/// Prints clap's output: help, version, or a refusal. With `-o json` standard output has one document, and a refusal is on standard error
+/// as well: a job that keeps the document in a file shows it in its log.
 pub fn usage(program: &str, error: &clap::Error, extra: Option<&str>, form: Form) -> ExitCode {
     let plain = plainly(&error.render().to_string());
     let asked = matches!(
@@ -41,7 +42,9 @@ pub fn usage(program: &str, error: &clap::Error, extra: Option<&str>, form: Form
             _ => format!("{document:#}\n"),
         };
         let _ = write_all(&mut io::stdout(), &text);
-        return ExitCode::from(code);
+        if asked {
+            return ExitCode::from(code);
+        }
     }
     let terminal = if asked {
         io::stdout().is_terminal()

@@ -66,6 +66,7 @@ fn how_it_ended_is_a_line_too() {
         (ran.code, ran.json()["error"]["code"].as_str()),
         (Some(2), Some("usage"))
     );
+    assert!(ran.err.starts_with("error: "), "{}", ran.shown());
     fake.says("GET /logs/dev", [problem(403, "forbidden", "no")]);
     let ran = bench.run("shard list -o jsonl");
     assert_eq!(ran.out.lines().count(), 1, "{}", ran.shown());

@@ -70,6 +70,8 @@ fn usage_errors() {
         assert!(matches!(ran.code, Some(2 | 6)), "{}", ran.shown());
         if !line.is_empty() {
             let json = bench.run(&format!("{line} -o json"));
+            // A job that keeps the document in a file has the error in its log.
+            assert!(!json.err.is_empty(), "{}", json.shown());
             assert_eq!(
                 json.json()["error"]["exitCode"],
                 ran.code.unwrap(),
