@@ -58,7 +58,7 @@ pub(crate) const MEANINGS: [(u8, &str); 15] = [
     ),
     (
         UNKNOWN,
-        "The outcome is unknown, or a change was made and a later step failed, such as printing the answer; running the same command again within an hour continues the same request.",
+        "The outcome is unknown, or a change was made and a later step failed, such as printing the answer; running the same command again within an hour continues the same request; logctl import continues with --resume.",
     ),
     (LAGGING, "Applied, but a replica does not run it yet."),
     (

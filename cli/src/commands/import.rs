@@ -17,6 +17,7 @@ use crate::auth::secret::Token;
 use crate::client::transport;
 use crate::commands::{LogAddress, Session};
 use crate::error::Error;
+use crate::exit;
 use crate::file::File;
 use crate::import::UploadId;
 use crate::import::entries::{Broken, Entries, Format, Notes};
@@ -111,6 +112,13 @@ pub(super) async fn run(session: &Session<'_>, args: ImportArgs) -> Result<Outco
         "run the same command with `--resume {}` to continue",
         upload.as_str()
     );
+    session.enter()?;
+    session.ui.confirm_if_protected(&format!(
+        "import {} into {}/{}?",
+        name(&args.file),
+        place.url,
+        place.log
+    ))?;
     let target = target(&place, headers, upload)?;
     let refused_at = |failed, resume: &str| refused(failed, &place, resume);
     let refused = |failed| refused_at(failed, &resume);
@@ -146,15 +154,31 @@ pub(super) async fn run(session: &Session<'_>, args: ImportArgs) -> Result<Outco
     drop(phase);
     let took = began.elapsed();
     if let Err(failed) = result {
-        let accepted = feed.lock().await.accepted();
+        let feed = feed.lock().await;
+        let again = &resume;
+        let (accepted, (reached, _)) = (feed.accepted(), feed.reached());
         let resume = match accepted {
             0 => format!(
                 "run the same command with `--upload {}` to begin it again",
                 target.upload.as_str()
             ),
-            _ => format!("{} entries are in the log; {resume}", grouped(accepted)),
+            _ => format!("{} entries are in the log; {again}", grouped(accepted)),
         };
-        return Err(refused_at(failed, &resume));
+        let is_open = matches!(failed, Failed::Unreachable(_)) && reached > accepted;
+        let error = refused_at(failed, &resume);
+        // Exit code 11 says that nothing was changed. The same command again would write these entries twice.
+        if exit::row(&error).exit == exit::UNREACHABLE && (accepted > 0 || is_open) {
+            let state = match accepted {
+                0 => "entries were sent, and may be in the log".to_owned(),
+                _ => format!("{} entries are in the log", grouped(accepted)),
+            };
+            let hint = match accepted {
+                0 => resume,
+                _ => format!("{again}: nothing is written twice"),
+            };
+            session.ui.made(state, hint);
+        }
+        return Err(error);
     }
     let mut feed = feed.lock().await;
     let (entries, missing) = (feed.accepted(), feed.missing());

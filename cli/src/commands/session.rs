@@ -117,6 +117,15 @@ impl<'a> Session<'a> {
         self.connect(self.settings()?)
     }
 
+    /// Notes the context for a change that is made without the admin endpoint.
+    pub(super) fn enter(&self) -> Result<(), Error> {
+        let settings = self.settings()?;
+        if let Some(name) = &settings.context {
+            self.ui.enter(name, settings.protected);
+        }
+        Ok(())
+    }
+
     /// The log's public address: the given one, else the context's, else the server's.
     pub async fn place(&self, url: Option<String>) -> Result<LogAddress, Error> {
         let settings = self.settings()?;

@@ -231,6 +231,19 @@ impl Ui {
         self.answered(said)
     }
 
+    /// As [`Ui::confirm`], for a change that only a protected context asks about.
+    pub(crate) fn confirm_if_protected(&self, question: &str) -> Result<(), Error> {
+        let protected = self
+            .place
+            .borrow()
+            .as_ref()
+            .is_some_and(|place| place.protected);
+        if protected || self.manner.confirm.is_some() {
+            return self.confirm(question);
+        }
+        Ok(())
+    }
+
     fn answered(&self, said: dialoguer::Result<bool>) -> Result<(), Error> {
         match said {
             Ok(true) => Ok(()),
@@ -326,6 +339,11 @@ impl Ui {
 
 /// Whether the word was typed.
 fn typed(prompt: &str, word: &str) -> dialoguer::Result<bool> {
+    line(prompt, false).map(|typed| typed == word)
+}
+
+/// The line that was typed, as a whole; whether it stays on the screen.
+fn line(prompt: &str, stays: bool) -> dialoguer::Result<String> {
     dialoguer::Input::<String>::new()
         .with_prompt(prompt)
         .allow_empty(true)
@@ -347,11 +365,6 @@ pub(crate) fn aside(text: &str) {
     let look = Look {
         width: None,
         color: color(ColorWhen::Auto, io::stderr().is_terminal()),
-    line(prompt, false).map(|typed| typed == word)
-}
-
-/// The line that was typed, as a whole; whether it stays on the screen.
-fn line(prompt: &str, stays: bool) -> dialoguer::Result<String> {
     };
     let _ = write_all(&mut io::stderr(), &render::remark(false, text, look));
 }

@@ -17,6 +17,7 @@ mod fake;
 mod forms;
 mod help;
 mod hints;
+mod imports;
 mod keys;
 mod login;
 mod outcomes;
