@@ -19,7 +19,7 @@ use crate::report::{Outcome, Page};
 use crate::unfinished::{RequestFile, Unfinished};
 
 pub(super) use made::{Made, confirm, lagging, passes, report};
-use shown::Changed;
+use shown::{Changed, Probation};
 pub(super) use shown::{did, page, would};
 
 /// How to ask for a change.
@@ -190,10 +190,8 @@ pub(super) async fn carry_out(
         }
     };
     warn(session, &operation.warnings, &mut told);
-    let mut made = Made {
-        operation,
-        trouble: None,
-    };
+    let mut made = Made::from(operation);
+    made.find_probation(server, deadline).await;
     made.check_receipt(session, server, pins).await;
     made.converge(session, server, deadline).await?;
     made.ask_to_keep(session).await?;

@@ -252,6 +252,44 @@ fn a_change_on_probation() {
     insta::assert_snapshot!("confirmed", confirmed.shown());
 }
 
+/// What already runs may be about to end: a second run of the command says so.
+#[test]
+fn what_runs_already_may_be_on_probation() {
+    let (bench, fake) = probation();
+    let unchanged = operation("configure", "unchanged", [8, 8]);
+    fake.says(
+        "PUT /logs/dev/config?dryRun=true&confirmWithin=10m",
+        [Answer::Json(200, unchanged)],
+    );
+    let others = [operation("configure", "done", [6, 7]), on_probation()];
+    fake.says(
+        "GET /operations?log=dev",
+        [Answer::Json(200, json!({ "operations": others }))],
+    );
+    let line = "config apply plan.json --confirm-within 10m --yes";
+    let ran = bench.run(line);
+    assert_eq!(ran.code, Some(0), "{}", ran.shown());
+    insta::assert_snapshot!("probation_again", ran.shown());
+    let json = bench.run(&format!("{line} -o json")).json();
+    assert_eq!(
+        json["probation"],
+        json!({ "operation": OPERATION, "confirmBy": "2026-11-21T08:10:00Z" })
+    );
+    // Of another generation, confirmed meanwhile, or not to be seen.
+    let mut older = on_probation();
+    older["generation"] = json!(6);
+    for answer in [
+        Answer::Json(200, json!({ "operations": [older] })),
+        Answer::Json(200, json!({ "operations": [configured("done")] })),
+        problem(403, "forbidden", "no"),
+    ] {
+        fake.says("GET /operations?log=dev", [answer]);
+        let json = bench.run(&format!("{line} -o json")).json();
+        assert_eq!(json["unchanged"], true);
+        assert!(json["probation"].is_null(), "{json}");
+    }
+}
+
 #[test]
 fn a_change_that_was_taken_back() {
     let (bench, fake) = probation();

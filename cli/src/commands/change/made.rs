@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use wire::{Operation, OperationState, Replica, codes};
+use wire::{Action, Operation, OperationState, Replica, codes};
 
-use super::Changed;
+use super::{Changed, Probation};
 use crate::client::{self, ChangeHeaders, Deadline};
 use crate::commands::{Server, Session, audit_receipt};
 use crate::error::{Error, count};
@@ -20,6 +20,18 @@ pub(in crate::commands) struct Made {
     pub(in crate::commands) operation: Operation,
     /// Trouble although the change was made; the first one is reported.
     pub(in crate::commands) trouble: Option<Error>,
+    /// The change on probation that made what already runs.
+    probation: Option<Probation>,
+}
+
+impl From<Operation> for Made {
+    fn from(operation: Operation) -> Self {
+        Self {
+            operation,
+            trouble: None,
+            probation: None,
+        }
+    }
 }
 
 impl Made {
@@ -43,6 +55,27 @@ impl Made {
             audit_receipt::receipt(session, server, pins, id, receipt.as_ref(), audited).await;
         self.operation.audit = receipt;
         self.trouble = self.trouble.take().or(checked.err());
+    }
+
+    /// Where nothing had to be done: whether what runs is itself on probation, and ends unless it is confirmed. A caller who may not
+    /// list operations is not told.
+    pub(super) async fn find_probation(&mut self, server: &Server, deadline: Deadline) {
+        let Operation {
+            action,
+            state,
+            generation,
+            log,
+            ..
+        } = &self.operation;
+        if (*action, *state) != (Action::Configure, OperationState::Unchanged) {
+            return;
+        }
+        let listed = server.admin.operations(Some(log), deadline).await;
+        self.probation = listed
+            .into_iter()
+            .flat_map(|listed| listed.operations)
+            .filter(|one| one.log == *log && one.generation == *generation)
+            .find_map(Probation::of);
     }
 
     /// Waits for the replicas.
@@ -98,7 +131,11 @@ impl Made {
     }
 
     pub(in crate::commands) fn outcome(self, dry_run: bool) -> Result<Outcome, Error> {
-        let Self { operation, trouble } = self;
+        let Self {
+            operation,
+            trouble,
+            probation,
+        } = self;
         let ended = match operation.state {
             OperationState::Reverted => Some(Error::RolledBack {
                 operation: Box::new(operation.clone()),
@@ -113,6 +150,7 @@ impl Made {
                 unchanged: operation.state == OperationState::Unchanged,
                 dry_run,
                 operation,
+                probation,
             },
             trouble.or(ended),
         )
@@ -145,10 +183,8 @@ pub(in crate::commands) async fn report(
     operation: Operation,
     dry_run: bool,
 ) -> Result<Outcome, Error> {
-    let mut made = Made {
-        operation,
-        trouble: None,
-    };
+    let mut made = Made::from(operation);
+    made.find_probation(server, deadline).await;
     if !dry_run {
         made.converge(session, server, deadline).await?;
     }

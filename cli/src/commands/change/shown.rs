@@ -18,6 +18,29 @@ pub(super) struct Changed {
     pub(super) dry_run: bool,
     /// The change as an operation.
     pub(super) operation: Operation,
+    /// The change on probation that made what already runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) probation: Option<Probation>,
+}
+
+/// A change on probation, which somebody else or an earlier run made.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Probation {
+    /// ID of the change, for `logctl op confirm`.
+    operation: String,
+    /// When it is reverted, RFC 3339.
+    confirm_by: Option<String>,
+}
+
+impl Probation {
+    /// The probation of the operation, if it is on probation.
+    pub(super) fn of(operation: Operation) -> Option<Self> {
+        (operation.state == OperationState::Unconfirmed).then_some(Self {
+            operation: operation.id,
+            confirm_by: operation.confirm_by,
+        })
+    }
 }
 
 /// The effect of an operation that is not made yet: `would rotate …`.
@@ -67,11 +90,16 @@ impl Present for Changed {
         let operation = &self.operation;
         let log = &operation.log;
         if self.unchanged {
-            return Page::new()
-                .text(format!(
-                    "{log}: nothing to do, generation {} already runs this",
-                    operation.generation
-                ))
+            let page = Page::new().text(format!(
+                "{log}: nothing to do, generation {} already runs this",
+                operation.generation
+            ));
+            let trial = self
+                .probation
+                .as_ref()
+                .map(|trial| until(&trial.operation, trial.confirm_by.as_deref()));
+            return page
+                .then(trial.map_or_else(Page::new, |text| Page::new().text(text)))
                 .then(replicas(operation));
         }
         let table = differences(&operation.differences);
@@ -130,16 +158,21 @@ pub(in crate::commands) fn page(operation: &Operation) -> Page {
 fn probation(operation: &Operation) -> Page {
     let id = &operation.id;
     match (operation.state, &operation.confirm_by) {
-        (OperationState::Unconfirmed, by) => Page::new().text(format!(
-            "on probation: reverted at {} unless confirmed over a new connection: `logctl op confirm {id}`",
-            by.as_deref().unwrap_or("the end of its time")
-        )),
+        (OperationState::Unconfirmed, by) => Page::new().text(until(id, by.as_deref())),
         (OperationState::Reverted, _) => Page::new().text(match &operation.reverted_by {
             Some(other) => format!("reverted by operation {other}"),
             None => "reverted".to_owned(),
         }),
         _ => Page::new(),
     }
+}
+
+/// How long the operation is on probation, and how to keep it.
+fn until(id: &str, by: Option<&str>) -> String {
+    format!(
+        "on probation: reverted at {} unless confirmed over a new connection: `logctl op confirm {id}`",
+        by.unwrap_or("the end of its time")
+    )
 }
 
 /// The replicas that run it: a sentence when all do, a table when not.

@@ -31,10 +31,7 @@ pub(super) async fn run(session: &Session<'_>, id: &str) -> Result<Outcome, Erro
             format!("`logctl op show {id}` shows it; to confirm it again is safe"),
         );
     }
-    let mut made = Made {
-        operation,
-        trouble: None,
-    };
+    let mut made = Made::from(operation);
     made.check_receipt(session, &server, pins).await;
     made.converge(session, &server, server.deadline).await?;
     made.outcome(false)

@@ -31,11 +31,7 @@ pub(super) async fn run(session: &Session<'_>, id: &str) -> Result<Outcome, Erro
     loop {
         match follow(&server, id, &mut told).await {
             Ok(Some(operation)) => {
-                let made = Made {
-                    operation,
-                    trouble: None,
-                };
-                return made.outcome(false);
+                return Made::from(operation).outcome(false);
             }
             Ok(None) => met = true,
             // The server was there before, so it may come back.
