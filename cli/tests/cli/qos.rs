@@ -148,6 +148,30 @@ fn edits_are_changes_of_the_running_document() {
 }
 
 #[test]
+fn locking_out_every_writer_is_warned_about() {
+    let (bench, fake) = willing();
+    const WARNING: &str = "nobody can write to dev after this";
+    for line in [
+        "qos set tenant default --remove --yes",
+        "qos set tenant default --remove --dry-run",
+        "qos set tenant default --anonymous false --yes",
+    ] {
+        let ran = bench.run(line);
+        assert_eq!(ran.code, Some(0), "{}", ran.shown());
+        assert!(ran.err.contains(WARNING), "{}", ran.shown());
+    }
+    // Another tenant still lets its writers in, or nobody could write before.
+    for line in [
+        "qos set tenant operator --remove --yes",
+        "qos set tenant operator --anonymous true --yes",
+    ] {
+        let ran = bench.run(line);
+        assert!(!ran.err.contains(WARNING), "{}", ran.shown());
+    }
+    assert_eq!(fake.asked("PUT").len(), 9);
+}
+
+#[test]
 fn edits_that_mean_nothing_are_refused_before_anything_is_sent() {
     let (bench, fake) = willing();
     let mut shown = String::new();

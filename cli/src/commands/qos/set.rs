@@ -181,6 +181,7 @@ pub(super) async fn run(session: &Session<'_>, edit: QosSet) -> Result<Outcome, 
         QosSet::Tier(_) => None,
     };
     let mut next = running.config;
+    let admitted = admits(&next.qos);
     edit::apply(
         &mut next.qos,
         &edit,
@@ -190,6 +191,11 @@ pub(super) async fn run(session: &Session<'_>, edit: QosSet) -> Result<Outcome, 
         && args.edit.rate.is_some()
     {
         bursts(session, &next.qos, &args.name);
+    }
+    if admitted && !admits(&next.qos) {
+        session.ui.warn(&format!(
+            "nobody can write to {log} after this: no tenant has a token, and none is anonymous; `logctl qos set tenant NAME --add-token` or `--anonymous true` lets writers in"
+        ));
     }
     let (what, name, remove, trial) = match &edit {
         QosSet::Tier(args) => ("tier", args.name.as_str(), args.remove, args.trial),
@@ -212,6 +218,13 @@ pub(super) async fn run(session: &Session<'_>, edit: QosSet) -> Result<Outcome, 
         None => made,
         Some(kept) => kept.tell(session, made),
     }
+}
+
+/// Whether any writer belongs to a tenant.
+fn admits(qos: &QosConfig) -> bool {
+    qos.tenants
+        .iter()
+        .any(|tenant| tenant.anonymous || !tenant.tokens.is_empty())
 }
 
 /// A burst of this many seconds at a tenant's rate is worth a note.
