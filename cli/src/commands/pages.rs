@@ -100,6 +100,7 @@ pub(super) fn help(args: &HelpArgs) -> Result<Outcome, Error> {
     for (at, word) in words.iter().enumerate() {
         let known: Vec<String> = found
             .get_subcommands()
+            .filter(|command| !command.is_hide_set())
             .map(|command| command.get_name().to_owned())
             .collect();
         found = match found.find_subcommand_mut(word) {

@@ -84,6 +84,19 @@ fn usage_errors() {
 }
 
 #[test]
+fn hidden_commands_are_not_listed() {
+    let bench = Bench::new();
+    for line in ["help nosuch", "man nosuch"] {
+        let ran = bench.run(&format!("{line} -o json"));
+        let hint = ran.json()["error"]["hint"].as_str().unwrap().to_owned();
+        let listed: Vec<&str> = hint.split([',', ':']).map(str::trim).collect();
+        assert!(listed.contains(&"import"), "{hint}");
+        assert!(!listed.contains(&"load"), "{hint}");
+    }
+    assert_eq!(bench.run("help load").code, Some(0), "it is still there");
+}
+
+#[test]
 fn help_and_version_as_json() {
     let bench = Bench::new();
     assert!(
