@@ -115,6 +115,16 @@ impl Pins {
         self.file.is_some()
     }
 
+    /// Why they can't be kept; `None` when they can.
+    pub(crate) fn why_not_kept(&self) -> Option<Error> {
+        let path = self.file.as_ref()?;
+        let source = private::probe(path).err()?;
+        Some(Error::Write {
+            what: path.display().to_string(),
+            source,
+        })
+    }
+
     /// Keeps them, wholly or not at all; if another run has a later pin meanwhile, that stays.
     pub(crate) fn save(&mut self) -> Result<(), Error> {
         let Some(path) = &self.file else {
@@ -183,16 +193,6 @@ impl Pins {
         Ok(Compared::Later(pins.all().cloned().collect()))
     }
 
-    /// The error that the trail served now does not contain the pinned one.
-    pub(crate) fn rewritten(&self, pinned: &Seen, now: &Seen) -> Error {
-        let message = format!(
-            "the audit trail of {} was rewritten: it had {}, and the trail that is served now, {}, does not contain that",
-            self.endpoint,
-            pinned.spelled(),
-            now.spelled()
-        );
-        Error::Trail {
-            fault: TrailFault::Rewritten,
     /// The error that the trail served now has fewer entries than were pinned.
     pub(crate) fn shorter(&self, pinned: &Seen, now: &Seen) -> Error {
         let message = format!(
@@ -208,6 +208,16 @@ impl Pins {
         }
     }
 
+    /// The error that the trail served now does not contain the pinned one.
+    pub(crate) fn rewritten(&self, pinned: &Seen, now: &Seen) -> Error {
+        let message = format!(
+            "the audit trail of {} was rewritten: it had {}, and the trail that is served now, {}, does not contain that",
+            self.endpoint,
+            pinned.spelled(),
+            now.spelled()
+        );
+        Error::Trail {
+            fault: TrailFault::Rewritten,
             message,
             evidence: Some(Box::new((pinned.clone(), now.clone()))),
         }

@@ -75,6 +75,14 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     File::open(&folder)?.sync_all()
 }
 
+/// Whether [`write()`] could write this file: it does so beside it, and leaves nothing but the folders.
+pub(crate) fn probe(path: &Path) -> io::Result<()> {
+    let folder = folder_of(path)?;
+    let scratch = folder.join(format!("probe.{}", std::process::id()));
+    fill(&scratch, b"")?;
+    std::fs::remove_file(&scratch)
+}
+
 fn fill(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // A killed process may have left one behind.
     match std::fs::remove_file(path) {

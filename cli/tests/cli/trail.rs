@@ -437,6 +437,13 @@ fn a_verdict_needs_no_place_to_keep_it() {
     assert_eq!(ran.json()["verified"], true);
     assert_eq!(ran.json()["pinned"], false);
     assert!(ran.err.contains("is not pinned"), "{}", ran.shown());
+    let doctor = bench.run("doctor");
+    assert!(
+        doctor.out.contains("nothing is pinned, and nothing can be")
+            && doctor.out.contains("/proc/nowhere"),
+        "{}",
+        doctor.shown()
+    );
     let again = bench.run("audit verify --repin --yes -o json");
     assert_eq!(
         again.code,

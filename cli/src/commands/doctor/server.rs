@@ -147,7 +147,18 @@ async fn trail(session: &Session<'_>, server: &Server) -> Check {
         Err(error) => return harm(error),
     };
     let Some(seen) = pins.shards.last().map(|shard| shard.pinned.clone()) else {
-        return Check::fine(CHECK, "nothing is pinned yet; the first change pins it");
+        return match pins.why_not_kept() {
+            Some(error) => Check::worry(
+                CHECK,
+                format!("nothing is pinned, and nothing can be: {error}"),
+                "make that folder writable, or set XDG_STATE_HOME to one that is: without a pin a rewrite of the audit trail is not noticed",
+            ),
+            None if !pins.are_kept() => Check::fine(
+                CHECK,
+                "nothing is pinned, and nothing can be: neither XDG_STATE_HOME nor HOME is set",
+            ),
+            None => Check::fine(CHECK, "nothing is pinned yet; the first change pins it"),
+        };
     };
     match audit_receipt::holds(session, server, &mut pins).await {
         Ok(true) => Check::fine(
