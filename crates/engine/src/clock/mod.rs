@@ -189,7 +189,8 @@ impl Clock {
         }
     }
 
-    /// Notes how far the wall clock is ahead of the store's, which showed `store` at some moment between `before` and `after`.
+    /// Notes how far the wall clock is ahead of the store's, which showed `store` at some moment between `before` and `after`. A machine that
+    /// sleeps meanwhile learns nothing: a difference that was known stays known, unless so short a comparison would have shown it again.
     pub(crate) fn compare(&self, before: UnixMillis, store: UnixMillis, after: UnixMillis) {
         let ahead = off(before.get(), store.get()).max(0);
         let behind = off(store.get(), after.max(before).get()).max(0);
@@ -197,7 +198,12 @@ impl Clock {
         let mut watch = self.watch();
         let known = watch.fault();
         let apart = by.unsigned_abs() > LIMIT_MS && !left_out(Mutant::WallClockIsBelieved);
-        watch.apart = apart.then_some(by);
+        let took = off(after.get(), before.get());
+        let hidden = |was: &i64| i64::try_from(was.unsigned_abs()).is_ok_and(|was| took >= was);
+        watch.apart = match apart {
+            true => Some(by),
+            false => watch.apart.filter(hidden),
+        };
         self.tell(known, &watch);
     }
 

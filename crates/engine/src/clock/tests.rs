@@ -398,6 +398,35 @@ fn a_clock_that_is_not_the_stores_is_named() {
     assert!(clock.sound().is_ok());
 }
 
+/// A machine that sleeps while it asks for the store's time does not forget that its clock is wrong. Simulated life 225.
+#[test]
+fn a_comparison_that_takes_long_forgets_no_difference() {
+    let clock = Clock::new(Moved::system().time());
+    let compare = |ahead: u64, took: u64| {
+        let before = UnixMillis::new(NOW + ahead);
+        clock.compare(
+            before,
+            UnixMillis::new(NOW + took),
+            before + Duration::from_millis(took),
+        );
+        clock.fault()
+    };
+    let apart = Some(ClockFault::Apart { by_ms: 245_000 });
+    assert_eq!(compare(245_000, 0), apart);
+    assert_eq!(compare(245_000, 86_400_000), apart, "it slept for a day");
+    assert_eq!(compare(245_000, 300_000), apart);
+    assert_eq!(
+        compare(0, 300_000),
+        apart,
+        "it may be right, and this does not show it"
+    );
+    assert_eq!(
+        compare(0, 8_000),
+        None,
+        "the store is slow, and so far off it is not"
+    );
+}
+
 proptest! {
     /// Whatever the wall clock does, the time that is believed gains on the steady one only what it stayed at, and the limit for
     /// every look.
