@@ -45,13 +45,16 @@ pub(crate) fn clean() -> Result<bool> {
     Ok(succeeds(&mut clippy)? && format)
 }
 
-/// The lives that ever failed, then fresh ones.
+/// The lives that ever failed, then fresh ones; at last, whether the judge would notice a rule that is left out.
 pub(crate) fn lives() -> Result<bool> {
     let kept = run(&["--kept".to_owned(), "--keep-going".to_owned()])?;
     let first = first_of(&tree().unwrap_or_else(now));
     let fresh = format!("--from={first} --seeds=1000000 --seconds={SECONDS} --keep-going");
     let fresh: Vec<String> = fresh.split(' ').map(str::to_owned).collect();
-    Ok(run(&fresh)? && kept)
+    let fresh = run(&fresh)?;
+    let quick = ["--mutants", "--quick", "--seeds=20"].map(str::to_owned);
+    let noticed = run(&quick)?;
+    Ok(kept && fresh && noticed)
 }
 
 /// The commit's tree: each change has lives of its own, and a second run on it the same ones.

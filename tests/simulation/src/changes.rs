@@ -24,6 +24,22 @@ pub struct Changes {
 /// How long a server may take to reverse a change whose probation has expired, milliseconds.
 const OVERDUE_MS: u64 = 60_000;
 
+/// How far the time of a slot may be ahead of the true time, milliseconds: a server notices a wrong clock of its own within so long.
+const AHEAD_MS: u64 = 60_000;
+
+/// Checks the time of a slot when its row is written. It never goes back, so one that is ahead stays in the log for good.
+pub fn timely(key: &str, row: &[u8], now: u64) -> Result<(), String> {
+    if !key.starts_with("log/dev/slot/") {
+        return Ok(());
+    }
+    let slot: serde_json::Value = record::decode(row).map_err(|e| e.to_string())?;
+    let time = slot["time"].as_u64();
+    match time.is_some_and(|time| time <= now + AHEAD_MS) {
+        true => Ok(()),
+        false => Err(format!("{key}: {time:?}, and it is {now}")),
+    }
+}
+
 /// Whether an operation is the first half of a freeze: the log takes no new promises, and still takes entries.
 pub fn is_half(record: &HistoryRecord) -> bool {
     record.summary.starts_with("ended admission")

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tlog::{Checkpoint, Hash, Note};
 
-use crate::trees::{FoundShard, verified};
+use crate::trees::{self, FoundShard, verified};
 use crate::writer::LOG;
 
 /// A rule that was broken.
@@ -51,6 +51,21 @@ struct Asked {
     forgotten: bool,
 }
 
+/// What a reader got as proof that an entry is under a checkpoint: judged when it is known which entry is there.
+#[derive(Clone, Debug)]
+pub struct Proven {
+    /// The global index of the entry.
+    pub index: u64,
+    /// The index of the leaf in the tree of its shard.
+    pub leaf: u64,
+    /// Entries under the checkpoint.
+    pub size: u64,
+    /// The root that it signs.
+    pub root: Hash,
+    /// The hashes beside the way from the leaf to the root.
+    pub path: Vec<Hash>,
+}
+
 #[derive(Debug, Default)]
 struct Known {
     broken: Option<Violation>,
@@ -58,6 +73,10 @@ struct Known {
     asked: BTreeMap<(String, Vec<u8>), Asked>,
     /// By log and global index.
     places: BTreeMap<(String, u64), Vec<u8>>,
+    /// By log: how many entries were found at the end.
+    entries: BTreeMap<String, u64>,
+    /// Proofs that readers got.
+    proofs: Vec<Proven>,
     /// By origin and size: every root that a shard's key signed.
     roots: BTreeMap<(String, u64), Hash>,
     /// By reader and origin: the newest size that it saw.
@@ -163,17 +182,21 @@ impl Judge {
     /// A reader got an entry at a global index.
     pub fn read(&self, log: &str, index: u64, entry: &[u8]) {
         let mut known = self.known();
-        let Some(kept) = known.places.get(&(log.to_owned(), index)) else {
-            return;
-        };
+        let place = known.places.entry((log.to_owned(), index));
+        let kept = place.or_insert_with(|| entry.to_vec());
         if kept != entry {
             let what = format!(
-                "log {log}, index {index}: acknowledged {}, read {}",
+                "log {log}, index {index}: acknowledged or read {}, read {}",
                 text(kept),
                 text(entry)
             );
             known.object("an entry stays where it is", what);
         }
+    }
+
+    /// A reader got a proof for an entry of the log that all write to.
+    pub fn proven(&self, proof: Proven) {
+        self.known().proofs.push(proof);
     }
 
     /// So much time passed that the keys of what was written may be forgotten.
@@ -261,6 +284,7 @@ impl Judge {
             (asked.promised, asked.forgotten) = (false, true);
         }
         known.places.retain(|(_, index), _| *index < entries);
+        known.proofs.retain(|proof| proof.index < entries);
         let ours = |of: &str| {
             of.strip_prefix(origin)
                 .is_some_and(|of| of.starts_with('/'))
@@ -352,6 +376,11 @@ impl Judge {
         }
     }
 
+    /// How many entries a log was found to have at the end.
+    pub fn entries(&self, log: &str) -> u64 {
+        self.known().entries.get(log).copied().unwrap_or(0)
+    }
+
     /// A change was decided.
     pub fn changed(&self) {
         self.known().counts.changes += 1;
@@ -371,6 +400,9 @@ impl Judge {
                 known.object("shards follow each other", what);
             }
             next = shard.start + shard.entries.len() as u64;
+            if let Err(what) = known.lead_here(shard) {
+                known.object("a checkpoint fits its entries", what);
+            }
             if let Err(what) = verified(shard) {
                 known.object(
                     "a checkpoint fits its entries",
@@ -389,6 +421,7 @@ impl Judge {
                 }
             }
         }
+        known.entries.insert(log.to_owned(), next);
         if log == engine::SYSTEM {
             return;
         }
@@ -417,6 +450,28 @@ impl Judge {
                 broken.push((rule, format!("log {log}: {}: {how}", text(entry))));
             }
         }
+        let proofs = known.proofs.iter().filter(|_| log == LOG);
+        for proof in proofs {
+            if let Some((leaf, entry)) = entry_at(shards, proof.index) {
+                let root = trees::led_to(trees::leaf(entry), leaf, proof.size, &proof.path);
+                if (leaf, root) != (proof.leaf, Some(proof.root)) {
+                    let what = format!("leaf {leaf} leads to {root:?}: {proof:?}");
+                    broken.push(("a proof proves its entry", what));
+                }
+            }
+        }
+        let last: u64 = shards.iter().map(|shard| shard.entries.len() as u64).sum();
+        let of_log = known.places.iter().filter(|((of, _), _)| of == log);
+        for ((_, index), entry) in of_log {
+            let found = entry_at(shards, *index).map(|(_, entry)| entry);
+            if found != Some(entry) {
+                let what = format!(
+                    "log {log}, index {index} of {last}: {} was here",
+                    text(entry)
+                );
+                broken.push(("an entry stays where it is", what));
+            }
+        }
         for (entry, index) in at {
             if !known.asked.contains_key(&(log.to_owned(), entry.to_vec())) {
                 let what = format!("log {log}: {} at {index}", text(entry));
@@ -432,6 +487,28 @@ impl Judge {
 impl Known {
     fn object(&mut self, rule: &'static str, what: String) {
         self.broken.get_or_insert(Violation { rule, what });
+    }
+
+    /// Every root that the key of a shard ever signed is that of so many entries of the shard as it is now.
+    fn lead_here(&self, shard: &FoundShard) -> Result<(), String> {
+        let from = (shard.origin.clone(), 0);
+        let signed = self.roots.range(from..);
+        let signed = signed.take_while(|((of, _), _)| *of == shard.origin);
+        let leaves: Vec<_> = shard.entries.iter().map(|e| trees::leaf(e)).collect();
+        let sizes = signed.clone().map(|((_, size), _)| *size);
+        let mut found = trees::roots(&leaves, sizes).into_iter();
+        for ((origin, size), root) in signed {
+            match found.next() {
+                Some((_, of_entries)) if of_entries == *root => {}
+                other => {
+                    let has = shard.entries.len();
+                    return Err(format!(
+                        "{origin}: {root} was signed for {size} entries; it has {has}, and the root is {other:?}"
+                    ));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn place(&mut self, log: &str, entry: &[u8], place: Place) {
@@ -466,6 +543,15 @@ impl Known {
             self.object("a place has one entry", what);
         }
     }
+}
+
+/// The entry at a global index, and its leaf.
+fn entry_at(shards: &[FoundShard], index: u64) -> Option<(u64, &Vec<u8>)> {
+    shards.iter().find_map(|shard| {
+        let leaf = index.checked_sub(shard.start)?;
+        let entry = shard.entries.get(usize::try_from(leaf).ok()?)?;
+        Some((leaf, entry))
+    })
 }
 
 /// Entries as a person reads them.

@@ -18,7 +18,7 @@
 //! | `nodes`, `storage`, `remote` | where large batches are, and what is lost there |
 //! | `frontends` | where readers find a copy, and what must be there |
 //! | `writer`, `reader`, `operator` | who uses the log, and remembers what they were told |
-//! | `judge`, `copies`, `eras`, `trail`, `changes`, `trees` | the rules |
+//! | `judge`, `copies`, `eras`, `trail`, `changes`, `trees`, `recall`, `rows` | the rules |
 //! | `shrink`, `trace`, `panics`, `random` | tools |
 
 pub mod apart;
@@ -44,7 +44,9 @@ pub mod plan;
 pub mod process;
 pub mod random;
 pub mod reader;
+pub mod recall;
 pub mod remote;
+pub mod rows;
 pub mod secondary;
 pub mod server;
 pub mod short;

@@ -1,6 +1,8 @@
 //! One life: from the first start to the day when everything is calm again, and the judgement.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use engine::{Author, Engine, Log, Request};
@@ -16,7 +18,9 @@ use crate::nodes;
 use crate::operator;
 use crate::peers;
 use crate::plan::{Action, Plan};
+use crate::process::Lag;
 use crate::reader;
+use crate::rows;
 use crate::server::Running;
 use crate::short;
 use crate::trace::Detail;
@@ -43,6 +47,9 @@ pub struct Outcome {
     /// The lines of the trace.
     pub lines: Vec<String>,
 }
+
+/// The number of the first writer of a crowd.
+const CROWD: usize = 1_000;
 
 /// The longest that a life may take, without what is slept through: many times as long as any takes that ends by itself.
 const LONGEST: Duration = Duration::from_secs(86_400);
@@ -213,6 +220,19 @@ fn act(world: &Arc<World>, number: u64, what: Action) {
                 });
             }
         }
+        Action::Lag(at, most, time) => {
+            if let Some(server) = server(at).cloned() {
+                server.lag(most);
+                tokio::spawn(async move {
+                    tokio::time::sleep(time).await;
+                    server.lag(Lag::default());
+                });
+            }
+        }
+        Action::Crowd(writer) => {
+            let number = CROWD + usize::try_from(number).unwrap_or(0);
+            world.employ(writer::write(Arc::clone(world), number, writer));
+        }
         Action::Clock(at, ahead) => {
             if let Some(server) = server(at) {
                 server.clocks.set_ahead(ahead);
@@ -263,6 +283,7 @@ async fn settle(world: &Arc<World>) {
     world.calm();
     for server in &world.servers {
         server.pause(false);
+        server.lag(Lag::default());
         server.clocks.set_ahead(0);
     }
     if let Some(server) = world.servers.first() {
@@ -278,11 +299,51 @@ async fn settle(world: &Arc<World>) {
         secondary.pause(false);
         secondary.clocks.set_ahead(0);
     }
+    if !recovered(world).await {
+        return;
+    }
+    world.recall.ask(world).await;
+    // The server that was asked may have ended before it answered.
+    if !recovered(world).await {
+        return;
+    }
+    origins(world);
+    for running in world.servers.iter().filter_map(|server| server.running()) {
+        for log in all_logs(&running.engine) {
+            world.show_shards(log.name(), log.status().shards);
+            if log.name() == LOG
+                && let Ok(history) = log.history().await
+            {
+                // The restore itself is not a change of anybody.
+                let others = history.into_iter().filter(|one| one.actor != "restore");
+                world.set_history(others.collect());
+            }
+        }
+    }
+    // Nothing moves any more, so a reader sees one state.
+    for server in &world.servers {
+        server.stop(Duration::from_secs(86_400));
+    }
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    found::look(world).await;
+    let network = &world.network;
+    if let Some(server) = world.servers.first() {
+        let rows = server.site().coordination.rows();
+        if let Err(what) = rows::judge(world, &rows) {
+            world.judge.object("rows are bounded", what);
+        }
+        network.copies.last(&network.secondaries, &rows).await;
+        world.frontends.last(&server.site().objects);
+    }
+}
+
+/// Waits until everything is published; false when it does not come to that, or the log is given up.
+async fn recovered(world: &Arc<World>) -> bool {
     let deadline = tokio::time::Instant::now() + RECOVERY;
     let mut lacking = String::new();
     while tokio::time::Instant::now() < deadline {
         if world.judge.broken().is_some() || world.primary.is_given_up() {
-            return;
+            return false;
         }
         // Somebody that was asked may have died meanwhile.
         match tokio::time::timeout(Duration::from_secs(60), settled(world)).await {
@@ -305,31 +366,23 @@ async fn settle(world: &Arc<World>) {
             false => "everything is published when the faults stop",
         };
         world.judge.object(rule, lacking);
-        return;
+        return false;
     }
+    true
+}
+
+/// Each log has an origin of its own.
+fn origins(world: &World) {
+    let mut owners = BTreeMap::new();
     for running in world.servers.iter().filter_map(|server| server.running()) {
         for log in all_logs(&running.engine) {
-            world.show_shards(log.name(), log.status().shards);
-            if log.name() == LOG
-                && let Ok(history) = log.history().await
-            {
-                // The restore itself is not a change of anybody.
-                let others = history.into_iter().filter(|one| one.actor != "restore");
-                world.set_history(others.collect());
+            let (name, origin) = (log.name().to_owned(), log.config().origin);
+            let owner = owners.entry(origin.clone()).or_insert_with(|| name.clone());
+            if *owner != name {
+                let what = format!("{owner} and {name} have the origin {origin}");
+                world.judge.object("a log has an origin of its own", what);
             }
         }
-    }
-    // Nothing moves any more, so a reader sees one state.
-    for server in &world.servers {
-        server.stop(Duration::from_secs(86_400));
-    }
-    tokio::time::sleep(Duration::from_secs(20)).await;
-    found::look(world).await;
-    let network = &world.network;
-    if let Some(server) = world.servers.first() {
-        let rows = server.site().coordination.rows();
-        network.copies.last(&network.secondaries, &rows).await;
-        world.frontends.last(&server.site().objects);
     }
 }
 
@@ -404,9 +457,7 @@ async fn settled(world: &World) -> Result<(), String> {
                 return Err(format!("{}: promised work waits: {promised:?}", log.name()));
             }
         }
-        if world.plan.is_short()
-            && let Ok(Some(overdue)) = world.changes.overdue(world).await
-        {
+        if let Ok(Some(overdue)) = world.changes.overdue(world).await {
             return Err(overdue);
         }
         if let Some(system) = running.engine.system() {
@@ -457,6 +508,7 @@ async fn reopen(world: &World, running: &Running, log: &Log) -> Result<(), Strin
             idempotency_key: None,
             reason: None,
         };
+        world.requests.fetch_add(1, Relaxed);
         let made = running.audited.change(log, request, caller).await;
         made.map_err(|e| format!("not open: {e}"))?;
     }

@@ -41,6 +41,11 @@ impl Primary {
         self.made.store(true, Relaxed);
     }
 
+    /// Whether there is a log.
+    pub fn is_made(&self) -> bool {
+        self.made.load(Relaxed)
+    }
+
     /// Whether it is lost, and not restored yet.
     pub fn is_lost(&self) -> bool {
         self.lost.load(Relaxed)
@@ -203,6 +208,7 @@ fn begin_again(world: &World, restored: &Restored, site: &Arc<Site>, forced: Opt
     let stays = forced.unwrap_or(restored.entries.get());
     world.judge.restored(ORIGIN, stays, &sizes);
     world.trail.lost();
+    world.recall.lost();
     let generation = restored.generation.get();
     let copies = &world.network.copies;
     copies.restored(starts, sizes, generation, forced.is_some());

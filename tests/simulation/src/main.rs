@@ -61,6 +61,9 @@ struct Args {
     /// For each rule, short lives without it until one fails, and a table; with `--mutant`, for that one
     #[arg(long)]
     mutants: bool,
+    /// With `--mutants`: only those that are found within a few lives
+    #[arg(long)]
+    quick: bool,
     /// The rules that can be left out
     #[arg(long)]
     list_mutants: bool,
@@ -128,7 +131,11 @@ fn main() -> ExitCode {
             true
         }
         _ if args.mutants => {
-            let all = args.mutant.map_or(Mutant::ALL.to_vec(), |one| vec![one]);
+            let all = match (args.mutant, args.quick) {
+                (Some(one), _) => vec![one],
+                (None, true) => mutants::QUICK.to_vec(),
+                (None, false) => Mutant::ALL.to_vec(),
+            };
             mutants::table(&all, &args.lives())
         }
         Some(seed) => one(seed, &args),

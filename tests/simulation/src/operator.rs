@@ -1,11 +1,13 @@
 //! Operators: each makes one change, sends it again where the answer was lost, and believes what it was told.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use engine::{Action, Applied, Author, ChangeError, ChangeOutcome, Log, Request};
 use logconfig::{LogConfig, LogName, ShardName, Span};
 
+use crate::disaster::ORIGIN;
 use crate::plan::Change;
 use crate::server::Running;
 use crate::trail::Told;
@@ -19,6 +21,8 @@ struct Known {
     is_open: bool,
     /// The generation after it, if it was decided.
     generation: Option<u64>,
+    /// The answer that said so, for a change of the log that all write to, and in which life of the log.
+    applied: Option<(u64, Applied)>,
 }
 
 /// Makes a change, `times` times under one key, wherever a server answers.
@@ -32,6 +36,11 @@ pub async fn change(world: Arc<World>, number: u64, change: Change, times: u64) 
         world.changes.probation(&name(number), confirms);
     }
     let known = make(&world, number, change, times).await;
+    let life = world.primary.lives();
+    if let Some((_, applied)) = known.applied.as_ref().filter(|(then, _)| *then == life) {
+        world.recall.change(applied.clone());
+        another(&world, number, change, life).await;
+    }
     if let Some(generation) = known.generation {
         world.network.copies.told(change, generation);
     }
@@ -100,6 +109,9 @@ async fn make(world: &Arc<World>, number: u64, change: Change, times: u64) -> Kn
                     world.judge.changed();
                     known.is_open = false;
                     known.generation = Some(generation.get());
+                    if !matches!(change, Change::Create | Change::Taken) {
+                        known.applied = Some((life, applied.clone()));
+                    }
                 }
                 believe(world, &running, &applied).await;
                 if let Some(first) = &first
@@ -126,8 +138,8 @@ async fn ask(
     change: Change,
     caller: Author,
 ) -> Option<Result<Applied, ChangeError>> {
-    if change == Change::Create {
-        let config = config("other", 100)?;
+    world.requests.fetch_add(1, Relaxed);
+    if let Some(config) = new(world, change) {
         let made = running.audited.create(config, caller).await;
         running.process.until_running().await;
         return Some(made.map(|(applied, _)| applied));
@@ -140,6 +152,53 @@ async fn ask(
         confirm(world, &log, running, applied).await;
     }
     Some(made.map(|(applied, _)| applied))
+}
+
+/// The document of a log that is made.
+fn new(world: &World, change: Change) -> Option<LogConfig> {
+    match change {
+        Change::Create => config("other", 100),
+        Change::Taken if world.primary.is_made() => {
+            let mut config = config("third", 100)?;
+            config.origin = ORIGIN.to_owned();
+            Some(config)
+        }
+        _ => None,
+    }
+}
+
+/// In short lives some use a key of theirs for something else, after it was decided: that is refused.
+async fn another(world: &Arc<World>, number: u64, change: Change, life: u64) {
+    let name = name(number);
+    let mut dice = world.dice(&format!("{name} again"));
+    if !world.plan.short.eager || !dice.chance(300_000) {
+        return;
+    }
+    tokio::time::sleep(dice.span(1, 10_000)).await;
+    let other = match change {
+        Change::Rotate => Change::Plan,
+        _ => Change::Rotate,
+    };
+    let Some(running) = world.any_server(&mut dice) else {
+        return;
+    };
+    let caller = Author {
+        actor: name.clone(),
+        idempotency_key: Some(name.clone()),
+        reason: None,
+    };
+    let answer = tokio::select! {
+        () = running.process.dead() => None,
+        () = tokio::time::sleep(Duration::from_secs(90)) => None,
+        answer = ask(world, &running, other, caller) => answer,
+    };
+    if let Some(Ok(applied)) = answer
+        && life == world.primary.lives()
+    {
+        let what = format!("{name}: {change:?} was decided, then {other:?}: {applied:?}");
+        let rule = "a key stands for one change";
+        world.judge.object(rule, what);
+    }
 }
 
 async fn confirm(world: &World, log: &Log, running: &Running, applied: &Applied) {
@@ -249,7 +308,7 @@ fn request(world: &World, log: &Log, change: Change) -> Option<Request> {
             let policy = world.network.policy(chosen);
             configure(&|next| next.witnesses.policy.clone_from(&policy))
         }
-        Change::Create => None,
+        Change::Create | Change::Taken => None,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::frontends::{self, FrontendAction};
 use crate::members::{self, Members};
 use crate::nodes::{self, Named, NodeAction, Nodes};
 use crate::peers::{self, Chosen, PeerAction, Peers};
-use crate::process::Rates;
+use crate::process::{Lag, Rates};
 use crate::random::Dice;
 use crate::short::Short;
 
@@ -92,6 +92,10 @@ pub enum Action {
     Stop(usize, Duration),
     /// A process stands still for this time.
     Pause(usize, Duration),
+    /// The operations of a process take longer, for this time.
+    Lag(usize, Lag, Duration),
+    /// Somebody more writes from now on.
+    Crowd(Writer),
     /// The wall clock of a process is set so many milliseconds ahead of the true time.
     Clock(usize, i64),
     /// The whole system stands still for so many milliseconds, as machines do that sleep.
@@ -138,6 +142,8 @@ pub enum Change {
     Probation(u64, bool),
     /// A second log is made.
     Create,
+    /// A log is made whose origin another one has.
+    Taken,
     /// The log has other storage nodes from now on.
     Storage(Named),
     /// Other frontends; bit n stands for frontend n.
@@ -265,6 +271,7 @@ pub(crate) fn rates(dice: &mut Dice, wild: u64) -> Rates {
         crash: rate(20),
         slow_ms: dice.spread(10, 20_000),
         latency_ms,
+        probations: 0,
     }
 }
 

@@ -1,6 +1,7 @@
 //! One life of one process: it runs, stands still, or is dead, and its hold on stores and network with it.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +32,21 @@ pub struct Rates {
     pub crash: u32,
     /// An operation takes this long in any case, at most.
     pub latency_ms: u64,
+    /// A write of the row by which a change on probation is reversed fails.
+    pub probations: u32,
+}
+
+/// How much longer the operations of a process take than those of others, at most, milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lag {
+    /// Until a read is answered.
+    pub reads: u64,
+    /// Writes, until they are applied.
+    pub writes: u64,
+    /// Writes that are applied, until somebody knows it.
+    pub answers: u64,
+    /// So many of these answers, in millionths, never come.
+    pub lost: u32,
 }
 
 /// Whether a process does anything.
@@ -56,6 +72,10 @@ pub struct Process {
     pub trace: Arc<Trace>,
     /// By path of the checkpoint: the largest size that it has read as published.
     published: Mutex<BTreeMap<String, u64>>,
+    /// Its operations take up to so many milliseconds more than those of others.
+    lag_ms: [AtomicU64; 3],
+    /// How many of its answers are lost, in millionths.
+    lost: AtomicU32,
 }
 
 impl Process {
@@ -75,6 +95,8 @@ impl Process {
             clocks,
             trace,
             published: Mutex::default(),
+            lag_ms: Default::default(),
+            lost: AtomicU32::new(0),
         })
     }
 
@@ -100,6 +122,20 @@ impl Process {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         published.get(path).copied().unwrap_or(0)
+    }
+
+    /// Its operations take up to so many milliseconds more from now on.
+    pub fn lag(&self, lag: Lag) {
+        for (kept, most) in self.lag_ms.iter().zip([lag.reads, lag.writes, lag.answers]) {
+            kept.store(most, Relaxed);
+        }
+        self.lost.store(lag.lost, Relaxed);
+    }
+
+    /// Whether the answer to a write that was applied never comes.
+    pub fn loses_answer(&self) -> bool {
+        let lost = self.lost.load(Relaxed);
+        self.dice().chance(lost)
     }
 
     /// How often things go wrong now.
@@ -161,8 +197,22 @@ impl Process {
         std::future::pending().await
     }
 
-    /// The time that an operation takes.
+    /// The time that a read takes.
     pub async fn wait(&self, rates: &Rates) {
+        self.wait_long(rates, &self.lag_ms[0]).await;
+    }
+
+    /// The time until a write is applied.
+    pub async fn wait_to_write(&self, rates: &Rates) {
+        self.wait_long(rates, &self.lag_ms[1]).await;
+    }
+
+    /// The time until its answer is there.
+    pub async fn wait_for_answer(&self, rates: &Rates) {
+        self.wait_long(rates, &self.lag_ms[2]).await;
+    }
+
+    async fn wait_long(&self, rates: &Rates, lag: &AtomicU64) {
         let time = {
             let mut dice = self.dice();
             let slow = dice.chance(rates.slow);
@@ -171,6 +221,10 @@ impl Process {
                 (false, 0) => 0,
                 (false, most) => dice.between(0, most),
             }
+        };
+        let time = match lag.load(Relaxed) {
+            0 => time,
+            lag => time + self.dice().between(0, lag),
         };
         match time {
             0 => tokio::task::yield_now().await,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tlog::{Checkpoint, GlobalIndex, VerifierKey};
 
+use crate::judge::Proven;
 use crate::world::World;
 use crate::writer::LOG;
 
@@ -57,6 +58,21 @@ pub async fn read(world: Arc<World>, number: usize) {
             } else if let Ok(Some(proof)) = log.inclusion(GlobalIndex::new(index)).await {
                 running.process.until_running().await;
                 world.judge.signed(&proof.checkpoint);
+                let key: Option<VerifierKey> = proof.vkey.parse().ok();
+                let opened = key.map(|key| Checkpoint::open(&proof.checkpoint, &key));
+                match opened {
+                    Some(Ok(checkpoint)) => world.judge.proven(Proven {
+                        index,
+                        leaf: proof.leaf_index.get(),
+                        size: checkpoint.size,
+                        root: checkpoint.root,
+                        path: proof.proof,
+                    }),
+                    _ => world.judge.object(
+                        "a checkpoint fits its entries",
+                        format!("{name}: {}", proof.checkpoint),
+                    ),
+                }
             }
         };
         tokio::select! {

@@ -1,5 +1,6 @@
 //! Secondaries: processes with a mirror over a disk in memory, started again whenever they end.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ pub struct Secondary {
     lost: Mutex<Vec<Lost>>,
     /// Its files may not be what it left.
     touched: Mutex<bool>,
+    /// How many disks it has had.
+    disks: AtomicU64,
     process: Mutex<Option<Arc<Process>>>,
     running: Mutex<Option<(Arc<Process>, Arc<Mirror>)>>,
     end: Mutex<Option<End>>,
@@ -70,6 +73,7 @@ impl Secondary {
             copy: Mutex::default(),
             lost: Mutex::default(),
             touched: Mutex::default(),
+            disks: AtomicU64::new(1),
             process: Mutex::default(),
             running: Mutex::default(),
             end: Mutex::default(),
@@ -118,6 +122,11 @@ impl Secondary {
         *lock(&self.touched)
     }
 
+    /// How many disks it has had.
+    pub fn disks(&self) -> u64 {
+        self.disks.load(Relaxed)
+    }
+
     /// Whether it says that it is a storage that had more.
     pub fn poses(&self) -> bool {
         self.is_hurt() && lock(&self.lost).iter().any(|lost| lost.poses)
@@ -137,6 +146,7 @@ impl Secondary {
         *machine = machine.after(fate, copy.as_ref(), dice);
         lock(&self.lost).push(lost);
         *lock(&self.touched) = fate != Fate::Empty;
+        self.disks.fetch_add(1, Relaxed);
         drop(machine);
         self.crash(dice.span(1, 20_000), false);
     }
@@ -148,6 +158,7 @@ impl Secondary {
             .say(format_args!("{} gets an empty folder", self.name));
         *lock(&self.machine) = Machine::empty();
         *lock(&self.touched) = false;
+        self.disks.fetch_add(1, Relaxed);
         process.kill();
     }
 

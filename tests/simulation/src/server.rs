@@ -10,8 +10,9 @@ use store::{MemoryCoordination, MemoryObjects};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::changes;
 use crate::frontends;
-use crate::process::Process;
+use crate::process::{Lag, Process};
 use crate::stores::{HeldCoordination, HeldObjects, Watcher};
 use crate::world::World;
 
@@ -155,6 +156,13 @@ impl Server {
         }
     }
 
+    /// Its operations take longer, until it is started again.
+    pub fn lag(&self, lag: Lag) {
+        if let Some(process) = lock(&self.process).clone() {
+            process.lag(lag);
+        }
+    }
+
     /// Runs it until the life ends: a dead process is started again.
     pub async fn live(self: Arc<Self>, world: Arc<World>) {
         let mut held = self.held.subscribe();
@@ -226,13 +234,12 @@ impl Server {
         let site = self.site();
         let (judge, name) = (Arc::clone(&world.judge), process.name.clone());
         let (network, there) = (Arc::clone(&world.network), Arc::clone(&site.objects));
-        let is_short = world.plan.is_short();
         let watcher: Watcher = Arc::new(move |path, bytes| {
             if path.ends_with("/checkpoint")
                 && let Ok(note) = std::str::from_utf8(bytes)
             {
                 judge.shown(&name, path, note);
-                if is_short && let Err(what) = frontends::covered(&there, None, path) {
+                if let Err(what) = frontends::covered(&there, None, path) {
                     judge.object("what a checkpoint covers is there", what);
                 }
                 network.copies.shown(path, note);
@@ -244,9 +251,13 @@ impl Server {
             }
         });
         let (network, store) = (Arc::clone(&world.network), Arc::clone(&site.coordination));
+        let (judge, clocks) = (Arc::clone(&world.judge), world.clocks.clone());
         let rows: Watcher = Arc::new(move |key, row| {
             let secondaries = &network.secondaries;
             network.copies.written(secondaries, &store, key, row);
+            if let Err(what) = changes::timely(key, row, clocks.time().now_ms()) {
+                judge.object("the time of a slot is never ahead", what);
+            }
         });
         let (programs, writes) = match self.role {
             Role::Whole => (Programs::ALL, true),
@@ -255,10 +266,7 @@ impl Server {
         };
         let seed = process.dice().number();
         let (held, objects) = (Arc::clone(process), Arc::clone(&site.objects));
-        let mut held = HeldObjects::new(held, objects, watcher);
-        if is_short {
-            held = held.judged(Arc::clone(&world.judge));
-        }
+        let held = HeldObjects::new(held, objects, watcher).judged(Arc::clone(&world.judge));
         let engine = Engine::open(EngineOptions {
             coordination: Arc::new(
                 HeldCoordination::new(

@@ -8,7 +8,8 @@ use std::time::Duration;
 use order::WINDOW;
 use order::mutant::Mutant;
 
-use crate::plan::{self, Action, Change, Event, Habit, Plan};
+use crate::plan::{self, Action, Change, Event, Habit, Plan, Writer};
+use crate::process::Lag;
 use crate::random::Dice;
 use crate::world::World;
 use crate::writer::LOG;
@@ -50,10 +51,14 @@ enum Storm {
     Clocks,
     /// Servers that stand still or die, one after the other.
     Standstills,
+    /// Many write while the log is frozen and unfrozen.
+    Crowds,
+    /// Many write while one server is far slower than the others.
+    Lags,
 }
 
 impl Plan {
-    /// Whether it is a short life. Only there the newest rules of the judge count: those of `changes`, and those on checkpoints that are put.
+    /// Whether it is a short life.
     pub fn is_short(&self) -> bool {
         self.short != Short::default()
     }
@@ -70,7 +75,7 @@ impl Plan {
         if dice.chance(600_000) {
             plan.short.window = dice.between(4, 12);
         }
-        if dice.chance(500_000) {
+        if dice.chance(750_000) {
             plan.servers = plan.servers.max(2);
         }
         if dice.chance(600_000) {
@@ -91,8 +96,14 @@ impl Plan {
         for _ in 0..dice.between(1, 3) {
             let at = dice.between(0, plan.events.len() as u64);
             let at = usize::try_from(at).unwrap_or(0);
-            let storm = storm(&mut dice, plan.processes());
+            let storm = storm(&mut dice, &plan);
             plan.events.splice(at..at, storm);
+        }
+        if dice.chance(300_000) {
+            let at = dice.between(0, plan.events.len() as u64);
+            let at = usize::try_from(at).unwrap_or(0);
+            let taken = at_once(Action::Change(Change::Taken, 1));
+            plan.events.insert(at, taken);
         }
         plan
     }
@@ -112,23 +123,29 @@ pub async fn restart(world: Arc<World>) {
     }
 }
 
-fn storm(dice: &mut Dice, processes: usize) -> Vec<Event> {
+fn storm(dice: &mut Dice, plan: &Plan) -> Vec<Event> {
     let storms = [
         Storm::Freezes,
         Storm::Rotations,
         Storm::Probations,
         Storm::Clocks,
         Storm::Standstills,
+        Storm::Crowds,
+        Storm::Crowds,
+        Storm::Lags,
+        Storm::Lags,
     ];
     let storm = dice.pick(&storms).copied().unwrap_or(Storm::Freezes);
     let mut events = Vec::new();
     let times = dice.between(3, if storm == Storm::Clocks { 4 } else { 15 });
     let pause = dice.spread(20, 4_000);
-    let mut then = |after: Duration, what: Action| events.push(Event { after, what });
+    let processes = plan.processes() as u64;
+    let rates = begin(dice, plan, storm, &mut events);
     for _ in 0..times {
-        let who = usize::try_from(dice.between(0, processes as u64 - 1)).unwrap_or(0);
+        let who = usize::try_from(dice.between(0, processes - 1)).unwrap_or(0);
+        let mut then = |after: Duration, what: Action| events.push(Event { after, what });
         match storm {
-            Storm::Freezes => {
+            Storm::Freezes | Storm::Crowds => {
                 let freeze = Change::Freeze {
                     now: dice.chance(800_000),
                 };
@@ -142,7 +159,7 @@ fn storm(dice: &mut Dice, processes: usize) -> Vec<Event> {
             }
             Storm::Probations => {
                 let probation = Change::Probation(dice.between(1_000, 2_000), false);
-                then(dice.span(1, 12_000), Action::Change(probation, 1));
+                then(dice.span(500, 12_000), Action::Change(probation, 1));
                 if dice.chance(500_000) {
                     let still = Action::Pause(who, dice.span(500, 10_000));
                     then(dice.span(1, 200), still);
@@ -162,7 +179,112 @@ fn storm(dice: &mut Dice, processes: usize) -> Vec<Event> {
                 };
                 then(dice.span(1, pause), what);
             }
+            Storm::Lags => {
+                let changes = [
+                    Change::Rotate,
+                    Change::Freeze { now: true },
+                    Change::Unfreeze,
+                    Change::Unfreeze,
+                    Change::Probation(1_000, false),
+                ];
+                let change = dice.pick(&changes).copied().unwrap_or(Change::Rotate);
+                then(dice.span(1, pause), Action::Change(change, 1));
+            }
         }
     }
+    events.push(Event {
+        after: dice.span(1, 1_000),
+        what: Action::Change(Change::Unfreeze, 1),
+    });
+    events.extend(rates);
     events
+}
+
+/// What a storm begins with; returns what ends it.
+fn begin(dice: &mut Dice, plan: &Plan, storm: Storm, events: &mut Vec<Event>) -> Option<Event> {
+    let mut rates = plan.rates.clone();
+    match storm {
+        Storm::Probations if dice.chance(500_000) => rates.probations = 300_000,
+        Storm::Crowds | Storm::Lags | Storm::Clocks => {
+            for _ in 0..dice.between(2, 4) {
+                let writer = crowd(dice);
+                events.push(at_once(Action::Crowd(writer)));
+            }
+        }
+        _ => {}
+    }
+    // A log that is deleted or frozen tries nothing.
+    for change in [Change::Undelete, Change::Unfreeze] {
+        let after = dice.span(1, 200);
+        let what = Action::Change(change, 1);
+        events.push(Event { after, what });
+    }
+    let servers = plan.servers as u64;
+    match storm {
+        Storm::Crowds => {
+            rates.latency_ms = dice.spread(1, 40);
+            if dice.chance(500_000) {
+                rates.unknown = u32::try_from(dice.spread(1_000, 200_000)).unwrap_or(0);
+            }
+        }
+        Storm::Lags => {
+            rates.latency_ms = dice.between(0, 3);
+            if dice.chance(500_000) {
+                rates.unknown = u32::try_from(dice.spread(1_000, 400_000)).unwrap_or(0);
+            }
+        }
+        _ => {}
+    }
+    let least = match storm {
+        Storm::Lags => Some(50),
+        Storm::Probations if dice.chance(700_000) => Some(2_000),
+        _ => None,
+    };
+    if let Some(least) = least {
+        let who = usize::try_from(dice.between(0, servers - 1)).unwrap_or(0);
+        let most = dice.spread(least, 8_000);
+        let (all, writes, answers) = (dice.chance(330_000), dice.chance(500_000), most);
+        let lost = match dice.chance(500_000) {
+            true => u32::try_from(dice.spread(50_000, 500_000)).unwrap_or(0),
+            false => 0,
+        };
+        let lag = Lag {
+            reads: if all { most } else { 0 },
+            writes: if all || writes { most } else { 0 },
+            answers,
+            lost,
+        };
+        let lag = Action::Lag(who, lag, dice.span(5_000, 120_000));
+        events.push(at_once(lag));
+    }
+    (rates != plan.rates).then(|| {
+        events.push(at_once(Action::Rates(rates)));
+        Event {
+            after: dice.span(1, 5_000),
+            what: Action::Rates(plan.rates.clone()),
+        }
+    })
+}
+
+fn at_once(what: Action) -> Event {
+    Event {
+        after: Duration::from_millis(1),
+        what,
+    }
+}
+
+/// Somebody who writes fast, for some seconds.
+fn crowd(dice: &mut Dice) -> Writer {
+    let habits = [
+        Habit::Plain,
+        Habit::Keyed,
+        Habit::Promised,
+        Habit::Promised,
+        Habit::Upload,
+    ];
+    Writer {
+        requests: dice.spread(30, 400),
+        pause_ms: dice.spread(1, 60),
+        habit: dice.pick(&habits).copied().unwrap_or(Habit::Plain),
+    }
 }

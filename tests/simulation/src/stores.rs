@@ -61,6 +61,14 @@ fn fate(process: &Process, rates: &Rates) -> Fate {
     }
 }
 
+/// Whether the store fails because this is the row by which a change on probation is reversed.
+fn on_probation(process: &Process, rates: &Rates, transaction: &Transaction) -> bool {
+    let mut puts = transaction.puts.iter();
+    rates.probations > 0
+        && puts.any(|(key, _)| key.contains("/probation/"))
+        && process.dice().chance(rates.probations)
+}
+
 /// A hold on a coordination store.
 pub struct HeldCoordination {
     process: Arc<Process>,
@@ -183,7 +191,7 @@ impl Coordination for HeldCoordination {
             let process = &self.process;
             process.until_running().await;
             let rates = process.rates();
-            process.wait(&rates).await;
+            process.wait_to_write(&rates).await;
             if process.dies(&rates) {
                 process.until_running().await;
             }
@@ -203,7 +211,11 @@ impl Coordination for HeldCoordination {
             };
             let apply = |transaction| applied(&self.inner, self.watcher.as_ref(), transaction);
             let unknown = || Outcome::Unknown(injected());
-            let outcome = match fate(process, &rates) {
+            let fate = match on_probation(process, &rates, &transaction) {
+                true => Fate::Failed,
+                false => fate(process, &rates),
+            };
+            let outcome = match fate {
                 Fate::Applied => apply(transaction).await,
                 Fate::Failed => Outcome::Failed(injected()),
                 Fate::Full => Outcome::Failed(StoreError::Full("injected".to_owned())),
@@ -229,8 +241,11 @@ impl Coordination for HeldCoordination {
             if process.dies(&rates) {
                 process.until_running().await;
             }
-            process.wait(&rates).await;
-            outcome
+            process.wait_for_answer(&rates).await;
+            match outcome {
+                Outcome::Committed | Outcome::Refused if process.loses_answer() => unknown(),
+                outcome => outcome,
+            }
         })
     }
 
@@ -349,7 +364,7 @@ impl Objects for HeldObjects {
             self.look(&objects);
             process.until_running().await;
             let rates = process.rates();
-            process.wait(&rates).await;
+            process.wait_to_write(&rates).await;
             let on = objects.first().map(|(path, _)| path.clone());
             let on = on.unwrap_or_default();
             let result = match fate(process, &rates) {
@@ -365,7 +380,7 @@ impl Objects for HeldObjects {
             };
             let how = if result.is_ok() { "" } else { "fails" };
             process.trace.step(&process.name, "put", &on, how);
-            process.wait(&rates).await;
+            process.wait_for_answer(&rates).await;
             result
         })
     }
@@ -385,7 +400,7 @@ impl Objects for HeldObjects {
             let process = &self.process;
             process.until_running().await;
             let rates = process.rates();
-            process.wait(&rates).await;
+            process.wait_to_write(&rates).await;
             let failed = process.dice().chance(rates.fails);
             let on = paths.first().cloned().unwrap_or_default();
             let result = match failed {

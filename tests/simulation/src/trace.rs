@@ -84,6 +84,11 @@ impl Trace {
         self.began.elapsed() + Duration::from_millis(skipped)
     }
 
+    /// How long of that the processes could run.
+    pub fn awake(&self) -> Duration {
+        self.began.elapsed()
+    }
+
     /// Something that a person wants to read.
     pub fn say(&self, what: Arguments<'_>) {
         let text = what.to_string();

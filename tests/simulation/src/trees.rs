@@ -1,7 +1,7 @@
 //! Trees by the definition, and the shards that readers find.
 
 use sha2::{Digest as _, Sha256};
-use tlog::{Checkpoint, VerifierKey};
+use tlog::{Checkpoint, Hash, VerifierKey};
 
 /// A shard as its readers find it at the end.
 #[derive(Clone, Debug)]
@@ -62,11 +62,111 @@ pub(crate) fn root(leaves: &[[u8; 32]]) -> [u8; 32] {
         more => {
             let half = more.len().next_power_of_two() / 2;
             let (left, right) = more.split_at(half);
-            let hash = Sha256::new().chain_update([1]);
-            hash.chain_update(root(left))
-                .chain_update(root(right))
-                .finalize()
-                .into()
+            node(&root(left), &root(right))
         }
+    }
+}
+
+fn node(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
+    let hash = Sha256::new().chain_update([1]);
+    hash.chain_update(left)
+        .chain_update(right)
+        .finalize()
+        .into()
+}
+
+/// The roots of the trees of the first leaves, for each of these sizes in ascending order, as far as there are so many leaves: the peaks of
+/// whole subtrees, joined from the right.
+pub(crate) fn roots(leaves: &[[u8; 32]], sizes: impl IntoIterator<Item = u64>) -> Vec<(u64, Hash)> {
+    let (mut peaks, mut size) = (Vec::<(u32, [u8; 32])>::new(), 0_u64);
+    let (mut found, mut leaves) = (Vec::new(), leaves.iter());
+    for wanted in sizes {
+        while size < wanted {
+            let Some(leaf) = leaves.next() else {
+                return found;
+            };
+            let mut top = (0, *leaf);
+            while let Some((height, left)) = peaks.pop_if(|(height, _)| *height == top.0) {
+                top = (height + 1, node(&left, &top.1));
+            }
+            peaks.push(top);
+            size += 1;
+        }
+        let joined = peaks.iter().rev().map(|(_, peak)| *peak);
+        let root = joined.reduce(|right, left| node(&left, &right));
+        found.push((
+            wanted,
+            Hash(root.unwrap_or_else(|| Sha256::digest([]).into())),
+        ));
+    }
+    found
+}
+
+/// The root that a proof of inclusion leads to (RFC 9162, section 2.1.3.2); none if the proof has another length.
+pub(crate) fn led_to(leaf: [u8; 32], index: u64, size: u64, proof: &[Hash]) -> Option<Hash> {
+    let (mut at, mut last, mut hash) = (index, size.checked_sub(1)?, leaf);
+    if at > last {
+        return None;
+    }
+    for step in proof {
+        if last == 0 {
+            return None;
+        }
+        if at % 2 == 1 || at == last {
+            hash = node(&step.0, &hash);
+            while at % 2 == 0 && at > 0 {
+                (at, last) = (at / 2, last / 2);
+            }
+        } else {
+            hash = node(&hash, &step.0);
+        }
+        (at, last) = (at / 2, last / 2);
+    }
+    (last == 0).then_some(Hash(hash))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_roots_in_one_pass_are_those_of_the_definition() {
+        let leaves: Vec<[u8; 32]> = (0_u8..70).map(|n| leaf(&[n])).collect();
+        let found = roots(&leaves, 0..=80);
+        assert_eq!(found.len(), 71);
+        for (size, root_there) in found {
+            let first = &leaves[..usize::try_from(size).unwrap()];
+            assert_eq!(root_there.0, root(first), "size {size}");
+        }
+    }
+
+    #[test]
+    fn a_proof_leads_to_the_root() {
+        for size in 1_u64..40 {
+            let leaves: Vec<[u8; 32]> = (0..size).map(|n| leaf(&n.to_be_bytes())).collect();
+            let right = Hash(root(&leaves));
+            for (at, of) in leaves.iter().enumerate() {
+                let (index, proof) = (at as u64, proof(at, &leaves));
+                assert_eq!(led_to(*of, index, size, &proof), Some(right));
+                assert_ne!(led_to(leaf(b"another"), index, size, &proof), Some(right));
+                if let Some((_, shorter)) = proof.split_last() {
+                    assert_ne!(led_to(*of, index, size, shorter), Some(right));
+                }
+            }
+        }
+    }
+
+    /// RFC 9162, section 2.1.3.1.
+    fn proof(index: usize, leaves: &[[u8; 32]]) -> Vec<Hash> {
+        if leaves.len() == 1 {
+            return Vec::new();
+        }
+        let (left, right) = leaves.split_at(leaves.len().next_power_of_two() / 2);
+        let (mut inside, other) = match index < left.len() {
+            true => (proof(index, left), right),
+            false => (proof(index - left.len(), right), left),
+        };
+        inside.push(Hash(root(other)));
+        inside
     }
 }

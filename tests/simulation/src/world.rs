@@ -1,7 +1,7 @@
 //! The world of one life: who is there, the time, the trace, the judge.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use crate::network::Network;
 use crate::plan::Plan;
 use crate::process::{Process, Rates};
 use crate::random::Dice;
+use crate::recall::Recall;
 use crate::remote::Reach;
 use crate::server::{Role, Running, Server, Site};
 use crate::storage::Storage;
@@ -43,6 +44,8 @@ pub struct World {
     pub trail: Trail,
     /// Who says whether what was decided holds.
     pub changes: Changes,
+    /// What is asked for again at the end.
+    pub recall: Recall,
     /// The servers and programs.
     pub servers: Vec<Arc<Server>>,
     /// Secondaries and witnesses, and the way to them.
@@ -53,6 +56,10 @@ pub struct World {
     pub frontends: Arc<Frontends>,
     /// What became of the servers' stores.
     pub primary: Primary,
+    /// Requests that operators sent.
+    pub requests: AtomicU64,
+    /// Processes that were started.
+    pub started: AtomicU64,
     rates: Arc<Mutex<Rates>>,
     calm: AtomicBool,
     shards: Mutex<BTreeMap<String, Vec<ShardView>>>,
@@ -93,7 +100,10 @@ impl World {
             judge,
             trail: Trail::default(),
             changes: Changes::default(),
+            recall: Recall::default(),
             primary: Primary::default(),
+            requests: AtomicU64::new(0),
+            started: AtomicU64::new(0),
             calm: AtomicBool::new(false),
             shards: Mutex::default(),
             history: Mutex::default(),
@@ -106,6 +116,7 @@ impl World {
 
     /// A new process of this name.
     pub fn process(&self, name: &str, clocks: &Moved) -> Arc<Process> {
+        self.started.fetch_add(1, Relaxed);
         let dice = Dice::new(self.plan.seed).fork(name);
         let (rates, trace) = (Arc::clone(&self.rates), Arc::clone(&self.trace));
         Process::new(name.to_owned(), dice, rates, clocks.clone(), trace)
@@ -191,6 +202,14 @@ impl World {
     pub fn history(&self) -> Vec<HistoryRecord> {
         let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
         history.clone()
+    }
+
+    /// All logs that a server showed the shards of, with how many there are.
+    pub fn shown(&self) -> Vec<(String, u64)> {
+        let known = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = known.iter();
+        all.map(|(log, shards)| (log.clone(), shards.len() as u64))
+            .collect()
     }
 
     /// What [`World::show_shards`] was told.

@@ -50,6 +50,16 @@ struct Written {
     at: Duration,
 }
 
+/// Somebody was told the place of an entry.
+pub(crate) fn placed(world: &World, entry: &[u8], at: &Appended) {
+    let place = Place {
+        index: at.index.get(),
+        shard: at.shard.to_string(),
+        leaf: at.leaf_index.get(),
+    };
+    world.judge.placed(LOG, entry, place);
+}
+
 /// Writes until its requests are sent.
 pub async fn write(world: Arc<World>, number: usize, plan: Writer) {
     let name = format!("writer-{number}");
@@ -132,12 +142,7 @@ impl Session {
     }
 
     fn placed(&self, entry: &[u8], at: &Appended) {
-        let place = Place {
-            index: at.index.get(),
-            shard: at.shard.to_string(),
-            leaf: at.leaf_index.get(),
-        };
-        self.world.judge.placed(LOG, entry, place);
+        placed(&self.world, entry, at);
     }
 
     async fn request(&mut self) {
@@ -226,8 +231,9 @@ impl Session {
                 ticket.answer.await
             };
             match self.answer(&running, answer).await {
-                Came::Answered(at) => {
-                    self.placed(&entry, &at);
+                Came::Answered(came) => {
+                    self.placed(&entry, &came);
+                    self.world.recall.key(key, &entry, at);
                     // Some send it again although they have an answer.
                     if again == 0 {
                         return;
@@ -278,6 +284,8 @@ impl Session {
         match self.answer(&running, answer).await {
             Came::Answered(promise) => {
                 self.world.judge.promised(LOG, &entry);
+                let at = self.world.trace.age();
+                self.world.recall.promise(promise.id, &entry, at);
                 self.promises.push((promise.id, entry));
             }
             Came::Refused(error) => self.refused(&entry, &error, true),

@@ -8,14 +8,11 @@ use engine::{AppendError, Appended, Chunk, Log, UploadPart, WriteKey};
 use qos::Advice;
 use tlog::UnixMillis;
 
-use super::{LOG, Session, Written};
-use crate::judge::Place;
+use super::{LOG, Session, Written, placed};
 use crate::random::Dice;
+use crate::recall::KEPT;
 use crate::server::Running;
 use crate::world::World;
-
-/// How long a key is asked for again: far less than keys are kept, because the system may sleep meanwhile.
-const KEPT: Duration = Duration::from_secs(12 * 3_600);
 
 /// Sends something under way to another server, too.
 struct Double {
@@ -158,13 +155,4 @@ impl Double {
             }
         }
     }
-}
-
-fn placed(world: &World, entry: &[u8], at: &Appended) {
-    let place = Place {
-        index: at.index.get(),
-        shard: at.shard.to_string(),
-        leaf: at.leaf_index.get(),
-    };
-    world.judge.placed(LOG, entry, place);
 }
