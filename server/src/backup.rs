@@ -62,7 +62,18 @@ pub(crate) fn run(which: &Which, to: &Path, output: ReportFormat) -> Result<Ende
 /// a folder that is not there.
 fn place(to: &Path, time: &str) -> Result<PathBuf, Error> {
     if to.is_dir() {
-        return Ok(to.join(format!("coordination-{time}.db")));
+        let path = to.join(format!("coordination-{time}.db"));
+        // The caller named a folder, so to name another one is no advice.
+        if path.symlink_metadata().is_ok() {
+            return Err(Error::Input {
+                what: format!(
+                    "no backup was made: {} already exists, from another backup in the same second",
+                    path.display()
+                ),
+                hint: "run the command again".to_owned(),
+            });
+        }
+        return Ok(path);
     }
     let absent = |folder: &Path| Error::Input {
         what: format!(
@@ -177,6 +188,10 @@ mod tests {
         let made = |to: &Path| place(to, "T");
         assert_eq!(made(folder.path()).unwrap(), at("coordination-T.db"));
         assert_eq!(made(&at("new.db")).unwrap(), at("new.db"));
+        std::fs::write(at("coordination-T.db"), "").unwrap();
+        let error = made(folder.path()).unwrap_err();
+        assert!(error.to_string().contains("in the same second"), "{error}");
+        assert_eq!(error.hint().unwrap(), "run the command again");
         // The copy itself says that it is never replaced.
         assert_eq!(made(&at("taken")).unwrap(), at("taken"));
         for (to, missing) in [
