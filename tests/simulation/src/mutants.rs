@@ -11,7 +11,6 @@ use crate::trace::Detail;
 
 /// Those that are found within a few lives: every run of the tests looks for them.
 pub const QUICK: &[Mutant] = &[
-    Mutant::FreezeIsAFlag,
     Mutant::SlotIsReplaced,
     Mutant::PartIsOrderedTwice,
     Mutant::RequestIsNotCompared,
