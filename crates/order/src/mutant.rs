@@ -108,6 +108,11 @@ mutants! {
         "The row of a change on probation is deleted while the change may still be decided.",
     OneOriginForTwo "one-origin-for-two"
         "Two logs may have one origin.",
+    // A log that is restored, or put back.
+    OlderStoreIsBelieved "older-store-is-believed"
+        "A coordination store that is older than what was signed from it is taken for the newest one.",
+    ManifestIsNotAwaited "manifest-is-not-awaited"
+        "A change of the secondaries is handed over before the old ones know of it.",
 }
 
 #[cfg(any(test, feature = "testing"))]

@@ -308,6 +308,10 @@ impl Copies {
         }
         for ((origin, size), by) in &known.notes {
             let end = eras.start(origin).unwrap_or(0) + size;
+            // As above: what is signed again of it is under a policy that the history may not have.
+            if eras.of_last(end).is_none() {
+                continue;
+            }
             let witnessed = |by: &Vec<String>| eras.at(end).any(|era| era.is_witnessed(by));
             if let Some(by) = by.iter().find(|by| !witnessed(by)) {
                 let what = format!("{origin} at {size}: {by:?}, {:?}", eras.of_last(end));

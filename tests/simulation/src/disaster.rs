@@ -10,6 +10,7 @@ use store::{MemoryObjects, Objects as _};
 use tlog::{Hash, TileKind, TilePath, bundle};
 
 use crate::loss;
+use crate::older;
 use crate::peers::Chosen;
 use crate::process::Process;
 use crate::server::Site;
@@ -28,6 +29,10 @@ pub enum Disaster {
     Practice(u32),
     /// The stores of the servers are lost, and the log is restored from these secondaries; whether by force where that is asked for.
     Loss(u32, bool),
+    /// An operator copies the coordination store.
+    Copy,
+    /// An operator puts the last copy back, and later the newest store.
+    PutBack,
 }
 
 /// Lets a part of the plan happen, which takes its time.
@@ -36,6 +41,10 @@ pub fn act(world: &Arc<World>, number: u64, what: Disaster) {
         Disaster::Practice(from) => world.employ(practice(Arc::clone(world), number, from)),
         Disaster::Loss(from, force) => {
             tokio::spawn(loss::lose(Arc::clone(world), number, from, force));
+        }
+        Disaster::Copy => older::copy(world),
+        Disaster::PutBack => {
+            tokio::spawn(older::put_back(Arc::clone(world), number));
         }
     }
 }

@@ -37,6 +37,7 @@ pub mod members;
 pub mod mutants;
 pub mod network;
 pub mod nodes;
+pub mod older;
 pub mod operator;
 pub mod panics;
 pub mod peers;

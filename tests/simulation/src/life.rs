@@ -286,7 +286,8 @@ async fn settle(world: &Arc<World>) {
         server.lag(Lag::default());
         server.clocks.set_ahead(0);
     }
-    if let Some(server) = world.servers.first() {
+    // An older store that is in place for a while knows less.
+    if let Some(server) = world.servers.first().filter(|_| !world.primary.is_lost()) {
         world
             .network
             .copies

@@ -61,13 +61,18 @@ impl Primary {
         self.left_frozen.load(Relaxed)
     }
 
+    /// Its newest stores are there again.
+    pub fn found(&self) {
+        self.lost.store(false, Relaxed);
+    }
+
     /// How often the log was restored.
     pub fn lives(&self) -> u64 {
         self.lives.load(Relaxed)
     }
 
     /// The loss of a log that is there.
-    fn lose(&self) -> bool {
+    pub fn lose(&self) -> bool {
         self.made.load(Relaxed) && !self.is_given_up() && !self.lost.swap(true, Relaxed)
     }
 }

@@ -27,8 +27,12 @@ impl Kind {
     /// The plan of a seed.
     pub fn plan(self, seed: u64) -> Plan {
         match (self.short || self.mutant.is_some(), self.members) {
-            (true, _) => Plan::short(seed, self.mutant),
-            (false, true) => Plan::with_members(seed),
+            (true, false) => Plan::short(seed, self.mutant),
+            (_, true) => {
+                let mut plan = Plan::with_members(seed);
+                plan.short.mutant = self.mutant;
+                plan
+            }
             (false, false) => Plan::of(seed),
         }
     }

@@ -6,7 +6,6 @@ use order::mutant::Mutant;
 
 use crate::life;
 use crate::many::{Kind, Lives};
-use crate::plan::Plan;
 use crate::trace::Detail;
 
 /// Those that are found within a few lives: every run of the tests looks for them.
@@ -18,6 +17,9 @@ pub const QUICK: &[Mutant] = &[
     Mutant::WallClockIsBelieved,
     Mutant::NoIntent,
 ];
+
+/// Those that show only where members change, or the log is restored.
+const WITH_MEMBERS: &[Mutant] = &[Mutant::OlderStoreIsBelieved, Mutant::ManifestIsNotAwaited];
 
 /// The mutant of a name.
 ///
@@ -61,12 +63,14 @@ pub struct Sought {
 /// Lives of one mutant, until one fails that does not fail with the rule in place. The time that [`Lives::most`] allows is for all of them.
 pub fn find(mutant: Mutant, lives: &Lives) -> Sought {
     let began = Instant::now();
+    let members = WITH_MEMBERS.contains(&mutant);
+    let kind = Kind {
+        short: !members,
+        mutant: Some(mutant),
+        members,
+    };
     let mut part = Lives {
-        kind: Kind {
-            short: true,
-            mutant: Some(mutant),
-            ..Kind::default()
-        },
+        kind,
         ..lives.clone()
     };
     let (mut sought, mut days) = (Sought::default(), 0.0);
@@ -77,7 +81,8 @@ pub fn find(mutant: Mutant, lives: &Lives) -> Sought {
         let Some((seed, _, violation)) = totals.failed.first().cloned() else {
             return sought;
         };
-        let whole = life::live(Plan::short(seed, None), Detail::Events);
+        let mutant = None;
+        let whole = life::live(Kind { mutant, ..kind }.plan(seed), Detail::Events);
         if whole.violation.is_none() {
             sought.found = Some(Found {
                 seed,
@@ -110,8 +115,12 @@ pub fn table(mutants: &[Mutant], lives: &Lives) -> bool {
             None => println!("| `{name}` | | | not found within {} lives |", sought.lives),
         }
         good &= sought.found.is_some() && sought.faults.is_empty();
+        let kind = match WITH_MEMBERS.contains(mutant) {
+            true => "--members",
+            false => "--short",
+        };
         for seed in &sought.faults {
-            println!("FAILED with all rules: cargo xtask simulate --short --seed {seed}");
+            println!("FAILED with all rules: cargo xtask simulate {kind} --seed {seed}");
         }
     }
     good

@@ -8,6 +8,7 @@ use crate::disaster::Disaster;
 use crate::frontends::{self, FrontendAction};
 use crate::members::{self, Members};
 use crate::nodes::{self, Named, NodeAction, Nodes};
+use crate::older;
 use crate::peers::{self, Chosen, PeerAction, Peers};
 use crate::process::{Lag, Rates};
 use crate::random::Dice;
@@ -212,6 +213,7 @@ impl Plan {
         frontends::join(&mut plan, wild);
         if members {
             members::join(&mut plan, wild);
+            older::join(&mut plan);
         }
         plan
     }

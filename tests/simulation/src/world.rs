@@ -17,6 +17,7 @@ use crate::frontends::Frontends;
 use crate::judge::Judge;
 use crate::loss::Primary;
 use crate::network::Network;
+use crate::older::Copies;
 use crate::plan::Plan;
 use crate::process::{Process, Rates};
 use crate::random::Dice;
@@ -60,6 +61,8 @@ pub struct World {
     pub requests: AtomicU64,
     /// Processes that were started.
     pub started: AtomicU64,
+    /// The copy of the coordination store.
+    pub copies: Copies,
     rates: Arc<Mutex<Rates>>,
     calm: AtomicBool,
     shards: Mutex<BTreeMap<String, Vec<ShardView>>>,
@@ -104,6 +107,7 @@ impl World {
             primary: Primary::default(),
             requests: AtomicU64::new(0),
             started: AtomicU64::new(0),
+            copies: Copies::default(),
             calm: AtomicBool::new(false),
             shards: Mutex::default(),
             history: Mutex::default(),
