@@ -82,18 +82,17 @@ impl Publication {
         let Some(signed) = signed else {
             return Ok(());
         };
-        let here = match row {
-            Some(row) if row.size > signed.at.size => {
-                let cut = (row.size, row.root);
-                self.guard
-                    .root_here(&shard.name, signed.at.size, cut)
-                    .await?
-            }
-            _ => None,
-        };
         let found = Found::Signed {
             size: signed.at.size,
             root: signed.at.root,
+        };
+        let here = match row {
+            Some(row) if row.size > signed.at.size => {
+                let own = (signed.at.size, &found);
+                let cut = (row.size, row.root);
+                self.guard.remembered(shard, own, cut).await?
+            }
+            _ => None,
         };
         let known = Known {
             published: row.map(|row| (row.size, row.root)),

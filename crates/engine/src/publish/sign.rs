@@ -105,6 +105,8 @@ impl Publisher {
                 return Err(PublishError::Witness(lacking));
             }
             let note = cosigned.note;
+            // Taken before the row is read: a row that is read later covers it, whoever else takes over more here meanwhile.
+            let mut signed = shard.signed();
             // Witnesses take their time. A note that is outdated in the meantime need not be put at all.
             let mut row = position::published(store, keys, &shard.name).await?;
             let newest = row.as_ref().is_none_or(|row| row.size <= at.size);
@@ -113,13 +115,13 @@ impl Publisher {
                 shared.objects.store.put(vec![object]).await?;
                 let size = at.size;
                 shard.advance(Signed { at, note, rekor });
+                signed = shard.signed();
                 row = position::published(store, keys, &shard.name).await?;
                 if row.as_ref().is_none_or(|row| row.size <= size) {
                     return Ok(());
                 }
             }
             let Some(row) = row else { return Ok(()) };
-            let signed = shard.signed();
             shared.recall(shard, signed.as_deref(), Some(&row)).await?;
             at = row;
             held = Cow::Owned(shared.running.held(&shard.name).await?);

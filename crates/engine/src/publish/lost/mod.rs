@@ -236,8 +236,8 @@ async fn checkpoint(
         Err(_) => shared.guard.may_replace(shard, at).await?,
     }
     let (store, keys) = (&*shared.ledger.store, &shared.ledger.keys);
-    let row = position::published(store, keys, &shard.name).await?;
     let signed = shard.signed();
+    let row = position::published(store, keys, &shard.name).await?;
     shared
         .recall(shard, signed.as_deref(), row.as_ref())
         .await?;

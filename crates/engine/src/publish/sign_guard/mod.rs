@@ -124,11 +124,13 @@ impl Compared {
         self.passed.send_replace(true);
     }
 
-    /// Keeps a finding that cannot be compared yet.
+    /// Keeps a finding that cannot be compared yet; of what this process had signed, the first.
     fn keep(&self, shard: &str, source: FoundAt, found: Found) {
         let mut shards = self.shards();
         let later = &mut shards.entry(shard.to_owned()).or_default().later;
-        if !later.contains(&(source.clone(), found.clone())) {
+        let own = source == FoundAt::Process;
+        let covers = |(of, kept): &(FoundAt, Found)| *of == source && (own || *kept == found);
+        if !later.iter().any(covers) {
             later.push((source, found));
         }
     }
@@ -403,6 +405,30 @@ impl SignGuard {
                 shard.name
             )))),
             _ => Ok(()),
+        }
+    }
+
+    /// The root at the size of what this process had signed, under a position that another one published. What can't be read for damage is
+    /// repaired once that position is taken over: nothing is signed before it was compared.
+    pub(crate) async fn remembered(
+        &self,
+        shard: &Shard,
+        (size, found): (TreeSize, &Found),
+        cut: (TreeSize, Hash),
+    ) -> Result<Option<Hash>, StoreError> {
+        match self.root_here(&shard.name, size, cut).await {
+            Err(StoreError::Corrupt(why)) => {
+                tracing::warn!(
+                    log = self.ledger.name,
+                    shard = &*shard.name,
+                    why,
+                    "what this server had signed cannot be compared yet"
+                );
+                let found = found.clone();
+                self.compared.keep(&shard.name, FoundAt::Process, found);
+                Ok(None)
+            }
+            root => root,
         }
     }
 
