@@ -36,6 +36,8 @@ use tlog::tiles_between;
 const AT_ONCE: usize = 64;
 /// Time between checks for checkpoints that were signed again.
 const CHECKPOINT_POLL: Duration = Duration::from_secs(1);
+/// How long after a seal an earlier put may still come late.
+const LATE: Duration = Duration::from_secs(120);
 /// Time between checks whether a frontend still has the oldest and the newest of the sealed shards.
 const SEALED_POLL: Duration = Duration::from_secs(10);
 /// Pauses before a frontend that fails is tried again.
@@ -108,14 +110,16 @@ struct Pusher {
 }
 
 /// The part of a shard that a frontend has.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Has {
     /// Entries under its checkpoint.
     size: TreeSize,
     /// That checkpoint, as this process put it.
     note: Option<Arc<Signed>>,
-    /// Whether it is there whole, with its seal.
-    sealed: bool,
+    /// When its seal was put, with which it is there whole.
+    sealed: Option<Instant>,
+    /// Its checkpoint was still there when no earlier put could come late any more.
+    settled: bool,
 }
 
 /// Whether a frontend's checkpoint needs no other: it has the text of the one that is signed here, with the signature of every key of the
@@ -200,19 +204,25 @@ impl Pusher {
             if at.start().is_none() {
                 break;
             }
-            if self.has.get(name).is_some_and(|has| has.sealed) {
-                if n == self.whole {
-                    self.whole += 1;
-                    self.has.remove(name);
+            match self.has.get(name) {
+                Some(has) if has.settled => {
+                    if n == self.whole {
+                        self.whole += 1;
+                        self.has.remove(name);
+                    }
+                    continue;
                 }
-                continue;
+                Some(has) if has.sealed.is_some_and(|at| at.elapsed() < LATE) => continue,
+                _ => {}
             }
             let Some(shard) = shared.shards.get(&state, name) else {
                 continue;
             };
             match self.push_one(&*place, &state, &shard).await {
                 // What this shard has here or there is at fault, not the frontend.
-                Err(error @ (StoreError::Corrupt(_) | StoreError::NotYet(_))) => {
+                Err(error @ (StoreError::Corrupt(_) | StoreError::NotYet(_)))
+                    if !shared.health.halt.is_halted() =>
+                {
                     failed = failed.and(Err(error));
                 }
                 other => other?,
@@ -229,6 +239,20 @@ impl Pusher {
         shard: &Arc<Shard>,
     ) -> Result<(), StoreError> {
         let name = &*shard.name;
+        // A put that came late may have replaced the checkpoint after the seal was there.
+        if let Some(known) = self
+            .has
+            .get(name)
+            .filter(|has| has.sealed.is_some())
+            .cloned()
+        {
+            if self.still_there(place, shard, &known).await? {
+                let settled = true;
+                self.has.insert(name.to_owned(), Has { settled, ..known });
+                return Ok(());
+            }
+            self.has.remove(name);
+        }
         while let Some(signed) = self.shared.signed(shard).await? {
             let known = match self.has.remove(name) {
                 Some(known) if self.still_there(place, shard, &known).await? => Some(known),
@@ -318,7 +342,7 @@ impl Pusher {
             return Ok(Some(Has {
                 size: signed.at.size,
                 note: told.then(|| Arc::clone(signed)),
-                sealed: false,
+                ..Has::default()
             }));
         }
         let Some(there) = there else {
@@ -373,7 +397,7 @@ impl Pusher {
         let has = Has {
             size,
             note: Some(Arc::clone(signed)),
-            sealed: false,
+            ..Has::default()
         };
         if known
             .note
@@ -467,7 +491,7 @@ impl Pusher {
         let path = self.shared.objects.path(&shard.name, "seal");
         if let Some(seal) = self.shared.objects.store.get(&path).await? {
             place.put(vec![(path, seal)]).await?;
-            has.sealed = true;
+            has.sealed = Some(Instant::now());
         }
         Ok(())
     }

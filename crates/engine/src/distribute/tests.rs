@@ -1,4 +1,5 @@
-//! A frontend that loses its disk gets everything again, whenever that happens; one that fails now and then gets everything in the end.
+//! A frontend that loses its disk gets everything again, whenever that happens; one that fails now and then gets everything in the end; one whose
+//! checkpoint goes back gets the last one again.
 
 use std::sync::Mutex;
 
@@ -78,6 +79,61 @@ async fn a_disk_that_is_lost_between_two_shards_is_noticed() {
     let again = tokio::time::timeout(2 * SEALED_POLL, again).await;
     assert!(again.is_ok(), "the first shard is missed");
     pushing.abort();
+    engine.shutdown().await;
+}
+
+/// A put of an earlier checkpoint comes late, after the last one and the seal.
+#[tokio::test(start_paused = true)]
+async fn a_checkpoint_that_comes_late_does_not_stay() {
+    let (rig, none, cdn) = (Rig::new(), Faults::new(), Arc::new(Cdn::default()));
+    let merge = MergeOptions {
+        places: Arc::clone(&cdn) as Arc<dyn Places>,
+        ..MergeOptions::default()
+    };
+    let (engine, log) = rig.process(&none, &none, merge).await;
+    let first = log.active_shard().unwrap();
+    let write = async |entry: &'static [u8]| {
+        let at = log.append(Bytes::from_static(entry)).await.unwrap();
+        log.wait_published(at.index).await.unwrap();
+    };
+    let frontend = FrontendConfig {
+        name: "cdn".parse().unwrap(),
+        url: "file:///srv/cdn".to_owned(),
+    };
+    let (_open, closing) = watch::channel(false);
+    let mut pusher = Pusher::new(&log.publication, frontend, closing);
+    let path = format!("dev/{first}/checkpoint");
+    write(b"x").await;
+    pusher.push().await.unwrap();
+    let early = cdn.disk().objects()[&path].clone();
+    write(b"y").await;
+    log.change(crate::testing::rotation(), caller())
+        .await
+        .unwrap();
+    write(b"z").await;
+    while pusher
+        .has
+        .get(&*first)
+        .is_none_or(|has| has.sealed.is_none())
+    {
+        pusher.push().await.unwrap();
+        tokio::time::sleep(CHECKPOINT_POLL).await;
+    }
+    let last = cdn.disk().objects()[&path].clone();
+    assert_ne!(early, last);
+    cdn.disk().put(vec![(path.clone(), early)]).await.unwrap();
+    let again = async {
+        while cdn.disk().objects()[&path] != last {
+            pusher.push().await.unwrap();
+            tokio::time::sleep(CHECKPOINT_POLL).await;
+        }
+    };
+    let again = tokio::time::timeout(2 * LATE, again).await;
+    assert!(again.is_ok(), "the checkpoint went back");
+    while pusher.whole == 0 {
+        pusher.push().await.unwrap();
+        tokio::time::sleep(CHECKPOINT_POLL).await;
+    }
     engine.shutdown().await;
 }
 
