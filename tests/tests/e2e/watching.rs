@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use tests::http::Http;
 use tests::process::{Logd, binary};
 use tests::wait;
@@ -25,19 +26,19 @@ fn start(logd: &Logd, line: &str) -> Result<Child> {
     Ok(command)
 }
 
-/// How a server is called among the replicas: by its host and its process.
-fn label(logd: &Logd) -> Result<String> {
-    let replicas = Http::unix(logd.directory.join("admin.sock"))
-        .get("/admin/v1/replicas", &[])?
-        .expect_status(200)?
-        .json()?;
+/// How a server is called among the replicas, by its host and its process, when it has just reported: one that stands still counts among them only
+/// for some seconds.
+fn just_reported(admin: &mut Http, logd: &Logd) -> Result<String> {
     let ends = format!(":{}", logd.pid());
-    let labels = replicas["replicas"].as_array().context("replicas")?.iter();
-    labels
-        .filter_map(|replica| replica["label"].as_str())
-        .find(|label| label.ends_with(&ends))
-        .map(str::to_owned)
-        .context("a replica of that process")
+    wait::until("it has just reported", || {
+        let answer = admin.get("/admin/v1/replicas?log=dev", &[])?.json()?;
+        let replicas = answer["replicas"].as_array().context("replicas")?;
+        let label = |replica: &Value| replica["label"].as_str().map(str::to_owned);
+        let is = |replica: &&Value| {
+            replica["ageSeconds"] == 0 && label(replica).is_some_and(|of| of.ends_with(&ends))
+        };
+        Ok(replicas.iter().find(is).and_then(label))
+    })
 }
 
 #[test]
@@ -55,7 +56,9 @@ fn what_waits_is_left_and_taken_up_again() -> Done {
 
     // A rotation that one replica does not follow. Stopped in the middle of a write, it holds the lock of the embedded store:
     // then nothing is changed, and it is stopped at another moment.
-    let made = wait::until("one is stopped, the other rotates", || {
+    let mut other = Http::unix(first.directory.join("admin.sock"));
+    let (made, laggard) = wait::until("one is stopped, the other rotates", || {
+        let laggard = just_reported(&mut other, &second)?;
         second.signal(Signal::STOP)?;
         let kind = [("Content-Type", "application/json")];
         let answer = admin.post("/admin/v1/logs/dev/rotations", &kind, b"{}")?;
@@ -63,14 +66,13 @@ fn what_waits_is_left_and_taken_up_again() -> Done {
             second.signal(Signal::CONT)?;
             return Ok(None);
         }
-        Ok(Some(answer.expect_status(200)?.json()?))
+        Ok(Some((answer.expect_status(200)?.json()?, laggard)))
     })?;
     let id = made["id"].as_str().context("an operation's id")?;
 
     // Watched, and left with Ctrl-C while the events stream.
     let mut watch = start(&first, &format!("op watch {id}"))?;
     let mut told = BufReader::new(watch.stderr.take().context("a pipe")?);
-    let laggard = label(&second)?;
     let mut line = String::new();
     while !line.contains(&format!("not yet on {laggard}")) {
         line.clear();
