@@ -164,11 +164,21 @@ pub(crate) async fn run(args: RestoreArgs) -> Result<Ended, Error> {
 /// Something in a folder that no restore makes there: it is somebody's home, such as a secondary's.
 fn foreign(dir: &Path) -> Option<String> {
     let made = |name: &str| {
-        let stores = ["objects", "kek", "logd.toml", "logctl.toml"].contains(&name);
+        // A file under way.
+        let name = name.strip_suffix(".new").unwrap_or(name);
+        let name = match name.rsplit_once('.') {
+            Some((name, id)) if id.bytes().all(|b| b.is_ascii_digit()) => name,
+            _ => name,
+        };
+        let stores = ["objects", "kek", "logd.toml", "logctl.toml", "lost+found"].contains(&name);
         stores || name.starts_with("coordination.db") || dev::Marker::is(name)
     };
     let there = std::fs::read_dir(dir).ok()?;
-    let names = there.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let name = |entry: std::io::Result<std::fs::DirEntry>| {
+        let name = entry.ok()?.file_name();
+        Some(name.to_string_lossy().into_owned())
+    };
+    let names = there.filter_map(name);
     names.filter(|name| !made(name)).min()
 }
 

@@ -3,6 +3,7 @@
 //! The **replication key** signs pending checkpoints and manifests, which are not published yet. The shards' keys sign only positions that
 //! are durable as published, so a secondary must never see their signature earlier. The replication key is sealed like the shards' keys.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tlog::{Checkpoint, Hash, Signer, TreeSize};
@@ -16,8 +17,8 @@ use order::Generation;
 use order::keys::{Keys, ORIGINS};
 use store::{Coordination, Guard, Outcome, StoreError, Transaction, record};
 
-/// How many logs are looked at to try a key-encryption key.
-const SOME: usize = 64;
+/// How many origins are looked at to try a key-encryption key.
+const ROWS_TRIED: usize = 64;
 
 pub(crate) struct KeyRing {
     ledger: Arc<Ledger>,
@@ -39,26 +40,34 @@ fn failed(why: impl std::fmt::Display) -> SignError {
     }
 }
 
-/// Whether a key-encryption key is the one that sealed the replication keys of the logs in a store, as far as there are any.
+/// Whether a key-encryption key opens the replication keys of the logs in a store, as far as there are any. A restored log has no row that
+/// names its origin, and is not tried.
 ///
 /// # Errors
 /// [`SignError::Replication`] for one that it does not open, [`SignError::Store`] where the store cannot be read.
 pub async fn kek_opens(kek: &Kek, store: &dyn Coordination) -> Result<(), SignError> {
-    for (key, row) in store.scan(ORIGINS, ORIGINS, SOME).await? {
+    let mut tried = BTreeMap::new();
+    for (key, row) in store.scan(ORIGINS, ORIGINS, ROWS_TRIED).await? {
         let Some(origin) = key.strip_prefix(ORIGINS) else {
             continue;
         };
+        // A log whose creation was repeated may have the rows of several origins, of which one is its own.
+        let origin = origin.split('+').next().unwrap_or_default();
         let log = record::decode::<String>(&row).map_err(|e| StoreError::Corrupt(e.to_string()))?;
         let key = Keys::new(&log).replication();
-        if let Some(sealed) = store.get(&key).await? {
-            let opened = kek.open(&sealed, &context(origin)).map(drop);
-            opened.map_err(|e| SignError::Replication {
-                key,
-                why: e.to_string(),
-            })?;
+        let Some(sealed) = store.get(&key).await? else {
+            continue;
+        };
+        match kek.open(&sealed, &context(origin)) {
+            Ok(_) => drop(tried.insert(key, None)),
+            Err(e) => drop(tried.entry(key).or_insert(Some(e.to_string()))),
         }
     }
-    Ok(())
+    let failed = tried.into_iter().find_map(|(key, why)| Some((key, why?)));
+    match failed {
+        Some((key, why)) => Err(SignError::Replication { key, why }),
+        None => Ok(()),
+    }
 }
 
 impl KeyRing {

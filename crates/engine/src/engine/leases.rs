@@ -19,8 +19,9 @@ const MAX_KEY: usize = 200;
 const MAX_VALUE: usize = 16 << 10;
 /// Rows read or deleted at a time.
 const SCAN_PAGE: usize = 256;
-/// How long rows wait, right after a start, until it is known whether the store is an older copy.
-const COMPARED: Duration = Duration::from_secs(2);
+/// How long rows wait, right after a start, until it is known whether the store is an older copy: longer than peers that do not answer are
+/// waited for.
+const COMPARED: Duration = Duration::from_secs(5);
 
 /// A row; its expiry is stored in front of it, milliseconds since the Unix epoch.
 #[derive(Serialize, Deserialize)]
@@ -110,7 +111,7 @@ impl Engine {
         } else {
             row_key(prefix)?
         };
-        // An operator must get in while a peer that is asked does not answer.
+        // Operators must get in even if that takes longer.
         let _ = tokio::time::timeout(COMPARED, self.halts.compared()).await;
         if let Some(why) = self.halts.older() {
             return Err(MemoryError::Older(why.to_owned()));

@@ -194,8 +194,8 @@ impl Nodes {
         Ok(())
     }
 
-    /// The batch with this digest from another node. Other bytes are never copied. An error: a node that may have it gives it not; those in
-    /// `silent` did not answer before, and are not asked again.
+    /// The batch with this digest from another node. Other bytes are never copied. An error: a node that may have it does not give it.
+    /// Those in `silent` did not answer before, and are not asked again.
     async fn copy_of(
         &self,
         path: &str,

@@ -20,7 +20,7 @@ use store::{StoreError, record};
 /// Pause between checks for changes whose probation has expired.
 const PROBATION_POLL: Duration = Duration::from_millis(500);
 /// How long a replica that began a revert may take before others make it.
-const OTHERS: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Pause after a revert that failed: each try leaves an intent in the audit trail.
 const RETRY: Duration = Duration::from_secs(10);
 
@@ -154,12 +154,12 @@ impl Audited {
                     return Ok(());
                 }
             }
-            // Its key makes it one operation, whoever asks. So nobody waits long for a replica that lives and cannot: its clock may have
-            // jumped, or its copy of the log may be halted.
+            // Its key makes it one operation, whoever asks. So nobody waits long for a replica that is alive but cannot revert: its clock may
+            // have jumped, or its copy of the log may be halted.
             Some(other) if other != me => {
                 let live = self.engine.replicas(None).await?;
                 let late = self.engine.now().await?.since(probation.until);
-                if late < OTHERS && live.iter().any(|replica| replica.id == *other) {
+                if late < PATIENCE && live.iter().any(|replica| replica.id == *other) {
                     return Ok(());
                 }
             }
