@@ -164,8 +164,12 @@ pub(super) async fn run(session: &Session<'_>, args: ImportArgs) -> Result<Outco
             ),
             _ => format!("{} entries are in the log; {again}", grouped(accepted)),
         };
-        // A proxy may have passed them on before it refused.
-        let is_open = reached > accepted;
+        // A proxy may have passed them on before it gave up.
+        let lost = match &failed {
+            Failed::Unreachable(_) => true,
+            Failed::Refused { status, .. } => matches!(status, 502 | 504),
+        };
+        let is_open = lost && reached > accepted;
         let error = refused_at(failed, &resume);
         // Exit code 11 says that nothing was changed. The same command again would write these entries twice.
         if exit::row(&error).exit == exit::UNREACHABLE && (accepted > 0 || is_open) {
