@@ -240,15 +240,11 @@ impl Pusher {
     ) -> Result<(), StoreError> {
         let name = &*shard.name;
         // A put that came late may have replaced the checkpoint after the seal was there.
-        if let Some(known) = self
-            .has
-            .get(name)
-            .filter(|has| has.sealed.is_some())
-            .cloned()
-        {
-            if self.still_there(place, shard, &known).await? {
-                let settled = true;
-                self.has.insert(name.to_owned(), Has { settled, ..known });
+        let sealed = self.has.get(name).filter(|has| has.sealed.is_some());
+        if let Some(mut known) = sealed.cloned() {
+            known.settled = self.still_there(place, shard, &known).await?;
+            if known.settled {
+                self.has.insert(name.to_owned(), known);
                 return Ok(());
             }
             self.has.remove(name);
@@ -481,11 +477,8 @@ impl Pusher {
         let Some(Phase::Frozen { length, .. }) = at.map(|at| at.phase) else {
             return Ok(());
         };
-        let Some(has) = self
-            .has
-            .get_mut(&*shard.name)
-            .filter(|has| has.size == length)
-        else {
+        let has = self.has.get_mut(&*shard.name);
+        let Some(has) = has.filter(|has| has.size == length) else {
             return Ok(());
         };
         let path = self.shared.objects.path(&shard.name, "seal");

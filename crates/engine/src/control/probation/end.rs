@@ -20,7 +20,7 @@ use store::{StoreError, record};
 /// Pause between checks for changes whose probation has expired.
 const PROBATION_POLL: Duration = Duration::from_millis(500);
 /// How long a replica that began a revert may take before others make it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const REVERT_TIMEOUT: Duration = Duration::from_secs(60);
 /// Pause after a revert that failed: each try leaves an intent in the audit trail.
 const RETRY: Duration = Duration::from_secs(10);
 
@@ -159,7 +159,7 @@ impl Audited {
             Some(other) if other != me => {
                 let live = self.engine.replicas(None).await?;
                 let late = self.engine.now().await?.since(probation.until);
-                if late < PATIENCE && live.iter().any(|replica| replica.id == *other) {
+                if late < REVERT_TIMEOUT && live.iter().any(|replica| replica.id == *other) {
                     return Ok(());
                 }
             }
