@@ -24,6 +24,8 @@ pub(super) async fn read_batch_patiently(
     loop {
         match read_batch(ledger, objects, held).await {
             Ok(Some(bytes)) => return Ok(bytes),
+            // It may be on nodes that this replica is about to learn of.
+            Ok(None) if !objects.nodes.are_of(ledger.state().generation) => {}
             Ok(None) => {
                 return Err(StoreError::Corrupt(format!(
                     "batch {} is missing; run `logd fsck`",

@@ -70,6 +70,11 @@ impl Nodes {
         Arc::clone(&self.0.generation)
     }
 
+    /// Whether these are the nodes of this generation, or of a later one.
+    pub(crate) fn are_of(&self, generation: Generation) -> bool {
+        self.0.generation.load(SeqCst) >= generation.get()
+    }
+
     /// Sets the nodes from now on, and their generation.
     pub(crate) fn configure(&self, config: &StorageConfig, generation: Generation) {
         self.rename(config);
