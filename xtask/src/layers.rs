@@ -25,7 +25,7 @@ const LAYERS: [&[&str]; 14] = [
     &["ledger", "peers", "position", "program"],
     &["damage", "document", "health", "nodes"],
     &["collect", "objects", "progress"],
-    &["running"],
+    &["running", "times"],
     &["keyring", "life"],
     &["ingest", "integrate"],
     &["publish", "uploads"],

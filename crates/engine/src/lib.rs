@@ -62,6 +62,7 @@ mod supervise;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod times;
 mod uploads;
 
 pub use clock::ClockFault;
@@ -86,7 +87,7 @@ pub use places::{Folders, Opening, Places};
 pub use program::{Done, Finished, MergeOptions, Program, Programs, Trouble, TroubleKind};
 pub use progress::view::{MergeView, PeerView, ShardPositions};
 pub use promise::{Placement, Promise, PromiseId};
-pub use read::{EntryRecord, Inclusion, ReadError};
+pub use read::{Consistency, EntryRecord, Inclusion, ReadError, RekorEntry, RekorShard, RekorTree};
 pub use replicate::manifest::Manifest;
 pub use restore::{CheckedCopy, Drill, Fault, Restore, RestoreError, Restored};
 pub use shard::SignError;

@@ -42,8 +42,13 @@ impl LogObjects {
         shard: &str,
         full: TilePath,
     ) -> Result<u64, StoreError> {
-        let folder = self.path(shard, &format!("{full}.p"));
-        let paths = self.store.list(&folder).await?;
+        self.delete_below(&self.path(shard, &format!("{full}.p")))
+            .await
+    }
+
+    /// Deletes the objects in a folder, and returns their number.
+    pub(crate) async fn delete_below(&self, folder: &str) -> Result<u64, StoreError> {
+        let paths = self.store.list(folder).await?;
         let count = paths.len() as u64;
         if count > 0 {
             self.store.delete(paths).await?;

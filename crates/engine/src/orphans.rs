@@ -18,7 +18,7 @@ pub(crate) const STRAY: &str =
     "there is a checkpoint in a folder that is not its shard's; move the folder away";
 
 /// Objects that only a shard has, the most telling first.
-const PARTS: [&str; 3] = ["checkpoint", "seal", "tile"];
+const PARTS: [&str; 4] = ["checkpoint", "seal", "tile", "times"];
 
 /// An object of a shard that the coordination store does not know.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tlog::{GlobalIndex, Hash, TILE_WIDTH, TilePath, TreeSize, bundle, leaf_hash};
+use tlog::{GlobalIndex, Hash, LeafIndex, TILE_WIDTH, TilePath, TreeSize, bundle, leaf_hash};
 
 use crate::integrate::grow::Growing;
 use crate::ledger::{Ledger, snapshot};
@@ -19,6 +19,7 @@ use crate::publish::sign_guard::classify;
 use crate::publish::sign_guard::judge;
 use crate::publish::sign_guard::judge::Found;
 use crate::shard::{Published, Shard};
+use crate::times::Times;
 use order::SlotNumber;
 use order::keys::{Keys, trailing_slot};
 use order::mutant::{Mutant, left_out};
@@ -288,6 +289,10 @@ async fn resumed(shared: &Publication, trees: bool) -> Result<Option<Resumed>, S
                 full: Vec::new(),
                 ahead: Vec::new(),
                 cut: cut.as_ref().map(|cut| cut.size),
+                times: match shard.identity.ecdsa {
+                    Some(_) => Some(times(&shared.objects, name, integrated).await?),
+                    None => None,
+                },
             });
         }
         let path = shared.objects.path(name, "seal");
@@ -358,6 +363,16 @@ async fn load_signed(
         looked.take_over(shard, row);
     }
     Ok(())
+}
+
+/// The times of a shard's entries at its last cut. One from before there were times has none for its earlier entries.
+async fn times(objects: &LogObjects, name: &str, size: TreeSize) -> Result<Times, StoreError> {
+    let last = size.get().saturating_sub(1);
+    let stored = match size.get() % TILE_WIDTH {
+        0 => None,
+        _ => objects.times(name, LeafIndex::new(last), size).await?,
+    };
+    Ok(Times::resume(size, stored.as_deref()))
 }
 
 /// The tree of a shard at its last cut, checked against the root of that.

@@ -71,6 +71,7 @@ mod receipt;
 mod seal;
 mod tile;
 mod tileset;
+mod timestamp;
 mod tree;
 pub mod walk;
 
@@ -99,4 +100,5 @@ pub use tileset::{
     TileSet, consistency_proof, consistency_tiles, edge_from_tiles, edge_tiles, inclusion_proof,
     inclusion_tiles, subtree_proof, subtree_tiles,
 };
+pub use timestamp::EntryTimestamp;
 pub use tree::{ShardTree, TileBytes, tiles_between};

@@ -13,6 +13,7 @@ use crate::fsck::slots::Order;
 use crate::fsck::tree::{Tree, Watched};
 use crate::fsck::{Findings, LogReport, Watcher, remedy};
 use crate::orphans;
+use crate::times;
 use order::state::Shard;
 use store::record;
 use store::{Coordination, Objects, StoreError};
@@ -234,6 +235,13 @@ impl One<'_> {
         for path in paths {
             let rest = &path[folder.len() + 1..];
             if rest == "checkpoint" || rest == "seal" {
+                continue;
+            }
+            if let Some(bundle) = times::bundle(rest) {
+                let at = TilePath::at(bundle.kind, bundle.index, size.get());
+                if at.is_none_or(|at| at.width < bundle.width) {
+                    report.leftovers.objects += 1;
+                }
                 continue;
             }
             match rest.parse::<TilePath>() {

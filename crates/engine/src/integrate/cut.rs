@@ -20,6 +20,7 @@ use crate::position;
 use crate::position::Position;
 use crate::program::{Done, Program, Trouble};
 use crate::running::Running;
+use crate::times;
 use store::record;
 use store::{Guard, Outcome, StoreError, Transaction};
 
@@ -158,7 +159,12 @@ impl Cutter {
             let tiles = shard.tiles.iter().filter(move |(at, _)| !there(at));
             tiles.map(move |(at, bytes)| (path(at), bytes.clone()))
         });
-        let tiles: Vec<(String, Bytes)> = tiles.collect();
+        let times = todo.iter().flat_map(|(shard, _)| {
+            let path = |bundle| running.objects.path(&shard.name, &times::path(bundle));
+            let times = shard.times.iter();
+            times.map(move |(bundle, bytes)| (path(*bundle), bytes.clone()))
+        });
+        let tiles: Vec<(String, Bytes)> = tiles.chain(times).collect();
         if !tiles.is_empty() {
             let put = running.objects.store.put(tiles).await;
             if !left_out(Mutant::CutBeforeItsTiles) {

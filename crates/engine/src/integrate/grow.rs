@@ -13,6 +13,7 @@ use crate::ledger::Ledger;
 use crate::objects::LogObjects;
 use crate::pending::Step;
 use crate::progress::Progress;
+use crate::times::{Times, TimesBytes};
 use order::slot::Slot;
 use order::state::{Phase, State};
 use order::{SlotNumber, batch};
@@ -42,6 +43,8 @@ pub(crate) struct ShardCut {
     pub tiles: Vec<TileBytes>,
     /// Tiles finished since the last cut that are not in `tiles`.
     pub ahead: Vec<Ahead>,
+    /// The times of the bundles among all of these.
+    pub times: Vec<TimesBytes>,
 }
 
 impl ShardCut {
@@ -77,6 +80,8 @@ pub(crate) struct Growing {
     pub ahead: Vec<Ahead>,
     /// Size at the last cut; `None` when it was never in one.
     pub cut: Option<TreeSize>,
+    /// The times of its entries, in a shard with an ECDSA key.
+    pub times: Option<Times>,
 }
 
 /// The integrator of one log.
@@ -183,6 +188,9 @@ impl Integrator {
             // Hashing takes time, and a writer that waits for an answer must not wait for all of it.
             tokio::task::yield_now().await;
             let skip = usize::try_from(have - leaf).unwrap_or(usize::MAX);
+            if let Some(times) = &mut growing.times {
+                times.push(have, entries.len().saturating_sub(skip), slot.time);
+            }
             entries
                 .into_iter()
                 .skip(skip)
@@ -211,6 +219,7 @@ impl Integrator {
                 full: Vec::new(),
                 ahead: Vec::new(),
                 cut: None,
+                times: active.identity.ecdsa.is_some().then(Times::default),
             });
         }
     }
@@ -236,6 +245,11 @@ impl Integrator {
                     root: growing.tree.root(),
                     tiles,
                     ahead: std::mem::take(&mut growing.ahead),
+                    times: growing
+                        .times
+                        .as_mut()
+                        .map(|times| times.cut(size.get()))
+                        .unwrap_or_default(),
                 });
                 growing.cut = Some(size);
             }

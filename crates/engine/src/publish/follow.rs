@@ -140,8 +140,7 @@ impl LogObjects {
                 if (size, root) == (at.size, at.root) =>
             {
                 let at = at.clone();
-                let rekor = None;
-                shard.advance(Signed { at, note, rekor });
+                shard.advance(Signed::new(at, note, None));
                 Ok(())
             }
             (found, _) => Err(found),

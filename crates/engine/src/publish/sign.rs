@@ -14,7 +14,7 @@ use crate::position::{self, SecondaryHolding};
 use crate::publish::publication::Publication;
 use crate::shard::signers::Notes;
 use crate::shard::{Published, Shard, SignError, Signed};
-use tlog::{GlobalIndex, TreeSize};
+use tlog::{GlobalIndex, TileKind, TreeSize};
 
 /// The most cuts that one publication deletes; the next one deletes more.
 const CUTS: usize = 4096;
@@ -114,7 +114,7 @@ impl Publisher {
                 let object = (path.clone(), Bytes::from(note.clone()));
                 shared.objects.store.put(vec![object]).await?;
                 let size = at.size;
-                shard.advance(Signed { at, note, rekor });
+                shard.advance(Signed::new(at, note, rekor));
                 signed = shard.signed();
                 row = position::published(store, keys, &shard.name).await?;
                 if row.as_ref().is_none_or(|row| row.size <= size) {
@@ -171,7 +171,22 @@ impl Publisher {
     pub(super) async fn delete_partials(&self, shard: &Shard, behind: &[TreeSize], size: TreeSize) {
         let shared = &self.shared;
         for tile in completed(behind, size) {
-            match shared.objects.delete_partials(&shard.name, tile).await {
+            let timed = tile.kind == TileKind::Entries && shard.identity.ecdsa.is_some();
+            let deleted = async {
+                let times = match timed {
+                    true => {
+                        shared
+                            .objects
+                            .delete_partial_times(&shard.name, tile)
+                            .await?
+                    }
+                    false => 0,
+                };
+                Ok::<_, StoreError>(
+                    times + shared.objects.delete_partials(&shard.name, tile).await?,
+                )
+            };
+            match deleted.await {
                 Ok(count) => shared.progress.metrics.partials_deleted.add(count),
                 Err(e) => {
                     tracing::warn!(log = shared.ledger.name, shard = &*shard.name, %tile, error = %e, "partial tiles are left until the tile is checked");

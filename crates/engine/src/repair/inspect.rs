@@ -154,7 +154,15 @@ impl Inspector<'_> {
                 continue;
             }
             let (objects, metrics) = (&self.shared.objects, &self.shared.progress.metrics);
-            match objects.delete_partials(&self.shard.name, path).await {
+            let timed = path.kind == TileKind::Entries && self.shard.identity.ecdsa.is_some();
+            let deleted = async {
+                let times = match timed {
+                    true => objects.delete_partial_times(&self.shard.name, path).await?,
+                    false => 0,
+                };
+                Ok::<_, StoreError>(times + objects.delete_partials(&self.shard.name, path).await?)
+            };
+            match deleted.await {
                 Ok(count) => metrics.partials_deleted.add(count),
                 Err(error) => tracing::warn!(%path, %error, "old partial tiles stay for now"),
             }

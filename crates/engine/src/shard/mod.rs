@@ -42,8 +42,16 @@ pub(crate) struct Signed {
     pub at: Published,
     /// The checkpoint (C2SP tlog-checkpoint), signed.
     pub note: String,
-    /// The same for Rekor's first API, where this process signed it; see [`Log::rekor_note`](crate::Log::rekor_note).
-    pub rekor: Option<String>,
+    /// The same for Rekor's first API, once this process signed it; see [`Log::rekor_note`](crate::Log::rekor_note).
+    pub rekor: OnceLock<String>,
+}
+
+impl Signed {
+    /// A checkpoint that was signed here, or read.
+    pub(crate) fn new(at: Published, note: String, rekor: Option<String>) -> Self {
+        let rekor = rekor.map_or_else(OnceLock::new, OnceLock::from);
+        Self { at, note, rekor }
+    }
 }
 
 /// A shard on this replica.

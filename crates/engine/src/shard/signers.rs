@@ -6,7 +6,7 @@
 //! the other.
 
 use order::slot::ShardIdentity;
-use tlog::{Checkpoint, Hash, NoteError, Opening, Signer, TreeSize, VerifierKey};
+use tlog::{Checkpoint, EntryTimestamp, Hash, NoteError, Opening, Signer, TreeSize, VerifierKey};
 use zeroize::Zeroizing;
 
 use super::keys::LEN;
@@ -78,6 +78,20 @@ impl Signers {
             })
         };
         self.ecdsa.as_ref().map(signed).transpose()
+    }
+
+    /// A signed entry timestamp, of a shard with an ECDSA key.
+    ///
+    /// # Errors
+    /// [`NoteError`] where the timestamp is another shard's, or the cryptography fails.
+    pub(crate) fn sign_entry(
+        &self,
+        entry: &EntryTimestamp<'_>,
+    ) -> Result<Option<Vec<u8>>, NoteError> {
+        self.ecdsa
+            .as_ref()
+            .map(|ecdsa| entry.sign(ecdsa))
+            .transpose()
     }
 
     /// The notes over a size and root.

@@ -32,9 +32,13 @@ impl LogEntry<'_> {
 
     /// The text that the shard's key signs as the signed entry timestamp: canonical JSON (RFC 8785).
     pub fn set_payload(&self) -> String {
-        json::object(256 + self.leaf.len() * 4 / 3, |payload| {
-            self.members(payload)
-        })
+        let timestamp = tlog::EntryTimestamp {
+            log_id: self.log_id,
+            index: self.global_index,
+            time: self.integrated_time,
+            leaf: self.leaf,
+        };
+        timestamp.to_text()
     }
 
     fn members(&self, out: &mut Object<'_>) {
@@ -133,6 +137,19 @@ impl LogInfo<'_> {
             self.active.members(info);
         })
     }
+}
+
+/// The answer to `POST /api/v1/index/retrieve`: the names of the entries.
+pub fn ids(found: &[EntryId]) -> String {
+    let names: Vec<_> = found.iter().map(|id| format!("\"{id}\"")).collect();
+    format!("[{}]", names.join(","))
+}
+
+/// The answer to `GET /api/v1/log/publicKey`: PEM of a key (SubjectPublicKeyInfo, DER).
+pub fn public_key(der: &[u8]) -> String {
+    let mut text = String::new();
+    crate::pem::encode("PUBLIC KEY", der, &mut text);
+    text
 }
 
 /// The answer to `GET /api/v1/log/proof`: the current root and a consistency proof to it.

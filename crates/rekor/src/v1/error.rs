@@ -21,6 +21,9 @@ pub enum Error {
     /// A search for something that no entry can have.
     #[error("the search is invalid: {0}")]
     Query(&'static str),
+    /// A parameter of the request's URL is missing or cannot be such a parameter.
+    #[error("the parameter is invalid: {0}")]
+    Parameter(String),
     /// A consistency proof from a size that is above the size that it leads to.
     #[error("there is no proof from size {first} back to the smaller size {last}")]
     SizeOrder {
@@ -131,7 +134,7 @@ impl Error {
             Self::Frozen => 405,
             Self::Exists(_) => 409,
             Self::TooLarge { .. } => 413,
-            Self::TooManyQueries(_) => 422,
+            Self::TooManyQueries(_) | Self::Parameter(_) => 422,
             Self::Unavailable => 503,
         }
     }
@@ -148,6 +151,7 @@ impl Error {
                 format!("error processing entry: {reason}")
             }
             Self::Query(reason) => (*reason).to_owned(),
+            Self::Parameter(reason) => shortened(reason),
             Self::SizeOrder { first, last } => {
                 format!("firstSize({first}) must be less than lastSize({last})")
             }
@@ -172,9 +176,14 @@ impl Error {
         if *self == Self::NotFound {
             return String::new();
         }
-        json::object(128, |error| {
-            error.number("code", self.status().into());
-            error.text("message", &self.message());
-        })
+        refusal(self.status(), &self.message())
     }
+}
+
+/// The body of a refusal for a reason that only the log knows, by its HTTP status.
+pub fn refusal(status: u16, message: &str) -> String {
+    json::object(128, |error| {
+        error.number("code", status.into());
+        error.text("message", message);
+    })
 }

@@ -63,6 +63,16 @@ impl Request {
         spec.map(Self).map_err(|error| Error::malformed(&error))
     }
 
+    /// The kind of the entry, as its leaf names it.
+    pub fn kind(&self) -> &'static str {
+        match self.0 {
+            Spec::HashedRekord(_) => "hashedrekord",
+            Spec::Dsse(_) => "dsse",
+            Spec::Intoto(_) => "intoto",
+            Spec::Rekord(_) => "rekord",
+        }
+    }
+
     /// Checks the entry and makes its leaf. This is the expensive part.
     ///
     /// # Errors

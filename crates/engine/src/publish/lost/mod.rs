@@ -247,7 +247,7 @@ async fn checkpoint(
         return Err(StoreError::Corrupt(why).into());
     }
     let (note, rekor) = match shard.signed() {
-        Some(signed) if signed.at == *at => (signed.note.clone(), signed.rekor.clone()),
+        Some(signed) if signed.at == *at => (signed.note.clone(), signed.rekor.get().cloned()),
         _ => {
             let held = shared.running.held(&shard.name).await?;
             let (cosigned, rekor) = note(shared, shard, at, &held).await?;
@@ -273,7 +273,7 @@ async fn checkpoint(
         .put(vec![(path, Bytes::from(note.clone()))])
         .await?;
     let at = at.clone();
-    shard.advance(Signed { at, note, rekor });
+    shard.advance(Signed::new(at, note, rekor));
     Ok(true)
 }
 

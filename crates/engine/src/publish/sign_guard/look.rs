@@ -26,8 +26,7 @@ impl Looked {
                 root: checkpoint.root,
                 time: row.time,
             };
-            let rekor = None;
-            shard.advance(Signed { at, note, rekor });
+            shard.advance(Signed::new(at, note, None));
         }
     }
 }

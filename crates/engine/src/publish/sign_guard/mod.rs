@@ -16,7 +16,7 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tlog::{Hash, Opening, Receipt, Seal, TreeSize, empty_root};
+use tlog::{EntryTimestamp, Hash, Opening, Receipt, Seal, TreeSize, empty_root};
 use tokio::sync::watch;
 
 pub(crate) use ask::{ask, outdated};
@@ -255,6 +255,28 @@ impl SignGuard {
     pub(crate) async fn receipts(&self, shard: &Shard) -> Result<Receipts, SignError> {
         let cleared = self.clear(shard, None).await?;
         Ok(Receipts(self.signers(shard, cleared).await?))
+    }
+
+    /// The note for Rekor's first API over a position whose checkpoint readers already have; `None` where the shard's key is Ed25519 alone.
+    pub(crate) async fn sign_rekor_note(
+        &self,
+        shard: &Shard,
+        at: &Published,
+    ) -> Result<Option<String>, SignError> {
+        let cleared = self.clear(shard, None).await?;
+        let signers = self.signers(shard, cleared).await?;
+        Ok(shard.notes(&signers, at.size, at.root)?.rekor)
+    }
+
+    /// The signed entry timestamp of a published entry; `None` where the shard's key is Ed25519 alone.
+    pub(crate) async fn sign_entry(
+        &self,
+        shard: &Shard,
+        entry: &EntryTimestamp<'_>,
+    ) -> Result<Option<Vec<u8>>, SignError> {
+        let cleared = self.clear(shard, None).await?;
+        let signers = self.signers(shard, cleared).await?;
+        signers.sign_entry(entry).map_err(|e| shard.note_error(&e))
     }
 
     /// The opening statement of the active shard, while it has no entry; `None` also where its key is Ed25519 alone.

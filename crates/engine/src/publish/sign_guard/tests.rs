@@ -624,15 +624,12 @@ async fn what_this_process_signed_is_compared_with_what_overtook_it() {
         .await
         .unwrap();
     for (root, is_own) in [(own.unwrap(), true), (Hash([9; 32]), false)] {
-        let signed = Signed {
-            at: Published {
-                size,
-                root,
-                ..row.clone()
-            },
-            note: String::new(),
-            rekor: None,
+        let at = Published {
+            size,
+            root,
+            ..row.clone()
         };
+        let signed = Signed::new(at, String::new(), None);
         let recalled = shared.recall(&shard, Some(&signed), Some(&row)).await;
         assert_eq!(recalled.is_ok(), is_own, "{recalled:?}");
         assert_eq!(log.halted().is_none(), is_own);

@@ -3,6 +3,10 @@
 //! What must never happen: a proof that does not hold leaves this process, an acknowledged entry that cannot be read, a reader that
 //! halts the log. A published object that is not as it was written is reported ([`crate::damage`]), and only the read is refused.
 
+mod rekor;
+
+pub use rekor::{Consistency, RekorEntry, RekorShard, RekorTree};
+
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +24,7 @@ use crate::objects::LogObjects;
 use crate::position;
 use crate::publish::sign_guard::classify;
 use crate::publish::sign_guard::judge::Found;
-use crate::shard::{Published, Shard, Shards, SignError};
+use crate::shard::{Published, Shard, Shards, SignError, Signed};
 use order::batch;
 use order::state::State;
 use store::StoreError;
@@ -59,6 +63,12 @@ pub enum ReadError {
     /// The store does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The time at which an entry was ordered is not known.
+    #[error("the time at which entry {0} was ordered is not known")]
+    Untimed(GlobalIndex),
+    /// The shard has no ECDSA key.
+    #[error("shard {0} has no ECDSA key, which Sigstore's clients need")]
+    NoEcdsa(String),
     /// A checkpoint could not be signed.
     #[error(transparent)]
     Sign(#[from] SignError),
@@ -94,6 +104,15 @@ pub struct Inclusion {
     pub vkey: String,
     /// The second one, of a shard of `ecdsa-p256`.
     pub ecdsa_vkey: Option<String>,
+}
+
+/// An entry under a signed checkpoint.
+struct Proven {
+    shard: Arc<Shard>,
+    entry: EntryRecord,
+    /// From the leaf's sibling upward.
+    proof: Vec<Hash>,
+    signed: Arc<Signed>,
 }
 
 impl LogObjects {
@@ -288,6 +307,21 @@ impl Log {
 
     /// Proof that the entry at a global index is under a signed checkpoint; `None` until it is published. It always holds.
     pub async fn inclusion(&self, index: GlobalIndex) -> Result<Option<Inclusion>, ReadError> {
+        let proven = self.proven(index).await?;
+        Ok(proven.map(|proven| Inclusion {
+            shard: proven.entry.shard,
+            leaf_index: proven.entry.leaf_index,
+            proof: proven.proof,
+            size: proven.signed.at.size,
+            root: proven.signed.at.root,
+            checkpoint: proven.signed.note.clone(),
+            vkey: proven.shard.identity.vkey.clone(),
+            ecdsa_vkey: proven.shard.identity.ecdsa.clone(),
+        }))
+    }
+
+    /// A published entry with a proof that was checked; `None` until it is published.
+    async fn proven(&self, index: GlobalIndex) -> Result<Option<Proven>, ReadError> {
         self.alive()?;
         let Some(state) = self.state_with(index).await? else {
             return Ok(None);
@@ -324,15 +358,11 @@ impl Log {
             let (leaf, root) = (leaf_hash(&entry.bytes), &signed.at.root);
             tlog::verify_inclusion(leaf_index.get(), signed.at.size.get(), &leaf, &proof, root)
                 .map_err(|_| damaged())?;
-            return Ok(Some(Inclusion {
-                shard: Arc::clone(&shard.name),
-                leaf_index,
+            return Ok(Some(Proven {
+                shard,
+                entry,
                 proof,
-                size: signed.at.size,
-                root: signed.at.root,
-                checkpoint: signed.note.clone(),
-                vkey: shard.identity.vkey.clone(),
-                ecdsa_vkey: shard.identity.ecdsa.clone(),
+                signed,
             }));
         }
         Err(self.objects.damaged(&shard.name, leaf_index))
@@ -378,14 +408,6 @@ impl Log {
             return self.first_checkpoint(&shard, &row).await.map(Some);
         }
         Ok(Some(self.guard.sign_empty(&shard).await?.checkpoint))
-    }
-
-    /// The note for Rekor's first API that was signed together with the newest checkpoint of a shard with an ECDSA key. `None`: no such
-    /// shard, no such key, nothing published yet, or another process signed the checkpoint, as did this one before a restart. An active
-    /// shard gets one with its next publication, `idleRepublish` later at most, in the process that publishes. A reader never signs.
-    pub fn rekor_note(&self, shard: &str) -> Option<String> {
-        let shard = self.shards.get(&self.ledger.state(), shard)?;
-        shard.signed()?.rekor.clone()
     }
 
     /// The checkpoint for readers of a halted log: a signature stays true.

@@ -1,0 +1,242 @@
+//! Answers for clients of Rekor's first API: entries with their times and signatures, and the note over each tree.
+//!
+//! A server signs both when it is asked, over what its checkpoint already says: the note over the same size and root, and the timestamp
+//! over an entry that this checkpoint covers. Each signature differs from the last, and each is valid. What must never happen: a
+//! signature over an entry or a position whose checkpoint readers do not have.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tlog::{EntryTimestamp, GlobalIndex, Hash, LeafIndex, TilePath, TreeSize, VerifierKey};
+
+use super::ReadError;
+use crate::log::Log;
+use crate::shard::{Shard, Signed};
+
+/// An entry as Rekor's first API answers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RekorEntry {
+    /// The number of the shard's tree.
+    pub tree_id: u64,
+    /// SHA-256 of the shard's ECDSA key (SubjectPublicKeyInfo, DER).
+    pub log_id: Hash,
+    /// Index in the whole log.
+    pub index: GlobalIndex,
+    /// Index in the shard's tree.
+    pub leaf_index: LeafIndex,
+    /// Bytes of the entry.
+    pub leaf: Bytes,
+    /// When it was ordered, seconds since the Unix epoch.
+    pub time: u64,
+    /// The signed entry timestamp (ASN.1 DER).
+    pub timestamp: Vec<u8>,
+    /// From the leaf's sibling upward.
+    pub proof: Vec<Hash>,
+    /// The tree that the proof leads to.
+    pub tree: RekorTree,
+}
+
+/// A shard with an ECDSA key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RekorShard {
+    /// Its name.
+    pub name: String,
+    /// The number of its tree.
+    pub tree_id: u64,
+    /// Whether it is the one that accepts entries.
+    pub is_active: bool,
+}
+
+/// The published tree of a shard as Rekor's first API answers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RekorTree {
+    /// How many entries it has.
+    pub size: TreeSize,
+    /// Its root; of no entries, the hash of nothing.
+    pub root: Hash,
+    /// The note over both, with the tree's number in its first line and one line of signature.
+    pub note: String,
+}
+
+/// The published tree of a shard, and a proof inside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Consistency {
+    /// How many entries the tree has.
+    pub size: TreeSize,
+    /// Its root.
+    pub root: Hash,
+    /// The consistency proof (RFC 9162 section 2.1.4); `None` where the asked sizes are no two sizes of this tree in their order.
+    pub proof: Option<Vec<Hash>>,
+}
+
+impl Log {
+    /// A published entry for Rekor's first API; `None` until it is published.
+    ///
+    /// # Errors
+    /// [`ReadError::Untimed`] for an entry from before servers kept times, [`ReadError::NoEcdsa`], [`ReadError::Sign`] where this server does
+    /// not have the shard's key, as after a restore.
+    pub async fn rekor_entry(&self, index: GlobalIndex) -> Result<Option<RekorEntry>, ReadError> {
+        let Some(proven) = self.proven(index).await? else {
+            return Ok(None);
+        };
+        let (shard, leaf_index) = (&proven.shard, proven.entry.leaf_index);
+        let size = proven.signed.at.size;
+        let time = self.objects.time(&shard.name, leaf_index, size).await?;
+        let time = time.ok_or(ReadError::Untimed(index))?.get() / 1000;
+        let lacks_key = || ReadError::NoEcdsa(shard.name.to_string());
+        let key = shard.verifiers()?.ecdsa.ok_or_else(lacks_key)?;
+        let entry = EntryTimestamp {
+            log_id: key.log_id(),
+            index: index.get(),
+            time,
+            leaf: &proven.entry.bytes,
+        };
+        let timestamp = self.guard.sign_entry(shard, &entry).await?;
+        Ok(Some(RekorEntry {
+            tree_id: shard.identity.tree_id,
+            log_id: entry.log_id,
+            index,
+            leaf_index,
+            time,
+            timestamp: timestamp.ok_or_else(lacks_key)?,
+            tree: self.rekor_tree_of(shard, &proven.signed).await?,
+            leaf: proven.entry.bytes,
+            proof: proven.proof,
+        }))
+    }
+
+    /// The published tree of a shard, for Rekor's first API; that of no entries while the shard is planned or has nothing published.
+    /// `None`: no such shard.
+    ///
+    /// # Errors
+    /// Those of [`Log::rekor_entry`].
+    pub async fn rekor_tree(&self, shard: &str) -> Result<Option<RekorTree>, ReadError> {
+        let state = self.ledger.state();
+        let Some(shard) = self.shards.get(&state, shard) else {
+            return Ok(None);
+        };
+        if let Some(signed) = self.publication.signed(&shard).await? {
+            return self.rekor_tree_of(&shard, &signed).await.map(Some);
+        }
+        self.alive()?;
+        let note = self.guard.sign_empty(&shard).await?.rekor;
+        Ok(Some(RekorTree {
+            size: TreeSize::ZERO,
+            root: tlog::empty_root(),
+            note: note.ok_or_else(|| ReadError::NoEcdsa(shard.name.to_string()))?,
+        }))
+    }
+
+    /// The shards that have begun and have an ECDSA key, oldest first.
+    pub fn rekor_shards(&self) -> Vec<RekorShard> {
+        let state = self.ledger.state();
+        let active = state.active().map(|shard| &shard.identity.name);
+        let shards = state.shards.iter();
+        let shards = shards.filter(|s| s.start().is_some() && s.identity.ecdsa.is_some());
+        shards
+            .map(|shard| RekorShard {
+                name: shard.identity.name.clone(),
+                tree_id: shard.identity.tree_id,
+                is_active: Some(&shard.identity.name) == active,
+            })
+            .collect()
+    }
+
+    /// The ECDSA key of a shard; `None`: no such shard, or none of `ecdsa-p256`.
+    ///
+    /// # Errors
+    /// [`ReadError::Sign`] where the key cannot be read.
+    pub fn ecdsa_key(&self, shard: &str) -> Result<Option<VerifierKey>, ReadError> {
+        let shard = self.shards.get(&self.ledger.state(), shard);
+        Ok(match shard {
+            Some(shard) => shard.verifiers()?.ecdsa,
+            None => None,
+        })
+    }
+
+    /// The published tree of a shard, and the proof that its first `last` entries begin with its first `first`. `None`: no such shard.
+    ///
+    /// # Errors
+    /// [`ReadError::Damaged`] where its tiles do not lead to its root.
+    pub async fn consistency(
+        &self,
+        shard: &str,
+        first: TreeSize,
+        last: TreeSize,
+    ) -> Result<Option<Consistency>, ReadError> {
+        let state = self.ledger.state();
+        let Some(shard) = self.shards.get(&state, shard) else {
+            return Ok(None);
+        };
+        for _ in 0..8 {
+            let signed = self.publication.signed(&shard).await?;
+            let (size, root) = signed.map_or((TreeSize::ZERO, tlog::empty_root()), |signed| {
+                (signed.at.size, signed.at.root)
+            });
+            if first == TreeSize::ZERO || last > size || first > last {
+                return Ok(Some(Consistency {
+                    size,
+                    root,
+                    proof: None,
+                }));
+            }
+            let (first, last, all) = (first.get(), last.get(), size.get());
+            let edges = [tlog::edge_tiles(first), tlog::edge_tiles(last)];
+            let proofs = [
+                tlog::consistency_tiles(first, last),
+                tlog::consistency_tiles(last, all),
+            ];
+            let paths = edges.into_iter().chain(proofs).flatten();
+            let paths = paths.filter_map(|path| TilePath::at(path.kind, path.index, all));
+            let paths: BTreeSet<TilePath> = paths.collect();
+            let leaf = LeafIndex::new(first.saturating_sub(1));
+            let paths = paths.into_iter().collect();
+            let Some(tiles) = self.tiles(&shard.name, leaf, paths).await? else {
+                tokio::task::yield_now().await;
+                continue;
+            };
+            let proven = || {
+                let old = tlog::edge_from_tiles(first, &tiles)?.root();
+                let new = tlog::edge_from_tiles(last, &tiles)?.root();
+                let above = tlog::consistency_proof(last, all, &tiles)?;
+                tlog::verify_consistency(last, all, &above, &new, &root)?;
+                let proof = tlog::consistency_proof(first, last, &tiles)?;
+                tlog::verify_consistency(first, last, &proof, &old, &new).map(|()| proof)
+            };
+            let proof = proven().map_err(|_| self.objects.damaged(&shard.name, leaf))?;
+            return Ok(Some(Consistency {
+                size,
+                root,
+                proof: Some(proof),
+            }));
+        }
+        Err(self.objects.damaged(&shard.name, LeafIndex::ZERO))
+    }
+
+    /// The note over a position that readers have. Every question about the shard that accepts entries gets a signature of its own, as
+    /// clients of Rekor expect.
+    async fn rekor_tree_of(
+        &self,
+        shard: &Arc<Shard>,
+        signed: &Signed,
+    ) -> Result<RekorTree, ReadError> {
+        let active = self.active_shard().as_deref() == Some(&*shard.name);
+        let note = match signed.rekor.get() {
+            Some(note) if !active => note.clone(),
+            _ => {
+                let note = self.guard.sign_rekor_note(shard, &signed.at).await?;
+                let note = note.ok_or_else(|| ReadError::NoEcdsa(shard.name.to_string()))?;
+                match active {
+                    true => note,
+                    false => signed.rekor.get_or_init(|| note).clone(),
+                }
+            }
+        };
+        Ok(RekorTree {
+            size: signed.at.size,
+            root: signed.at.root,
+            note,
+        })
+    }
+}

@@ -1,0 +1,181 @@
+//! When entries were ordered, kept beside the bundles of shards that Sigstore's clients read.
+//!
+//! Rekor's first API answers an entry with the time at which it was integrated, under a signature, so the answer must stay the same for
+//! good, on every server. It is the time of the slot that ordered the entry. Slots are collected, so the cut that makes an entry's bundle
+//! durable writes its time in the same step: 8 bytes for each entry, milliseconds since the Unix epoch, big-endian, in
+//! `times/{index}[.p/{width}]`, named like the bundle. A shard without an ECDSA key has none of this.
+//!
+//! What must never happen: two times for one entry. An entry whose time is not known (0) has no answer rather than another time.
+
+use bytes::Bytes;
+use tlog::{LeafIndex, TILE_WIDTH, TilePath, TreeSize, UnixMillis};
+
+use crate::objects::LogObjects;
+use store::StoreError;
+
+/// Bytes of one time.
+const LEN: usize = size_of::<u64>();
+/// The folder of a shard's times.
+pub(crate) const FOLDER: &str = "times/";
+const BUNDLES: &str = "tile/entries/";
+
+/// The name of the times of a bundle, below its shard.
+pub(crate) fn path(bundle: TilePath) -> String {
+    bundle.to_string().replacen(BUNDLES, FOLDER, 1)
+}
+
+/// Whether an object below a shard has the name of times, and those of which bundle.
+pub(crate) fn bundle(path: &str) -> Option<TilePath> {
+    let rest = path.strip_prefix(FOLDER)?;
+    format!("{BUNDLES}{rest}").parse().ok()
+}
+
+/// Times of one bundle, below the shard.
+pub(crate) type TimesBytes = (TilePath, Bytes);
+
+/// The times of the entries of a shard that grows, from the beginning of the bundle that is not full.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Times {
+    open: Vec<u8>,
+    /// Of bundles that were completed since the last cut.
+    full: Vec<TimesBytes>,
+}
+
+impl Times {
+    /// Continues behind the `size` entries of the last cut, of whose last bundle `stored` are the times.
+    pub(crate) fn resume(size: TreeSize, stored: Option<&[u8]>) -> Self {
+        let known = (size.get() % TILE_WIDTH) as usize * LEN;
+        let mut open = stored.unwrap_or_default().to_vec();
+        open.resize(known, 0);
+        Self {
+            open,
+            full: Vec::new(),
+        }
+    }
+
+    /// Adds entries ordered at one time; `size` is that of the shard before them.
+    pub(crate) fn push(&mut self, size: u64, count: usize, time: UnixMillis) {
+        for size in (size..).take(count) {
+            self.open.extend_from_slice(&time.get().to_be_bytes());
+            if (size + 1).is_multiple_of(TILE_WIDTH) {
+                let bundle = TilePath::entries(size / TILE_WIDTH, TILE_WIDTH as u16);
+                self.full
+                    .push((bundle, std::mem::take(&mut self.open).into()));
+            }
+        }
+    }
+
+    /// What a cut at this size writes.
+    pub(crate) fn cut(&mut self, size: u64) -> Vec<TimesBytes> {
+        let mut all = std::mem::take(&mut self.full);
+        if let width @ 1.. = (size % TILE_WIDTH) as u16 {
+            let bundle = TilePath::entries(size / TILE_WIDTH, width);
+            all.push((bundle, Bytes::copy_from_slice(&self.open)));
+        }
+        all
+    }
+}
+
+/// The time of an entry in the times of its bundle; `None` where it is not known.
+fn nth(times: &[u8], leaf: LeafIndex) -> Option<UnixMillis> {
+    let at = usize::try_from(leaf.get() % TILE_WIDTH).ok()?;
+    let time = u64::from_be_bytes(*times.as_chunks::<LEN>().0.get(at)?);
+    (time > 0).then(|| UnixMillis::new(time))
+}
+
+impl LogObjects {
+    /// The times of a bundle as it is in a shard of `size` entries; the full ones where the partial ones are gone.
+    pub(crate) async fn times(
+        &self,
+        shard: &str,
+        leaf: LeafIndex,
+        size: TreeSize,
+    ) -> Result<Option<Bytes>, StoreError> {
+        let bundle = TilePath::at(tlog::TileKind::Entries, leaf.get() / TILE_WIDTH, size.get());
+        for name in bundle.iter().flat_map(TilePath::names) {
+            let found = self.store.get(&self.path(shard, &path(name))).await?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Deletes the partial times of a bundle that is full, and returns their number.
+    pub(crate) async fn delete_partial_times(
+        &self,
+        shard: &str,
+        bundle: TilePath,
+    ) -> Result<u64, StoreError> {
+        let folder = self.path(shard, &format!("{}.p", path(bundle)));
+        self.delete_below(&folder).await
+    }
+
+    /// When an entry of a shard with `published` entries published was ordered; `None` where that is not known.
+    pub(crate) async fn time(
+        &self,
+        shard: &str,
+        leaf: LeafIndex,
+        published: TreeSize,
+    ) -> Result<Option<UnixMillis>, StoreError> {
+        let times = self.times(shard, leaf, published).await?;
+        Ok(times.and_then(|times| nth(&times, leaf)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_those_of_their_entries_however_they_are_cut() {
+        let (mut times, mut size) = (Times::default(), 0);
+        let mut stored = std::collections::BTreeMap::new();
+        for (step, count) in [3usize, 250, 5, 600, 0, 166].into_iter().enumerate() {
+            times.push(size, count, UnixMillis::new(1000 + step as u64));
+            size += count as u64;
+            stored.extend(times.cut(size));
+            // A server that starts here goes on in the same way.
+            let last = stored
+                .iter()
+                .rfind(|(bundle, _)| bundle.index == size / TILE_WIDTH);
+            times = Times::resume(TreeSize::new(size), last.map(|(_, bytes)| &bytes[..]));
+        }
+        assert_eq!(size, 1024);
+        let time = |leaf: u64| {
+            let bundle = TilePath::entries(leaf / TILE_WIDTH, 256);
+            nth(&stored[&bundle], LeafIndex::new(leaf)).map(UnixMillis::get)
+        };
+        let found: Vec<_> = [0, 2, 3, 252, 253, 257, 258, 857, 858, 1023]
+            .map(time)
+            .into();
+        let right = [1000, 1000, 1001, 1001, 1002, 1002, 1003, 1003, 1005, 1005].map(Some);
+        assert_eq!(found, right);
+        let partial = &stored[&TilePath::entries(0, 3)];
+        assert_eq!(partial.len(), 3 * LEN);
+        assert!(stored[&TilePath::entries(0, 256)].starts_with(partial));
+    }
+
+    #[test]
+    fn what_is_not_known_has_no_time() {
+        let mut times = Times::resume(TreeSize::new(259), None);
+        times.push(259, 1, UnixMillis::new(7));
+        let cut = times.cut(260);
+        let [(bundle, bytes)] = &cut[..] else {
+            panic!("{cut:?}")
+        };
+        assert_eq!(*bundle, TilePath::entries(1, 4));
+        assert_eq!(nth(bytes, LeafIndex::new(258)), None);
+        assert_eq!(nth(bytes, LeafIndex::new(259)), Some(UnixMillis::new(7)));
+        assert_eq!(nth(bytes, LeafIndex::new(260)), None);
+    }
+
+    #[test]
+    fn names_are_those_of_the_bundles() {
+        let partial = TilePath::entries(1_234_067, 7);
+        assert_eq!(path(partial), "times/x001/x234/067.p/7");
+        assert_eq!(bundle("times/x001/x234/067.p/7"), Some(partial));
+        assert_eq!(bundle("tile/entries/067"), None);
+        assert_eq!(bundle("times/67"), None);
+    }
+}
