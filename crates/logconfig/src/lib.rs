@@ -89,7 +89,7 @@ pub use qos::{
     Rate, RateError, TOKEN_PREFIX, TenantConfig, TierConfig, Urgency, UrgencyError, WriterToken,
     is_token_hash, token_hash, token_text,
 };
-pub use rekor::{Duplicates, FirstEntry, RekorConfig};
+pub use rekor::{Duplicates, EntryKind, EntryKinds, FirstEntry, RekorConfig};
 pub use rekor_shards::{RekorShards, read_rekor, write_rekor};
 pub use rollback::{changes_settings, rolled_back};
 pub use schema::{SCHEMA_ID, schema};

@@ -228,7 +228,9 @@ impl Yaml {
     fn rekor(&mut self, rekor: &RekorConfig) {
         let at = |field: &str| format!("/properties/rekor/properties/{field}");
         self.field("", "rekor", "/properties/rekor", "");
+        self.field("  ", "v1", &at("v1"), &rekor.v1.to_string());
         self.field("  ", "v2", &at("v2"), &rekor.v2.to_string());
+        self.field("  ", "kinds", &at("kinds"), &rekor.kinds.list());
         let duplicates = rekor.duplicates.as_str();
         self.field("  ", "duplicates", &at("duplicates"), duplicates);
         let first = rekor.first_entry.as_str();
