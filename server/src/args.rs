@@ -266,6 +266,10 @@ struct DevArgs {
     /// Loopback address of the Prometheus metrics; by default none
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     metrics: Option<SocketAddr>,
+    /// Make the logs `rekor` and `rekor-v1` for Sigstore's clients, which answer at /api/v2 and /api/v1 as well, and write
+    /// trusted_root.json and signing_config.json
+    #[arg(long)]
+    rekor: bool,
     /// Programs of the merge to run; the others run in processes of their own, see `logd merge`
     #[arg(
         long,

@@ -260,6 +260,7 @@ mod tests {
             listen: free,
             admin: free,
             metrics: None,
+            rekor: false,
             merge: engine::Program::ALL.to_vec(),
             drain: None,
             format: LogFormat::Text,

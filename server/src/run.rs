@@ -54,6 +54,7 @@ pub(crate) fn command(command: Command) -> Result<Ended, Error> {
             let folder = DevFolder {
                 dir: &dir,
                 first: first.is_some(),
+                rekor: dev.rekor,
             };
             let drain = dev.drain.map(|span| span.duration());
             let outcome = with_runtime(serve::run(

@@ -203,6 +203,8 @@ pub(crate) struct Data {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RekorRoots {
+    /// The log that answers at `/api/v1`.
+    pub(crate) v1: Option<LogName>,
     /// The log that answers at `/api/v2`.
     pub(crate) v2: Option<LogName>,
 }

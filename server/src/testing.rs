@@ -126,7 +126,7 @@ impl Server {
             Arc::clone(&http),
             patience,
             LONG,
-            RekorRoots { v2: None },
+            RekorRoots::default(),
         ));
         let serving = plane_http::serve(listener, plane, Arc::clone(&watch), stop.clone(), LONG);
         let serving = tokio::spawn(serving.unwrap());

@@ -8,6 +8,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
+use sha2::Digest as _;
 
 /// Names the folder with the clients.
 pub const SIGSTORE: &str = "TESTS_SIGSTORE";
@@ -237,6 +238,51 @@ impl Sigstore {
         };
         let mut command = self.program(client, "sigstore-go-verification");
         command.args(words);
+        Self::output(command).map(drop)
+    }
+
+    /// Runs rekor-cli against a server; what it said.
+    ///
+    /// # Errors
+    /// With what it said.
+    pub fn rekor_cli(&self, server: &str, words: &str) -> Result<String> {
+        let mut command = self.command("bin/rekor-cli");
+        command
+            .args(words.split_whitespace())
+            .args(["--rekor_server", server]);
+        Self::output(command)
+    }
+
+    /// Makes the key that [`Sigstore::upload`] signs with.
+    ///
+    /// # Errors
+    /// When openssl is not there.
+    pub fn key(&self) -> Result<()> {
+        self.openssl("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out key.pem")?;
+        self.openssl("pkey -in key.pem -pubout -out public.pem")
+    }
+
+    /// Writes and signs an artifact; the words with which rekor-cli uploads it.
+    ///
+    /// # Errors
+    /// When openssl is not there.
+    pub fn upload(&self, name: &str, content: &str) -> Result<String> {
+        std::fs::write(self.file(name), content)?;
+        self.openssl(&format!(
+            "dgst -sha256 -sign key.pem -out {name}.sig {name}"
+        ))?;
+        let hash = sha2::Sha256::digest(content);
+        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(format!(
+            "upload --type hashedrekord --artifact-hash {hash} --signature {name}.sig --public-key public.pem --pki-format x509"
+        ))
+    }
+
+    fn openssl(&self, words: &str) -> Result<()> {
+        let mut command = Command::new("openssl");
+        command
+            .current_dir(self.folder.path())
+            .args(words.split_whitespace());
         Self::output(command).map(drop)
     }
 

@@ -120,6 +120,8 @@ pub(crate) struct Dev {
     pub(crate) admin: SocketAddr,
     /// Metrics listener, if any.
     pub(crate) metrics: Option<SocketAddr>,
+    /// Whether there are logs for Sigstore's clients.
+    pub(crate) rekor: bool,
     /// The programs of the merge to run.
     pub(crate) merge: Vec<engine::Program>,
     /// The drain time, if any.

@@ -335,6 +335,9 @@ pub(super) fn read(log: &str, error: &ReadError) -> Refusal {
             codes::DAMAGED,
             format!("the requested object of shard {log}/{shard} is damaged in the store; the server looks for a good copy"),
         ),
+        ReadError::Untimed(_) | ReadError::NoEcdsa(_) => {
+            Refusal::new(codes::STORE_FAILED, error.to_string())
+        }
         ReadError::Store(_) | ReadError::Sign(_) => {
             tracing::error!(log, %error, "a read failed");
             Refusal::new(

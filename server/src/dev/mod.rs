@@ -6,6 +6,7 @@
 mod cert;
 mod contexts;
 mod folder;
+pub(crate) mod sigstore;
 
 use std::fs::{DirBuilder, File};
 use std::io::Write as _;
@@ -15,7 +16,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use logconfig::{LogConfig, LogName, RotateConfig};
+use logconfig::{LogConfig, LogName, RotateConfig, ShardName};
 use server_admin::Permission;
 
 pub(crate) use cert::{new_key, self_signed};
@@ -104,17 +105,24 @@ fn refuse_shared(dir: &Path) -> Result<(), Error> {
 
 /// The log's first configuration: one open shard, named after the year.
 pub(crate) fn first_config() -> Result<LogConfig, Error> {
-    let failed = |detail: String| Error::Create {
-        log: LOG.to_owned(),
-        detail,
-    };
-    let name = LogName::try_from(LOG.to_owned()).map_err(|e| failed(e.to_string()))?;
+    let name = LogName::try_from(LOG.to_owned()).map_err(|e| failed(LOG, e.to_string()))?;
+    Ok(LogConfig::new(name, ORIGIN.to_owned(), first_shard(LOG)?))
+}
+
+/// The name of a log's first shard, after the year.
+fn first_shard(log: &str) -> Result<ShardName, Error> {
     let year = jiff::Timestamp::now()
         .to_zoned(jiff::tz::TimeZone::UTC)
         .year();
-    let shard = logconfig::next_name(&RotateConfig::default().name, &[], year)
-        .map_err(|e| failed(e.to_string()))?;
-    Ok(LogConfig::new(name, ORIGIN.to_owned(), shard))
+    logconfig::next_name(&RotateConfig::default().name, &[], year)
+        .map_err(|e| failed(log, e.to_string()))
+}
+
+fn failed(log: &str, detail: String) -> Error {
+    Error::Create {
+        log: log.to_owned(),
+        detail,
+    }
 }
 
 /// Whether a Unix socket can be bound at `path`.
@@ -239,7 +247,14 @@ pub(crate) fn replace(path: &Path, text: &str, mode: u32) -> Result<(), Error> {
 /// The settings that `logd serve` needs to serve the same directory.
 fn settings_text(dev: &Dev, socket: bool) -> String {
     let programs = dev.merge.iter().map(ToString::to_string).collect();
-    text(dev.listen, dev.admin, dev.metrics, programs, socket)
+    text(
+        dev.listen,
+        dev.admin,
+        dev.metrics,
+        programs,
+        socket,
+        dev.rekor,
+    )
 }
 
 fn text(
@@ -248,7 +263,13 @@ fn text(
     metrics: Option<SocketAddr>,
     programs: Vec<String>,
     socket: bool,
+    rekor: bool,
 ) -> String {
+    let names = sigstore::LOGS.map(|(version, name)| format!("v{version} = \"{name}\""));
+    let rekor = match rekor {
+        true => format!("rekor = {{ {} }}\n", names.join(", ")),
+        false => String::new(),
+    };
     let socket = if socket {
         "socket = \"admin.sock\"\n"
     } else {
@@ -260,7 +281,7 @@ fn text(
     let programs: Vec<_> = programs.iter().map(|name| format!("\"{name}\"")).collect();
     format!(
         "# Written by `logd dev` at each start; `logd config example` explains every key.\n\n\
-         [data]\nlisten = \"{listen}\"\n\n\
+         [data]\nlisten = \"{listen}\"\n{rekor}\n\
          [admin]\n{socket}listen = \"{admin}\"\n\
          tls = {{ cert = \"admin-cert.pem\", key = \"admin-key.pem\" }}\ntokens = \"tokens.toml\"\n{metrics}\n\
          [stores]\ncoordination = \"coordination.db\"\nobjects = \"objects\"\n\n\
@@ -290,6 +311,7 @@ fn wrote_before(found: &str, path: &Path) -> bool {
             metrics,
             programs.collect(),
             socket,
+            false,
         )
 }
 
@@ -307,6 +329,7 @@ mod tests {
             listen: free,
             admin: free,
             metrics: Some(free),
+            rekor: false,
             merge: engine::Program::ALL.to_vec(),
             drain: None,
             format: LogFormat::Text,

@@ -32,6 +32,8 @@ pub(super) struct DevFolder<'a> {
     pub(super) dir: &'a Path,
     /// Whether this is the first server on it.
     pub(super) first: bool,
+    /// Whether it has logs for Sigstore's clients.
+    pub(super) rekor: bool,
 }
 
 pub(super) async fn run(
@@ -91,7 +93,7 @@ pub(super) async fn run(
 
     let started = async {
         let engine = open_engine(settings, merge_options(settings)?, "").await?;
-        create_logs(&engine, settings, dev.is_some()).await?;
+        create_logs(&engine, settings, dev).await?;
         Ok::<_, Error>(engine)
     };
     let engine = tokio::select! {
@@ -124,6 +126,14 @@ pub(super) async fn run(
     let limited = Arc::clone(&engine);
     lifecycle.limited_by(move || halted_in_words(&limited));
     say_halted(&engine);
+    if let Some(DevFolder {
+        dir,
+        first: true,
+        rekor: true,
+    }) = dev
+    {
+        dev::sigstore::write(dir, &engine, &url).await?;
+    }
     announce(settings, dev, &url, data_address, admin_address)?;
 
     let broken = async {
@@ -202,9 +212,20 @@ fn taken(error: Error, socket: Option<&Path>) -> Error {
     }
 }
 
-async fn create_logs(engine: &Arc<Engine>, settings: &Settings, dev: bool) -> Result<(), Error> {
-    if dev && engine.log(dev::LOG).is_none() {
+async fn create_logs(
+    engine: &Arc<Engine>,
+    settings: &Settings,
+    dev: Option<DevFolder<'_>>,
+) -> Result<(), Error> {
+    if dev.is_some() && engine.log(dev::LOG).is_none() {
         create(engine, dev::first_config()?).await?;
+    }
+    if dev.is_some_and(|dev| dev.rekor) {
+        for config in dev::sigstore::configs()? {
+            if engine.log(config.log.as_str()).is_none() {
+                create(engine, config).await?;
+            }
+        }
     }
     for path in &settings.create {
         let text = std::fs::read_to_string(path).map_err(at("read", path))?;
@@ -233,7 +254,7 @@ fn announce(
     data: SocketAddr,
     admin: Option<SocketAddr>,
 ) -> Result<(), Error> {
-    let Some(DevFolder { dir, first }) = dev else {
+    let Some(DevFolder { dir, first, .. }) = dev else {
         let admin = match (&settings.admin.socket, admin) {
             (_, Some(address)) if settings.admin.tls.is_some() => {
                 format!(", admin https://{address}")

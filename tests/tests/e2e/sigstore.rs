@@ -3,25 +3,21 @@
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
-use tests::process::{Logd, logctl};
+use tests::process::{Logd, Start, logctl};
 use tests::sigstore::{Client, Sigstore};
 use tests::skip::skip;
 
 use crate::{Done, folder, run};
 
-const DOCUMENT: &str = "\
-apiVersion: logctl/v1
-kind: LogConfig
-log: argon
-origin: log.example.org
-originForm: host
-key: {algorithm: ecdsa-p256}
-shards: [{name: 2026a, state: active}]
-rekor: {v2: true}
-";
+/// A log whose fronts are these.
+fn document(rekor: &str) -> String {
+    format!(
+        "apiVersion: logctl/v1\nkind: LogConfig\nlog: argon\norigin: log.example.org\noriginForm: host\nkey: {{algorithm: ecdsa-p256}}\nshards: [{{name: 2026a, state: active}}]\nrekor: {rekor}\n"
+    )
+}
 
-/// Writes the files that clients are configured with, as an operator would.
-fn export(sigstore: &Sigstore, at: &Path, url: &str) -> Done {
+/// Writes the files that clients are configured with, as an operator would; `flag` is the one for the address of an API.
+fn export(sigstore: &Sigstore, at: &Path, (flag, url): (&str, &str)) -> Done {
     let file = |name: &str| sigstore.file(name).display().to_string();
     let write = |format: &str, words: &[&str], out: &str| -> Done {
         let words = [
@@ -38,7 +34,7 @@ fn export(sigstore: &Sigstore, at: &Path, url: &str) -> Done {
         file("signing_config.base.json"),
     );
     write("trusted-root", &["--merge", &root], "trusted_root.json")?;
-    let url = ["--write-url", url];
+    let url = [flag, url];
     write(
         "signing-config",
         &[&url[..], &["--merge", &config]].concat(),
@@ -60,6 +56,20 @@ fn export(sigstore: &Sigstore, at: &Path, url: &str) -> Done {
 
 #[test]
 fn real_clients_sign_and_verify_across_rotations() -> Done {
+    across_rotations("{v2: true}", &["--write-url"; 3])
+}
+
+/// One shard, both APIs, one trust root.
+#[test]
+fn real_clients_sign_and_verify_across_rotations_with_both_apis() -> Done {
+    across_rotations(
+        "{v1: true, v2: true}",
+        &["--v1-url", "--write-url", "--v1-url"],
+    )
+}
+
+/// In each round every client signs, in the last two in the middle of a rotation; in the end each verifies all.
+fn across_rotations(rekor: &str, rounds: &[&str]) -> Done {
     let Some(sigstore) = Sigstore::start()? else {
         skip(
             "Sigstore's clients against a log across rotations",
@@ -70,25 +80,25 @@ fn real_clients_sign_and_verify_across_rotations() -> Done {
     let folder = folder()?;
     let logd = Logd::start(folder.path())?;
     let at = folder.path();
-    std::fs::write(at.join("argon.yaml"), DOCUMENT)?;
+    std::fs::write(at.join("argon.yaml"), document(rekor))?;
     let document = at.join("argon.yaml").display().to_string();
     run(at, &format!("log create {document} --yes"), 0)?;
     let url = format!("http://{}/argon", logd.address);
-    export(&sigstore, at, &url)?;
     std::fs::write(sigstore.file("art.txt"), "an artifact\n")?;
 
     let mut bundles = Vec::new();
-    for round in 0..3 {
+    for (round, flag) in rounds.iter().enumerate() {
+        export(&sigstore, at, (flag, &url))?;
         for client in Client::ALL {
             let bundle = format!("{client:?}-{round}.json");
             sigstore
                 .sign(client, "art.txt", &bundle)
-                .with_context(|| format!("{client:?} signs in round {round}"))?;
+                .with_context(|| format!("{client:?} signs in round {round} ({flag})"))?;
             bundles.push(bundle);
             // In the middle of a round, without a pause; clients have the next key beforehand.
-            if client == Client::Go && round < 2 {
+            if client == Client::Go && round + 1 < rounds.len() {
                 run(at, "--log argon shard plan --yes", 0)?;
-                export(&sigstore, at, &url)?;
+                export(&sigstore, at, (flag, &url))?;
                 run(at, "--log argon shard rotate --yes", 0)?;
             }
         }
@@ -106,5 +116,75 @@ fn real_clients_sign_and_verify_across_rotations() -> Done {
         let forged = sigstore.verify(client, "other.txt", &bundles[0]);
         ensure!(forged.is_err(), "{client:?} verifies anything");
     }
+    Ok(())
+}
+
+/// The steps of Rekor's own test of its shards, with its own program, without a restart.
+#[test]
+fn rekor_cli_reads_and_writes_across_rotations() -> Done {
+    let Some(sigstore) = Sigstore::start()? else {
+        skip(
+            "rekor-cli against a log across rotations",
+            "it is not installed",
+        );
+        return Ok(());
+    };
+    let folder = folder()?;
+    let at = folder.path();
+    // It ignores the path of a URL, so the log answers at the root.
+    let logd = Logd::start_as(
+        at,
+        &Start {
+            arguments: vec!["--rekor".to_owned()],
+            ..Start::default()
+        },
+    )?;
+    let server = format!("http://{}", logd.address);
+    let cli = |words: &str| sigstore.rekor_cli(&server, words);
+    let log = "--log rekor-v1";
+    sigstore.key()?;
+    let mut uuids = Vec::new();
+    for round in 0..3u64 {
+        let said = cli("loginfo").with_context(|| format!("loginfo in round {round}"))?;
+        ensure!(said.contains("Verification Successful"), "{said}");
+        let artifact = format!("artifact-{round}");
+        let upload = sigstore.upload(&artifact, &format!("the artifact of round {round}\n"))?;
+        let said = cli(&upload)?;
+        // Each shard begins with its statement.
+        let index = 2 * round + 1;
+        ensure!(
+            said.contains(&format!("Created entry at index {index}, ")),
+            "{said}"
+        );
+        let uuid = said.trim().rsplit_once('/').context("the entry's name")?.1;
+        uuids.push(uuid.to_owned());
+        let again = cli(&upload)?;
+        ensure!(again.contains(uuid), "it is there once: {again}");
+        let said = cli("loginfo")?;
+        ensure!(said.contains("Verification Successful"), "{said}");
+        run(at, &format!("{log} shard rotate --yes"), 0)?;
+    }
+    for (round, uuid) in (0..).zip(&uuids) {
+        let index = 2 * round + 1;
+        for words in [
+            format!("get --uuid {uuid}"),
+            format!("get --log-index {index}"),
+        ] {
+            let said = cli(&words)?;
+            ensure!(said.contains(&format!("Index: {index}")), "{words}: {said}");
+            ensure!(said.contains(uuid), "{words}: {said}");
+        }
+        for words in [
+            format!("verify --uuid {uuid}"),
+            format!("verify --log-index {index}"),
+        ] {
+            let said = cli(&words)?;
+            ensure!(said.contains("Inclusion Proof"), "{words}: {said}");
+        }
+    }
+    let said = cli("loginfo --format json")?;
+    let info: serde_json::Value = serde_json::from_str(&said)?;
+    let inactive = info["InactiveShards"].as_array().map(Vec::len);
+    ensure!(inactive == Some(3), "{said}");
     Ok(())
 }

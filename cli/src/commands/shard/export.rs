@@ -41,9 +41,12 @@ pub(crate) struct ExportArgs {
     /// A file of the same format, whose other content is kept; `-` is standard input
     #[arg(long, value_name = "FILE")]
     merge: Option<File>,
-    /// URL at which clients write entries, without /api/v2; needed for a SigningConfig
+    /// URL at which clients write entries, without /api/v2; a SigningConfig needs this or --v1-url
     #[arg(long, value_name = "URL")]
     write_url: Option<String>,
+    /// URL at which clients write entries of Rekor's first API, without /api/v1; clients take the highest version that they know
+    #[arg(long, value_name = "URL")]
+    v1_url: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -100,6 +103,7 @@ pub(super) async fn run(session: &Session<'_>, args: ExportArgs) -> Result<Outco
         operator: &running.origin,
         since,
         now,
+        only_v1: running.rekor.v1 && !running.rekor.v2,
         args: &args,
     };
     let (content, warnings) = file.write(merge.as_deref())?;
@@ -128,6 +132,8 @@ struct Export<'a> {
     /// When the log was made, milliseconds since the Unix epoch, and the current time.
     since: u64,
     now: u64,
+    /// Whether the log answers to Rekor's first API alone.
+    only_v1: bool,
     args: &'a ExportArgs,
 }
 
@@ -155,25 +161,33 @@ impl Export<'_> {
                 (client_trust_config(&root, &config), told(warnings))
             }
             Format::MonitorConfig => {
-                let config = monitor_config(&self.shards, 2, merge).map_err(refused)?;
+                let version = if self.only_v1 { 1 } else { 2 };
+                let config = monitor_config(&self.shards, version, merge).map_err(refused)?;
                 (config, Vec::new())
             }
         })
     }
 
     fn signing_config(&self, merge: Option<&str>) -> Result<SigningConfig, Error> {
-        let url = self.args.write_url.as_deref().ok_or_else(|| Error::Usage {
-            message: "a SigningConfig says where clients write, and --write-url is missing"
-                .to_owned(),
-            hint: "name the URL in front of /api/v2: --write-url https://log.example.org/argon"
-                .to_owned(),
-        })?;
-        let write = WriteUrl {
-            version: 2,
-            url,
-            since: self.since,
-        };
-        SigningConfig::new(&[write], self.operator, merge, self.now).map_err(refused)
+        let urls = [(2, &self.args.write_url), (1, &self.args.v1_url)];
+        let urls = urls.into_iter().filter_map(|(version, url)| {
+            let url = url.as_deref()?;
+            Some(WriteUrl {
+                version,
+                url,
+                since: self.since,
+            })
+        });
+        let urls: Vec<_> = urls.collect();
+        if urls.is_empty() {
+            return Err(Error::Usage {
+                message: "a SigningConfig says where clients write, and --write-url is missing"
+                    .to_owned(),
+                hint: "name the URL in front of /api/v2: --write-url https://log.example.org/argon, or the one in front of /api/v1 with --v1-url"
+                    .to_owned(),
+            });
+        }
+        SigningConfig::new(&urls, self.operator, merge, self.now).map_err(refused)
     }
 }
 

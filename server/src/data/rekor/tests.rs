@@ -17,7 +17,7 @@ use crate::testing::{Reply, Server};
 const ENTRIES: &str = "POST /argon/api/v2/log/entries";
 
 /// A signed request over an artifact, as a client sends it.
-fn signed(artifact: &[u8]) -> Value {
+pub(super) fn signed(artifact: &[u8]) -> Value {
     let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
     let random = aws_lc_rs::rand::SystemRandom::new();
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, artifact);
@@ -33,7 +33,7 @@ fn signed(artifact: &[u8]) -> Value {
     }})
 }
 
-async fn send(server: &Server, request: &Value) -> Reply {
+pub(super) async fn send(server: &Server, request: &Value) -> Reply {
     let body = request.to_string();
     server.ask(ENTRIES, "", body.as_bytes()).await
 }
@@ -46,7 +46,7 @@ async fn fronted(rekor: RekorConfig) -> Server {
 }
 
 /// Makes a log called `argon`, whose origins are host names.
-async fn create(server: &Server, algorithm: Algorithm, rekor: RekorConfig) {
+pub(super) async fn create(server: &Server, algorithm: Algorithm, rekor: RekorConfig) {
     let origin = "log.example.org".to_owned();
     let mut config = LogConfig::new("argon".parse().unwrap(), origin, "2026a".parse().unwrap());
     config.origin_form = OriginForm::Host;
@@ -69,7 +69,7 @@ async fn configure(server: &Server, rekor: RekorConfig) {
     change(server, Request::Configure { next, base: None }).await;
 }
 
-async fn change(server: &Server, request: Request) {
+pub(super) async fn change(server: &Server, request: Request) {
     let log = server.engine.log("argon").unwrap();
     let audited = engine::Audited::new(Arc::clone(&server.engine));
     audited.change(&log, request, caller()).await.unwrap();

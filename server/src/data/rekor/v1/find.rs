@@ -1,0 +1,128 @@
+//! Reads entries: by index, by name, by content, by search key.
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::http::request::Parts;
+use hyper::{Response, StatusCode};
+use plane_http::{JSON, Watched, reply};
+use rekor::v1;
+use tlog::{GlobalIndex, Hash};
+
+use super::super::super::DataPlane;
+use super::super::order;
+use super::{Stopped, number, parts, unread};
+use engine::{Log, RekorEntry, RekorShard};
+
+/// `GET log/entries?logIndex=`.
+pub(super) async fn by_index(log: &Log, query: Option<&str>) -> Result<Response<Bytes>, Stopped> {
+    let index = number(query, "logIndex")?;
+    let required = || v1::Error::Parameter("logIndex in query is required".to_owned());
+    let index = index.ok_or_else(required)?;
+    one(&entry(log, GlobalIndex::new(index)).await?)
+}
+
+/// `GET log/entries/{uuid}`.
+pub(super) async fn by_name(log: &Log, name: &str) -> Result<Response<Bytes>, Stopped> {
+    let named = v1::Uuid::parse(name);
+    let wrong = || {
+        let why = "entryUUID in path should match '^([0-9a-fA-F]{64}|[0-9a-fA-F]{80})$'";
+        v1::Error::Parameter(why.to_owned())
+    };
+    let found = by_uuid(log, &named.ok_or_else(wrong)?).await?;
+    one(&found)
+}
+
+/// `POST log/entries/retrieve`. What is not found is not in the answer.
+pub(super) async fn retrieve(
+    plane: &DataPlane,
+    log: &Log,
+    watched: &Watched,
+    head: &Parts,
+    body: &mut Incoming,
+) -> Result<Response<Bytes>, Stopped> {
+    let (body, _held) = order::body(plane, watched, head, body, v1::MAX_BODY).await?;
+    let asked = v1::Retrieve::parse(&body)?;
+    let mut found = Vec::new();
+    for uuid in &asked.uuids {
+        found.push(by_uuid(log, uuid).await?);
+    }
+    for index in &asked.indexes {
+        found.push(entry(log, GlobalIndex::new(*index)).await?);
+    }
+    for wanted in &asked.entries {
+        // Of an entry that is in several shards, the newest alone: clients take more than one for an error.
+        let leaf = tlog::leaf_hash(wanted.leaf());
+        let shards = log.rekor_shards();
+        found.push(in_shards(log, shards.iter().rev(), leaf).await?);
+    }
+    let found: Vec<_> = found.into_iter().flatten().collect();
+    let mut answers = Vec::new();
+    for entry in &found {
+        let (logged, inclusion) = parts(entry)?;
+        answers.push((logged, &entry.timestamp[..], inclusion));
+    }
+    Ok(reply(
+        StatusCode::OK,
+        JSON,
+        "no-store",
+        v1::answers(answers),
+    ))
+}
+
+/// `POST index/retrieve`.
+pub(super) async fn search(
+    plane: &DataPlane,
+    log: &Log,
+    watched: &Watched,
+    head: &Parts,
+    body: &mut Incoming,
+) -> Result<Response<Bytes>, Stopped> {
+    let (body, _held) = order::body(plane, watched, head, body, v1::MAX_BODY).await?;
+    let _query = v1::Query::parse(&body)?;
+    let _ = log;
+    Ok(reply(StatusCode::OK, JSON, "no-store", v1::ids(&[])))
+}
+
+/// The entry that a client names.
+async fn by_uuid(log: &Log, uuid: &v1::Uuid) -> Result<Option<RekorEntry>, Stopped> {
+    let shards = log.rekor_shards();
+    match uuid {
+        v1::Uuid::Entry(id) => {
+            let shards = shards.iter().filter(|s| s.tree_id == id.tree.get());
+            in_shards(log, shards, id.leaf).await
+        }
+        v1::Uuid::Leaf(leaf) => {
+            let (active, older): (Vec<_>, _) = shards.iter().partition(|shard| shard.is_active);
+            in_shards(log, active.into_iter().chain(older), *leaf).await
+        }
+    }
+}
+
+/// The entry with this leaf in the first of the shards that has it.
+async fn in_shards(
+    log: &Log,
+    shards: impl Iterator<Item = &RekorShard>,
+    leaf: Hash,
+) -> Result<Option<RekorEntry>, Stopped> {
+    for shard in shards {
+        let there = log.keyed_entry(order::key(&shard.name, &leaf)).await;
+        let there = there.map_err(|error| unread(log, &error.into()))?;
+        if let Some(there) = there {
+            return entry(log, there.index).await;
+        }
+    }
+    Ok(None)
+}
+
+/// An entry, once it is published.
+async fn entry(log: &Log, index: GlobalIndex) -> Result<Option<RekorEntry>, Stopped> {
+    let found = log.rekor_entry(index).await;
+    found.map_err(|error| unread(log, &error))
+}
+
+fn one(found: &Option<RekorEntry>) -> Result<Response<Bytes>, Stopped> {
+    let found = found.as_ref().ok_or(v1::Error::NotFound)?;
+    let (logged, inclusion) = parts(found)?;
+    let answer = v1::answer(&logged, &found.timestamp, &inclusion);
+    Ok(reply(StatusCode::OK, JSON, "no-store", answer))
+}

@@ -1,0 +1,417 @@
+//! The front of version 1 as a client sees it, over a real engine.
+
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use logconfig::{Algorithm, Duplicates, EntryKind, FirstEntry, RekorConfig};
+use serde_json::{Value, json};
+use tlog::{Checkpoint, Hash, Note, VerifierKey};
+
+use super::super::tests::{self as front, change, create};
+use crate::testing::{Reply, Server};
+
+const ENTRIES: &str = "POST /argon/api/v1/log/entries";
+
+fn open() -> RekorConfig {
+    RekorConfig {
+        v1: true,
+        ..RekorConfig::default()
+    }
+}
+
+async fn fronted(rekor: RekorConfig) -> Server {
+    let server = Server::start().await;
+    create(&server, Algorithm::EcdsaP256, rekor).await;
+    server
+}
+
+/// A signed request over an artifact, as a client sends it: the same one every time but for its key.
+fn signed(artifact: &[u8]) -> Value {
+    let v2 = front::signed(artifact);
+    let v2 = &v2["hashedRekordRequestV002"];
+    let digest = STANDARD.decode(v2["digest"].as_str().unwrap()).unwrap();
+    let key = v2["signature"]["verifier"]["publicKey"]["rawBytes"].as_str();
+    let pem = rekor::v1::public_key(&STANDARD.decode(key.unwrap()).unwrap());
+    json!({
+        "apiVersion": "0.0.1",
+        "kind": "hashedrekord",
+        "spec": {
+            "data": {"hash": {"algorithm": "sha256", "value": tlog::hex(&digest)}},
+            "signature": {
+                "content": v2["signature"]["content"],
+                "publicKey": {"content": STANDARD.encode(pem)},
+            },
+        },
+    })
+}
+
+async fn send(server: &Server, request: &Value) -> Reply {
+    let body = request.to_string();
+    server.ask(ENTRIES, "", body.as_bytes()).await
+}
+
+async fn post(server: &Server, path: &str, body: &Value) -> Reply {
+    let body = body.to_string();
+    let line = format!("POST /argon/api/v1/{path}");
+    server.ask(&line, "", body.as_bytes()).await
+}
+
+/// The ECDSA keys of the shards, oldest first.
+async fn keys(server: &Server) -> Vec<VerifierKey> {
+    let shards = server.get_json("/argon/shards").await;
+    let shards = shards.as_array().unwrap().iter();
+    let keys = shards.filter_map(|shard| shard["ecdsaVkey"].as_str());
+    keys.map(|key| key.parse().unwrap()).collect()
+}
+
+/// An entry as a client keeps it: its name, index over all shards, and time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Kept {
+    id: String,
+    index: u64,
+    time: u64,
+    body: String,
+}
+
+/// Checks an entry as a client does, with nothing but the shard's key.
+fn checked(id: &str, entry: &Value, key: &VerifierKey) -> Kept {
+    let number = |value: &Value| value.as_u64().unwrap();
+    let proof = &entry["verification"]["inclusionProof"];
+    let note = Note::parse(proof["checkpoint"].as_str().unwrap()).unwrap();
+    assert_eq!(note.verify(&[key]), Ok(vec![0]));
+    assert_eq!(note.signatures.len(), 1, "another line breaks its clients");
+    let tree = Checkpoint::parse(note.text).unwrap();
+    let (name, number_of_tree) = tree.origin.split_once(" - ").unwrap();
+    assert_eq!(name, key.name());
+    assert_eq!(
+        u64::from_str_radix(&id[..16], 16).unwrap().to_string(),
+        number_of_tree
+    );
+    assert_eq!(number(&proof["treeSize"]), tree.size);
+    assert_eq!(proof["rootHash"], tlog::hex(&tree.root.0));
+    let leaf = STANDARD.decode(entry["body"].as_str().unwrap()).unwrap();
+    let leaf = tlog::leaf_hash(&leaf);
+    assert_eq!(id[16..], tlog::hex(&leaf.0));
+    let hashes = proof["hashes"].as_array().unwrap().iter();
+    let hashes: Vec<_> = hashes
+        .map(|hash| Hash(tlog::unhex(hash.as_str().unwrap()).unwrap()))
+        .collect();
+    let index = number(&proof["logIndex"]);
+    tlog::verify_inclusion(index, tree.size, &leaf, &hashes, &tree.root).unwrap();
+    assert_eq!(entry["logID"], tlog::hex(&key.log_id().0));
+    // The members in the order of RFC 8785.
+    let text = format!(
+        r#"{{"body":{},"integratedTime":{},"logID":{},"logIndex":{}}}"#,
+        entry["body"], entry["integratedTime"], entry["logID"], entry["logIndex"]
+    );
+    let set = entry["verification"]["signedEntryTimestamp"].as_str();
+    let set = STANDARD.decode(set.unwrap()).unwrap();
+    let verifier = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key.bytes());
+    verifier.verify(text.as_bytes(), &set).unwrap();
+    Kept {
+        id: id.to_owned(),
+        index: number(&entry["logIndex"]),
+        time: number(&entry["integratedTime"]),
+        body: entry["body"].as_str().unwrap().to_owned(),
+    }
+}
+
+/// The only entry of an answer.
+fn only(reply: &Reply, status: u16, key: &VerifierKey) -> Kept {
+    assert_eq!(reply.status, status, "{reply:?}");
+    let entries = reply.json();
+    let entries = entries.as_object().unwrap();
+    assert_eq!(entries.len(), 1);
+    let (id, entry) = entries.iter().next().unwrap();
+    checked(id, entry, key)
+}
+
+#[tokio::test]
+async fn an_entry_is_the_same_however_it_is_asked_for() {
+    let server = fronted(open()).await;
+    let keys = keys(&server).await;
+    let request = signed(b"one");
+    let reply = send(&server, &request).await;
+    let written = only(&reply, 201, &keys[0]);
+    assert_eq!(written.index, 1, "the opening statement comes first");
+    assert_eq!(reply.header("etag"), Some(&*written.id));
+    let location = format!("/argon/api/v1/log/entries/{}", written.id);
+    assert_eq!(reply.header("location"), Some(&*location));
+    let now = crate::clock::now_ms() / 1000;
+    assert!(now - written.time < 600, "{written:?} at {now}");
+
+    // Sent again, it is there once.
+    assert_eq!(only(&send(&server, &request).await, 201, &keys[0]), written);
+    send(&server, &signed(b"two")).await;
+    let uuid = &written.id[16..];
+    for path in [
+        location,
+        format!("/argon/api/v1/log/entries/{uuid}"),
+        format!("/argon/api/v1/log/entries/{}", uuid.to_uppercase()),
+        "/argon/api/v1/log/entries?logIndex=1".to_owned(),
+    ] {
+        assert_eq!(
+            only(&server.get(&path).await, 200, &keys[0]),
+            written,
+            "{path}"
+        );
+    }
+    // rekor-cli sends null for what it does not ask for, sigstore-python a slash at the end.
+    for (path, asked) in [
+        (
+            "log/entries/retrieve",
+            json!({"entryUUIDs": [written.id, uuid], "logIndexes": null, "entries": null}),
+        ),
+        (
+            "log/entries/retrieve/",
+            json!({"logIndexes": [1, 99], "entries": [request]}),
+        ),
+    ] {
+        let found = post(&server, path, &asked).await;
+        assert_eq!(found.status, 200, "{found:?}");
+        let found = found.json();
+        let found = found.as_array().unwrap();
+        assert_eq!(found.len(), 2, "{found:?}");
+        for one in found {
+            let (id, entry) = one.as_object().unwrap().iter().next().unwrap();
+            assert_eq!(checked(id, entry, &keys[0]), written);
+        }
+    }
+}
+
+#[tokio::test]
+async fn entries_keep_their_names_and_indexes_over_rotations() {
+    let server = fronted(open()).await;
+    let mut kept = Vec::new();
+    for n in 0..3u8 {
+        let (own, same) = (signed(&[n]), json!(null));
+        let _ = same;
+        let reply = send(&server, &own).await;
+        let key = keys(&server).await.pop().unwrap();
+        kept.push((only(&reply, 201, &key), key));
+        change(&server, engine::testing::rotation()).await;
+    }
+    // Each shard has its statement before the entry.
+    let indexes: Vec<_> = kept.iter().map(|(kept, _)| kept.index).collect();
+    assert_eq!(indexes, [1, 3, 5]);
+    for (entry, key) in &kept {
+        for path in [entry.id.clone(), entry.id[16..].to_owned()] {
+            let path = format!("/argon/api/v1/log/entries/{path}");
+            assert_eq!(only(&server.get(&path).await, 200, key), *entry);
+        }
+        let path = format!("/argon/api/v1/log/entries?logIndex={}", entry.index);
+        assert_eq!(only(&server.get(&path).await, 200, key), *entry);
+    }
+    let info = server.get_json("/argon/api/v1/log").await;
+    let inactive = info["inactiveShards"].as_array().unwrap();
+    assert_eq!((inactive.len(), info["treeSize"].as_u64()), (3, Some(0)));
+    for (shard, (_, key)) in inactive.iter().zip(&kept) {
+        let note = Note::parse(shard["signedTreeHead"].as_str().unwrap()).unwrap();
+        assert_eq!(note.verify(&[key]), Ok(vec![0]));
+        let tree = Checkpoint::parse(note.text).unwrap();
+        assert_eq!((tree.size, shard["treeSize"].as_u64()), (2, Some(2)));
+        assert_eq!(shard["rootHash"], tlog::hex(&tree.root.0));
+        let path = format!(
+            "/argon/api/v1/log/publicKey?treeID={}",
+            shard["treeID"].as_str().unwrap()
+        );
+        let pem = server.get(&path).await;
+        assert_eq!(pem.header("content-type"), Some("application/x-pem-file"));
+        assert_eq!(pem.text(), rekor::v1::public_key(key.bytes()));
+        let path = format!(
+            "/argon/api/v1/log/proof?firstSize=1&lastSize=2&treeID={}",
+            shard["treeID"].as_str().unwrap()
+        );
+        let proof = server.get_json(&path).await;
+        assert_eq!(proof["rootHash"], shard["rootHash"]);
+        assert_eq!(proof["hashes"].as_array().unwrap().len(), 1);
+    }
+    // The head of the shard that grows is signed anew each time.
+    let again = server.get_json("/argon/api/v1/log").await;
+    assert_ne!(again["signedTreeHead"], info["signedTreeHead"]);
+    assert_eq!(again["inactiveShards"], info["inactiveShards"]);
+}
+
+#[tokio::test]
+async fn consistency_is_proven_between_any_two_sizes() {
+    let server = fronted(RekorConfig {
+        first_entry: FirstEntry::None,
+        ..open()
+    })
+    .await;
+    let mut roots = Vec::new();
+    for n in 0..9u8 {
+        let reply = send(&server, &signed(&[n])).await;
+        let entries = reply.json();
+        let (_, entry) = entries.as_object().unwrap().iter().next().unwrap();
+        let proof = &entry["verification"]["inclusionProof"];
+        assert_eq!(proof["treeSize"], u64::from(n) + 1);
+        roots.push(Hash(
+            tlog::unhex(proof["rootHash"].as_str().unwrap()).unwrap(),
+        ));
+    }
+    for last in 1..=9 {
+        for first in 1..=last {
+            let path = format!("/argon/api/v1/log/proof?firstSize={first}&lastSize={last}");
+            let proof = server.get_json(&path).await;
+            assert_eq!(proof["rootHash"], tlog::hex(&roots[8].0));
+            let hashes = proof["hashes"].as_array().unwrap().iter();
+            let hashes: Vec<_> = hashes
+                .map(|hash| Hash(tlog::unhex(hash.as_str().unwrap()).unwrap()))
+                .collect();
+            let (old, new) = (roots[first - 1], roots[last - 1]);
+            tlog::verify_consistency(first as u64, last as u64, &hashes, &old, &new).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_answered_as_rekor_answers_it() {
+    let kinds = [EntryKind::HashedRekord].into_iter().collect();
+    let server = fronted(RekorConfig {
+        kinds,
+        duplicates: Duplicates::Conflict,
+        ..open()
+    })
+    .await;
+    let request = signed(b"one");
+    let written = send(&server, &request).await;
+    let id = written.header("etag").unwrap();
+    let mut forged = request.clone();
+    forged["spec"]["data"]["hash"]["value"] = "00".repeat(32).into();
+    let closed = json!({"apiVersion": "0.0.1", "kind": "dsse", "spec": {"proposedContent": {"envelope": "{}", "verifiers": [""]}}});
+    let unknown = json!({"apiVersion": "0.0.1", "kind": "jar", "spec": {}});
+    let many = json!({"logIndexes": [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]});
+    for (line, body, status, said) in [
+        ("POST log/entries", request.clone(), 409, id),
+        ("POST log/entries", forged, 400, "invalid signature"),
+        ("POST log/entries", closed, 400, "unsupported kind dsse"),
+        ("POST log/entries", unknown, 400, "unsupported kind jar"),
+        ("POST log/entries", json!({}), 400, "parsing the body"),
+        (
+            "POST log/entries/retrieve",
+            many,
+            422,
+            "more than max allowed 10",
+        ),
+        (
+            "POST log/entries/retrieve",
+            json!({"entryUUIDs": ["x"]}),
+            400,
+            "incorrectly formatted uuid",
+        ),
+        ("POST index/retrieve", json!({}), 400, "must be given"),
+        (
+            "GET log/entries",
+            json!(null),
+            422,
+            "logIndex in query is required",
+        ),
+        (
+            "GET log/entries?logIndex=-1",
+            json!(null),
+            422,
+            "greater than or equal to 0",
+        ),
+        (
+            "GET log/entries?logIndex=a%20b",
+            json!(null),
+            422,
+            "int64: \\\"a b\\\"",
+        ),
+        ("GET log/entries?logIndex=2", json!(null), 404, ""),
+        ("GET log/entries/12", json!(null), 422, "should match"),
+        (
+            "GET log/proof",
+            json!(null),
+            422,
+            "lastSize in query is required",
+        ),
+        (
+            "GET log/proof?lastSize=0",
+            json!(null),
+            422,
+            "greater than or equal to 1",
+        ),
+        (
+            "GET log/proof?firstSize=2&lastSize=1",
+            json!(null),
+            400,
+            "firstSize(2) must be less than lastSize(1)",
+        ),
+        (
+            "GET log/proof?lastSize=3",
+            json!(null),
+            400,
+            "currently observable(2)",
+        ),
+        (
+            "GET log/proof?lastSize=1&treeID=7",
+            json!(null),
+            400,
+            "none of this log",
+        ),
+        (
+            "GET log/publicKey?treeID=7",
+            json!(null),
+            400,
+            "none of this log",
+        ),
+        ("POST log", json!(null), 405, "GET"),
+        ("GET log/timestamp", json!(null), 404, "timestamp"),
+    ] {
+        let (method, path) = line.split_once(' ').unwrap();
+        let body = match body {
+            Value::Null => String::new(),
+            body => body.to_string(),
+        };
+        let line = format!("{method} /argon/api/v1/{path}");
+        let reply = server.ask(&line, "", body.as_bytes()).await;
+        assert_eq!(reply.status, status, "{line} {body}: {reply:?}");
+        if status == 404 && said.is_empty() {
+            assert_eq!(reply.text(), "", "{line}");
+            continue;
+        }
+        assert_eq!(reply.json()["code"], status, "{line}");
+        assert!(reply.text().contains(said), "{line} {body}: {reply:?}");
+    }
+    let location = format!("/api/v1/log/entries/{id}");
+    let conflict = send(&server, &request).await;
+    assert_eq!(conflict.header("location"), Some(&*location));
+    let nobody = format!("/argon/api/v1/log/entries/{:016x}{}", 7, &id[16..]);
+    assert_eq!(server.get(&nobody).await.status, 404, "of an unknown tree");
+}
+
+#[tokio::test]
+async fn both_apis_show_one_tree() {
+    let server = fronted(RekorConfig { v2: true, ..open() }).await;
+    let keys = keys(&server).await;
+    let one = only(&send(&server, &signed(b"one")).await, 201, &keys[0]);
+    let two = front::send(&server, &front::signed(b"two")).await;
+    assert_eq!(two.header("logd-global-index"), Some("2"));
+    let three = only(&send(&server, &signed(b"three")).await, 201, &keys[0]);
+    assert_eq!((one.index, three.index), (1, 3));
+    // Written through the other API, and answered with the time of its slot as well.
+    let path = "/argon/api/v1/log/entries?logIndex=2";
+    let found = only(&server.get(path).await, 200, &keys[0]);
+    assert!((one.time..=three.time).contains(&found.time));
+}
+
+#[tokio::test]
+async fn a_log_without_the_front_has_no_such_path() {
+    let server = fronted(RekorConfig::default()).await;
+    for line in [
+        ENTRIES,
+        "GET /argon/api/v1/log",
+        "GET /api/v1/log",
+        "GET /other/api/v1/log",
+    ] {
+        let reply = server.ask(line, "", b"").await;
+        assert_eq!(
+            (reply.status, &reply.json()["code"]),
+            (404, &json!(404)),
+            "{line}"
+        );
+    }
+    assert_eq!(server.get("/ping").await.status, 200);
+}

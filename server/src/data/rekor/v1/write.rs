@@ -1,0 +1,129 @@
+//! Adds entries. Signatures are verified here, before anything is ordered.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::header::{ETAG, HeaderValue, LOCATION};
+use hyper::http::request::Parts;
+use hyper::{Response, StatusCode};
+use logconfig::{EntryKind, EntryKinds};
+use plane_http::{JSON, Watched, reply};
+use rekor::v1;
+use sha2::{Digest as _, Sha256};
+
+use super::super::super::DataPlane;
+use super::super::order::{self, Unordered};
+use super::{PREFIX, Stopped, parts, unread};
+use crate::data::refusal::Refusal;
+use engine::{Appended, Log, SignedOpening};
+use wire::data::codes;
+
+/// Bodies up to this length are checked where they arrive; longer ones would keep other requests waiting.
+const INLINE: usize = 128 << 10;
+
+/// Adds an entry as Rekor would.
+pub(super) async fn write(
+    plane: &DataPlane,
+    log: &Log,
+    watched: &Watched,
+    head: &Parts,
+    body: &mut Incoming,
+) -> Result<Response<Bytes>, Stopped> {
+    let tenant = order::tenant(log, head)?;
+    let (body, mut held) = order::body(plane, watched, head, body, v1::MAX_BODY).await?;
+    let entry = check(body, log.rekor().kinds).await?;
+    let leaf = Bytes::from(entry.into_leaf());
+    // Only the leaf, which is small, is held during the wait for the checkpoint, not the whole request.
+    let _fits = held.set(leaf.len());
+    let index = match order::published(log, leaf.clone(), tenant, opening).await {
+        Ok(index) => index,
+        Err(Unordered::Exists(there)) => return Ok(exists(log, &there, &leaf)?),
+        Err(Unordered::Refused(refusal)) => return Err(refusal.into()),
+        Err(Unordered::Frozen) => return Err(v1::Error::Frozen.into()),
+        Err(Unordered::Unavailable) => return Err(v1::Error::Unavailable.into()),
+    };
+    let found = loop {
+        match log.rekor_entry(index).await {
+            Ok(Some(found)) => break found,
+            Ok(None) => tokio::task::yield_now().await,
+            Err(error) => return Err(unread(log, &error)),
+        }
+    };
+    let (entry, inclusion) = parts(&found)?;
+    let answer = v1::answer(&entry, &found.timestamp, &inclusion);
+    let response = reply(StatusCode::CREATED, JSON, "no-store", answer);
+    Ok(named(response, &entry.id(), head.uri.path()))
+}
+
+/// Checks a request; a long one on another thread.
+pub(super) async fn check(body: Bytes, kinds: EntryKinds) -> Result<v1::Entry, Stopped> {
+    let short = body.len() <= INLINE;
+    let work = move || {
+        let request = v1::Request::parse(&body)?;
+        let kind = request.kind();
+        let taken = |known: &EntryKind| known.as_str() == kind && kinds.has(*known);
+        if !EntryKind::ALL.iter().any(taken) {
+            return Err(v1::Error::Kind(kind.to_owned()));
+        }
+        request.verify()
+    };
+    if short {
+        return Ok(work()?);
+    }
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "hashing a long payload keeps a processor busy"
+    )]
+    let checked = tokio::task::spawn_blocking(work).await;
+    let checked = checked.map_err(|_| Refusal::new(codes::STORE_FAILED, "the check broke off"))?;
+    Ok(checked?)
+}
+
+/// The names of an entry: its own, and where it is read.
+fn named(mut response: Response<Bytes>, id: &v1::EntryId, path: &str) -> Response<Bytes> {
+    let id = id.to_string();
+    let before = path.find(PREFIX).map_or("", |at| &path[..at]);
+    let location = format!("{before}{PREFIX}log/entries/{id}");
+    let headers = response.headers_mut();
+    // Without quotes: clients take it for the name.
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert(ETAG, id);
+    }
+    if let Ok(location) = HeaderValue::from_str(&location) {
+        headers.insert(LOCATION, location);
+    }
+    response
+}
+
+/// The conflict with an entry that is in the shard.
+fn exists(log: &Log, there: &Appended, leaf: &[u8]) -> Result<Response<Bytes>, Stopped> {
+    let shards = log.rekor_shards();
+    let shard = shards.iter().find(|shard| shard.name == *there.shard);
+    let tree = shard.and_then(|shard| v1::TreeId::new(shard.tree_id));
+    let tree = tree.ok_or(v1::Error::Unavailable)?;
+    let leaf = tlog::leaf_hash(leaf);
+    let id = v1::EntryId { tree, leaf };
+    let response = Stopped::Rekor(v1::Error::Exists(id)).respond();
+    Ok(named(response, &id, PREFIX))
+}
+
+/// The leaf of an opening statement.
+fn opening(signed: &SignedOpening) -> Option<Vec<u8>> {
+    let request = serde_json::json!({
+        "apiVersion": "0.0.1",
+        "kind": "hashedrekord",
+        "spec": {
+            "data": {"hash": {
+                "algorithm": "sha256",
+                "value": tlog::hex(&Sha256::digest(&signed.text)),
+            }},
+            "signature": {
+                "content": STANDARD.encode(&signed.signature),
+                "publicKey": {"content": STANDARD.encode(v1::public_key(&signed.key))},
+            },
+        },
+    });
+    let entry = v1::Request::parse(request.to_string().as_bytes());
+    Some(entry.ok()?.verify().ok()?.into_leaf())
+}
