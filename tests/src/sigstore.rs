@@ -271,8 +271,7 @@ impl Sigstore {
         self.openssl(&format!(
             "dgst -sha256 -sign key.pem -out {name}.sig {name}"
         ))?;
-        let hash = sha2::Sha256::digest(content);
-        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hex(&sha2::Sha256::digest(content));
         Ok(format!(
             "upload --type hashedrekord --artifact-hash {hash} --signature {name}.sig --public-key public.pem --pki-format x509"
         ))
@@ -284,6 +283,57 @@ impl Sigstore {
             .current_dir(self.folder.path())
             .args(words.split_whitespace());
         Self::output(command).map(drop)
+    }
+
+    /// Makes an attestation of an artifact with cosign, which then verifies it.
+    ///
+    /// # Errors
+    /// With what it said.
+    pub fn attest(&self, artifact: &str, bundle: &str) -> Result<()> {
+        let content = std::fs::read(self.file(artifact))?;
+        let statement = serde_json::json!({
+            "_type": "https://in-toto.io/Statement/v1",
+            "subject": [{"name": artifact, "digest": {"sha256": hex(&sha2::Sha256::digest(content))}}],
+            "predicateType": "https://slsa.dev/provenance/v1",
+            "predicate": {
+                "buildDefinition": {"buildType": "https://example.org/build", "externalParameters": {}},
+                "runDetails": {"builder": {"id": "https://example.org/builder"}},
+            },
+        });
+        std::fs::write(self.file("statement.json"), statement.to_string())?;
+        let mut attest = self.command("bin/cosign");
+        attest.args([
+            "attest-blob",
+            "-y",
+            "--identity-token",
+            "token",
+            "--signing-config",
+            "signing_config.json",
+            "--trusted-root",
+            "trusted_root.json",
+            "--statement",
+            "statement.json",
+            "--bundle",
+            bundle,
+            artifact,
+        ]);
+        Self::output(attest)?;
+        let mut verify = self.command("bin/cosign");
+        verify.args([
+            "verify-blob-attestation",
+            "--trusted-root",
+            "trusted_root.json",
+            "--bundle",
+            bundle,
+            "--type",
+            "slsaprovenance1",
+            "--certificate-identity",
+            EMAIL,
+            "--certificate-oidc-issuer",
+            ISSUER,
+            artifact,
+        ]);
+        Self::output(verify).map(drop)
     }
 
     fn program(&self, client: Client, go: &str) -> Command {
@@ -300,4 +350,8 @@ impl Sigstore {
             Client::Js5 => js("js5"),
         }
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -389,6 +389,11 @@ impl LogConfig {
             .find(|shard| shard.state == ShardState::Active)
     }
 
+    /// The algorithm of the active shard's key.
+    pub(crate) fn active_algorithm(&self) -> Option<Algorithm> {
+        self.active().map(|shard| shard.key.algorithm)
+    }
+
     /// The shard of that name.
     #[must_use]
     pub fn shard(&self, name: &ShardName) -> Option<&ShardConfig> {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::finding::{Finding, Problem};
 use crate::list::Compare;
-use crate::model::OriginForm;
+use crate::model::{Algorithm, OriginForm};
 use crate::span::Span;
 
 /// Sigstore's clients write and read as if this log were Rekor; `/add` is closed then.
@@ -215,8 +215,8 @@ impl RekorConfig {
         *self == Self::default()
     }
 
-    /// The faults of the front of a log with these origins.
-    pub(crate) fn validate(&self, origins: OriginForm) -> Vec<Finding> {
+    /// The faults of the front of a log with these origins, and these kinds of keys in its active shard and in new ones.
+    pub(crate) fn validate(&self, origins: OriginForm, keys: [Algorithm; 2]) -> Vec<Finding> {
         let mut findings = Vec::new();
         let (least, most) = (Span::from_secs(1), Span::from_secs(60));
         if !(least..=most).contains(&self.hold) {
@@ -234,6 +234,14 @@ impl RekorConfig {
                 Problem::new("needs-hosts", message)
                     .hint("make a new log with `originForm: host`")
                     .at(if self.v2 { "/rekor/v2" } else { "/rekor/v1" }),
+            );
+        }
+        if self.v1 && keys.iter().any(|key| *key != Algorithm::EcdsaP256) {
+            let message = "clients of Rekor's first API verify signatures of ECDSA keys only";
+            findings.push(
+                Problem::new("needs-ecdsa", message)
+                    .hint("set `key: {algorithm: ecdsa-p256}`, rotate to a shard with such a key, then open the front")
+                    .at("/rekor/v1"),
             );
         }
         if self.v1 && self.kinds.iter().next().is_none() {

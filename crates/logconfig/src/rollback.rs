@@ -1,6 +1,6 @@
 //! Going back to earlier settings; pure.
 
-use crate::model::LogConfig;
+use crate::model::{Algorithm, LogConfig};
 
 /// Whether a change from `running` to `next` is to settings that a roll-back would change.
 #[must_use]
@@ -22,10 +22,14 @@ pub fn changes_settings(running: &LogConfig, next: &LogConfig) -> bool {
 /// Writers' tokens only ever go: one that was taken out since stays revoked, and one that was added since goes with the settings
 /// it came with. A tenant that was removed since comes back without tokens.
 ///
+/// A front of Rekor's first API stays closed if the shard that is active now has no ECDSA key.
+///
 /// The generation is that of `running`: the base of the change. `log`, `origin` and `originForm` are those of `running` too; they
 /// never change.
 #[must_use]
 pub fn rolled_back(running: &LogConfig, earlier: &LogConfig) -> LogConfig {
+    let mut rekor = earlier.rekor;
+    rekor.v1 &= running.active_algorithm().unwrap_or(earlier.key.algorithm) == Algorithm::EcdsaP256;
     // Written out, so that the author of a new setting decides here on which side it is.
     LogConfig {
         api_version: earlier.api_version,
@@ -40,6 +44,6 @@ pub fn rolled_back(running: &LogConfig, earlier: &LogConfig) -> LogConfig {
         qos: running.qos.rolled_back(&earlier.qos),
         merge: earlier.merge.clone(),
         witnesses: earlier.witnesses.clone(),
-        rekor: earlier.rekor,
+        rekor,
     }
 }

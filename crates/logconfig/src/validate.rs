@@ -99,7 +99,9 @@ impl LogConfig {
         findings.append(&mut self.qos.validate(interval));
         findings.append(&mut merge.validate());
         findings.append(&mut self.witnesses.validate());
-        findings.append(&mut self.rekor.validate(self.origin_form));
+        let active = self.active_algorithm().unwrap_or(self.key.algorithm);
+        let keys = [active, self.key.algorithm];
+        findings.append(&mut self.rekor.validate(self.origin_form, keys));
         self.validate_states(&mut findings);
         self.validate_labels(&mut findings);
         self.validate_unique(&mut findings);

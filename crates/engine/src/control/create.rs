@@ -7,7 +7,7 @@ use logconfig::{Difference, Finding, LogConfig, LogName, ShardName, ShardState, 
 use tlog::Hash;
 
 use crate::control::{
-    Action, Applied, Author, ChangeError, ChangeOutcome, fits, not_permitted, prepare,
+    Action, Applied, Author, ChangeError, ChangeOutcome, fits, mixed, not_permitted, prepare,
 };
 use crate::engine::{Engine, EngineError, EngineOptions, SYSTEM};
 use crate::ledger::CommitError;
@@ -112,10 +112,12 @@ impl Engine {
         Ok(applied)
     }
 
-    /// The places in the document that this process may not use.
+    /// The places in the document that this process may not use, and fronts that get in each other's way.
     async fn creation_warnings(&self, config: &LogConfig) -> Result<Vec<Finding>, ChangeError> {
         let not_permitted = not_permitted(&self.merge, None, &config.merge).await;
-        not_permitted.judged(&*self.store).await
+        let mut warnings = not_permitted.judged(&*self.store).await?;
+        warnings.extend(mixed(config));
+        Ok(warnings)
     }
 
     /// The answer when there is a log of that name already.

@@ -28,7 +28,7 @@ use crate::log::Log;
 
 use self::outcome::reused;
 pub use self::outcome::{Applied, ChangeError, ChangeOutcome};
-pub(crate) use self::preflight::not_permitted;
+pub(crate) use self::preflight::{mixed, not_permitted};
 pub(crate) use self::prepare::prepare;
 pub use self::probation::{Probation, Trial};
 pub use self::request::{Author, Request};

@@ -113,6 +113,10 @@ fn any_running() -> impl Strategy<Value = LogConfig> {
                     }
                 }
                 config.rekor.v2 &= config.origin_form == OriginForm::Host;
+                config.rekor.v1 &= config.origin_form == OriginForm::Host;
+                if !config.validate().is_empty() {
+                    config.rekor.v1 = false;
+                }
                 config
             },
         )

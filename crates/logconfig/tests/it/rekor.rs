@@ -1,18 +1,23 @@
 //! The front for Sigstore's clients in a document.
 
 use logconfig::{
-    Duplicates, FirstEntry, LogConfig, OriginForm, RekorConfig, Span, diff, parse, rolled_back,
+    Algorithm, Duplicates, EntryKind, FirstEntry, LogConfig, OriginForm, RekorConfig, Span, diff,
+    parse, rolled_back,
 };
 use proptest::prelude::*;
 
 pub(crate) fn any_rekor() -> impl Strategy<Value = RekorConfig> {
     let first = prop_oneof![Just(FirstEntry::Statement), Just(FirstEntry::None)];
     let duplicates = prop_oneof![Just(Duplicates::Replay), Just(Duplicates::Conflict)];
-    (any::<bool>(), duplicates, first, 1_000u64..=60_000).prop_map(
-        |(v2, duplicates, first_entry, hold)| RekorConfig {
-            first_entry,
+    let kinds = proptest::sample::subsequence(EntryKind::ALL.to_vec(), 1..=4);
+    let open = any::<(bool, bool)>();
+    (open, kinds, duplicates, first, 1_000u64..=60_000).prop_map(
+        |((v1, v2), kinds, duplicates, first_entry, hold)| RekorConfig {
+            v1,
             v2,
+            kinds: kinds.into_iter().collect(),
             duplicates,
+            first_entry,
             hold: Span::from_millis(hold),
         },
     )
@@ -50,6 +55,36 @@ fn a_front_opens_as_a_change_and_closes_by_a_roll_back() {
     assert!(!rolled_back(&next, &before).rekor.v2);
     let yaml = next.to_yaml();
     assert_eq!(parse(&yaml).unwrap().rekor, next.rekor, "{yaml}");
+}
+
+#[test]
+fn a_front_of_the_first_api_names_its_kinds_and_needs_an_ecdsa_key() {
+    let mut log = log();
+    log.origin_form = OriginForm::Host;
+    log.rekor.v2 = true;
+    let text = String::from_utf8(log.canonical()).unwrap();
+    assert!(!text.contains("v1\":") && !text.contains("kinds"), "{text}");
+    let codes = |log: &LogConfig| {
+        let found = log.validate().into_iter();
+        found
+            .map(|finding| (finding.code, finding.pointer))
+            .collect::<Vec<_>>()
+    };
+    log.rekor.v1 = true;
+    assert_eq!(codes(&log), [("needs-ecdsa", "/rekor/v1".to_owned())]);
+    log.key.algorithm = Algorithm::EcdsaP256;
+    // A shard that the log already has keeps its key.
+    assert_eq!(codes(&log), [("needs-ecdsa", "/rekor/v1".to_owned())]);
+    log.shards[0].key = log.key;
+    assert_eq!(codes(&log), []);
+    log.rekor.kinds = [EntryKind::Dsse, EntryKind::HashedRekord]
+        .into_iter()
+        .collect();
+    let yaml = log.to_yaml();
+    assert!(yaml.contains("kinds: [hashedrekord, dsse]"), "{yaml}");
+    assert_eq!(parse(&yaml).unwrap().rekor, log.rekor, "{yaml}");
+    log.rekor.kinds = [].into_iter().collect();
+    assert_eq!(codes(&log), [("no-kinds", "/rekor/kinds".to_owned())]);
 }
 
 #[test]

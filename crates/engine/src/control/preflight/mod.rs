@@ -49,8 +49,28 @@ impl Log {
             &next.qos,
         ));
         warnings.extend(empty(&self.ledger.state(), next));
+        if !two_fronts(&self.running.now.load().document) {
+            warnings.extend(mixed(next));
+        }
         Ok(warnings)
     }
+}
+
+fn two_fronts(config: &LogConfig) -> bool {
+    config.rekor.v1 && config.rekor.v2
+}
+
+/// Warns of both of Rekor's APIs on one log: who reads it all meets entries of the other. Pure.
+pub(crate) fn mixed(next: &LogConfig) -> Option<Finding> {
+    two_fronts(next).then(|| {
+        let message = "readers of one of Rekor's APIs stumble over the entries of the other: `rekor-cli get` and rekor-monitor fail on them";
+        Finding::new(
+            "two-fronts",
+            message,
+            "/rekor",
+            "signing and verifying works with both; if anybody reads the whole log, make one log for each API",
+        )
+    })
 }
 
 /// Warns if a shard is closed before any entry was written into it: usually the same rotation was requested twice. Pure.
