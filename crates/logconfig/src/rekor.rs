@@ -18,11 +18,13 @@ use crate::span::Span;
 #[schemars(inline)]
 pub struct RekorConfig {
     /// Answers at /api/v1 (Rekor): entries of the kinds below.
+    #[schemars(extend("default" = false))]
     #[serde(skip_serializing_if = "is_false")]
     pub v1: bool,
     /// Answers at /api/v2 (rekor-tiles): hashedrekord entries.
     pub v2: bool,
-    /// EntryKinds of entries that /api/v1 accepts.
+    /// Kinds of entries that /api/v1 accepts.
+    #[schemars(extend("default" = ["hashedrekord", "dsse", "intoto", "rekord"]))]
     #[serde(skip_serializing_if = "EntryKinds::is_all")]
     pub kinds: EntryKinds,
     /// Answer to an entry that the active shard already has: replay (201 with the existing entry) or conflict (409).
@@ -77,7 +79,7 @@ impl EntryKind {
     }
 }
 
-/// EntryKinds of entries, each at most once.
+/// Kinds of entries, each at most once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EntryKinds(u8);
 
