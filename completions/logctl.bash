@@ -5439,7 +5439,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__shard__subcmd__export)
-            opts="-y -o -h --format --merge --write-url --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
+            opts="-y -o -h --format --merge --write-url --v1-url --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -5454,6 +5454,10 @@ _logctl() {
                     return 0
                     ;;
                 --write-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --v1-url)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -277,7 +277,8 @@ client-trust-config\t'ClientTrustConfig of Sigstore\'s clients: TrustedRoot and 
 monitor-config\t'Configuration of rekor-monitor: the address of each shard for readers'
 vkeys\t'The verifier keys of all shards, one per line (C2SP signed-note)'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l merge -d 'A file of the same format, whose other content is kept; `-` is standard input' -r
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l write-url -d 'URL at which clients write entries, without /api/v2; needed for a SigningConfig' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l write-url -d 'URL at which clients write entries, without /api/v2; a SigningConfig needs this or --v1-url' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l v1-url -d 'URL at which clients write entries of Rekor\'s first API, without /api/v1; clients take the highest version that they know' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l log -d 'Log to work on; by default the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l config -d 'Context file; by default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l context -d 'Context to use; by default the file\'s `current`' -r

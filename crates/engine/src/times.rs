@@ -135,7 +135,7 @@ mod tests {
             times.push(size, count, UnixMillis::new(1000 + step as u64));
             size += count as u64;
             stored.extend(times.cut(size));
-            // A server that starts here goes on in the same way.
+            // A server that starts here continues in the same way.
             let last = stored
                 .iter()
                 .rfind(|(bundle, _)| bundle.index == size / TILE_WIDTH);

@@ -84,7 +84,7 @@ impl EntryKind {
 pub struct EntryKinds(u8);
 
 impl EntryKinds {
-    /// Every kind.
+    /// Every kind that the API has.
     #[must_use]
     pub fn all() -> Self {
         EntryKind::ALL.into_iter().collect()

@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tlog::{EntryTimestamp, GlobalIndex, Hash, LeafIndex, TilePath, TreeSize, VerifierKey};
+use tlog::{
+    EntryTimestamp, GlobalIndex, Hash, LeafIndex, TilePath, TreeSize, UnixMillis, VerifierKey,
+};
 
 use super::ReadError;
 use crate::log::Log;
@@ -27,8 +29,8 @@ pub struct RekorEntry {
     pub leaf_index: LeafIndex,
     /// Bytes of the entry.
     pub leaf: Bytes,
-    /// When it was ordered, seconds since the Unix epoch.
-    pub time: u64,
+    /// When it was ordered: the time of its slot. Answers give it in whole seconds.
+    pub time: UnixMillis,
     /// The signed entry timestamp (ASN.1 DER).
     pub timestamp: Vec<u8>,
     /// From the leaf's sibling upward.
@@ -83,13 +85,13 @@ impl Log {
         let (shard, leaf_index) = (&proven.shard, proven.entry.leaf_index);
         let size = proven.signed.at.size;
         let time = self.objects.time(&shard.name, leaf_index, size).await?;
-        let time = time.ok_or(ReadError::Untimed(index))?.get() / 1000;
+        let time = time.ok_or(ReadError::Untimed(index))?;
         let lacks_key = || ReadError::NoEcdsa(shard.name.to_string());
         let key = shard.verifiers()?.ecdsa.ok_or_else(lacks_key)?;
         let entry = EntryTimestamp {
             log_id: key.log_id(),
             index: index.get(),
-            time,
+            time: time.get() / 1000,
             leaf: &proven.entry.bytes,
         };
         let timestamp = self.guard.sign_entry(shard, &entry).await?;
@@ -159,7 +161,7 @@ impl Log {
     ///
     /// # Errors
     /// [`ReadError::Damaged`] where its tiles do not lead to its root.
-    pub async fn consistency(
+    pub async fn rekor_consistency(
         &self,
         shard: &str,
         first: TreeSize,

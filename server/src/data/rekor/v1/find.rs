@@ -13,7 +13,7 @@ use super::super::order;
 use super::{Stopped, number, parts, unread};
 use engine::{Log, RekorEntry, RekorShard};
 
-/// `GET log/entries?logIndex=`.
+/// Answers `GET log/entries?logIndex=`: a published entry by its global index.
 pub(super) async fn by_index(log: &Log, query: Option<&str>) -> Result<Response<Bytes>, Stopped> {
     let index = number(query, "logIndex")?;
     let required = || v1::Error::Parameter("logIndex in query is required".to_owned());
@@ -21,7 +21,7 @@ pub(super) async fn by_index(log: &Log, query: Option<&str>) -> Result<Response<
     one(&entry(log, GlobalIndex::new(index)).await?)
 }
 
-/// `GET log/entries/{uuid}`.
+/// Answers `GET log/entries/{uuid}`: an entry by its leaf hash, with its tree or without.
 pub(super) async fn by_name(log: &Log, name: &str) -> Result<Response<Bytes>, Stopped> {
     let named = v1::Uuid::parse(name);
     let wrong = || {
@@ -32,7 +32,7 @@ pub(super) async fn by_name(log: &Log, name: &str) -> Result<Response<Bytes>, St
     one(&found)
 }
 
-/// `POST log/entries/retrieve`. What is not found is not in the answer.
+/// Answers `POST log/entries/retrieve`, with several entries. What is not found is not in the answer.
 pub(super) async fn retrieve(
     plane: &DataPlane,
     log: &Log,
@@ -69,7 +69,7 @@ pub(super) async fn retrieve(
     ))
 }
 
-/// `POST index/retrieve`.
+/// Answers `POST index/retrieve`: the names of entries with search keys.
 pub(super) async fn search(
     plane: &DataPlane,
     log: &Log,

@@ -36,21 +36,21 @@ pub(super) const PING: &str = "/ping";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in super::super) enum Route<'a> {
     Ping,
-    /// `POST log/entries`.
+    /// Add an entry: `POST log/entries`.
     Write,
-    /// `GET log/entries?logIndex=`.
+    /// An entry by its index: `GET log/entries?logIndex=`.
     ByIndex,
-    /// `GET log/entries/{uuid}`.
+    /// An entry by its hash: `GET log/entries/{uuid}`.
     ByName(&'a str),
-    /// `POST log/entries/retrieve`.
+    /// Several entries at once: `POST log/entries/retrieve`.
     Retrieve,
-    /// `POST index/retrieve`.
+    /// A search for names: `POST index/retrieve`.
     Search,
-    /// `GET log`.
+    /// The trees of all shards: `GET log`.
     Trees,
-    /// `GET log/publicKey`.
+    /// The key of a shard: `GET log/publicKey`.
     Key,
-    /// `GET log/proof`.
+    /// A proof of consistency: `GET log/proof`.
     Proof,
     /// An operation with another method, which is named.
     Method(&'static str),
@@ -83,7 +83,7 @@ impl<'a> Route<'a> {
 /// Why there is no answer of the API.
 #[derive(Debug)]
 enum Stopped {
-    /// In Rekor's words.
+    /// It is answered in the words of Rekor.
     Rekor(v1::Error),
     /// The log refused it.
     Refused(Refusal),
@@ -113,7 +113,7 @@ impl Stopped {
     }
 }
 
-/// Answers one operation.
+/// Answers an operation on a log, as Rekor would.
 pub(super) async fn answer(
     plane: &DataPlane,
     log: Result<&Log, Refusal>,
@@ -168,7 +168,7 @@ fn parts(entry: &RekorEntry) -> Result<(v1::LogEntry<'_>, rekor::Inclusion<'_>),
         tree,
         log_id: entry.log_id,
         global_index: entry.index.get(),
-        integrated_time: entry.time,
+        integrated_time: entry.time.get() / 1000,
         leaf: &entry.leaf,
     };
     let inclusion = rekor::Inclusion {

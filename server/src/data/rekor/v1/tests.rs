@@ -226,7 +226,7 @@ async fn entries_keep_their_names_and_indexes_over_rotations() {
         assert_eq!(proof["rootHash"], shard["rootHash"]);
         assert_eq!(proof["hashes"].as_array().unwrap().len(), 1);
     }
-    // The head of the shard that grows is signed anew each time.
+    // The head of the shard that grows is signed again each time.
     let again = server.get_json("/argon/api/v1/log").await;
     assert_ne!(again["signedTreeHead"], info["signedTreeHead"]);
     assert_eq!(again["inactiveShards"], info["inactiveShards"]);

@@ -12,7 +12,7 @@ use engine::{Log, RekorShard, RekorTree};
 /// The type of a key, as clients ask for it.
 const PEM: &str = "application/x-pem-file";
 
-/// `GET log`.
+/// Answers `GET log`: the trees of all shards, the active one apart.
 pub(super) async fn trees(log: &Log) -> Result<Response<Bytes>, Stopped> {
     let mut trees: Vec<(v1::TreeId, bool, RekorTree)> = Vec::new();
     for shard in log.rekor_shards() {
@@ -41,7 +41,7 @@ pub(super) async fn trees(log: &Log) -> Result<Response<Bytes>, Stopped> {
     Ok(reply(StatusCode::OK, JSON, "no-store", info.body()))
 }
 
-/// `GET log/publicKey?treeID=`.
+/// Answers `GET log/publicKey?treeID=`: the key of a shard, PEM.
 pub(super) fn key(log: &Log, query: Option<&str>) -> Result<Response<Bytes>, Stopped> {
     let shard = shard(log, query)?;
     let key = log.ecdsa_key(&shard.name);
@@ -51,7 +51,7 @@ pub(super) fn key(log: &Log, query: Option<&str>) -> Result<Response<Bytes>, Sto
     Ok(reply(StatusCode::OK, PEM, "no-store", pem))
 }
 
-/// `GET log/proof?firstSize=&lastSize=&treeID=`.
+/// Answers `GET log/proof?firstSize=&lastSize=&treeID=`: that a tree has only grown.
 pub(super) async fn proof(log: &Log, query: Option<&str>) -> Result<Response<Bytes>, Stopped> {
     let shard = shard(log, query)?;
     let first = number(query, "firstSize")?.unwrap_or(1);
@@ -67,7 +67,7 @@ pub(super) async fn proof(log: &Log, query: Option<&str>) -> Result<Response<Byt
     if first > last {
         return Err(v1::Error::SizeOrder { first, last }.into());
     }
-    let found = log.consistency(&shard.name, TreeSize::new(first), TreeSize::new(last));
+    let found = log.rekor_consistency(&shard.name, TreeSize::new(first), TreeSize::new(last));
     let found = found.await.map_err(|error| unread(log, &error))?;
     let found = found.ok_or(v1::Error::NotFound)?;
     let size = found.size.get();
