@@ -60,7 +60,7 @@ pub enum EntryKind {
 }
 
 impl EntryKind {
-    /// All kinds.
+    /// All kinds that there are.
     pub const ALL: [Self; 4] = [Self::HashedRekord, Self::Dsse, Self::Intoto, Self::Rekord];
 
     /// The word in the document, which is also the one in an entry.

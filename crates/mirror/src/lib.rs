@@ -83,6 +83,7 @@
 //! | `disk/` | the folder: in a file system; in memory, for tests |
 //! | `files`, `rows` | entries and hashes in flat files; positions in a coordination store of its own |
 //! | `lives`, `manifest` | which life of a log counts; what else a restore needs, sealed |
+//! | `times` | when entries were ordered, for shards that Sigstore's clients read |
 //! | `http/` | a secondary behind HTTP; with the feature `http` |
 //! | `ask`, `tiles` | the log's side: requests to its peers; proofs and packages from its tiles |
 
@@ -109,6 +110,7 @@ mod storage;
 #[cfg(test)]
 mod tests;
 mod tiles;
+mod times;
 
 pub use ask::{NoPeerClient, PeerAnswer, PeerClient, PeerError, PeerLife, PeerRequest};
 #[cfg(any(test, feature = "testing"))]
@@ -122,6 +124,7 @@ pub use refusal::Refusal;
 pub use rows::Alarm;
 pub use storage::MirrorOptions;
 pub use tiles::Tiles;
+pub use times::{MAX_TIMES, SignedTimes, bundles};
 
 /// Beside `checkpoint`, below the hash of an origin: the newest mirror checkpoint, for a restore. C2SP tlog-mirror has no such path; other
 /// mirrors have the same at `checkpoint`.

@@ -97,7 +97,7 @@ impl Mirror {
         own.map(|at| at.mirrored.get()).sum()
     }
 
-    fn by_hash(&self, hash: &str) -> Option<Arc<Origin>> {
+    pub(crate) fn by_hash(&self, hash: &str) -> Option<Arc<Origin>> {
         self.origins
             .read()
             .unwrap_or_else(PoisonError::into_inner)

@@ -1126,3 +1126,44 @@ async fn what_was_cosigned_survives_a_power_cut_at_any_operation() {
         }
     }
 }
+
+#[tokio::test]
+async fn times_are_kept_as_the_log_signed_them_and_never_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let mirror = open(folder.path()).await.unwrap();
+    let mut primary = Primary::new();
+    primary.grow(300).await;
+    let note = |origin: &str, bundle, of: &[u64], signer: &Signer| {
+        let bundle = TilePath::entries(bundle, of.len() as u16);
+        let times: Vec<u8> = of.iter().flat_map(|time| time.to_be_bytes()).collect();
+        SignedTimes::sign(origin, bundle, &times, signer).unwrap()
+    };
+    let own = |bundle, of: &[u64]| note(ORIGIN, bundle, of, &primary.signer);
+    let hash = origin_hash(ORIGIN);
+    // A shard that was never met has no readers yet; another log's key signs nothing here.
+    assert_eq!(mirror.last_times(&hash).await.unwrap(), None);
+    primary.pending(&mirror, 0, 300).await.unwrap();
+    let other = Signer::from_seed(LOG, &[9; 32]).unwrap();
+    for (note, wrong) in [
+        (note(ORIGIN, 0, &[7], &other), "Unsigned"),
+        (note("example.com/x", 0, &[7], &other), "Unknown"),
+        ("x".to_owned(), "Malformed"),
+    ] {
+        let refused = format!("{:?}", mirror.put_times(&note).await.unwrap_err());
+        assert!(refused.starts_with(wrong), "{refused}");
+    }
+    let (first, wider) = (own(0, &[7; 256]), own(1, &[8, 0, 9]));
+    for note in [&first, &own(1, &[8]), &wider, &own(1, &[8]), &wider] {
+        mirror.put_times(note).await.unwrap();
+    }
+    let changed = mirror.put_times(&own(1, &[5, 0, 9])).await;
+    assert!(matches!(changed, Err(Refusal::Wrong(_))), "{changed:?}");
+    drop(mirror);
+    let mirror = open(folder.path()).await.unwrap();
+    assert_eq!(mirror.last_times(&hash).await.unwrap(), Some(1));
+    for (bundle, note) in [(0, Some(first)), (1, Some(wider)), (2, None)] {
+        let kept = mirror.times(&hash, bundle).await.unwrap();
+        assert_eq!(kept, note.map(Bytes::from), "{bundle}");
+    }
+    assert_eq!(mirror.times("../manifest", 0).await.unwrap(), None);
+}

@@ -42,7 +42,7 @@ pub struct RekorEntry {
 /// A shard with an ECDSA key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RekorShard {
-    /// Its name.
+    /// The name, as in paths.
     pub name: String,
     /// The number of its tree.
     pub tree_id: u64,
@@ -66,7 +66,7 @@ pub struct RekorTree {
 pub struct Consistency {
     /// How many entries the tree has.
     pub size: TreeSize,
-    /// Its root.
+    /// The root of all these entries.
     pub root: Hash,
     /// The consistency proof (RFC 9162 section 2.1.4); `None` where the asked sizes are no two sizes of this tree in their order.
     pub proof: Option<Vec<Hash>>,

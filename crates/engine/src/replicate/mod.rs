@@ -4,6 +4,7 @@
 //! cosignature that this process checked, or for another incarnation than the one that answered.
 //!
 //! - [`upload`] copies one shard to one secondary; [`talk`] makes one request and reads the headers of the answer;
+//! - [`times`] sends the times of entries behind them;
 //! - [`storage`] decides which storage of a secondary counts; [`describe`] sends the manifest.
 
 mod describe;
@@ -12,6 +13,7 @@ mod storage;
 mod talk;
 #[cfg(test)]
 mod tests;
+mod times;
 mod upload;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -142,6 +144,8 @@ impl Replicator {
                 shown: HashMap::new(),
                 shown_at: None,
                 unshown: false,
+                ending: false,
+                timed: HashMap::new(),
                 manifest: None,
                 storage: None,
                 owed: None,
@@ -181,6 +185,10 @@ struct Copier {
     shown_at: Option<Instant>,
     /// Whether a checkpoint is published that it was not shown yet.
     unshown: bool,
+    /// Set for the last passes before the log ends.
+    ending: bool,
+    /// How far the times of entries are, by shard.
+    timed: HashMap<String, times::Timed>,
     /// The contents of the manifest that it has.
     manifest: Option<Sent>,
     /// The number that the row of its storage had when all this was learned.
@@ -202,7 +210,7 @@ impl Copier {
         loop {
             moved.borrow_and_update();
             published.borrow_and_update();
-            let ending = *closing.borrow_and_update();
+            self.ending = *closing.borrow_and_update();
             let elsewhere = async {
                 if guard.running.merge.programs.has(Program::Integrate) {
                     std::future::pending::<()>().await;
@@ -238,7 +246,7 @@ impl Copier {
                     Some(this)
                 }
             };
-            if ending {
+            if self.ending {
                 return self.done;
             }
             let moves = async {
@@ -378,6 +386,9 @@ impl Copier {
         }
         // The manifest that says so goes out next.
         moved |= self.vouch().await?;
+        if !moved {
+            self.send_times(&state).await?;
+        }
         if self.asked_at.elapsed() >= PROBED_AFTER {
             self.probe(&state).await?;
         }

@@ -284,6 +284,7 @@ impl Copier {
         self.pending.clear();
         self.whole.clear();
         self.shown.clear();
+        self.timed.clear();
         self.manifest = None;
         self.owed = None;
     }

@@ -16,6 +16,7 @@
 mod check;
 mod copy;
 mod sources;
+mod times;
 mod write;
 
 pub use check::{CheckedCopy, Drill, Fault};
@@ -153,6 +154,9 @@ impl Restore {
         }
         let members = believed.members()?;
         let mut sources = self.sources(&believed, &members, &mut warnings).await?;
+        let replication = self.replication(manifest);
+        let key = replication.map_err(RestoreError::Contradiction)?;
+        let key = key.verifier().clone();
         let mut state = manifest.state.clone();
         let time = state.time;
         let mut shards = Vec::new();
@@ -222,6 +226,15 @@ impl Restore {
                 }
                 Phase::Active { start: first } => *first = start,
                 Phase::Planned => {}
+            }
+            if shard.identity.ecdsa.is_some() {
+                let lacking = self.times(&manifest.log, &shard.identity, size, &key, &sources);
+                match lacking.await? {
+                    0 => {}
+                    lacking => warnings.push(format!(
+                        "shard {name}: no secondary knows when {lacking} of its {size} entries were ordered; Rekor's first API does not answer these"
+                    )),
+                }
             }
             start = start + size;
             positions.push((name.clone(), size, root));

@@ -278,7 +278,7 @@ impl Restore {
         )))
     }
 
-    fn replication(&self, manifest: &Manifest) -> Result<Signer, String> {
+    pub(crate) fn replication(&self, manifest: &Manifest) -> Result<Signer, String> {
         let sealed = STANDARD
             .decode(&manifest.replication)
             .map_err(|e| e.to_string())?;

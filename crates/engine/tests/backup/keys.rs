@@ -276,6 +276,11 @@ async fn a_log_of_hosts_with_shards_of_both_kinds() {
     for shard in ["a", "b", "c", "d"] {
         read(&log, shard).await;
     }
+    assert_eq!(self::timed(&log).await, timed);
+    for index in 900..990 {
+        let entry = log.rekor_entry(GlobalIndex::new(index)).await.unwrap();
+        assert!(entry.unwrap().time.get() >= timed[599]);
+    }
     engine.shutdown().await;
     drop((log, engine));
     assert_eq!(fsck(&world.path("restored")).await, [""; 0]);

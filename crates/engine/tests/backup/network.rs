@@ -95,6 +95,13 @@ impl Network {
         let body = match (hash, rest) {
             ("manifest", _) | (_, COSIGNED) if foreign => None,
             ("manifest", hash) => mirror.manifest(hash).await.unwrap(),
+            ("times", rest) => match rest.split_once('/') {
+                Some((hash, bundle)) => mirror.times(hash, bundle.parse().unwrap()).await.unwrap(),
+                None => {
+                    let last = mirror.last_times(rest).await.unwrap();
+                    last.map(|last| Bytes::from(last.to_string()))
+                }
+            },
             (hash, "checkpoint") => mirror.checkpoint(hash).await.map(Bytes::from),
             (hash, COSIGNED) => mirror.cosigned_checkpoint(hash).await.map(Bytes::from),
             (hash, tile) => mirror.tile(hash, tile.parse().unwrap()).await.unwrap(),
@@ -177,6 +184,10 @@ impl Network {
         let result: Result<(u16, String, String), Refusal> = match path {
             "add-checkpoint" => mirror
                 .add_checkpoint(&text, id)
+                .await
+                .map(|()| (200, String::new(), String::new())),
+            "times" => mirror
+                .put_times(&text)
                 .await
                 .map(|()| (200, String::new(), String::new())),
             "manifest" => mirror

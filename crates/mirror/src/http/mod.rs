@@ -19,7 +19,7 @@ use tlog::mirror::{INFO_TYPE, MAX_ADD_CHECKPOINT};
 use tlog::{TileKind, TilePath};
 use tokio::sync::Semaphore;
 
-use crate::{COSIGNED, Ended, MAX_MANIFEST, Mirror, PeerLife, Refusal};
+use crate::{COSIGNED, Ended, MAX_MANIFEST, MAX_TIMES, Mirror, PeerLife, Refusal};
 
 mod body;
 mod unproven;
@@ -247,6 +247,45 @@ impl MirrorPlane {
         }
     }
 
+    async fn put_times(
+        &self,
+        watched: &Watched,
+        body: &mut Incoming,
+        mut room: Room,
+    ) -> Response<Bytes> {
+        let body = match self.whole(body, MAX_TIMES, &mut room).await {
+            Ok(body) => body,
+            Err(response) => return response,
+        };
+        watched.enter(Phase::Working);
+        let Ok(note) = std::str::from_utf8(&body) else {
+            return said(StatusCode::BAD_REQUEST, "the body is not UTF-8");
+        };
+        match self.mirror.put_times(note).await {
+            Ok(()) => reply(StatusCode::OK, TEXT, Bytes::new()),
+            Err(refusal) => refused(&refusal),
+        }
+    }
+
+    /// `times/{hash}`: the last bundle with times; `times/{hash}/{bundle}`: the note about it.
+    async fn times(&self, path: &str) -> Response<Bytes> {
+        let found = match path.split_once('/') {
+            None => {
+                let last = self.mirror.last_times(path).await;
+                last.map(|last| Some(format!("{}\n", last?).into()))
+            }
+            Some((hash, bundle)) => match bundle.parse() {
+                Ok(bundle) => self.mirror.times(hash, bundle).await,
+                Err(_) => Ok(None),
+            },
+        };
+        match found {
+            Ok(Some(bytes)) => reply(StatusCode::OK, TEXT, bytes),
+            Ok(None) => not_found(),
+            Err(e) => refused(&Refusal::Storage(e.to_string())),
+        }
+    }
+
     /// A request with a body, if there is memory for it.
     async fn post(
         &self,
@@ -275,6 +314,10 @@ impl MirrorPlane {
                 watched.enter(Phase::Body);
                 self.add_checkpoint(watched, headers, body, room).await
             }
+            "/times" => {
+                watched.enter(Phase::Body);
+                self.put_times(watched, body, room).await
+            }
             _ => {
                 watched.enter(Phase::Body);
                 self.put_manifest(watched, headers, body, room).await
@@ -288,6 +331,9 @@ impl MirrorPlane {
             "/healthz" => return said(StatusCode::OK, "ok"),
             "/readyz" => return self.readiness(),
             _ => {}
+        }
+        if let Some(rest) = path.strip_prefix("/times/") {
+            return self.times(rest).await;
         }
         if let Some(hash) = path.strip_prefix("/manifest/") {
             return match self.mirror.manifest(hash).await {
@@ -357,9 +403,10 @@ impl Plane for MirrorPlane {
         let (head, body) = request.into_parts();
         let mut unread = Unread::new(head.version, &head.headers, body);
         let mut response = match (&head.method, head.uri.path()) {
-            (&Method::POST, path @ ("/add-checkpoint" | "/add-entries" | "/manifest")) => {
-                self.post(path, watched, &head.headers, unread.body()).await
-            }
+            (
+                &Method::POST,
+                path @ ("/add-checkpoint" | "/add-entries" | "/manifest" | "/times"),
+            ) => self.post(path, watched, &head.headers, unread.body()).await,
             (&Method::GET | &Method::HEAD, path) => {
                 watched.enter(Phase::Working);
                 watched.counted(self.read(path, &head.headers).await, busy)

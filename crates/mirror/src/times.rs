@@ -1,0 +1,239 @@
+//! When entries were ordered, as the log sends it for the shards that Sigstore's clients read: a restored log must answer the same times.
+//!
+//! No root covers the times, so the log's replication key signs them, bundle by bundle, and the secondary keeps the signed note as it came.
+//! What must never happen: a known time is replaced by another one.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use store::StoreError;
+use tlog::mirror::origin_hash;
+use tlog::{Note, NoteError, Signer, TILE_WIDTH, TileKind, TilePath, VerifierKey};
+
+use crate::mirror::Mirror;
+use crate::refusal::Refusal;
+
+/// The first line of each note.
+const TYPE: &str = "logctl.dev/times/v1";
+/// Bytes of one time.
+const LEN: usize = size_of::<u64>();
+/// The longest note, bytes: a full bundle's times in base64, and names.
+pub const MAX_TIMES: usize = 8 << 10;
+
+/// The times of the entries in one bundle, in the note that the log has signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedTimes {
+    /// The origin of the shard that has the bundle.
+    pub origin: String,
+    /// The bundle: its index, and how many of its entries have a time here.
+    pub bundle: TilePath,
+    /// Eight bytes for each entry: milliseconds since the Unix epoch, big-endian; 0 where the log does not know.
+    pub times: Vec<u8>,
+    note: String,
+}
+
+impl SignedTimes {
+    /// The note about a bundle's entries.
+    ///
+    /// # Errors
+    /// [`NoteError`] when signing fails.
+    pub fn sign(
+        origin: &str,
+        bundle: TilePath,
+        times: &[u8],
+        signer: &Signer,
+    ) -> Result<String, NoteError> {
+        let times = STANDARD.encode(times);
+        let text = format!("{TYPE}\n{origin}\n{bundle}\n{times}\n");
+        tlog::sign(&text, &[signer])
+    }
+
+    /// Takes a note apart. None of it may be believed yet.
+    ///
+    /// # Errors
+    /// [`NoteError`] if it is not one.
+    pub fn parse(note: &str) -> Result<Self, NoteError> {
+        let malformed = NoteError::Malformed("not the times of a bundle");
+        let text = Note::parse(note)?.text;
+        let lines: Vec<_> = text.lines().collect();
+        let [TYPE, origin, bundle, times] = lines[..] else {
+            return Err(malformed);
+        };
+        let (Ok(bundle), Ok(times)) = (bundle.parse::<TilePath>(), STANDARD.decode(times)) else {
+            return Err(malformed);
+        };
+        if bundle.kind != TileKind::Entries || times.len() != usize::from(bundle.width) * LEN {
+            return Err(malformed);
+        }
+        Ok(Self {
+            origin: origin.to_owned(),
+            bundle,
+            times,
+            note: note.to_owned(),
+        })
+    }
+
+    /// Checks the signature of the log's replication key.
+    ///
+    /// # Errors
+    /// [`NoteError`] unless it is good.
+    pub fn verify(&self, key: &VerifierKey) -> Result<(), NoteError> {
+        Note::parse(&self.note)?.verify(&[key])?;
+        Ok(())
+    }
+
+    /// Whether this one gives another time than `known` to an entry.
+    fn contradicts(&self, known: &Self) -> bool {
+        let times = |of: &Self| -> Vec<[u8; LEN]> { of.times.as_chunks::<LEN>().0.to_vec() };
+        let both = times(self).into_iter().zip(times(known));
+        both.into_iter()
+            .any(|(new, old)| old != [0; LEN] && new != old)
+    }
+}
+
+fn path(hash: &str, bundle: u64) -> String {
+    format!("times/{hash}/{bundle:020}")
+}
+
+impl Mirror {
+    /// `POST times`: keeps the times of a bundle's entries, unless more of them are here.
+    ///
+    /// # Errors
+    /// [`Refusal::Wrong`] for an entry that has another time here; the others are as those of [`Mirror::put_manifest`].
+    pub async fn put_times(self: &Arc<Self>, body: &str) -> Result<(), Refusal> {
+        let signed = SignedTimes::parse(body).map_err(|e| Refusal::Malformed(e.to_string()))?;
+        let key = self.key(&signed.origin).ok_or(Refusal::Unknown)?;
+        signed
+            .verify(key)
+            .map_err(|e| Refusal::Unsigned(e.to_string()))?;
+        let one = Arc::clone(&self.opening).lock_owned().await;
+        let mirror = Arc::clone(self);
+        // A task of its own, which takes the turn along: a client that hangs up must not let another one in between.
+        tokio::spawn(async move {
+            let _one = one;
+            mirror.keep_times(signed).await
+        })
+        .await
+        .map_err(|e| Refusal::Storage(format!("a task ended: {e}")))?
+    }
+
+    async fn keep_times(&self, signed: SignedTimes) -> Result<(), Refusal> {
+        let path = path(&origin_hash(&signed.origin), signed.bundle.index);
+        if let Some(known) = self.objects.get(&path).await? {
+            let known = std::str::from_utf8(&known).ok();
+            // What is damaged here is replaced.
+            if let Some(known) = known.and_then(|note| SignedTimes::parse(note).ok()) {
+                if signed.contradicts(&known) {
+                    return Err(Refusal::Wrong(format!(
+                        "an entry of {} in {} has another time here",
+                        signed.origin, signed.bundle
+                    )));
+                }
+                if signed.times.len() <= known.times.len() && signed.times != known.times {
+                    return Ok(());
+                }
+            }
+        }
+        if let Some(free) = self.objects.free().await?
+            && free < self.min_free
+        {
+            return Err(Refusal::Storage(format!("only {free} bytes are free")));
+        }
+        self.objects.put(vec![(path, signed.note.into())]).await?;
+        Ok(())
+    }
+
+    /// The note with the times of a bundle, in the shard with this origin hash.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it can't be read.
+    pub async fn times(&self, hash: &str, bundle: u64) -> Result<Option<Bytes>, StoreError> {
+        match self.by_hash(hash) {
+            Some(_) => self.objects.get(&path(hash, bundle)).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The last bundle with times here, in the shard with this origin hash.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store can't be read.
+    pub async fn last_times(&self, hash: &str) -> Result<Option<u64>, StoreError> {
+        if self.by_hash(hash).is_none() {
+            return Ok(None);
+        }
+        let paths = self.objects.list(&format!("times/{hash}")).await?;
+        let last = paths.iter().filter_map(|path| path.rsplit('/').next());
+        Ok(last.filter_map(|number| number.parse().ok()).max())
+    }
+}
+
+/// The bundles of a shard of `size` entries from one of them on, each with its width.
+pub fn bundles(from: u64, size: u64) -> impl Iterator<Item = TilePath> {
+    (from..size.div_ceil(TILE_WIDTH))
+        .filter_map(move |index| TilePath::at(TileKind::Entries, index, size))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signer(seed: u8) -> Signer {
+        Signer::from_seed("example.org/log", &[seed; 32]).unwrap()
+    }
+
+    fn times(all: &[u64]) -> Vec<u8> {
+        all.iter().flat_map(|time| time.to_be_bytes()).collect()
+    }
+
+    fn note(all: &[u64]) -> String {
+        let bundle = TilePath::entries(3, all.len() as u16);
+        SignedTimes::sign("example.org/log/a", bundle, &times(all), &signer(3)).unwrap()
+    }
+
+    #[test]
+    fn a_note_says_what_was_signed() {
+        let note = note(&[7, 0, 9]);
+        let signed = SignedTimes::parse(&note).unwrap();
+        assert_eq!(signed.origin, "example.org/log/a");
+        assert_eq!(
+            (signed.bundle, signed.times.clone()),
+            (TilePath::entries(3, 3), times(&[7, 0, 9]))
+        );
+        signed.verify(signer(3).verifier()).unwrap();
+        assert!(signed.verify(signer(4).verifier()).is_err());
+        assert!(tlog::Checkpoint::parse(Note::parse(&note).unwrap().text).is_err());
+        for (from, to) in [
+            ("tile/entries/003.p/3", "tile/entries/003.p/4"),
+            ("tile/entries", "tile/0"),
+            ("times/v1", "times/v2"),
+        ] {
+            assert!(
+                SignedTimes::parse(&note.replacen(from, to, 1)).is_err(),
+                "{to}"
+            );
+        }
+        let longest = self::note(&[u64::MAX; 256]);
+        assert!(longest.len() < MAX_TIMES / 2 && SignedTimes::parse(&longest).is_ok());
+    }
+
+    #[test]
+    fn only_an_unknown_time_changes() {
+        let parsed = |all: &[u64]| SignedTimes::parse(&note(all)).unwrap();
+        for (new, known, wrong) in [
+            (&[7, 8][..], &[7][..], false),
+            (&[7], &[7, 8], false),
+            (&[7, 8], &[7, 0], false),
+            (&[7, 0], &[7, 8], true),
+            (&[6, 8], &[7], true),
+        ] {
+            assert_eq!(
+                parsed(new).contradicts(&parsed(known)),
+                wrong,
+                "{new:?} {known:?}"
+            );
+        }
+    }
+}
