@@ -7,14 +7,14 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::{
-    admin, changes, cli, commits, memory, merge, qos, rotation, secondary, shards, single, table,
-    writes,
+    admin, changes, cli, commits, memory, merge, qos, rekor, rotation, secondary, shards, single,
+    table, writes,
 };
 
 /// The figures to measure, and how much work each does.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// writes, single, memory, rotation, shards, aged, logs, secondary, converge, storm, admin, cli; qos, which is beside, overload, floor, greedy, import,
+    /// writes, single, memory, rotation, shards, aged, logs, secondary, converge, storm, admin, cli, rekor; qos, which is beside, overload, floor, greedy, import,
     /// compare, halved; commits, which is contended, piled, stopped; merge, which is
     /// parallel and published; all when none is named
     names: Vec<String>,
@@ -105,7 +105,7 @@ fn shown(value: f64) -> String {
 
 type Measure = fn(&Options) -> Result<Vec<Figure>>;
 
-const ALL: [(&str, Measure); 24] = [
+const ALL: [(&str, Measure); 25] = [
     ("writes", writes::measure),
     ("single", single::measure),
     ("memory", memory::measure),
@@ -130,6 +130,7 @@ const ALL: [(&str, Measure); 24] = [
     ("stopped", commits::stopped),
     ("parallel", merge::parallel),
     ("published", merge::published),
+    ("rekor", rekor::measure),
 ];
 
 /// A name for several figures.

@@ -20,6 +20,7 @@ mod memory;
 mod merge;
 mod proc;
 mod qos;
+mod rekor;
 mod rotation;
 mod secondary;
 mod shards;

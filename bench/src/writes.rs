@@ -13,11 +13,11 @@ use crate::proc::{cpu_us, peak_mib};
 const SCRIPT: &str = include_str!("../wrk.lua");
 
 /// The result of one run of `wrk`.
-struct Run {
-    requests: f64,
-    per_second: f64,
-    p50_ms: f64,
-    p99_ms: f64,
+pub(crate) struct Run {
+    pub(crate) requests: f64,
+    pub(crate) per_second: f64,
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
     worst_ms: f64,
 }
 
@@ -88,14 +88,28 @@ fn syncs_per_entry() -> Result<f64> {
 }
 
 fn wrk(logd: &Logd, folder: &Path, seconds: u64) -> Result<Run> {
-    let script = folder.join("wrk.lua");
-    std::fs::write(&script, SCRIPT)?;
     let url = format!("http://{}/dev/add", logd.address);
-    let duration = format!("{seconds}s");
+    wrk_with(SCRIPT, folder, 256, seconds, &url, &[])
+}
+
+/// Runs `wrk` with a script, which gets the last words.
+pub(crate) fn wrk_with(
+    script: &str,
+    folder: &Path,
+    connections: u32,
+    seconds: u64,
+    url: &str,
+    words: &[&str],
+) -> Result<Run> {
+    let file = folder.join("wrk.lua");
+    std::fs::write(&file, script)?;
+    let (connections, duration) = (format!("-c{connections}"), format!("{seconds}s"));
     let output = Command::new("wrk")
-        .args(["-t1", "-c256", "-d", &duration, "--timeout", "10s", "-s"])
-        .arg(&script)
-        .arg(&url)
+        .args(["-t1", &connections, "-d", &duration, "--timeout", "30s", "-s"])
+        .arg(&file)
+        .arg(url)
+        .arg("--")
+        .args(words)
         .output()
         .context("run wrk (Debian package wrk)")?;
     let text = String::from_utf8_lossy(&output.stdout);
