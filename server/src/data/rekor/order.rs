@@ -21,9 +21,10 @@ use qos::{Advice, TenantId};
 use wire::data::codes;
 
 /// Places of this server for writes that wait for room.
-static WAITING: Semaphore = Semaphore::const_new(256);
-/// The shortest pause before such a write tries again.
+static WAITING: Semaphore = Semaphore::const_new(1024);
+/// The shortest and the longest pause before such a write tries again. There may be room earlier than the log has guessed.
 const ROOM_POLL: Duration = Duration::from_millis(200);
+const LONG_ROOM_POLL: Duration = Duration::from_secs(2);
 
 /// How often a write follows its log to the next shard, when its own is rotated out before it is ordered.
 const ROTATIONS: usize = 8;
@@ -130,7 +131,8 @@ async fn ordered(
         if place.is_none() {
             place = WAITING.try_acquire().ok();
         }
-        match refusal.retry_after.map(|after| after.max(ROOM_POLL)) {
+        let after = refusal.retry_after;
+        match after.map(|after| after.clamp(ROOM_POLL, LONG_ROOM_POLL)) {
             Some(after) if place.is_some() && Instant::now() + after < until => {
                 tokio::time::sleep(after).await;
             }
