@@ -105,7 +105,15 @@ pub(crate) fn wrk_with(
     std::fs::write(&file, script)?;
     let (connections, duration) = (format!("-c{connections}"), format!("{seconds}s"));
     let output = Command::new("wrk")
-        .args(["-t1", &connections, "-d", &duration, "--timeout", "30s", "-s"])
+        .args([
+            "-t1",
+            &connections,
+            "-d",
+            &duration,
+            "--timeout",
+            "30s",
+            "-s",
+        ])
         .arg(&file)
         .arg(url)
         .arg("--")

@@ -5,10 +5,12 @@
 //! durable writes its time in the same step: 8 bytes for each entry, milliseconds since the Unix epoch, big-endian, in
 //! `times/{index}[.p/{width}]`, named like the bundle. A shard without an ECDSA key has none of this.
 //!
-//! What must never happen: two times for one entry. An entry whose time is not known (0) has no answer rather than another time.
+//! What must never happen: two times for one entry. No root covers the times, so a digest before them shows damage: a damaged time must
+//! not be signed. An entry whose time is not known (0) has no answer rather than another time.
 
 use bytes::Bytes;
-use tlog::{LeafIndex, TILE_WIDTH, TilePath, TreeSize, UnixMillis};
+use store::record;
+use tlog::{Hash, LeafIndex, TILE_WIDTH, TilePath, TreeSize, UnixMillis};
 
 use crate::objects::LogObjects;
 use store::StoreError;
@@ -28,6 +30,23 @@ pub(crate) fn path(bundle: TilePath) -> String {
 pub(crate) fn bundle(path: &str) -> Option<TilePath> {
     let rest = path.strip_prefix(FOLDER)?;
     format!("{BUNDLES}{rest}").parse().ok()
+}
+
+/// The object with the times of a bundle of a shard.
+pub(crate) fn sealed(shard: &str, bundle: TilePath, times: &[u8]) -> Bytes {
+    [&digest(shard, bundle, times).0, times].concat().into()
+}
+
+/// The times in an object; `None` if it is damaged, or another bundle's.
+pub(crate) fn opened(shard: &str, bundle: TilePath, object: &Bytes) -> Option<Bytes> {
+    let (found, times) = object.split_first_chunk::<{ Hash::LEN }>()?;
+    let right = digest(shard, bundle, times).0 == *found;
+    right.then(|| object.slice_ref(times))
+}
+
+fn digest(shard: &str, bundle: TilePath, times: &[u8]) -> Hash {
+    let name = format!("{shard} {}\n", bundle.index);
+    record::digest(&[name.as_bytes(), times].concat())
 }
 
 /// Times of one bundle, below the shard.
@@ -92,10 +111,16 @@ impl LogObjects {
         size: TreeSize,
     ) -> Result<Option<Bytes>, StoreError> {
         let bundle = TilePath::at(tlog::TileKind::Entries, leaf.get() / TILE_WIDTH, size.get());
-        for name in bundle.iter().flat_map(TilePath::names) {
-            let found = self.store.get(&self.path(shard, &path(name))).await?;
-            if found.is_some() {
-                return Ok(found);
+        for name in bundle.as_ref().map(TilePath::names).into_iter().flatten() {
+            let path = self.path(shard, &path(name));
+            let Some(object) = self.store.get(&path).await? else {
+                continue;
+            };
+            match opened(shard, name, &object) {
+                Some(times) => return Ok(Some(times)),
+                None => {
+                    tracing::error!(path, "damaged: these entries have no time; run `logd fsck`")
+                }
             }
         }
         Ok(None)
@@ -168,6 +193,23 @@ mod tests {
         assert_eq!(nth(bytes, LeafIndex::new(258)), None);
         assert_eq!(nth(bytes, LeafIndex::new(259)), Some(UnixMillis::new(7)));
         assert_eq!(nth(bytes, LeafIndex::new(260)), None);
+    }
+
+    #[test]
+    fn damage_is_seen() {
+        let bundle = TilePath::entries(2, 3);
+        let object = sealed("a", bundle, &[7; 24]);
+        assert_eq!(opened("a", bundle, &object).as_deref(), Some(&[7; 24][..]));
+        // The full one, under whose name the partial one is looked for.
+        assert!(opened("a", bundle.full(), &object).is_some());
+        assert_eq!(opened("b", bundle, &object), None);
+        assert_eq!(opened("a", TilePath::entries(3, 3), &object), None);
+        for at in 0..object.len() {
+            let mut bad = object.to_vec();
+            bad[at] ^= 1;
+            assert_eq!(opened("a", bundle, &bad.into()), None, "byte {at}");
+        }
+        assert_eq!(opened("a", bundle, &object.slice(..20)), None);
     }
 
     #[test]

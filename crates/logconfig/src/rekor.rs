@@ -242,7 +242,7 @@ impl RekorConfig {
             let message = "clients of Rekor's first API verify signatures of ECDSA keys only";
             findings.push(
                 Problem::new("needs-ecdsa", message)
-                    .hint("set `key: {algorithm: ecdsa-p256}`, rotate to a shard with such a key, then open the front")
+                    .hint("set `key: {algorithm: ecdsa-p256}`; a log whose active shard has another key rotates first, then opens the front")
                     .at("/rekor/v1"),
             );
         }

@@ -68,6 +68,18 @@ pub(crate) enum KeyKind {
     Ed25519,
 }
 
+impl KeyKind {
+    /// Whether Rekor accepts signatures of such a key over digests of this kind (its default `client-signing-algorithms`).
+    pub(crate) fn signs(self, algorithm: HashAlgorithm) -> bool {
+        match self {
+            Self::P256 | Self::Rsa(2048 | 3072 | 4096) => algorithm == HashAlgorithm::Sha256,
+            Self::P384 => algorithm == HashAlgorithm::Sha384,
+            Self::P521 | Self::Ed25519 => algorithm == HashAlgorithm::Sha512,
+            Self::Rsa(_) => false,
+        }
+    }
+}
+
 /// A public key inside the bytes that it was read from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PublicKey<'a> {

@@ -9,7 +9,7 @@ use rekor::export::{Shard, SigningConfig, TrustedRoot, WriteUrl};
 use tlog::VerifierKey;
 
 use super::{failed, first_shard, replace};
-use crate::error::Error;
+use crate::error::{Error, at};
 
 /// The names of the logs, by the version of the API.
 pub(crate) const LOGS: [(u8, &str); 2] = [(1, "rekor-v1"), (2, "rekor")];
@@ -41,7 +41,14 @@ pub(crate) fn configs() -> Result<Vec<LogConfig>, Error> {
 pub(crate) async fn write(dir: &Path, engine: &Arc<Engine>, url: &str) -> Result<(), Error> {
     let (mut keys, mut urls): (Vec<(VerifierKey, u64)>, Vec<_>) = (Vec::new(), Vec::new());
     for (version, name) in LOGS {
-        let Some(log) = engine.log(name) else {
+        let log = engine.log(name).filter(|log| {
+            let rekor = log.rekor();
+            !log.is_deleted() && (rekor.v1 && version == 1 || rekor.v2 && version == 2)
+        });
+        let Some(log) = log else {
+            tracing::warn!(
+                "the log {name} does not answer at /api/v{version}: open its front with `rekor: {{v{version}: true}}`, or start in a new folder"
+            );
             continue;
         };
         let failed = |detail: String| failed(name, detail);
@@ -67,10 +74,39 @@ pub(crate) async fn write(dir: &Path, engine: &Arc<Engine>, url: &str) -> Result
         since: *since,
     });
     let (shards, urls): (Vec<_>, Vec<_>) = (shards.collect(), urls.collect());
-    let refused = |e: rekor::export::ExportError| failed("rekor", e.to_string());
-    let root = TrustedRoot::new(&shards, None).map_err(refused)?;
     let now = crate::clock::now_ms();
-    let config = SigningConfig::new(&urls, "localhost", None, now).map_err(refused)?;
-    replace(&dir.join(TRUSTED_ROOT), &root.to_json(), 0o644)?;
-    replace(&dir.join(SIGNING_CONFIG), &config.to_json(), 0o644)
+    update(&dir.join(TRUSTED_ROOT), |found| {
+        Ok(TrustedRoot::new(&shards, found)?.to_json())
+    })?;
+    update(&dir.join(SIGNING_CONFIG), |found| {
+        Ok(SigningConfig::new(&urls, "localhost", found, now)?.to_json())
+    })?;
+    tracing::info!(
+        "Rekor's APIs: {url}/api/v1 and {url}/api/v2; clients are configured with {TRUSTED_ROOT} and {SIGNING_CONFIG} in {}",
+        dir.display()
+    );
+    Ok(())
+}
+
+/// Writes a file again; what others have put into it stays.
+fn update(
+    path: &Path,
+    text: impl Fn(Option<&str>) -> Result<String, rekor::export::ExportError>,
+) -> Result<(), Error> {
+    let found = match std::fs::read_to_string(path) {
+        Ok(found) => Some(found),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(source) => return Err(at("read", path)(source)),
+    };
+    match text(found.as_deref()) {
+        Ok(fresh) if found.as_ref() == Some(&fresh) => Ok(()),
+        Ok(fresh) => replace(path, &fresh, 0o644),
+        Err(error) => {
+            tracing::warn!(
+                "{} stays as it is, and may lack the newest keys: {error}",
+                path.display()
+            );
+            Ok(())
+        }
+    }
 }

@@ -134,6 +134,27 @@ pub(super) async fn run(
     {
         dev::sigstore::write(dir, &engine, &url).await?;
     }
+    if let Some(DevFolder {
+        first: false,
+        rekor: true,
+        ..
+    }) = dev
+    {
+        tracing::warn!(
+            "another server is the first on this folder: the files for Sigstore's clients are left to it"
+        );
+    }
+    let roots = [(1, &settings.data.rekor.v1), (2, &settings.data.rekor.v2)];
+    for (version, name) in roots {
+        let Some(name) = name else { continue };
+        let rekor = engine.log(name.as_str()).map(|log| log.rekor());
+        let open = rekor.is_some_and(|r| if version == 1 { r.v1 } else { r.v2 });
+        if !open {
+            tracing::warn!(
+                "[data] rekor.v{version} names the log {name}, which does not exist or has its front closed: /api/v{version} answers 404 until it is open"
+            );
+        }
+    }
     announce(settings, dev, &url, data_address, admin_address)?;
 
     let broken = async {

@@ -140,6 +140,8 @@ pub(crate) mod remedy {
     /// For a damaged or missing hash tile.
     pub(crate) const TILE: &str =
         "restore this file from a backup or a mirror; the entries it is computed from are intact";
+    /// For damaged or missing times of entries.
+    pub(crate) const TIMES: &str = "restore this file from a backup: without it Rekor's first API does not answer these entries; everything else about them is intact";
     /// For a damaged checkpoint.
     pub(crate) const CHECKPOINT: &str = "move this file away and restart the server, which signs the same size again; an older copy in its place would take readers back";
     /// For a damaged seal.

@@ -1,6 +1,6 @@
 //! A shard from its positions to what readers see: roots, tiles, checkpoint, seal.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use tlog::{Hash, LeafIndex, TileKind, TilePath, TreeSize};
 
@@ -146,7 +146,11 @@ impl One<'_> {
                 });
         }
         self.beyond(&folder, findings).await?;
-        let partials = self.listing(&folder, size, findings, report).await;
+        let mut timed = BTreeSet::new();
+        let partials = self
+            .listing(&folder, size, findings, report, &mut timed)
+            .await;
+        self.times(&folder, size, &timed, findings).await?;
         let batches = self.batches(size);
         let expected = position.map(|position| position.root.unwrap_or(position.at.root));
         let tree = Tree {
@@ -216,6 +220,41 @@ impl One<'_> {
         placed
     }
 
+    /// The times of the entries. A shard that is older than they are has none for its first bundles, and one without an ECDSA key none at all.
+    async fn times(
+        &self,
+        folder: &str,
+        size: TreeSize,
+        timed: &BTreeSet<TilePath>,
+        findings: &mut Findings<'_>,
+    ) -> Result<(), StoreError> {
+        let first = timed.iter().map(|bundle| bundle.index).min();
+        let Some(first) = first.filter(|_| self.shard.identity.ecdsa.is_some()) else {
+            return Ok(());
+        };
+        for bundle in mirror::bundles(first, size.get()) {
+            let Some(found) = bundle.names().find(|name| timed.contains(name)) else {
+                let path = format!("{folder}/{}", times::path(bundle));
+                findings.object(path, "missing", remedy::TIMES);
+                continue;
+            };
+            let path = format!("{folder}/{}", times::path(found));
+            let object = match self.objects.get(&path).await {
+                Ok(Some(object)) => object,
+                // A running server removes partial ones.
+                Ok(None) => continue,
+                Err(error) => {
+                    findings.object(path, error, remedy::READ);
+                    continue;
+                }
+            };
+            if times::opened(self.name(), found, &object).is_none() {
+                findings.object(path, "does not match its digest", remedy::TIMES);
+            }
+        }
+        Ok(())
+    }
+
     /// Partial tiles by the tile they are part of; counts what does not belong here.
     async fn listing(
         &self,
@@ -223,6 +262,7 @@ impl One<'_> {
         size: TreeSize,
         findings: &mut Findings<'_>,
         report: &mut LogReport,
+        timed: &mut BTreeSet<TilePath>,
     ) -> BTreeMap<(TileKind, u64), Vec<u16>> {
         let mut partials = BTreeMap::<_, Vec<u16>>::new();
         let paths = match self.objects.list(folder).await {
@@ -241,6 +281,8 @@ impl One<'_> {
                 let at = TilePath::at(bundle.kind, bundle.index, size.get());
                 if at.is_none_or(|at| at.width < bundle.width) {
                     report.leftovers.objects += 1;
+                } else {
+                    timed.insert(bundle);
                 }
                 continue;
             }

@@ -161,8 +161,9 @@ impl Cutter {
         });
         let times = todo.iter().flat_map(|(shard, _)| {
             let path = |bundle| running.objects.path(&shard.name, &times::path(bundle));
+            let sealed = |bundle, times: &_| times::sealed(&shard.name, bundle, times);
             let times = shard.times.iter();
-            times.map(move |(bundle, bytes)| (path(*bundle), bytes.clone()))
+            times.map(move |(bundle, times)| (path(*bundle), sealed(*bundle, times)))
         });
         let tiles: Vec<(String, Bytes)> = tiles.chain(times).collect();
         if !tiles.is_empty() {

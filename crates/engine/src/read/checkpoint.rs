@@ -53,7 +53,11 @@ impl Log {
     }
 
     /// The first checkpoint of a shard with a durable position: its publisher is about to sign it, or its signature is not read yet.
-    async fn first_checkpoint(&self, shard: &Shard, row: &Published) -> Result<String, ReadError> {
+    pub(super) async fn first_checkpoint(
+        &self,
+        shard: &Shard,
+        row: &Published,
+    ) -> Result<String, ReadError> {
         let began = Instant::now();
         loop {
             // The publisher checks a lost one.

@@ -14,6 +14,7 @@ use tlog::{
 
 use super::ReadError;
 use crate::log::Log;
+use crate::position;
 use crate::shard::{Shard, Signed};
 
 /// An entry as Rekor's first API answers it.
@@ -84,10 +85,10 @@ impl Log {
         };
         let (shard, leaf_index) = (&proven.shard, proven.entry.leaf_index);
         let size = proven.signed.at.size;
-        let time = self.objects.time(&shard.name, leaf_index, size).await?;
-        let time = time.ok_or(ReadError::Untimed(index))?;
         let lacks_key = || ReadError::NoEcdsa(shard.name.to_string());
         let key = shard.verifiers()?.ecdsa.ok_or_else(lacks_key)?;
+        let time = self.objects.time(&shard.name, leaf_index, size).await?;
+        let time = time.ok_or(ReadError::Untimed(index))?;
         let entry = EntryTimestamp {
             log_id: key.log_id(),
             index: index.get(),
@@ -122,6 +123,15 @@ impl Log {
             return self.rekor_tree_of(&shard, &signed).await.map(Some);
         }
         self.alive()?;
+        // Another server may have published the first checkpoint; that of an old shard may be lost, and comes back.
+        let row = position::published(&*self.ledger.store, &self.ledger.keys, &shard.name).await?;
+        if let Some(row) = row.filter(|row| row.size > TreeSize::ZERO) {
+            self.first_checkpoint(&shard, &row).await?;
+            let signed = shard.signed().ok_or_else(|| ReadError::Unsigned {
+                shard: shard.name.to_string(),
+            })?;
+            return self.rekor_tree_of(&shard, &signed).await.map(Some);
+        }
         let note = self.guard.sign_empty(&shard).await?.rekor;
         Ok(Some(RekorTree {
             size: TreeSize::ZERO,
@@ -171,6 +181,7 @@ impl Log {
         let Some(shard) = self.shards.get(&state, shard) else {
             return Ok(None);
         };
+        self.alive()?;
         for _ in 0..8 {
             let signed = self.publication.signed(&shard).await?;
             let (size, root) = signed.map_or((TreeSize::ZERO, tlog::empty_root()), |signed| {

@@ -39,11 +39,10 @@ impl Restore {
             let mut objects = Vec::new();
             for (bundle, times) in batch {
                 let entries = usize::from(bundle.width);
-                let known = times.as_chunks::<{ size_of::<u64>() }>().0.iter();
-                lacking += (entries - known.filter(|time| **time != [0; 8]).count()) as u64;
+                lacking += (entries - known(&times)) as u64;
                 if !times.is_empty() {
                     let path = format!("{log}/{}/{}", shard.name, times::path(bundle));
-                    objects.push((path, times));
+                    objects.push((path, times::sealed(&shard.name, bundle, &times)));
                 }
             }
             if !objects.is_empty() {
@@ -80,13 +79,31 @@ impl Restore {
                 continue;
             };
             times.truncate(most);
-            if times.len() > best.len() {
-                best = times;
-            }
-            if best.len() == most {
+            merge(&mut best, &times);
+            if best.len() == most && known(&best) == usize::from(bundle.width) {
                 break;
             }
         }
         best.into()
+    }
+}
+
+const LEN: usize = size_of::<u64>();
+
+/// How many entries have a time.
+fn known(times: &[u8]) -> usize {
+    let times = times.as_chunks::<LEN>().0.iter();
+    times.filter(|time| **time != [0; LEN]).count()
+}
+
+/// Adds the times that are not known yet.
+fn merge(known: &mut Vec<u8>, more: &[u8]) {
+    if known.len() < more.len() {
+        known.resize(more.len(), 0);
+    }
+    for (known, more) in known.chunks_mut(LEN).zip(more.chunks(LEN)) {
+        if known == [0; LEN] && more.len() == LEN {
+            known.copy_from_slice(more);
+        }
     }
 }

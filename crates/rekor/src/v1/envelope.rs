@@ -14,6 +14,10 @@ use crate::verifier::Verifier;
 pub(super) const MAX_SIGNATURES: usize = 16;
 /// The most verifiers of an envelope.
 pub(super) const MAX_VERIFIERS: usize = 16;
+/// The most signatures times verifiers: each signature is tried with each verifier.
+const MAX_TRIES: usize = 64;
+/// The most bytes that Ed25519 keys hash, which hash the payload in each try: about a quarter of a second.
+const MAX_HASHED: usize = 64 << 20;
 
 /// The bytes that an envelope's signatures cover.
 pub(super) struct Payload<'a> {
@@ -38,6 +42,8 @@ pub(super) fn verify<'a>(
 ) -> Result<BTreeMap<&'a str, usize>, Error> {
     within("signatures", signatures.len(), MAX_SIGNATURES)?;
     within("verifiers", verifiers.len(), MAX_VERIFIERS)?;
+    let tries = signatures.len() * verifiers.len();
+    within("pairs of a signature and a verifier", tries, MAX_TRIES)?;
     fits(signatures.iter().map(|signature| signature.len()).sum())?;
     let mut decoded = BTreeMap::new();
     for signature in signatures {
@@ -54,7 +60,7 @@ pub(super) fn verify<'a>(
         let key = verifier.key().map_err(Reason::from)?;
         let mut useful = false;
         for (signature, by) in decoded.values_mut() {
-            if signed.by(&key, signature) {
+            if signed.by(&key, signature)? {
                 (*by, useful) = (Some(number), true);
             }
         }
@@ -84,7 +90,7 @@ pub(super) fn verify_lines(
     for (signature, pem) in lines {
         let signature = base64::decode_either(signature).ok_or(Reason::Value("signature"))?;
         let verifier = Verifier::parse(pem).map_err(Reason::Verifier)?;
-        if !signed.by(&verifier.key().map_err(Reason::from)?, &signature) {
+        if !signed.by(&verifier.key().map_err(Reason::from)?, &signature)? {
             return Err(Reason::UselessVerifier.into());
         }
         verifiers.push(verifier);
@@ -107,6 +113,8 @@ struct Signed<'a> {
     payload: &'a Payload<'a>,
     digest: Digest,
     text: Option<Vec<u8>>,
+    /// How many bytes of it were hashed.
+    hashed: usize,
 }
 
 impl<'a> Signed<'a> {
@@ -118,17 +126,26 @@ impl<'a> Signed<'a> {
             payload,
             digest: context.finish(),
             text: None,
+            hashed: 0,
         }
     }
 
-    fn by(&mut self, key: &PublicKey<'_>, signature: &[u8]) -> bool {
+    fn by(&mut self, key: &PublicKey<'_>, signature: &[u8]) -> Result<bool, Reason> {
         if key.kind != KeyKind::Ed25519 {
-            return key.signed_digest(HashAlgorithm::Sha256, self.digest.as_ref(), signature);
+            let digest = self.digest.as_ref();
+            return Ok(key.signed_digest(HashAlgorithm::Sha256, digest, signature));
+        }
+        self.hashed += self.payload.bytes.len();
+        if self.hashed > MAX_HASHED {
+            return Err(Reason::TooMany {
+                what: "bytes to hash for all Ed25519 signatures",
+                limit: MAX_HASHED,
+            });
         }
         let payload = self.payload;
         let text = self
             .text
             .get_or_insert_with(|| [payload.head().as_bytes(), payload.bytes].concat());
-        key.signed_text(text, signature)
+        Ok(key.signed_text(text, signature))
     }
 }

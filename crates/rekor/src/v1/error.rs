@@ -63,6 +63,9 @@ pub enum Error {
     /// The log accepts no entries any more.
     #[error("the log is frozen")]
     Frozen,
+    /// The log has the entry, but not the time at which it was ordered.
+    #[error("the entry has no time")]
+    Untimed,
 }
 
 /// The faults of an entry.
@@ -93,6 +96,9 @@ pub enum Reason {
         /// The highest allowed number.
         limit: usize,
     },
+    /// A pair of key and hash that Rekor does not accept.
+    #[error("entry algorithms are not allowed")]
+    Algorithms,
     /// The key did not make this signature.
     #[error("verifying signature: invalid signature")]
     Signature,
@@ -135,6 +141,8 @@ impl Error {
             Self::Exists(_) => 409,
             Self::TooLarge { .. } => 413,
             Self::TooManyQueries(_) | Self::Parameter(_) => 422,
+            // Not retried by clients: it does not pass.
+            Self::Untimed => 501,
             Self::Unavailable => 503,
         }
     }
@@ -167,6 +175,9 @@ impl Error {
             }
             Self::NotFound => "Not Found".to_owned(),
             Self::Unavailable => "the log is too busy; retry".to_owned(),
+            Self::Untimed => {
+                "the log has this entry, but does not know when it was integrated".to_owned()
+            }
             Self::Frozen => "this log has been frozen, please switch to the latest log".to_owned(),
         }
     }

@@ -24,6 +24,9 @@ impl Spec {
         let (value, digest) = hash.digest(algorithm)?;
         verifier.check_chain().map_err(Reason::Verifier)?;
         let key = verifier.key().map_err(Reason::from)?;
+        if !key.kind.signs(algorithm) {
+            return Err(Reason::Algorithms.into());
+        }
         if !key.signed_digest(algorithm, &digest, &signature.content) {
             return Err(Reason::Signature.into());
         }

@@ -100,7 +100,11 @@ pub(super) async fn answer(
     };
     let response = watched.counted(response, busy);
     unread.finish().await;
-    let mut response = response.map(|answer| unread.answer(answer));
+    let is_head = parts.method == Method::HEAD;
+    let mut response = response.map(|answer| {
+        let answer = if is_head { Bytes::new() } else { answer };
+        unread.answer(answer)
+    });
     if let Ok(log) = log {
         stamp(response.headers_mut(), &log);
     }

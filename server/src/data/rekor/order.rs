@@ -20,6 +20,10 @@ use engine::{AppendError, Appended, Log, SignedOpening, WriteKey};
 use qos::{Advice, TenantId};
 use wire::data::codes;
 
+/// Checks that may take long, at a time, and how long one waits for its turn.
+static CHECKS: Semaphore = Semaphore::const_new(2);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Places of this server for writes that wait for room.
 static WAITING: Semaphore = Semaphore::const_new(1024);
 /// The shortest and the longest pause before such a write tries again. There may be room earlier than the log has guessed.
@@ -84,6 +88,28 @@ pub(super) async fn body(
     };
     watched.enter(Phase::Working);
     Ok((body, held))
+}
+
+/// Does the work of a check on another thread, since it would keep other requests waiting. A few run at a time.
+pub(super) async fn check<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    let turn = tokio::time::timeout(CHECK_TIMEOUT, CHECKS.acquire()).await;
+    let turn = turn
+        .ok()
+        .and_then(Result::ok)
+        .ok_or_else(Refusal::crowded)?;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "hashing and verifying keeps a processor busy"
+    )]
+    let checked = tokio::task::spawn_blocking(move || {
+        // Kept by the thread: a client that hangs up makes no room for the next one.
+        let _turn = turn;
+        work()
+    });
+    let broken = |_| Refusal::new(codes::STORE_FAILED, "the check of the request broke off");
+    checked.await.map_err(broken)
 }
 
 /// The tenant that a request writes for.
@@ -160,6 +186,9 @@ async fn submitted(
             let there = log.keyed_entry(key).await;
             let there = there.map_err(|error| refusal::read(log.name(), &error.into()))?;
             if let Some(there) = there {
+                // The client asks for it next.
+                let covered = log.wait_published(there.index).await;
+                covered.map_err(|error| refusal::read(log.name(), &error))?;
                 return Err(Unordered::Exists(there));
             }
         }

@@ -94,13 +94,9 @@ async fn write(
     // Only the leaf, which is small, is held during the wait for the checkpoint, not the whole request.
     let _fits = held.set(leaf.len());
     let index = order::published(log, leaf.clone(), tenant, opening).await?;
-    let inclusion = loop {
-        let found = log.inclusion(index).await;
-        match found.map_err(|error| refusal::read(log.name(), &error))? {
-            Some(found) => break found,
-            None => tokio::task::yield_now().await,
-        }
-    };
+    let inclusion = log.inclusion(index).await;
+    let inclusion = inclusion.map_err(|error| refusal::read(log.name(), &error))?;
+    let inclusion = inclusion.ok_or(v2::Error::Unavailable)?;
     let entry = rekor::Inclusion {
         index: inclusion.leaf_index.get(),
         tree_size: inclusion.size.get(),

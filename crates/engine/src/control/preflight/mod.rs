@@ -49,11 +49,32 @@ impl Log {
             &next.qos,
         ));
         warnings.extend(empty(&self.ledger.state(), next));
-        if !two_fronts(&self.running.now.load().document) {
+        let document = &self.running.now.load().document;
+        if !two_fronts(document) {
             warnings.extend(mixed(next));
+        }
+        if next.rekor.is_open() && !document.rekor.is_open() {
+            warnings.extend(unverified(&self.ledger.state(), next));
         }
         Ok(warnings)
     }
+}
+
+/// Warns if a front opens on a shard that already has entries, which nobody has verified. Pure.
+fn unverified(state: &State, next: &LogConfig) -> Option<Finding> {
+    let active = state.active()?;
+    let name = active.identity.name.as_str();
+    let has = state.length(active).unwrap_or_default() > TreeSize::ZERO;
+    let stays = next
+        .active()
+        .is_some_and(|shard| shard.name.as_str() == name);
+    (has && stays).then(|| {
+        let message = format!(
+            "shard {name} has entries that did not come through a front: no signature of theirs was verified, and readers can't tell"
+        );
+        let hint = "rotate in the same change, or right after it, so that the front begins with a shard of its own";
+        Finding::new("front-on-entries", message, "/rekor", hint)
+    })
 }
 
 fn two_fronts(config: &LogConfig) -> bool {

@@ -128,7 +128,7 @@ fn what_is_wrong_with_a_hashedrekord_is_said() {
             Some(json!(b64(pem("CERTIFICATE", b"x")))),
             KeyError::Certificate.into(),
         ),
-        (key, Some(json!(b64(KEYS[1].pem()))), Reason::Signature),
+        (key, Some(json!(b64(KEYS[1].pem()))), Reason::Algorithms),
         ("/spec/data", None, Reason::Missing("data")),
         ("/spec/data/hash", None, Reason::Missing("hash")),
         (
@@ -181,7 +181,7 @@ fn ed25519_signs_sha512_digests_only_prehashed() {
     let sha256 =
         json!({"algorithm": "sha256", "value": tlog::hex(p256().digest(MESSAGE).as_ref())});
     let sha256 = changed(&body, "/spec/data/hash", Some(sha256));
-    assert_eq!(logged(&sha256), Err(Reason::Signature.into()));
+    assert_eq!(logged(&sha256), Err(Reason::Algorithms.into()));
 }
 
 #[test]

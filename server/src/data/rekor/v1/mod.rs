@@ -61,19 +61,24 @@ impl<'a> Route<'a> {
     /// The operation at a path below [`PREFIX`]. Some clients end it with a slash.
     pub(super) fn of(method: &Method, path: &'a str) -> Self {
         let (wanted, route) = match path.strip_suffix('/').unwrap_or(path) {
-            "log" => ("GET", Self::Trees),
-            "log/publicKey" => ("GET", Self::Key),
-            "log/proof" => ("GET", Self::Proof),
+            "log" => ("GET, HEAD", Self::Trees),
+            "log/publicKey" => ("GET, HEAD", Self::Key),
+            "log/proof" => ("GET, HEAD", Self::Proof),
             "log/entries/retrieve" => ("POST", Self::Retrieve),
             "index/retrieve" => ("POST", Self::Search),
             "log/entries" if *method == Method::POST => ("POST", Self::Write),
-            "log/entries" => ("GET", Self::ByIndex),
+            "log/entries" => ("GET, HEAD, POST", Self::ByIndex),
             other => match other.strip_prefix("log/entries/") {
-                Some(name) if !name.contains('/') => ("GET", Self::ByName(name)),
+                Some(name) if !name.contains('/') => ("GET, HEAD", Self::ByName(name)),
                 _ => return Self::Unknown,
             },
         };
-        match method.as_str() == wanted || *method == Method::HEAD && wanted == "GET" {
+        let is_read = *method == Method::GET || *method == Method::HEAD;
+        match if wanted.starts_with("GET") {
+            is_read
+        } else {
+            *method == wanted
+        } {
             true => route,
             false => Self::Method(wanted),
         }
@@ -150,9 +155,14 @@ pub(super) async fn answer(
     done.unwrap_or_else(Stopped::respond)
 }
 
-/// Why an entry could not be read.
+/// Why an entry could not be read, in the words of the API.
 fn unread(log: &Log, error: &ReadError) -> Stopped {
-    refusal::read(log.name(), error).into()
+    match error {
+        ReadError::Untimed(_) => v1::Error::Untimed.into(),
+        // Not an entry that this API ever had.
+        ReadError::NoEcdsa(_) => v1::Error::NotFound.into(),
+        error => refusal::read(log.name(), error).into(),
+    }
 }
 
 /// An entry, and its answer by these parts.

@@ -277,6 +277,8 @@ async fn what_is_wrong_is_answered_as_rekor_answers_it() {
     let request = signed(b"one");
     let written = send(&server, &request).await;
     let id = written.header("etag").unwrap();
+    let mut weak = request.clone();
+    weak["spec"]["data"]["hash"] = json!({"algorithm": "sha512", "value": "00".repeat(64)});
     let mut forged = request.clone();
     forged["spec"]["data"]["hash"]["value"] = "00".repeat(32).into();
     let closed = json!({"apiVersion": "0.0.1", "kind": "dsse", "spec": {"proposedContent": {"envelope": "{}", "verifiers": [""]}}});
@@ -285,6 +287,12 @@ async fn what_is_wrong_is_answered_as_rekor_answers_it() {
     for (line, body, status, said) in [
         ("POST log/entries", request.clone(), 409, id),
         ("POST log/entries", forged, 400, "invalid signature"),
+        (
+            "POST log/entries",
+            weak,
+            400,
+            "entry algorithms are not allowed",
+        ),
         ("POST log/entries", closed, 400, "unsupported kind dsse"),
         ("POST log/entries", unknown, 400, "unsupported kind jar"),
         ("POST log/entries", json!({}), 400, "parsing the body"),
@@ -375,11 +383,42 @@ async fn what_is_wrong_is_answered_as_rekor_answers_it() {
         assert_eq!(reply.json()["code"], status, "{line}");
         assert!(reply.text().contains(said), "{line} {body}: {reply:?}");
     }
-    let location = format!("/api/v1/log/entries/{id}");
+    let location = format!("/argon/api/v1/log/entries/{id}");
     let conflict = send(&server, &request).await;
     assert_eq!(conflict.header("location"), Some(&*location));
     let nobody = format!("/argon/api/v1/log/entries/{:016x}{}", 7, &id[16..]);
     assert_eq!(server.get(&nobody).await.status, 404, "of an unknown tree");
+}
+
+#[tokio::test]
+async fn a_head_request_has_no_body() {
+    let server = fronted(open()).await;
+    let whole = server.get("/argon/api/v1/log/publicKey").await;
+    let head = server
+        .ask("HEAD /argon/api/v1/log/publicKey", "", b"")
+        .await;
+    assert_eq!((head.status, head.text()), (200, ""));
+    assert!(!whole.text().is_empty());
+}
+
+#[tokio::test]
+async fn a_front_that_opens_on_entries_warns() {
+    let server = fronted(RekorConfig::default()).await;
+    let log = server.engine.log("argon").unwrap();
+    let mut next = log.config();
+    next.rekor = open();
+    let warned = async |next: &logconfig::LogConfig| {
+        let next = Box::new(next.clone());
+        let preview = log.preview(engine::Request::Configure { next, base: None });
+        let warnings = preview.await.unwrap().warnings;
+        warnings
+            .iter()
+            .any(|found| found.code == "front-on-entries")
+    };
+    assert!(!warned(&next).await);
+    let entry = b"an entry of its own writers";
+    assert_eq!(server.ask("POST /argon/add", "", entry).await.status, 200);
+    assert!(warned(&next).await);
 }
 
 #[tokio::test]

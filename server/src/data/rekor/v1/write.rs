@@ -15,12 +15,7 @@ use sha2::{Digest as _, Sha256};
 use super::super::super::DataPlane;
 use super::super::order::{self, Unordered};
 use super::{PREFIX, Stopped, parts, unread};
-use crate::data::refusal::Refusal;
 use engine::{Appended, Log, SignedOpening};
-use wire::data::codes;
-
-/// Bodies up to this length are checked where they arrive; longer ones would keep other requests waiting.
-const INLINE: usize = 128 << 10;
 
 /// Adds an entry as Rekor would.
 pub(super) async fn write(
@@ -38,46 +33,42 @@ pub(super) async fn write(
     let _fits = held.set(leaf.len());
     let index = match order::published(log, leaf.clone(), tenant, opening).await {
         Ok(index) => index,
-        Err(Unordered::Exists(there)) => return Ok(exists(log, &there, &leaf)?),
+        Err(Unordered::Exists(there)) => return exists(log, &there, &leaf, head.uri.path()),
         Err(Unordered::Refused(refusal)) => return Err(refusal.into()),
         Err(Unordered::Frozen) => return Err(v1::Error::Frozen.into()),
         Err(Unordered::Unavailable) => return Err(v1::Error::Unavailable.into()),
     };
-    let found = loop {
-        match log.rekor_entry(index).await {
-            Ok(Some(found)) => break found,
-            Ok(None) => tokio::task::yield_now().await,
-            Err(error) => return Err(unread(log, &error)),
-        }
-    };
+    let found = log.rekor_entry(index).await;
+    let found = found.map_err(|error| unread(log, &error))?;
+    let found = found.ok_or(v1::Error::Unavailable)?;
     let (entry, inclusion) = parts(&found)?;
     let answer = v1::answer(&entry, &found.timestamp, &inclusion);
     let response = reply(StatusCode::CREATED, JSON, "no-store", answer);
     Ok(named(response, &entry.id(), head.uri.path()))
 }
 
-/// Checks a request; a long one on another thread.
-pub(super) async fn check(body: Bytes, kinds: EntryKinds) -> Result<v1::Entry, Stopped> {
-    let short = body.len() <= INLINE;
-    let work = move || {
-        let request = v1::Request::parse(&body)?;
+/// Bodies up to this length are read where they arrive.
+const INLINE: usize = 16 << 10;
+
+/// Checks a request. One signature over a digest is verified at once; envelopes may have many, and long payloads.
+async fn check(body: Bytes, kinds: EntryKinds) -> Result<v1::Entry, Stopped> {
+    let parse = move |body: &[u8]| {
+        let request = v1::Request::parse(body)?;
         let kind = request.kind();
         let taken = |known: &EntryKind| known.as_str() == kind && kinds.has(*known);
-        if !EntryKind::ALL.iter().any(taken) {
-            return Err(v1::Error::Kind(kind.to_owned()));
+        match EntryKind::ALL.iter().any(taken) {
+            true => Ok(request),
+            false => Err(v1::Error::Kind(kind.to_owned())),
         }
-        request.verify()
     };
-    if short {
-        return Ok(work()?);
+    if body.len() > INLINE {
+        return Ok(order::check(move || parse(&body)?.verify()).await??);
     }
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "hashing a long payload keeps a processor busy"
-    )]
-    let checked = tokio::task::spawn_blocking(work).await;
-    let checked = checked.map_err(|_| Refusal::new(codes::STORE_FAILED, "the check broke off"))?;
-    Ok(checked?)
+    let request = parse(&body)?;
+    match request.kind() == EntryKind::HashedRekord.as_str() {
+        true => Ok(request.verify()?),
+        false => Ok(order::check(move || request.verify()).await??),
+    }
 }
 
 /// The names of an entry: its own, and where it is read.
@@ -97,7 +88,12 @@ fn named(mut response: Response<Bytes>, id: &v1::EntryId, path: &str) -> Respons
 }
 
 /// The conflict with an entry that is in the shard.
-fn exists(log: &Log, there: &Appended, leaf: &[u8]) -> Result<Response<Bytes>, Stopped> {
+fn exists(
+    log: &Log,
+    there: &Appended,
+    leaf: &[u8],
+    path: &str,
+) -> Result<Response<Bytes>, Stopped> {
     let shards = log.rekor_shards();
     let shard = shards.iter().find(|shard| shard.name == *there.shard);
     let tree = shard.and_then(|shard| v1::TreeId::new(shard.tree_id));
@@ -105,7 +101,7 @@ fn exists(log: &Log, there: &Appended, leaf: &[u8]) -> Result<Response<Bytes>, S
     let leaf = tlog::leaf_hash(leaf);
     let id = v1::EntryId { tree, leaf };
     let response = Stopped::Rekor(v1::Error::Exists(id)).respond();
-    Ok(named(response, &id, PREFIX))
+    Ok(named(response, &id, path))
 }
 
 /// The leaf of an opening statement.
