@@ -199,7 +199,7 @@ pub(crate) struct Data {
     pub(crate) rekor: RekorRoots,
 }
 
-/// The logs that answer at the server's root, as Rekor does: some of its clients ignore the path of a URL.
+/// The logs that answer at the server's root, as Rekor does.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RekorRoots {

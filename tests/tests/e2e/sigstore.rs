@@ -133,7 +133,7 @@ fn rekor_cli_reads_and_writes_across_rotations() -> Done {
     };
     let folder = folder()?;
     let at = folder.path();
-    // It ignores the path of a URL, so the log answers at the root.
+    // At the root, where Rekor answers.
     let logd = Logd::start_as(
         at,
         &Start {

@@ -99,10 +99,6 @@ pub(super) async fn check<T: Send + 'static>(
         .ok()
         .and_then(Result::ok)
         .ok_or_else(Refusal::crowded)?;
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "hashing and verifying keeps a processor busy"
-    )]
     let checked = tokio::task::spawn_blocking(move || {
         // Kept by the thread: a client that hangs up makes no room for the next one.
         let _turn = turn;
