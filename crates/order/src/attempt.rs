@@ -11,7 +11,7 @@ use crate::proposal::Proposal;
 use crate::propose::alive;
 use crate::view::View;
 use crate::work::Announcement;
-use store::Outcome;
+use store::{Outcome, StoreError};
 
 /// The answer to a committer about a work.
 pub type CommitAnswer = Result<Placed, CommitError>;
@@ -171,6 +171,14 @@ impl Attempt {
                 self.doubt |= matches!(other, Outcome::Unknown(_));
                 self.behind = true;
             }
+        }
+    }
+
+    /// Ends it because the log is halted. What was never written is refused; the rest may or may not have been ordered.
+    pub fn halted(&mut self, why: &str) {
+        match self.doubt {
+            true => self.give_up(why),
+            false => self.answer(&CommitError::Store(StoreError::Io(why.to_owned()))),
         }
     }
 

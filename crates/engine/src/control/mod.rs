@@ -190,7 +190,10 @@ impl Log {
             }
             CommitError::Refused(Refusal::Shards(why)) => ChangeError::Conflict(why),
             CommitError::Refused(Refusal::Stale { .. }) => self.stale(Vec::new()),
-            CommitError::Store(e) => e.into(),
+            CommitError::Store(e) => match self.health.halt.reason() {
+                Some(reason) => ChangeError::Halted { reason },
+                None => e.into(),
+            },
             // The order gives the other answers only to batches.
             e @ (CommitError::Unknown(_)
             | CommitError::AskAgain
@@ -198,11 +201,8 @@ impl Log {
             | CommitError::Overtaken
             | CommitError::Taken(_)) => {
                 tracing::warn!(%operation, why = %e, "the outcome of a change could not be learned");
-                match self.health.halt.reason() {
-                    Some(reason) => ChangeError::Halted { reason },
-                    None => ChangeError::Unknown {
-                        operation: operation.to_string(),
-                    },
+                ChangeError::Unknown {
+                    operation: operation.to_string(),
                 }
             }
         })

@@ -46,6 +46,9 @@ impl Ledger {
             CommitError::Store(StoreError::Full(detail)) => AppendError::Full { detail },
             CommitError::Store(StoreError::Clock(fault)) => AppendError::overloaded(&fault),
             CommitError::Store(e) => {
+                if let Some(reason) = self.halt.reason() {
+                    return AppendError::Halted { reason };
+                }
                 tracing::warn!(error = %e, "a commit failed; nothing was written");
                 // Only operators need to know which node said what.
                 if let StoreError::Quorum { have, quorum, .. } = e {
@@ -64,10 +67,9 @@ impl Ledger {
                     .active()
                     .map(|shard| shard.identity.name.clone()),
             },
-            CommitError::Refused(_)
-            | CommitError::Taken(_)
-            | CommitError::AskAgain
-            | CommitError::Unknown(_) => match self.halt.reason() {
+            // Also where the log is halted by now: who is told that may send the entry to another server.
+            CommitError::AskAgain | CommitError::Unknown(_) => AppendError::Unknown,
+            CommitError::Refused(_) | CommitError::Taken(_) => match self.halt.reason() {
                 Some(reason) => AppendError::Halted { reason },
                 None => AppendError::Unknown,
             },

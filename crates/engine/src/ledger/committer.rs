@@ -112,11 +112,12 @@ impl Ledger {
         let mut attempt = Attempt::new(self.state().len, mine.len(), contended);
         let mut step = attempt.next(&self.view(), mine);
         while step != Step::Done {
-            if self.halt.is_halted()
-                || failing.is_some_and(|since: Instant| since.elapsed() > COMMIT_RETRY_TIMEOUT)
-            {
-                let why = self.halt.reason();
-                attempt.give_up(why.as_deref().unwrap_or("the store does not answer"));
+            if let Some(why) = self.halt.reason() {
+                attempt.halted(&why);
+                return attempt.answers().collect();
+            }
+            if failing.is_some_and(|since: Instant| since.elapsed() > COMMIT_RETRY_TIMEOUT) {
+                attempt.give_up("the store does not answer");
                 return attempt.answers().collect();
             }
             step = match step {

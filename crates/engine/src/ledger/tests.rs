@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::AppendError;
 use crate::ledger::Ledger;
 use order::answer::{CommitError, Placed, settle};
 use order::chunk::UploadId;
@@ -464,6 +465,32 @@ async fn what_piled_up_behind_a_stall_is_ordered() {
     for task in waiting {
         task.await.unwrap().unwrap();
     }
+}
+
+/// A writer that is told of a halt sends its entry elsewhere: so only what was never written gets that answer.
+#[tokio::test(start_paused = true)]
+async fn a_halt_refuses_only_what_was_never_written() {
+    let memory = Arc::new(MemoryCoordination::new());
+    let tokens = Tokens::new([1; 6]);
+    let first = control(open(&tokens, Generation::ZERO, "a"));
+    let order = committer(Arc::clone(&memory) as _);
+    order.commit(vec![first]).await.remove(0).unwrap();
+    let faults = Faults::new();
+    faults.every_write(Fault::Lose);
+    let store = FaultyCoordination::new(Arc::clone(&memory) as _, faults.clone());
+    let slow = Arc::new(committer(Arc::new(store)));
+    slow.refresh().await.unwrap();
+    let (work, other) = (Arc::clone(&slow), batch(&tokens, "other"));
+    let proposed = tokio::spawn(async move { work.commit(vec![other]).await.remove(0) });
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    slow.halt.halt("a test");
+    let error = proposed.await.unwrap().unwrap_err();
+    assert!(matches!(error, CommitError::Unknown(_)), "{error:?}");
+    assert_eq!(slow.append_error(error), AppendError::Unknown);
+    let never = slow.commit(vec![batch(&tokens, "never")]).await.remove(0);
+    let reason = "a test".to_owned();
+    let refused = slow.append_error(never.unwrap_err());
+    assert_eq!(refused, AppendError::Halted { reason });
 }
 
 /// However many wait, a slot is filled from the oldest on, and a control behind them all is not passed over.

@@ -259,7 +259,10 @@ async fn put(running: &Running, batches: &mut [Batch]) -> Result<(), AppendError
             }
         }
         if let Some(reason) = running.ledger.halt.reason() {
-            return Err(AppendError::Halted { reason });
+            return Err(match doubt {
+                true => AppendError::Unknown,
+                false => AppendError::Halted { reason },
+            });
         }
         if began.elapsed() > PROMISE_RETRY_TIMEOUT {
             return Err(AppendError::Unknown);
