@@ -119,6 +119,8 @@ impl Running {
                 self.policy.store(Arc::new(policy));
             }
         }
+        // Before it runs: once it does, nobody would try that again, and those that wait for a change would wait on.
+        self.update_leaving(&updating).await?;
         self.now.rcu(|old| {
             if old.generation < running.generation {
                 Arc::clone(&running)
@@ -126,7 +128,6 @@ impl Running {
                 Arc::clone(old)
             }
         });
-        self.update_leaving(&updating).await?;
         self.moved.notify_one();
         self.progress.merged.send_modify(|count| *count += 1);
         Ok(())

@@ -104,6 +104,35 @@ async fn says(rig: &Rig, size: u64, log: &Log, words: &str) {
 
 /// Another process has raised the quorum, ordered an entry under it and cut that. The one that publishes cannot read the slots yet, or not
 /// the document that they name: it does not publish the entry under the earlier quorum.
+/// Whoever waits for a new document learns of it, also where the store failed while it was read.
+#[tokio::test(start_paused = true)]
+async fn a_document_runs_only_when_everything_about_it_is_read() {
+    let (rig, faults) = (Rig::new(), Faults::new());
+    let (_one, log) = rig.server(&Faults::new()).await;
+    let (_other, late) = rig.server(&faults).await;
+    let failed = Arc::new(AtomicU64::new(0));
+    let fails = Arc::clone(&failed);
+    faults.plan(move |_, operation| match operation {
+        Operation::Scan(prefix) if prefix.contains("/leaving/") => {
+            let first = fails.fetch_add(1, SeqCst) == 0;
+            first.then(|| Fault::Fail(StoreError::Io("injected".into())))
+        }
+        _ => None,
+    });
+    let mut merged = late.running.progress.merged.subscribe();
+    merged.borrow_and_update();
+    configure(&log, |next| {
+        next.merge.checkpoint_interval = logconfig::Span::from_millis(777);
+    })
+    .await;
+    let interval = || late.config().merge.checkpoint_interval;
+    while interval() != log.config().merge.checkpoint_interval {
+        pause().await;
+    }
+    assert!(failed.load(SeqCst) > 1, "it was read again");
+    assert!(merged.has_changed().unwrap());
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_ordered_after_a_change_waits_until_the_change_is_read() {
     for unread in ["/slot/", "/document/"] {
