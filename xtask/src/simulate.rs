@@ -7,8 +7,10 @@ use anyhow::Result;
 
 use crate::run::{cargo, output, root, succeeds, target};
 
-/// How long fresh lives of each kind are lived among the tests, seconds.
+/// How long fresh lives are lived among the tests, seconds.
 const SECONDS: u64 = 120;
+/// The same for lives in which members change.
+const MEMBERS_SECONDS: u64 = 25;
 
 /// A cargo that works on that workspace.
 fn inside() -> Command {
@@ -49,12 +51,15 @@ pub(crate) fn clean() -> Result<bool> {
 pub(crate) fn lives() -> Result<bool> {
     let kept = run(&["--kept".to_owned(), "--keep-going".to_owned()])?;
     let first = first_of(&tree().unwrap_or_else(now));
-    let fresh = format!("--from={first} --seeds=1000000 --seconds={SECONDS} --keep-going");
-    let fresh: Vec<String> = fresh.split(' ').map(str::to_owned).collect();
-    let fresh = run(&fresh)?;
+    let fresh = |seconds: u64, more: &str| {
+        let words =
+            format!("--from={first} --seeds=1000000 --seconds={seconds} --keep-going{more}");
+        run(&words.split(' ').map(str::to_owned).collect::<Vec<_>>())
+    };
+    let (fresh, members) = (fresh(SECONDS, "")?, fresh(MEMBERS_SECONDS, " --members")?);
     let quick = ["--mutants", "--quick", "--seeds=20"].map(str::to_owned);
     let noticed = run(&quick)?;
-    Ok(kept && fresh && noticed)
+    Ok(kept && fresh && members && noticed)
 }
 
 /// The commit's tree: each change has lives of its own, and a second run on it the same ones.

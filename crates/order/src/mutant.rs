@@ -67,6 +67,10 @@ mutants! {
         "A change that was decided is decided again under its key.",
     RequestIsNotCompared "request-is-not-compared"
         "Another change under a used key gets the answer of the first.",
+    SlotsFillByNumber "slots-fill-by-number"
+        "A slot takes as many batches as there may be, however many bytes that is.",
+    SnapshotIsOneRow "snapshot-is-one-row"
+        "A snapshot is one row, which grows with the log's life.",
     // Places: promised work, uploads, idempotency keys.
     PartIsOrderedTwice "part-is-ordered-twice"
         "Two batches with one part of an upload are ordered.",
@@ -99,6 +103,15 @@ mutants! {
         "The index of a leaf is counted from the start of the log, not of its shard.",
     WallClockIsBelieved "wall-clock-is-believed"
         "The time of a slot is that of its server's wall clock, even after a jump.",
+    QuorumIsThatOfBefore "quorum-is-that-of-before"
+        "A quorum that was raised counts only once the change is handed over.",
+    WipedSecondaryCounts "wiped-secondary-counts"
+        "A secondary with an empty disk counts with what its earlier disk had.",
+    // Storage nodes.
+    LeavingNodesAreNotAsked "leaving-nodes-are-not-asked"
+        "Batches are read only from the nodes that the newest document names.",
+    RepairCopiesAnything "repair-copies-anything"
+        "A node that lacks a batch gets what another one has under its name, whether or not the digest fits.",
     // Changes.
     NoIntent "no-intent"
         "A change is made without an intent in the audit trail.",

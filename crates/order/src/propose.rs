@@ -83,7 +83,8 @@ pub struct Share {
 impl Share {
     /// Batches fill the slot.
     pub fn is_full(&self, limits: &Limits) -> bool {
-        self.tokens.len() >= limits.batches || self.bytes > limits.bytes
+        let large = self.bytes > limits.bytes && !left_out(Mutant::SlotsFillByNumber);
+        self.tokens.len() >= limits.batches || large
     }
 
     /// Whether the proposal can use nothing more.
@@ -169,7 +170,8 @@ pub fn propose(view: &View, bag: &[Announcement], mine: &[Work], now: UnixMillis
             continue;
         }
         bytes += record::json_size(batch) + usize::from(!slot.batches.is_empty());
-        if slot.batches.len() == view.limits.batches || bytes > view.limits.bytes {
+        let large = bytes > view.limits.bytes && !left_out(Mutant::SlotsFillByNumber);
+        if slot.batches.len() == view.limits.batches || large {
             break;
         }
         slot.batches.push(batch.clone());

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::keys::Keys;
+use crate::mutant::{Mutant, left_out};
 use crate::state::{Phase, Remembered, Shard, State};
 use store::Key;
 use store::record;
@@ -67,6 +68,9 @@ pub fn frozen_rows(keys: &Keys, state: &State, from: u64) -> impl Iterator<Item 
 
 /// The rows of a snapshot beside its frozen shards, for one transaction: one, and a few pages.
 pub fn rows(keys: &Keys, state: &State) -> Vec<(Key, Bytes)> {
+    if left_out(Mutant::SnapshotIsOneRow) {
+        return vec![(keys.snapshot(state.len), record::encode(state))];
+    }
     let frozen = frozen(state);
     let (mut pages, mut page, mut size) = (Vec::new(), Page::default(), 0);
     let mut room = |page: &mut Page, more: usize| {

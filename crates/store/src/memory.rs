@@ -49,6 +49,11 @@ impl MemoryCoordination {
         lock(&self.rows).clone()
     }
 
+    /// From now on it holds these rows, as after a failover to an older copy; returns those that it had.
+    pub fn replace(&self, rows: BTreeMap<Key, Bytes>) -> BTreeMap<Key, Bytes> {
+        std::mem::replace(&mut *lock(&self.rows), rows)
+    }
+
     fn apply(&self, transaction: Transaction) -> Outcome {
         if let Some(size) = transaction
             .puts

@@ -36,7 +36,8 @@ struct Decided {
 
 #[derive(Default)]
 struct Known {
-    /// By secondary, origin and size: the root that it cosigned.
+    /// By secondary, origin and size: the root that it cosigned. After a restore, each disk that forgot what was not published is one of
+    /// its own.
     cosigned: BTreeMap<(String, String, u64), Hash>,
     /// By origin: the newest checkpoint that readers saw.
     shown: BTreeMap<String, (u64, Hash)>,
@@ -52,6 +53,8 @@ struct Known {
     starts: BTreeMap<String, u64>,
     /// By origin: how many entries they had.
     restored: BTreeMap<String, u64>,
+    /// The same of another primary that was restored beside this one.
+    twin: BTreeMap<String, u64>,
 }
 
 /// The judge of the copies of one life.
@@ -78,10 +81,20 @@ impl Copies {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The disk of a secondary that remembers what it cosigned.
+    fn disk(&self, secondary: &Secondary) -> String {
+        match secondary.disks() {
+            disks if disks > 1 && !self.known().restored.is_empty() => {
+                format!("{} {disks}", secondary.name)
+            }
+            _ => secondary.name.clone(),
+        }
+    }
+
     /// Notes what a secondary has of a shard by its own rows. It has never had another root at that size.
     fn look(&self, secondary: &Secondary, origin: &str) -> Option<(u64, Hash)> {
         let (size, root) = secondary.holds(origin)?;
-        let key = (secondary.name.clone(), origin.to_owned(), size);
+        let key = (self.disk(secondary), origin.to_owned(), size);
         let first = *self.known().cosigned.entry(key).or_insert(root);
         if first != root {
             let what = format!(
@@ -177,7 +190,8 @@ impl Copies {
         let mut known = self.known();
         let at = (origin.clone(), size);
         let decided = known.decided.get(&at).map(|decided| decided.root);
-        let restored = known.restored.get(&at.0).is_some_and(|has| *has >= size);
+        let has = |of: &BTreeMap<String, u64>| of.get(&at.0).is_some_and(|has| *has >= size);
+        let restored = has(&known.restored) || has(&known.twin);
         if decided != Some(root) && !restored {
             let what = format!("{origin} at {size}: {root}, decided {decided:?}");
             self.judge.object("a position is decided first", what);
@@ -205,7 +219,7 @@ impl Copies {
             let mut has = has
                 .into_iter()
                 .chain(secondary.had(origin, number(secondary)));
-            let key = (secondary.name.clone(), origin.to_owned(), size);
+            let key = (self.disk(secondary), origin.to_owned(), size);
             let other = self.known().cosigned.get(&key).is_some_and(|r| *r != root);
             if has.any(|(has, _)| has >= size) && !other {
                 held.push(secondary.name.clone());
@@ -238,24 +252,34 @@ impl Copies {
         }
     }
 
-    /// The log was restored with these shards, by origin. By force: what readers saw beyond them is lost.
+    /// The log was restored with these shards, by origin. By force: what readers saw beyond them is lost. And whether it may have a second
+    /// history, which its secondaries cosign.
     pub fn restored(
         &self,
         starts: BTreeMap<String, u64>,
         sizes: BTreeMap<String, u64>,
         generation: u64,
-        forced: bool,
+        (forced, forks): (bool, bool),
     ) {
         let mut known = self.known();
         known.generation = generation;
         known.decided.clear();
         known.notes.clear();
         known.told.clear();
+        known.twin.clear();
+        if forks {
+            known.cosigned.clear();
+        }
         if forced {
             let has = |origin: &String, size| sizes.get(origin).is_some_and(|has| *has >= size);
             known.shown.retain(|origin, (size, _)| has(origin, *size));
         }
         (known.starts, known.restored) = (starts, sizes);
+    }
+
+    /// Another primary was restored with these shards, by origin.
+    pub fn restored_too(&self, sizes: BTreeMap<String, u64>) {
+        self.known().twin = sizes;
     }
 
     /// How many entries of a shard the log was restored with.

@@ -70,11 +70,13 @@ async fn practice(world: Arc<World>, number: u64, from: u32) {
     }
 }
 
-/// Those of them whose disk is not an older copy of itself: nobody can tell it from what it was, so its operator says so.
+/// Those of them whose disk is not an older copy of itself: nobody can tell it from what it was, so its operator says so. After a restore by
+/// force, those that were given up for it do not count before they have taken what was restored.
 pub fn trusted(world: &World, from: u32) -> u32 {
+    let life = world.primary.forced_life();
     let secondaries = (0..).zip(&world.network.secondaries);
-    let poses = secondaries.filter(|(_, one)| one.poses());
-    poses.fold(from, |from, (n, _): (u32, _)| from & !(1 << n))
+    let not = secondaries.filter(|(_, one)| one.poses() || one.life() < life);
+    not.fold(from, |from, (n, _): (u32, _)| from & !(1 << n))
 }
 
 /// The process of an operator's command.

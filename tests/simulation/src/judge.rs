@@ -89,6 +89,12 @@ struct Known {
     sealed: BTreeMap<String, String>,
     /// Verifier keys of shards, by origin.
     keys: BTreeMap<String, String>,
+    /// By origin: how much the log was restored with, if by force it lacks what was signed.
+    lacking: BTreeMap<String, u64>,
+    /// Its operators were told that it may sign second roots, and let it.
+    forked: bool,
+    /// The servers run on an older store: what they say is void, what they sign is not.
+    doubt: bool,
     counts: Counts,
 }
 
@@ -166,6 +172,9 @@ impl Judge {
     /// The writer of an entry got a receipt.
     pub fn promised(&self, log: &str, entry: &[u8]) {
         let mut known = self.known();
+        if known.doubt {
+            return;
+        }
         known.counts.promised += 1;
         if let Some(asked) = known.asked.get_mut(&(log.to_owned(), entry.to_vec())) {
             asked.promised = true;
@@ -175,6 +184,9 @@ impl Judge {
     /// Somebody was told that an entry has this place.
     pub fn placed(&self, log: &str, entry: &[u8], place: Place) {
         let mut known = self.known();
+        if known.doubt {
+            return;
+        }
         known.counts.acked += 1;
         known.place(log, entry, place);
     }
@@ -182,6 +194,9 @@ impl Judge {
     /// A reader got an entry at a global index.
     pub fn read(&self, log: &str, index: u64, entry: &[u8]) {
         let mut known = self.known();
+        if known.doubt {
+            return;
+        }
         let place = known.places.entry((log.to_owned(), index));
         let kept = place.or_insert_with(|| entry.to_vec());
         if kept != entry {
@@ -273,8 +288,14 @@ impl Judge {
 
     /// The stores of the log with this origin are lost, and it continues with so many entries where they were, and with shards of these sizes.
     /// What is behind them, promised work, keys of writes and other logs are lost. What was signed stays, and so does what was sealed, unless a
-    /// shard lacks entries by force.
-    pub fn restored(&self, origin: &str, entries: u64, sizes: &BTreeMap<String, u64>) {
+    /// shard lacks entries by force (`lacks`): what is signed of the missing ones may be a second root only where an operator wants it.
+    pub fn restored(
+        &self,
+        origin: &str,
+        entries: u64,
+        sizes: &BTreeMap<String, u64>,
+        lacks: Option<bool>,
+    ) {
         let mut known = self.known();
         for ((log, _), asked) in &mut known.asked {
             let lost = matches!(&asked.answer, Answer::Ordered(at) if at.index >= entries);
@@ -296,15 +317,48 @@ impl Judge {
         known
             .sealed
             .retain(|of, _| ours(of) && has(of) >= length(of));
+        known.forked = lacks == Some(true);
+        if known.forked {
+            known.roots.retain(|(of, size), _| *size <= has(of));
+            known.sealed.clear();
+        }
+        known.lacking.clear();
+        if lacks == Some(false) {
+            let all: BTreeSet<String> = known.roots.keys().map(|(of, _)| of.clone()).collect();
+            known.lacking = all.into_iter().map(|of| (of.clone(), has(&of))).collect();
+        }
         let signed: BTreeSet<String> = known
             .roots
             .keys()
             .filter(|(_, size)| *size > 0)
             .map(|(of, _)| of.clone())
             .collect();
-        known.keys.retain(|of, _| signed.contains(of));
+        let is_there = |of: &String| lacks.is_none() || sizes.contains_key(of);
+        known
+            .keys
+            .retain(|of, _| signed.contains(of) && is_there(of));
         let sealed: BTreeSet<String> = known.sealed.keys().cloned().collect();
         known.frozen.retain(|of, _| sealed.contains(of));
+    }
+
+    /// The servers run on an older store from now on.
+    pub fn doubt(&self) {
+        self.known().doubt = true;
+    }
+
+    /// Whether what servers say is void now.
+    pub fn is_in_doubt(&self) -> bool {
+        self.known().doubt
+    }
+
+    /// Whether a seal of a shard was put.
+    pub fn is_sealed(&self, origin: &str) -> bool {
+        self.known().sealed.contains_key(origin)
+    }
+
+    /// Whether two roots of one size are what an operator has accepted.
+    pub fn is_forked(&self) -> bool {
+        self.known().forked
     }
 
     /// A seal of a shard was put. There is one, and the shard has ended.
@@ -493,7 +547,8 @@ impl Known {
     fn lead_here(&self, shard: &FoundShard) -> Result<(), String> {
         let from = (shard.origin.clone(), 0);
         let signed = self.roots.range(from..);
-        let signed = signed.take_while(|((of, _), _)| *of == shard.origin);
+        let most = self.lacking.get(&shard.origin).copied().unwrap_or(u64::MAX);
+        let signed = signed.take_while(|((of, size), _)| *of == shard.origin && *size <= most);
         let leaves: Vec<_> = shard.entries.iter().map(|e| trees::leaf(e)).collect();
         let sizes = signed.clone().map(|((_, size), _)| *size);
         let mut found = trees::roots(&leaves, sizes).into_iter();

@@ -5,7 +5,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `plan`, `short` | what a seed decides beforehand |
+//! | `plan`, `short`, `shapes` | what a seed decides beforehand |
 //! | `life`, `apart` | one life, from the first start to the judgement |
 //! | `many`, `mutants` | one life after the other |
 //! | `found` | the whole log, read from the objects at the end |
@@ -13,12 +13,12 @@
 //! | `stores` | a process's hold on the stores, and what goes wrong there |
 //! | `peers`, `network`, `secondary`, `witness` | who copies and cosigns, and the way there |
 //! | `members` | changes of the secondaries and witnesses |
-//! | `disaster`, `loss` | restores that are practiced, and those after the loss of the primary |
+//! | `disaster`, `loss`, `twins` | restores that are practiced, those after the loss of the primary, and two of them at once |
 //! | `disks` | disks of secondaries that are lost or put back |
 //! | `nodes`, `storage`, `remote` | where large batches are, and what is lost there |
 //! | `frontends` | where readers find a copy, and what must be there |
 //! | `writer`, `reader`, `operator` | who uses the log, and remembers what they were told |
-//! | `judge`, `copies`, `eras`, `trail`, `changes`, `trees`, `recall`, `rows` | the rules |
+//! | `judge`, `copies`, `eras`, `trail`, `changes`, `trees`, `recall`, `last`, `rows` | the rules |
 //! | `shrink`, `trace`, `panics`, `random` | tools |
 
 pub mod apart;
@@ -30,6 +30,7 @@ pub mod eras;
 pub mod found;
 pub mod frontends;
 pub mod judge;
+pub mod last;
 pub mod life;
 pub mod loss;
 pub mod many;
@@ -50,6 +51,7 @@ pub mod remote;
 pub mod rows;
 pub mod secondary;
 pub mod server;
+pub mod shapes;
 pub mod short;
 pub mod shrink;
 pub mod storage;
@@ -57,6 +59,7 @@ pub mod stores;
 pub mod trace;
 pub mod trail;
 pub mod trees;
+pub mod twins;
 pub mod witness;
 pub mod world;
 pub mod writer;

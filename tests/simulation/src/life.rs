@@ -13,6 +13,7 @@ use store::{Coordination as _, Guard, Transaction, record};
 use crate::disaster;
 use crate::found;
 use crate::judge::{Counts, Violation};
+use crate::last;
 use crate::loss;
 use crate::nodes;
 use crate::operator;
@@ -281,6 +282,7 @@ async fn settle(world: &Arc<World>) {
     world.rest(Duration::from_secs(120)).await;
     world.trace.say(format_args!("calm"));
     world.calm();
+    world.twins.stop();
     for server in &world.servers {
         server.pause(false);
         server.lag(Lag::default());
@@ -304,6 +306,7 @@ async fn settle(world: &Arc<World>) {
         return;
     }
     world.recall.ask(world).await;
+    last::write(world).await;
     // The server that was asked may have ended before it answered.
     if !recovered(world).await {
         return;
@@ -352,6 +355,7 @@ async fn recovered(world: &Arc<World>) -> bool {
                 lacking.clear();
                 break;
             }
+            Ok(Err(why)) if loss::ends(world, &why) => return false,
             Ok(Err(why)) => {
                 nodes::remedy(world, &why);
                 loss::remedy(world, &why);
@@ -360,6 +364,13 @@ async fn recovered(world: &Arc<World>) -> bool {
             Err(_) => "no answer".clone_into(&mut lacking),
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    if !lacking.is_empty() && world.primary.is_forked() {
+        world
+            .trace
+            .say(format_args!("the second history is given up: {lacking}"));
+        world.primary.give_up();
+        return false;
     }
     if !lacking.is_empty() {
         let rule = match lacking.contains("halted") {

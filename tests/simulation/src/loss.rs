@@ -6,13 +6,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use engine::{RestoreError, Restored};
+use futures_util::FutureExt as _;
+use order::keys::Keys;
+use store::{Coordination as _, record};
 
 use crate::disaster::{self, ORIGIN};
 use crate::disks::Fate;
 use crate::eras::Eras;
 use crate::random::Dice;
 use crate::server::Site;
+use crate::twins;
 use crate::world::World;
+use crate::writer::LOG;
 
 /// Attempts from those secondaries that the plan names; after that, from all.
 const SOME: u32 = 3;
@@ -30,9 +35,15 @@ pub struct Primary {
     given_up: AtomicBool,
     /// It was restored by force.
     forced: AtomicBool,
+    /// By force it lacks what was signed.
+    lacks: AtomicBool,
     /// Its operators leave it frozen: what it signs next could be a second root.
     left_frozen: AtomicBool,
+    /// They have unfrozen it all the same: what it signs may be a second root.
+    forked: AtomicBool,
     lives: AtomicU64,
+    /// The number that the log has for its life, if it was restored by force.
+    forced_life: AtomicU64,
 }
 
 impl Primary {
@@ -56,6 +67,16 @@ impl Primary {
         self.given_up.load(Relaxed)
     }
 
+    /// Whether its operators have accepted that it may sign second roots.
+    pub fn is_forked(&self) -> bool {
+        self.forked.load(Relaxed)
+    }
+
+    /// Its operators use it no more.
+    pub fn give_up(&self) {
+        self.given_up.store(true, Relaxed);
+    }
+
     /// Whether nobody may unfreeze the log.
     pub fn is_left_frozen(&self) -> bool {
         self.left_frozen.load(Relaxed)
@@ -69,6 +90,11 @@ impl Primary {
     /// How often the log was restored.
     pub fn lives(&self) -> u64 {
         self.lives.load(Relaxed)
+    }
+
+    /// The number of a life that was restored by force; 0 for others.
+    pub fn forced_life(&self) -> u64 {
+        self.forced_life.load(Relaxed)
     }
 
     /// The loss of a log that is there.
@@ -87,6 +113,7 @@ pub async fn lose(world: Arc<World>, number: u64, from: u32, force: bool) {
     };
     world.trace.say(format_args!("the primary is lost"));
     world.servers.iter().for_each(|server| server.hold());
+    world.twins.stop();
     let store = first.site().coordination.clone();
     let eras = world.network.copies.review(&store.rows());
     for secondary in &world.network.secondaries {
@@ -105,7 +132,16 @@ pub async fn lose(world: Arc<World>, number: u64, from: u32, force: bool) {
     let found = (&restored, &*site.objects);
     let by_force = forced.then_some(stays);
     disaster::check(&world, "the restore", &signed, found, by_force).await;
-    begin_again(&world, &restored, &site, by_force);
+    let unfreeze = dice.chance(400_000);
+    begin_again(
+        &world,
+        &restored,
+        &site,
+        by_force.map(|stays| (stays, unfreeze)),
+    );
+    if !forced && world.plan.nodes.count == 0 && dice.chance(300_000) {
+        world.employ(twins::restore(Arc::clone(&world), number));
+    }
 }
 
 /// How many entries are where they were.
@@ -164,6 +200,12 @@ async fn restore(
 /// Operators do what the log asks for when all is calm: restore it again, or give a secondary an empty folder that has cosigned more than was
 /// restored and that nobody has seen.
 pub fn remedy(world: &Arc<World>, why: &str) {
+    if world.primary.is_forked() {
+        return;
+    }
+    if why.contains(twins::ELSEWHERE) && twins::adopt(world) {
+        return;
+    }
     let lacks = |(origin, (size, _)): (&String, &(u64, tlog::Hash))| {
         world.network.copies.restored_size(origin) < Some(*size)
     };
@@ -183,11 +225,25 @@ pub fn remedy(world: &Arc<World>, why: &str) {
     }
 }
 
+/// Whether a log that was restored by force is halted for good, because somebody has what it lacks. Its operators give it up then.
+pub fn ends(world: &World, why: &str) -> bool {
+    let proven = ["older than what was made from it", "has two histories"];
+    let proven = proven.iter().any(|words| why.contains(words));
+    let ends = world.primary.lacks.load(Relaxed) && why.contains("halted") && proven;
+    if ends {
+        let what = format_args!("others have what it lacks, and it is given up: {why}");
+        world.trace.say(what);
+        world.primary.give_up();
+    }
+    ends
+}
+
 /// All secondaries answer, and still nothing can be restored: there must be a reason.
 fn unexplained(world: &World, error: &RestoreError) {
     let whole = world.network.secondaries.iter().all(|one| !one.is_hurt());
     if let RestoreError::TooFew(why) = error
         && whole
+        && world.primary.forced_life() == 0
         && !why.contains("backupQuorum")
     {
         let what = format!("{error}");
@@ -195,8 +251,14 @@ fn unexplained(world: &World, error: &RestoreError) {
     }
 }
 
-/// The servers run on the restored stores. By force: so many entries are where they were.
-fn begin_again(world: &World, restored: &Restored, site: &Arc<Site>, forced: Option<u64>) {
+/// The servers run on the restored stores. By force: so many entries are where they were; and whether the log is unfrozen, whatever it
+/// lacks.
+pub fn begin_again(
+    world: &World,
+    restored: &Restored,
+    site: &Arc<Site>,
+    forced: Option<(u64, bool)>,
+) {
     let (mut starts, mut sizes) = (BTreeMap::new(), BTreeMap::new());
     let mut start = 0;
     for (shard, size, _) in &restored.shards {
@@ -208,17 +270,36 @@ fn begin_again(world: &World, restored: &Restored, site: &Arc<Site>, forced: Opt
     let signed = world.judge.signed_below(ORIGIN);
     let lacks =
         |(origin, (size, _)): (&String, &(u64, _))| sizes.get(origin).is_none_or(|has| has < size);
-    let frozen = forced.is_some() && signed.iter().any(lacks);
-    world.primary.left_frozen.store(frozen, Relaxed);
-    let stays = forced.unwrap_or(restored.entries.get());
-    world.judge.restored(ORIGIN, stays, &sizes);
+    // Its last shard is open again, though its seal may be known.
+    let last = restored.shards.last();
+    let last = last.map(|(shard, ..)| format!("{ORIGIN}/{shard}"));
+    let reopens = last.is_some_and(|origin| world.judge.is_sealed(&origin));
+    let lacks = forced.is_some() && (reopens || signed.iter().any(lacks));
+    let forks = lacks && forced.is_some_and(|(_, unfreeze)| unfreeze);
+    let is_told = |warning: &String| warning.contains("a second root of a size");
+    if lacks && !restored.warnings.iter().any(is_told) {
+        let what = format!("{:?}", restored.warnings);
+        let rule = "an operator is told what force may do";
+        world.judge.object(rule, what);
+    }
+    world.primary.lacks.store(lacks, Relaxed);
+    world.primary.left_frozen.store(lacks && !forks, Relaxed);
+    world.primary.forked.store(forks, Relaxed);
+    let stays = forced.map_or(restored.entries.get(), |(stays, _)| stays);
+    let lack = lacks.then_some(forks);
+    world.judge.restored(ORIGIN, stays, &sizes, lack);
     world.trail.lost();
     world.recall.lost();
     let generation = restored.generation.get();
     let copies = &world.network.copies;
-    copies.restored(starts, sizes, generation, forced.is_some());
+    copies.restored(starts, sizes, generation, (forced.is_some(), forks));
     world.storage.found_again();
     world.primary.forced.store(forced.is_some(), Relaxed);
+    let row = site.coordination.get(&Keys::new(LOG).restored());
+    let row = row.now_or_never().and_then(Result::ok).flatten();
+    let life = row.and_then(|row| record::decode_number(&row).ok());
+    let life = life.filter(|_| forced.is_some()).unwrap_or(0);
+    world.primary.forced_life.store(life, Relaxed);
     world.primary.lives.fetch_add(1, Relaxed);
     for server in &world.servers {
         server.adopt(site);

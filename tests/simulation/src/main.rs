@@ -102,15 +102,16 @@ impl Args {
     }
 }
 
-/// The life in a line of seeds.txt: `SEED`, or `members:SEED` for one in which members change.
+/// The life in a line of seeds.txt: `SEED`, or `members:SEED` for one in which members change, or `short:SEED`.
 fn seed_of(line: &str) -> Option<(u64, Kind)> {
     let word = line.split_whitespace().next()?;
-    let changing = word.strip_prefix("members:");
+    let (kind, seed) = word.split_once(':').unwrap_or(("", word));
     let kind = Kind {
-        members: changing.is_some(),
+        members: kind == "members",
+        short: kind == "short",
         ..Kind::default()
     };
-    Some((changing.unwrap_or(word).parse().ok()?, kind))
+    Some((seed.parse().ok()?, kind))
 }
 
 fn main() -> ExitCode {

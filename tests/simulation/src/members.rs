@@ -7,10 +7,6 @@ use crate::peers::{self, Chosen, PeerAction};
 use crate::plan::{Action, Change, Event, Plan};
 use crate::random::Dice;
 
-/// Whether operators restore by force. The judge does not know yet all that may follow: a witness that has more halts the log, and the life cannot
-/// end as others do.
-const BY_FORCE: bool = false;
-
 /// Whether members change in this life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Members {
@@ -70,7 +66,7 @@ pub fn join(plan: &mut Plan, wild: u64) {
         }
         if dice.chance(15_000) {
             let from = some(&mut dice, secondaries).who;
-            let force = dice.chance(300_000) && BY_FORCE;
+            let force = dice.chance(300_000);
             then(&mut dice, Action::Disaster(Disaster::Loss(from, force)));
         }
         if dice.chance(50_000) {

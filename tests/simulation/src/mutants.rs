@@ -19,7 +19,12 @@ pub const QUICK: &[Mutant] = &[
 ];
 
 /// Those that show only where members change, or the log is restored.
-const WITH_MEMBERS: &[Mutant] = &[Mutant::OlderStoreIsBelieved, Mutant::ManifestIsNotAwaited];
+const WITH_MEMBERS: &[Mutant] = &[
+    Mutant::QuorumIsThatOfBefore,
+    Mutant::WipedSecondaryCounts,
+    Mutant::OlderStoreIsBelieved,
+    Mutant::ManifestIsNotAwaited,
+];
 
 /// The mutant of a name.
 ///

@@ -2,7 +2,7 @@
 //! checkpoints can prove it. Until the newest one is back, the log is halted, and nothing is acknowledged or signed.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,6 +23,12 @@ const NOTICED: Duration = Duration::from_secs(600);
 /// The copy that an operator keeps of the coordination store.
 #[derive(Default)]
 pub struct Copies(Mutex<Option<Copy>>);
+
+impl Copies {
+    fn newest(&self) -> MutexGuard<'_, Option<Copy>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 struct Copy {
     rows: BTreeMap<Key, Bytes>,
@@ -54,7 +60,7 @@ pub fn join(plan: &mut Plan) {
 }
 
 /// The published positions of the log in these rows.
-fn published(rows: &BTreeMap<Key, Bytes>) -> BTreeMap<String, u64> {
+pub fn published(rows: &BTreeMap<Key, Bytes>) -> BTreeMap<String, u64> {
     let prefix = Keys::new(LOG).all_published();
     let of = |(key, row): (&Key, &Bytes)| {
         let shard = key.strip_prefix(&prefix)?;
@@ -96,14 +102,12 @@ pub fn copy(world: &World) {
         published,
         life: world.primary.lives(),
     };
-    let Copies(kept) = &world.copies;
-    *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(copy);
+    *world.copies.newest() = Some(copy);
 }
 
 /// The copy is put back, if somebody can prove that it is older; and after a while, when the log is halted, the newest store.
 pub async fn put_back(world: Arc<World>, number: u64) {
-    let Copies(kept) = &world.copies;
-    let copy = kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let copy = world.copies.newest().take();
     let (Some(copy), Some(first)) = (copy, world.servers.first()) else {
         return;
     };
@@ -115,6 +119,9 @@ pub async fn put_back(world: Arc<World>, number: u64) {
         return;
     }
     let mut dice = world.dice(&format!("older-{number}"));
+    if dice.chance(400_000) {
+        return goes_back(&world, &newest, copy, &mut dice).await;
+    }
     world.trace.say(format_args!(
         "an older coordination store is put in place: {:?}",
         copy.published
@@ -137,6 +144,23 @@ pub async fn put_back(world: Arc<World>, number: u64) {
     move_to(&newest).await;
     world.trace.say(format_args!("the newest one is back"));
     world.primary.found();
+}
+
+/// The store goes back beneath running servers, as after a failover to a copy that is behind. They must notice, and until then they may sign
+/// no second history; what they say meanwhile is void. Then the log is given up: what its operators do next is a restore.
+async fn goes_back(world: &World, site: &Site, copy: Copy, dice: &mut Dice) {
+    world.trace.say(format_args!(
+        "the coordination store goes back beneath its servers: {:?}",
+        copy.published
+    ));
+    world.judge.doubt();
+    drop(site.coordination.replace(copy.rows));
+    let why = noticed(world).await;
+    world.trace.say(format_args!("it is noticed: {why}"));
+    tokio::time::sleep(dice.span(1_000, 60_000)).await;
+    world.servers.iter().for_each(|server| server.hold());
+    world.trace.say(format_args!("the log is given up"));
+    world.primary.give_up();
 }
 
 /// Waits until a server halts the log, and returns why.

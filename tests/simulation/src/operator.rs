@@ -33,7 +33,7 @@ pub async fn change(world: Arc<World>, number: u64, change: Change, times: u64) 
     };
     nodes.inspect(|named| world.storage.asked(*named));
     if let Change::Probation(_, confirms) = change {
-        world.changes.probation(&name(number), confirms);
+        world.changes.probation(&name(&world, number), confirms);
     }
     let known = make(&world, number, change, times).await;
     let life = world.primary.lives();
@@ -50,14 +50,24 @@ pub async fn change(world: Arc<World>, number: u64, change: Change, times: u64) 
     });
 }
 
-fn name(number: u64) -> String {
+/// The key of an operator's only change.
+fn key(number: u64) -> String {
     format!("operator-{number}")
+}
+
+/// What an operator is called in the history.
+fn name(world: &World, number: u64) -> String {
+    let key = key(number);
+    match world.plan.short.names {
+        true => format!("{key:-<500}"),
+        false => key,
+    }
 }
 
 async fn make(world: &Arc<World>, number: u64, change: Change, times: u64) -> Known {
     let mut known = Known::default();
-    let name = name(number);
-    let mut dice = world.dice(&name);
+    let (name, key) = (name(world, number), key(number));
+    let mut dice = world.dice(&key);
     let mut first: Option<Applied> = None;
     let (mut sent, mut lost) = (0, 0);
     let mut life = world.primary.lives();
@@ -69,7 +79,7 @@ async fn make(world: &Arc<World>, number: u64, change: Change, times: u64) -> Kn
         };
         let caller = Author {
             actor: name.clone(),
-            idempotency_key: Some(name.clone()),
+            idempotency_key: Some(key.clone()),
             reason: None,
         };
         let answer = tokio::select! {
@@ -88,7 +98,7 @@ async fn make(world: &Arc<World>, number: u64, change: Change, times: u64) -> Kn
                 tokio::time::sleep(dice.span(10, 5_000)).await;
             }
             Some(Err(error)) => {
-                world.trace.say(format_args!("{name}: {change:?}: {error}"));
+                world.trace.say(format_args!("{key}: {change:?}: {error}"));
                 if first.is_none() && !known.is_open {
                     world.trail.tell(&name, Told::Refused);
                 }
@@ -98,7 +108,7 @@ async fn make(world: &Arc<World>, number: u64, change: Change, times: u64) -> Kn
                 sent += 1;
                 let (outcome, generation) = (applied.outcome, applied.generation);
                 world.trace.say(format_args!(
-                    "{name}: {change:?}: {outcome:?}, generation {generation}"
+                    "{key}: {change:?}: {outcome:?}, generation {generation}"
                 ));
                 let told = match outcome {
                     ChangeOutcome::Unchanged => Told::Unchanged,
@@ -169,8 +179,8 @@ fn new(world: &World, change: Change) -> Option<LogConfig> {
 
 /// In short lives some use a key of theirs for something else, after it was decided: that is refused.
 async fn another(world: &Arc<World>, number: u64, change: Change, life: u64) {
-    let name = name(number);
-    let mut dice = world.dice(&format!("{name} again"));
+    let (name, key) = (name(world, number), key(number));
+    let mut dice = world.dice(&format!("{key} again"));
     if !world.plan.short.eager || !dice.chance(300_000) {
         return;
     }
@@ -183,8 +193,8 @@ async fn another(world: &Arc<World>, number: u64, change: Change, life: u64) {
         return;
     };
     let caller = Author {
-        actor: name.clone(),
-        idempotency_key: Some(name.clone()),
+        actor: name,
+        idempotency_key: Some(key.clone()),
         reason: None,
     };
     let answer = tokio::select! {
@@ -195,7 +205,7 @@ async fn another(world: &Arc<World>, number: u64, change: Change, life: u64) {
     if let Some(Ok(applied)) = answer
         && life == world.primary.lives()
     {
-        let what = format!("{name}: {change:?} was decided, then {other:?}: {applied:?}");
+        let what = format!("{key}: {change:?} was decided, then {other:?}: {applied:?}");
         let rule = "a key stands for one change";
         world.judge.object(rule, what);
     }
@@ -236,7 +246,7 @@ async fn believe(world: &World, running: &Running, applied: &Applied) {
             let closed = shard
                 .length
                 .filter(|_| Some(&shard.name) != log.active_shard().as_ref());
-            if let Some(length) = closed {
+            if let Some(length) = closed.filter(|_| !world.judge.is_in_doubt()) {
                 world.judge.frozen(&shard.origin, length.get());
             }
         }
@@ -255,6 +265,11 @@ fn request(world: &World, log: &Log, change: Change) -> Option<Request> {
     match change {
         Change::Rotate => Some(Request::Rotate {
             name: None,
+            base: None,
+            force: false,
+        }),
+        Change::LongName => Some(Request::Rotate {
+            name: format!("{:0>63}", log.generation()).parse().ok(),
             base: None,
             force: false,
         }),

@@ -73,6 +73,10 @@ pub enum Habit {
     Sharded,
     /// Many entries at once.
     Burst,
+    /// As `Plain`, always to the first server.
+    First,
+    /// Hundreds at once, each under a key of its own, to all servers, in the shard that is active then.
+    Throng,
 }
 
 /// Something that happens in a life.
@@ -120,6 +124,8 @@ pub enum Action {
 pub enum Change {
     /// A rotation to the next shard.
     Rotate,
+    /// A rotation to a shard whose name is as long as names may be.
+    LongName,
     /// A shard in advance.
     Plan,
     /// Another checkpoint interval, milliseconds.

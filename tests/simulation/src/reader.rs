@@ -1,18 +1,25 @@
-//! Readers: they remember every checkpoint that they saw, and read what is under it.
+//! Readers: they remember every checkpoint that they saw, read what is under it, and have it proven that one follows from the other.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tlog::{Checkpoint, GlobalIndex, VerifierKey};
+use engine::Log;
+use tlog::{Checkpoint, GlobalIndex, Hash, TileSet, VerifierKey};
 
 use crate::judge::Proven;
+use crate::trees;
 use crate::world::World;
 use crate::writer::LOG;
+
+/// By origin: the newest checkpoint that a reader has.
+type Newest = BTreeMap<String, Checkpoint>;
 
 /// Reads until the life ends.
 pub async fn read(world: Arc<World>, number: usize) {
     let name = format!("reader-{number}");
-    let mut dice = world.dice(&name);
+    let (mut dice, mut proofs) = (world.dice(&name), world.dice(&format!("{name} proofs")));
+    let (mut newest, mut life) = (Newest::new(), 0);
     loop {
         let pause = dice.span(1, 5_000);
         tokio::time::sleep(pause).await;
@@ -22,6 +29,9 @@ pub async fn read(world: Arc<World>, number: usize) {
         let Some(log) = running.engine.log(LOG) else {
             continue;
         };
+        if world.judge.is_in_doubt() {
+            continue;
+        }
         let look = async {
             let status = log.status();
             for shard in &status.shards {
@@ -38,11 +48,28 @@ pub async fn read(world: Arc<World>, number: usize) {
                     .judge
                     .seen(&format!("{name} at {}", running.process.name), &note);
                 let key: Option<VerifierKey> = shard.vkey.parse().ok();
-                let opened = key.map(|key| Checkpoint::open(&note, &key));
-                if opened.is_none_or(|opened| opened.is_err()) {
-                    world
+                match key.map(|key| Checkpoint::open(&note, &key)) {
+                    Some(Ok(checkpoint)) => {
+                        if std::mem::replace(&mut life, world.primary.lives())
+                            != world.primary.lives()
+                        {
+                            // By force, a log may lack what its readers have.
+                            newest.clear();
+                        }
+                        let old = newest.insert(checkpoint.origin.clone(), checkpoint.clone());
+                        if let Some(old) = old.filter(|_| proofs.chance(500_000)) {
+                            let pair = order(old, checkpoint);
+                            let follows = consistent(&log, &shard.name, &pair).await;
+                            running.process.until_running().await;
+                            if let Err(what) = follows {
+                                let rule = "a checkpoint follows from the one before";
+                                world.judge.object(rule, format!("{name}: {what}"));
+                            }
+                        }
+                    }
+                    _ => world
                         .judge
-                        .object("a checkpoint fits its entries", format!("{name}: {note}"));
+                        .object("a checkpoint fits its entries", format!("{name}: {note}")),
                 }
             }
             let ordered = status.watermarks.ordered.get();
@@ -80,5 +107,45 @@ pub async fn read(world: Arc<World>, number: usize) {
             () = tokio::time::sleep(Duration::from_secs(30)) => {}
             () = look => {}
         }
+    }
+}
+
+/// The smaller one first: a reader goes from one server to another.
+fn order(one: Checkpoint, other: Checkpoint) -> [Checkpoint; 2] {
+    match one.size <= other.size {
+        true => [one, other],
+        false => [other, one],
+    }
+}
+
+/// Whether the tiles that a server gives prove that one checkpoint of a shard follows from another. What it cannot give proves nothing.
+async fn consistent(log: &Log, shard: &str, [old, new]: &[Checkpoint; 2]) -> Result<(), String> {
+    if old.size == 0 {
+        return Ok(());
+    }
+    let mut tiles = TileSet::default();
+    for path in tlog::consistency_tiles(old.size, new.size) {
+        let mut bytes = None;
+        // A partial tile goes when the full one is there.
+        for path in [path, path.full()] {
+            if let Ok(Some(found)) = log.object(shard, &path.to_string()).await {
+                bytes = Some(found);
+                break;
+            }
+        }
+        let Some(bytes) = bytes else { return Ok(()) };
+        let width = usize::from(path.width) * Hash::LEN;
+        let first = bytes
+            .get(..width)
+            .ok_or_else(|| format!("{path} is short"))?;
+        tiles
+            .insert(path, first)
+            .map_err(|e| format!("{path}: {e}"))?;
+    }
+    let proof = tlog::consistency_proof(old.size, new.size, &tiles).map_err(|e| e.to_string())?;
+    let (from, to) = (old.root, new.root);
+    match trees::follows((old.size, from), (new.size, to), &proof) {
+        true => Ok(()),
+        false => Err(format!("{}: {old:?}, then {new:?}", new.origin)),
     }
 }

@@ -208,8 +208,10 @@ impl Places for Reach {
             self.process.until_running().await;
             let node = self.storage.named(&name);
             let node = node.ok_or_else(|| format!("{name}: unknown"))?;
-            let none: Watcher = Arc::new(|_: &str, _: &Bytes| {});
-            self.opened(node, &none)
+            let (storage, who) = (Arc::clone(&self.storage), self.process.name.clone());
+            let watcher: Watcher =
+                Arc::new(move |path: &str, bytes: &Bytes| storage.put(&who, path, bytes));
+            self.opened(node, &watcher)
         })
     }
 

@@ -117,6 +117,14 @@ impl Secondary {
         !lost.is_empty()
     }
 
+    /// The newest life of the log whose manifest it keeps.
+    pub fn life(&self) -> u64 {
+        let objects = lock(&self.machine).objects.objects();
+        let manifests = objects.values();
+        let read = manifests.filter_map(|bytes| mirror::SignedManifest::parse(bytes).ok());
+        read.map(|manifest| manifest.age().0).max().unwrap_or(0)
+    }
+
     /// Whether somebody changed its files, so that it may have to be told to begin again.
     pub fn is_touched(&self) -> bool {
         *lock(&self.touched)

@@ -55,6 +55,8 @@ pub enum Role {
     Writes,
     /// One of the four programs.
     Merges(Program),
+    /// Everything, on stores of its own: the log that it has is another one's.
+    Twin,
 }
 
 /// What is to become of a server.
@@ -234,7 +236,9 @@ impl Server {
         let site = self.site();
         let (judge, name) = (Arc::clone(&world.judge), process.name.clone());
         let (network, there) = (Arc::clone(&world.network), Arc::clone(&site.objects));
+        let storage = Arc::clone(&world.storage);
         let watcher: Watcher = Arc::new(move |path, bytes| {
+            storage.put(&name, path, bytes);
             if path.ends_with("/checkpoint")
                 && let Ok(note) = std::str::from_utf8(bytes)
             {
@@ -260,7 +264,7 @@ impl Server {
             }
         });
         let (programs, writes) = match self.role {
-            Role::Whole => (Programs::ALL, true),
+            Role::Whole | Role::Twin => (Programs::ALL, true),
             Role::Writes => (Programs::NONE, true),
             Role::Merges(program) => (Programs::from_iter([program]), false),
         };
@@ -286,7 +290,10 @@ impl Server {
                 programs,
                 writes,
                 peers: world.network.client(&self.name, process),
-                places: world.places(process, &site.objects),
+                places: match self.role {
+                    Role::Twin => world.places_of(process),
+                    _ => world.places(process, &site.objects),
+                },
             },
             ambient: Ambient {
                 time: process.clocks.time(),

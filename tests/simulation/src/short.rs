@@ -11,6 +11,7 @@ use order::mutant::Mutant;
 use crate::plan::{self, Action, Change, Event, Habit, Plan, Writer};
 use crate::process::Lag;
 use crate::random::Dice;
+use crate::shapes;
 use crate::world::World;
 use crate::writer::LOG;
 
@@ -24,6 +25,8 @@ pub struct Short {
     pub window: u64,
     /// Writers send the same to two servers at once, give up soon, and ask again for what they wrote before.
     pub eager: bool,
+    /// Operators have names as long as names may be.
+    pub names: bool,
     /// The rule that is left out, if one is.
     pub mutant: Option<Mutant>,
 }
@@ -33,6 +36,7 @@ impl Default for Short {
         Self {
             window: WINDOW,
             eager: false,
+            names: false,
             mutant: None,
         }
     }
@@ -70,6 +74,7 @@ impl Plan {
         plan.short = Short {
             window: dice.spread(4, WINDOW - 1),
             eager: dice.chance(800_000),
+            names: false,
             mutant,
         };
         if dice.chance(600_000) {
@@ -105,6 +110,7 @@ impl Plan {
             let taken = at_once(Action::Change(Change::Taken, 1));
             plan.events.insert(at, taken);
         }
+        shapes::join(&mut plan, &mut dice);
         plan
     }
 }
@@ -213,12 +219,7 @@ fn begin(dice: &mut Dice, plan: &Plan, storm: Storm, events: &mut Vec<Event>) ->
         }
         _ => {}
     }
-    // A log that is deleted or frozen tries nothing.
-    for change in [Change::Undelete, Change::Unfreeze] {
-        let after = dice.span(1, 200);
-        let what = Action::Change(change, 1);
-        events.push(Event { after, what });
-    }
+    events.extend(opened(dice));
     let servers = plan.servers as u64;
     match storm {
         Storm::Crowds => {
@@ -244,7 +245,8 @@ fn begin(dice: &mut Dice, plan: &Plan, storm: Storm, events: &mut Vec<Event>) ->
         let who = usize::try_from(dice.between(0, servers - 1)).unwrap_or(0);
         let most = dice.spread(least, 8_000);
         let (all, writes, answers) = (dice.chance(330_000), dice.chance(500_000), most);
-        let lost = match dice.chance(500_000) {
+        // A change on probation whose row is not known to be there is not proposed.
+        let lost = match dice.chance(500_000) && storm != Storm::Probations {
             true => u32::try_from(dice.spread(50_000, 500_000)).unwrap_or(0),
             false => 0,
         };
@@ -266,7 +268,18 @@ fn begin(dice: &mut Dice, plan: &Plan, storm: Storm, events: &mut Vec<Event>) ->
     })
 }
 
-fn at_once(what: Action) -> Event {
+/// A log that is deleted or frozen tries nothing.
+pub(crate) fn opened(dice: &mut Dice) -> impl Iterator<Item = Event> {
+    [Change::Undelete, Change::Unfreeze]
+        .into_iter()
+        .map(|change| {
+            let after = dice.span(1, 200);
+            let what = Action::Change(change, 1);
+            Event { after, what }
+        })
+}
+
+pub(crate) fn at_once(what: Action) -> Event {
     Event {
         after: Duration::from_millis(1),
         what,

@@ -8,8 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use logconfig::{LOCAL, LogConfig, StorageConfig, StorageNode};
-use store::{MemoryObjects, Objects};
+use store::{MemoryObjects, Objects, record};
+use tlog::Hash;
 
+use crate::judge::Judge;
 use crate::nodes::{Ailment, Loss, Named, Nodes};
 use crate::random::Dice;
 use crate::remote::Remote;
@@ -45,6 +47,9 @@ struct Operated {
 
 /// The storage nodes of one life.
 pub struct Storage {
+    judge: Arc<Judge>,
+    /// By path: the digest of what its author put there.
+    written: Mutex<BTreeMap<String, Hash>>,
     plan: Nodes,
     nodes: Vec<Arc<Node>>,
     operated: Mutex<Operated>,
@@ -74,7 +79,7 @@ fn bit(at: usize) -> u32 {
 
 impl Storage {
     /// Sound nodes without batches; `local` is the servers' own store.
-    pub fn new(plan: Nodes, local: &Arc<MemoryObjects>) -> Arc<Self> {
+    pub fn new(plan: Nodes, local: &Arc<MemoryObjects>, judge: &Arc<Judge>) -> Arc<Self> {
         let node = |n: u32| {
             let (name, disk) = match n {
                 0 => (LOCAL.to_owned(), Arc::clone(local)),
@@ -86,6 +91,8 @@ impl Storage {
             })
         };
         Arc::new(Self {
+            judge: Arc::clone(judge),
+            written: Mutex::default(),
             plan,
             nodes: (0..plan.count).map(node).collect(),
             operated: Mutex::new(Operated {
@@ -93,6 +100,22 @@ impl Storage {
                 ..Operated::default()
             }),
         })
+    }
+
+    /// A server put an object on a node. A batch is what its author wrote, also where it is put once more.
+    pub fn put(&self, who: &str, path: &str, bytes: &Bytes) {
+        if !path.starts_with(&format!("log/{LOG}/batch/")) {
+            return;
+        }
+        let digest = record::digest(bytes);
+        let mut written = lock(&self.written);
+        let first = *written.entry(path.to_owned()).or_insert(digest);
+        drop(written);
+        if first != digest {
+            let what = format!("{who}, {path}: {first}, then {digest}");
+            let rule = "a batch is what its author wrote";
+            self.judge.object(rule, what);
+        }
     }
 
     /// The bytes of the largest batch that is no object, where the store's own limit does not count.

@@ -125,9 +125,85 @@ pub(crate) fn led_to(leaf: [u8; 32], index: u64, size: u64, proof: &[Hash]) -> O
     (last == 0).then_some(Hash(hash))
 }
 
+/// Whether a proof leads from one tree to a larger one (RFC 9162, section 2.1.4.2).
+pub(crate) fn follows(old: (u64, Hash), new: (u64, Hash), proof: &[Hash]) -> bool {
+    let ((from, before), (to, after)) = (old, new);
+    if from == 0 || from > to {
+        return false;
+    }
+    if from == to {
+        return before == after && proof.is_empty();
+    }
+    let own = [before];
+    // The old tree is itself the first node if it is whole.
+    let mut steps = match from.is_power_of_two() {
+        true => own.iter().chain(proof),
+        false => [].iter().chain(proof),
+    };
+    let Some(first) = steps.next() else {
+        return false;
+    };
+    let (mut at, mut last) = (from - 1, to - 1);
+    while at % 2 == 1 {
+        (at, last) = (at / 2, last / 2);
+    }
+    let (mut smaller, mut larger) = (first.0, first.0);
+    for step in steps {
+        if last == 0 {
+            return false;
+        }
+        if at % 2 == 1 || at == last {
+            smaller = node(&step.0, &smaller);
+            larger = node(&step.0, &larger);
+            while at % 2 == 0 && at > 0 {
+                (at, last) = (at / 2, last / 2);
+            }
+        } else {
+            larger = node(&larger, &step.0);
+        }
+        (at, last) = (at / 2, last / 2);
+    }
+    (Hash(smaller), Hash(larger), last) == (before, after, 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_proof_leads_from_one_tree_to_the_next() {
+        let leaves: Vec<[u8; 32]> = (0_u8..40).map(|n| leaf(&[n])).collect();
+        let root_at = |size: usize| (size as u64, Hash(root(&leaves[..size])));
+        for new in 1..=leaves.len() {
+            for old in 1..=new {
+                let proof = consistency(old, &leaves[..new], true);
+                let (from, to) = (root_at(old), root_at(new));
+                assert!(follows(from, to, &proof), "{old} {new}");
+                let other = Hash(leaf(b"another"));
+                assert!(!follows((from.0, other), to, &proof), "{old} {new}");
+                assert!(!follows(from, (to.0, other), &proof), "{old} {new}");
+                if let Some((_, shorter)) = proof.split_last() {
+                    assert!(!follows(from, to, shorter), "{old} {new}");
+                }
+            }
+        }
+    }
+
+    /// RFC 9162, section 2.1.4.1.
+    fn consistency(old: usize, leaves: &[[u8; 32]], known: bool) -> Vec<Hash> {
+        if old == leaves.len() {
+            let own = (!known).then(|| Hash(root(leaves)));
+            return own.into_iter().collect();
+        }
+        let half = leaves.len().next_power_of_two() / 2;
+        let (left, right) = leaves.split_at(half);
+        let (mut inside, other) = match old <= half {
+            true => (consistency(old, left, known), right),
+            false => (consistency(old - half, right, false), left),
+        };
+        inside.push(Hash(root(other)));
+        inside
+    }
 
     #[test]
     fn all_roots_in_one_pass_are_those_of_the_definition() {

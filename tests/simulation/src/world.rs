@@ -27,6 +27,7 @@ use crate::server::{Role, Running, Server, Site};
 use crate::storage::Storage;
 use crate::trace::{Detail, Trace};
 use crate::trail::Trail;
+use crate::twins::Twins;
 
 /// When a life begins: milliseconds since the Unix epoch.
 const START_MS: u64 = 1_800_000_000_000;
@@ -63,6 +64,8 @@ pub struct World {
     pub started: AtomicU64,
     /// The copy of the coordination store.
     pub copies: Copies,
+    /// The other restored primary.
+    pub twins: Twins,
     rates: Arc<Mutex<Rates>>,
     calm: AtomicBool,
     shards: Mutex<BTreeMap<String, Vec<ShardView>>>,
@@ -93,11 +96,11 @@ impl World {
             let programs = Program::ALL.into_iter();
             servers.extend(programs.map(|p| server(p.to_string(), Role::Merges(p))));
         }
-        let judge = Arc::default();
+        let judge: Arc<Judge> = Arc::default();
         Arc::new(Self {
             network: Network::new(plan.peers, &judge, &clocks),
             frontends: Frontends::new(plan.frontends, &judge),
-            storage: Storage::new(plan.nodes, &site.objects),
+            storage: Storage::new(plan.nodes, &site.objects, &judge),
             rates: Arc::new(Mutex::new(plan.rates.clone())),
             trace: Arc::new(Trace::new(detail)),
             judge,
@@ -108,6 +111,7 @@ impl World {
             requests: AtomicU64::new(0),
             started: AtomicU64::new(0),
             copies: Copies::default(),
+            twins: Twins::default(),
             calm: AtomicBool::new(false),
             shards: Mutex::default(),
             history: Mutex::default(),
@@ -129,6 +133,11 @@ impl World {
     /// The storage nodes and frontends as a process reaches them, whose own store is `local`.
     pub fn places(&self, process: &Arc<Process>, local: &Arc<MemoryObjects>) -> Arc<dyn Places> {
         self.storage.adopt(local);
+        self.places_of(process)
+    }
+
+    /// The same for a process that is not one of the servers.
+    pub fn places_of(&self, process: &Arc<Process>) -> Arc<dyn Places> {
         let (storage, frontends) = (Arc::clone(&self.storage), Arc::clone(&self.frontends));
         Arc::new(Reach::new(process, storage, frontends))
     }

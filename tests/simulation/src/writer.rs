@@ -1,6 +1,7 @@
 //! Writers: each has a habit, and remembers what it was told.
 
 mod eager;
+mod throng;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,7 +86,10 @@ pub async fn write(world: Arc<World>, number: usize, plan: Writer) {
 
 impl Session {
     fn log(&mut self) -> Option<(Running, Arc<Log>)> {
-        let running = self.world.any_server(&mut self.dice)?;
+        let running = match self.habit {
+            Habit::First => self.world.servers.first()?.running()?,
+            _ => self.world.any_server(&mut self.dice)?,
+        };
         let log = running.engine.log(LOG)?;
         Some((running, log))
     }
@@ -147,11 +151,12 @@ impl Session {
 
     async fn request(&mut self) {
         match self.habit {
-            Habit::Plain | Habit::Sharded => self.plain().await,
+            Habit::Plain | Habit::Sharded | Habit::First => self.plain().await,
             Habit::Keyed => self.keyed().await,
             Habit::Promised => self.promised().await,
             Habit::Upload => self.upload().await,
             Habit::Burst => self.burst().await,
+            Habit::Throng => self.throng().await,
         }
     }
 

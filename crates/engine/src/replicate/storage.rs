@@ -19,6 +19,7 @@ use bytes::Bytes;
 use crate::position;
 use crate::position::{Live, Storage};
 use crate::replicate::{Copier, CopyError};
+use order::mutant::{Mutant, left_out};
 use store::record;
 use store::{Guard, Key, Outcome, StoreError, Transaction};
 use tlog::TreeSize;
@@ -83,6 +84,13 @@ impl Copier {
                 let now = self.live(named);
                 let prefix = keys.verified(&self.name, &old.incarnation, "");
                 let rows = store.scan(&prefix, &prefix, 10_000).await?;
+                if left_out(Mutant::WipedSecondaryCounts) {
+                    let moved = |(key, row): &(Key, Bytes)| {
+                        let shard = key.strip_prefix(&prefix).unwrap_or_default();
+                        (keys.verified(&self.name, named, shard), row.clone())
+                    };
+                    transaction.puts.extend(rows.iter().map(moved));
+                }
                 let deletes = &mut transaction.deletes;
                 deletes.extend(rows.into_iter().map(|(key, _)| key));
                 // A storage that comes back counts again.
