@@ -1,6 +1,6 @@
 //! One life: from the first start to the day when everything is calm again, and the judgement.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -436,7 +436,7 @@ async fn settled(world: &World) -> Result<(), String> {
             let at = log.watermarks();
             if at.published < at.ordered {
                 let why = log.status().reason.unwrap_or_default();
-                let troubles = troubles(&log);
+                let troubles = troubles(world);
                 return Err(format!(
                     "{} at {}: {at:?} {why} {troubles}",
                     log.name(),
@@ -453,7 +453,7 @@ async fn settled(world: &World) -> Result<(), String> {
             if log.name() == LOG && world.plan.members.change {
                 let secondaries = &world.network.secondaries;
                 if let Some(lacking) = world.network.copies.lacking(secondaries, &log.config()) {
-                    return Err(format!("{lacking}: {}", troubles(&log)));
+                    return Err(format!("{lacking}: {}", troubles(world)));
                 }
             }
             if log.name() == LOG
@@ -461,7 +461,7 @@ async fn settled(world: &World) -> Result<(), String> {
             {
                 return Err(format!(
                     "shard {shard} is not signed again: {}",
-                    troubles(&log)
+                    troubles(world)
                 ));
             }
             let promised = log.promised().await.map_err(|e| e.to_string())?;
@@ -482,11 +482,16 @@ async fn settled(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// What a server says of its secondaries.
-fn troubles(log: &Log) -> String {
-    let known = log.peers().secondaries().into_iter();
-    let troubles = known.filter_map(|(name, state)| Some(format!("{name}: {}", state.trouble?)));
-    troubles.collect::<Vec<_>>().join("; ")
+/// What servers say of their secondaries; the one that copies to them may be another than the one that was asked.
+fn troubles(world: &World) -> String {
+    let mut troubles = BTreeSet::new();
+    for running in world.servers.iter().filter_map(|server| server.running()) {
+        let log = running.engine.log(LOG);
+        for (name, state) in log.iter().flat_map(|log| log.peers().secondaries()) {
+            troubles.extend(state.trouble.map(|trouble| format!("{name}: {trouble}")));
+        }
+    }
+    troubles.into_iter().collect::<Vec<_>>().join("; ")
 }
 
 /// Whether every intent has its outcome.

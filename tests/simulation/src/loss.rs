@@ -39,7 +39,7 @@ pub struct Primary {
     lacks: AtomicBool,
     /// Its operators leave it frozen: what it signs next could be a second root.
     left_frozen: AtomicBool,
-    /// They have unfrozen it all the same: what it signs may be a second root.
+    /// They have unfrozen it anyway: what it signs may be a second root.
     forked: AtomicBool,
     lives: AtomicU64,
     /// The number that the log has for its life, if it was restored by force.

@@ -67,7 +67,7 @@ impl Ledger {
                     .active()
                     .map(|shard| shard.identity.name.clone()),
             },
-            // Also where the log is halted by now: who is told that may send the entry to another server.
+            // Also where the log is already halted: who is told that may send the entry to another server.
             CommitError::AskAgain | CommitError::Unknown(_) => AppendError::Unknown,
             CommitError::Refused(_) | CommitError::Taken(_) => match self.halt.reason() {
                 Some(reason) => AppendError::Halted { reason },
