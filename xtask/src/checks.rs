@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::run::{cargo, output};
 
 /// Each crate of the product and what it may know directly; what those know, it may know too.
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("tlog", &[]),
     ("logconfig", &["tlog"]),
     // Time and random bytes of the system. A pure crate takes values instead, so `order` may know it only through the drivers.
@@ -30,13 +30,14 @@ const ARROWS: [(&str, &[&str]); 16] = [
         ],
     ),
     ("rekor", &["tlog"]),
+    ("rekor-index", &["tlog"]),
     ("wire", &["logconfig", "tlog"]),
     ("plane-http", &["tlog", "wire"]),
     ("server-admin", &["plane-http", "wire", "ambient", "tlog"]),
     ("logctl", &["wire", "logconfig", "ambient", "rekor", "tlog"]),
     // The load generator is a client like any other; what it has in common with `logctl` is that crate's `kit`.
     ("logload", &["logctl", "logconfig", "tlog", "wire"]),
-    ("logd", &["engine", "rekor", "server-admin"]),
+    ("logd", &["engine", "rekor", "rekor-index", "server-admin"]),
     // The developer's crates are the roof: nothing of the product knows them.
     ("xtask", &["logctl", "logload", "wire", "logconfig"]),
 ];

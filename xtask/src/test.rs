@@ -38,6 +38,7 @@ const LIBRARIES: &[&str] = &[
     "order",
     "qos",
     "rekor",
+    "rekor-index",
     "wire",
     "mirror",
     "plane-http",
