@@ -21,12 +21,16 @@ const IN_TOTO: &str = "application/vnd.in-toto+json";
 
 /// An entry's keys, in lower case.
 #[derive(Default)]
-pub(super) struct Keys(BTreeSet<String>);
+pub(super) struct Keys {
+    all: BTreeSet<String>,
+    /// Those that do not follow from the leaf.
+    unlogged: Vec<String>,
+}
 
 impl Keys {
     fn add(&mut self, key: &str) {
-        if self.0.len() < MAX_KEYS && (1..=MAX_LENGTH).contains(&key.len()) {
-            self.0.insert(key.to_lowercase());
+        if self.all.len() < MAX_KEYS && (1..=MAX_LENGTH).contains(&key.len()) {
+            self.all.insert(key.to_lowercase());
         }
     }
 
@@ -47,7 +51,7 @@ impl Keys {
         self.add(&format!("{algorithm}:{value}"));
     }
 
-    /// The digests of a statement's subjects and of SLSA's materials.
+    /// The digests of a statement's subjects and of SLSA's materials, after all keys that the leaf has.
     pub(super) fn payload(&mut self, kind: &str, payload: &[u8]) {
         if kind != IN_TOTO {
             return;
@@ -60,13 +64,16 @@ impl Keys {
             .into_iter()
             .flatten()
             .flat_map(|list| list.0);
+        let logged = self.all.clone();
         for (algorithm, value) in digests.flat_map(|subject| subject.digest.0) {
             self.hash(&algorithm, &value);
         }
+        self.unlogged = self.all.difference(&logged).cloned().collect();
     }
 
-    pub(super) fn into_vec(self) -> Vec<String> {
-        self.0.into_iter().collect()
+    /// All keys, and those that do not follow from the leaf.
+    pub(super) fn into_parts(self) -> (Vec<String>, Vec<String>) {
+        (self.all.into_iter().collect(), self.unlogged)
     }
 }
 
@@ -101,7 +108,7 @@ pub fn search_keys(leaf: &[u8]) -> Option<Vec<String>> {
         }
         _ => return None,
     }
-    Some(keys.into_vec())
+    Some(keys.into_parts().0)
 }
 
 #[derive(Deserialize)]

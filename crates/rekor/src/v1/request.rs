@@ -92,6 +92,7 @@ impl Request {
 pub struct Entry {
     leaf: Vec<u8>,
     keys: Vec<String>,
+    unlogged: Vec<String>,
 }
 
 impl Entry {
@@ -107,9 +108,11 @@ impl Entry {
             entry.object("spec", spec);
         });
         fits(leaf.len())?;
+        let (keys, unlogged) = keys.into_parts();
         Ok(Self {
             leaf: leaf.into_bytes(),
-            keys: keys.into_vec(),
+            keys,
+            unlogged,
         })
     }
 
@@ -126,6 +129,11 @@ impl Entry {
     /// The keys by which the entry is found: hashes and names, in lower case, sorted, without duplicates.
     pub fn search_keys(&self) -> &[String] {
         &self.keys
+    }
+
+    /// Those of the search keys that [`search_keys`](super::search_keys) does not find in the leaf.
+    pub fn unlogged_keys(&self) -> &[String] {
+        &self.unlogged
     }
 }
 

@@ -26,6 +26,8 @@ fn logged_as(body: &Value, leaf: &Value) -> Vec<String> {
     assert_eq!(str::from_utf8(entry.leaf()).unwrap(), expected);
     let keys = entry.search_keys().to_vec();
     let again = search_keys(entry.leaf()).unwrap();
+    let unlogged = keys.iter().filter(|key| !again.contains(key));
+    assert_eq!(Vec::from_iter(unlogged.cloned()), entry.unlogged_keys());
     assert!(
         again.iter().all(|key| keys.contains(key)),
         "{again:?} of {keys:?}"
