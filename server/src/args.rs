@@ -87,6 +87,11 @@ enum Verb {
         after_help = "Example:\n  logd hand-over --log argon --config logd.toml\n  logd hand-over --log argon --config logd.toml --force"
     )]
     HandOver(HandOverArgs),
+    /// Build the search indexes of logs again, which `rekor.v1` in a log's configuration asks for
+    Index {
+        #[command(subcommand)]
+        verb: IndexVerb,
+    },
     /// Serve a folder that `distribute` pushed to, read-only: checkpoints, tiles, entry bundles, seals
     ///
     /// Prints one line on standard output when it is ready. It needs no key and no store; a static file server can replace it if it
@@ -162,6 +167,31 @@ struct HandOverArgs {
     /// End the wait, and accept the risk that the command states without this flag
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    stores: StoresArgs,
+    /// Form of the log lines on standard error
+    #[arg(long, value_enum, default_value_t)]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Subcommand)]
+enum IndexVerb {
+    /// Remove the search index of a log and build it again from the published entries
+    ///
+    /// For an index that is damaged, or that belongs to another log: `logctl doctor` says so. A server builds a missing index by itself,
+    /// so this only saves the time. It refuses an index that a server has open. The subjects of in-toto statements are not in the log, so
+    /// entries that were indexed by them are no longer found by them afterwards.
+    #[command(
+        after_help = "Example:\n  logd index rebuild --config logd.toml\n  logd index rebuild --log argon --config logd.toml"
+    )]
+    Rebuild(RebuildArgs),
+}
+
+#[derive(Debug, Args)]
+struct RebuildArgs {
+    /// Name of the log; by default all logs that have a search index
+    #[arg(long, value_name = "NAME")]
+    log: Option<String>,
     #[command(flatten)]
     stores: StoresArgs,
     /// Form of the log lines on standard error

@@ -127,6 +127,9 @@ pub(crate) enum Error {
     /// A change of the secondaries was not handed over.
     #[error("{0}")]
     HandOver(String),
+    /// A search index was not built again.
+    #[error("the search index was not built again: {0}")]
+    Index(String),
     /// The coordination store could not be copied.
     #[error("no backup was made: {0}")]
     Backup(String),

@@ -15,6 +15,7 @@ mod exit;
 mod frontend;
 mod fsck;
 mod handover;
+mod indexes;
 mod init;
 mod lifecycle;
 mod listen;

@@ -6,6 +6,7 @@ mod format;
 mod merge;
 mod qos;
 mod replicas;
+mod search;
 
 use std::fmt;
 use std::sync::Arc;
@@ -280,6 +281,9 @@ impl Collector for Source {
         per_log(&mut encoder, &logs)?;
         qos::encode(&mut encoder, &logs)?;
         replicas::encode(&mut encoder, &logs)?;
+        if let Some(indexes) = self.readiness.indexes() {
+            search::encode(&mut encoder, &logs, indexes)?;
+        }
         merge::encode(&mut encoder, &logs)
     }
 }
@@ -473,6 +477,7 @@ mod tests {
     #[tokio::test]
     async fn the_page_lists_every_family_with_its_type_and_nothing_else() {
         let server = Server::start().await;
+        server.follow();
         server
             .ask("POST /dev/add", "log-ack: published\r\n", b"x")
             .await;

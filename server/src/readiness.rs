@@ -6,12 +6,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use crate::indexes::Indexes;
 use engine::{Engine, Log};
 
 /// The state of this process.
 #[derive(Default)]
 pub(crate) struct Readiness {
     engine: OnceLock<Arc<Engine>>,
+    indexes: OnceLock<Arc<Indexes>>,
     draining: AtomicBool,
     closing: AtomicBool,
     broken: OnceLock<String>,
@@ -40,6 +42,16 @@ impl Readiness {
     /// The engine; `None` while starting.
     pub(crate) fn engine(&self) -> Option<&Arc<Engine>> {
         self.engine.get()
+    }
+
+    /// From now on searches reach the indexes.
+    pub(crate) fn search(&self, indexes: Arc<Indexes>) {
+        let _ = self.indexes.set(indexes);
+    }
+
+    /// The search indexes; `None` while starting.
+    pub(crate) fn indexes(&self) -> Option<&Arc<Indexes>> {
+        self.indexes.get()
     }
 
     /// From now on the process is not ready; requests are still answered.

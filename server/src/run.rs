@@ -23,7 +23,7 @@ use crate::restore;
 use crate::secondary;
 use crate::settings::{self, Settings};
 use crate::telemetry;
-use crate::{backup, frontend, fsck, merge};
+use crate::{backup, frontend, fsck, indexes, merge};
 
 pub(crate) use self::engine::{create, merge_options, open_engine};
 pub(crate) use self::metrics::export;
@@ -103,6 +103,10 @@ pub(crate) fn command(command: Command) -> Result<Ended, Error> {
         } => {
             telemetry::start(format);
             with_runtime(handover::run(&log, force, &stores))
+        }
+        Command::IndexRebuild { which, format } => {
+            telemetry::start(format);
+            with_runtime(indexes::rebuild(&which))
         }
         Command::Frontend(options) => {
             telemetry::start(options.format);

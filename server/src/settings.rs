@@ -207,6 +207,8 @@ pub(crate) struct RekorRoots {
     pub(crate) v1: Option<LogName>,
     /// The log that answers at `/api/v2`.
     pub(crate) v2: Option<LogName>,
+    /// The folder of the search indexes, when it is not `index` beside the coordination store.
+    pub(crate) index: Option<PathBuf>,
 }
 
 /// Bytes of long answers that are always allowed: room for a few of the longest, even if the budget for request bodies is smaller.
@@ -393,6 +395,12 @@ impl Settings {
         AllPlaces::new(folders, buckets, within, reached.collect())
     }
 
+    /// The folder of this server's search indexes. Servers that share stores need one each.
+    pub(crate) fn index_folder(&self) -> PathBuf {
+        let beside = || self.stores.coordination.with_file_name("index");
+        self.data.rekor.index.clone().unwrap_or_else(beside)
+    }
+
     fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         fn files(tls: &mut Option<TlsFiles>) -> impl Iterator<Item = &mut PathBuf> {
             tls.iter_mut().flat_map(|tls| [&mut tls.cert, &mut tls.key])
@@ -420,6 +428,7 @@ impl Settings {
         create
             .iter_mut()
             .chain(files(&mut data.tls))
+            .chain(&mut data.rekor.index)
             .chain(admin.paths())
             .chain([&mut stores.coordination, &mut stores.objects])
             .chain(&mut peers.ca)

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::data::DataPlane;
+use crate::indexes::Indexes;
 use crate::metrics::HttpMetrics;
 use crate::readiness::Readiness;
 use crate::settings::RekorRoots;
@@ -140,6 +141,14 @@ impl Server {
             address,
             folder,
         }
+    }
+
+    /// Follows the logs that have a search index.
+    pub(crate) fn follow(&self) -> Arc<Indexes> {
+        let indexes = Indexes::new(self.folder.path().join("index"));
+        self.readiness.search(Arc::clone(&indexes));
+        tokio::spawn(Arc::clone(&indexes).run(Arc::clone(&self.engine)));
+        indexes
     }
 
     pub(crate) async fn connect(&self) -> TcpStream {

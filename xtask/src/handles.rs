@@ -81,6 +81,7 @@ const METHODS: [(&str, Kind, &[&str]); 8] = [
             "shard_of",
             "status",
             "takes",
+            "tree_of",
             "trial",
             "upload",
             "wait_published",

@@ -1,8 +1,9 @@
 //! `logctl status`: every log, and the replicas that serve it.
 
 use logconfig::SYSTEM;
+use logconfig::text::count;
 use serde::Serialize;
-use wire::{LogCondition, LogStatus, Replica, ShardState, codes};
+use wire::{LogCondition, LogStatus, Replica, SearchIndex, ShardState, codes};
 
 use super::log::NO_LOG;
 use super::{Session, log_name, version};
@@ -144,6 +145,9 @@ impl Present for Status {
             if let Some(reason) = &log.reason {
                 page = page.text(format!("{}: {reason}", log.log));
             }
+            if let Some(index) = &log.search_index {
+                page = page.text(search_index(&log.log, index));
+            }
             if log.log == SYSTEM {
                 page = page.text(
                     "system is the audit trail: while it is halted, no change can be recorded, so none is made",
@@ -180,6 +184,21 @@ impl Present for Status {
             None => format!("logctl {}", self.versions.logctl),
         })
     }
+}
+
+/// `argon: search index at entry 1200, 3 entries behind`.
+fn search_index(log: &str, index: &SearchIndex) -> String {
+    let behind = match index.lag {
+        0 => String::new(),
+        lag => format!(", {} behind", count(lag, "entry")),
+    };
+    let trouble = index.trouble.as_ref();
+    let trouble = trouble.map(|why| format!("; not extended: {why}"));
+    format!(
+        "{log}: search index at entry {}{behind}{}",
+        index.position,
+        trouble.unwrap_or_default()
+    )
 }
 
 fn condition(condition: LogCondition) -> Cell {

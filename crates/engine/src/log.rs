@@ -226,6 +226,11 @@ impl Log {
         Some(self.ingest.appended(index)?.shard)
     }
 
+    /// The number of the tree that an ordered entry is in.
+    pub fn tree_of(&self, index: GlobalIndex) -> Option<u64> {
+        Some(self.ledger.state().shard_at(index)?.identity.tree_id)
+    }
+
     /// Promises to publish an entry: it is durable when this answers, survives kill and power loss, and the receipt says by when
     /// it is published.
     ///

@@ -54,8 +54,8 @@ mod token;
 pub use audit::{AuditEntry, AuditPage, AuditReceipt};
 pub use config::{ConfigAnswer, Difference, History, HistoryItem};
 pub use log::{
-    CreateLogRequest, FreezeRequest, LogCondition, LogStatus, Logs, NoRequest, UnfreezeRequest,
-    Watermarks,
+    CreateLogRequest, FreezeRequest, LogCondition, LogStatus, Logs, NoRequest, SearchIndex,
+    UnfreezeRequest, Watermarks,
 };
 pub use merge::{MergeStatus, NodeStatus, PeerStatus, ProgramStatus, WitnessStatus};
 pub use openapi::openapi;

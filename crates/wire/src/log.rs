@@ -61,6 +61,25 @@ pub struct LogStatus {
     /// The log's address for readers and writers (`http://127.0.0.1:7070`), when the server knows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// The search index of this server, for a log with `rekor.v1`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub search_index: Option<SearchIndex>,
+}
+
+/// How far the search index of a log is on one server, which has its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SearchIndex {
+    /// The next entry to be indexed.
+    #[schemars(with = "u64")]
+    pub position: GlobalIndex,
+    /// Published entries that are not indexed yet.
+    pub lag: u64,
+    /// How long there have been any, in seconds.
+    pub behind_seconds: u64,
+    /// Why the index is not extended; the server tries again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 /// The answer to `GET logs`.

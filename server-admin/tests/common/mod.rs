@@ -208,6 +208,7 @@ impl Host for Toy {
             published_at: None,
             shards: Vec::new(),
             url: None,
+            search_index: None,
         };
         Box::pin(async move { Ok(logs.into_iter().map(status).collect()) })
     }

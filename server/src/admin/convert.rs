@@ -9,9 +9,10 @@ use server_admin::HostError;
 use store::StoreError;
 use wire::{
     Action, AuditReceipt, HistoryItem, LogCondition, LogStatus, Operation, OperationState, Replica,
-    Shard, ShardState, Watermarks,
+    SearchIndex, Shard, ShardState, Watermarks,
 };
 
+use crate::indexes::View;
 use crate::rfc3339::rfc3339;
 
 pub(super) fn status(status: Status, url: Option<String>) -> LogStatus {
@@ -33,7 +34,17 @@ pub(super) fn status(status: Status, url: Option<String>) -> LogStatus {
         published_at: status.published_at.map(rfc3339),
         shards: status.shards.into_iter().map(shard).collect(),
         url,
+        search_index: None,
         log: status.log,
+    }
+}
+
+pub(super) fn search_index(view: View) -> SearchIndex {
+    SearchIndex {
+        position: view.position,
+        lag: view.lag,
+        behind_seconds: view.behind.as_secs(),
+        trouble: view.trouble,
     }
 }
 

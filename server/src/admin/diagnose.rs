@@ -399,6 +399,8 @@ impl EngineHost {
             ),
         });
         checks.push(objects(&log.damaged(), log.damaged_count()));
+        let index = self.indexes.view(log);
+        checks.extend(index.map(|view| super::search::check(log.name(), &view)));
         checks.extend(super::merge::checks(&log.merge_seen()));
         if let Some(why) = log.rotation_held() {
             let on = format!("--log {}", log.name());

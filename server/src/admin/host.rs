@@ -21,6 +21,7 @@ use super::change::request;
 use super::convert;
 use super::diagnose::Files;
 use super::operations::OPERATIONS;
+use crate::indexes::Indexes;
 use crate::rfc3339::rfc3339;
 
 /// The engine as an administered server.
@@ -33,6 +34,8 @@ pub(crate) struct EngineHost {
     url: String,
     /// The files that its own diagnosis checks.
     pub(super) files: Files,
+    /// The search indexes of this server.
+    pub(super) indexes: Arc<Indexes>,
 }
 
 impl EngineHost {
@@ -42,6 +45,7 @@ impl EngineHost {
         audited: Arc<Audited>,
         url: String,
         files: Files,
+        indexes: Arc<Indexes>,
     ) -> Arc<Self> {
         Arc::new(Self {
             engine,
@@ -49,11 +53,15 @@ impl EngineHost {
             simulations: Arc::new(Semaphore::new(1)),
             url,
             files,
+            indexes,
         })
     }
 
     pub(super) fn describe(&self, log: &Log) -> LogStatus {
-        convert::status(log.status(), Some(self.url.clone()))
+        LogStatus {
+            search_index: self.indexes.view(log).map(convert::search_index),
+            ..convert::status(log.status(), Some(self.url.clone()))
+        }
     }
 
     /// As [`Self::describe`], with the change on probation.

@@ -11,6 +11,7 @@ mod merge;
 mod operations;
 mod probation;
 mod qos;
+mod search;
 #[cfg(test)]
 mod tests;
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use logconfig::{LogName, Span};
 
+use crate::indexes;
 use crate::restore::RestoreArgs;
 
 /// The command that `logd` runs, with its arguments.
@@ -54,6 +55,13 @@ pub(crate) enum Command {
         force: bool,
         /// The stores to work on.
         stores: Stores,
+        /// The form of log lines on standard error.
+        format: LogFormat,
+    },
+    /// Build search indexes again.
+    IndexRebuild {
+        /// The indexes to build again.
+        which: indexes::Which,
         /// The form of log lines on standard error.
         format: LogFormat,
     },

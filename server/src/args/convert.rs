@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::CommandFactory as _;
 
 use super::*;
+use crate::indexes::Which;
 use crate::lifecycle::Sources;
 use crate::restore::NewFolder;
 use crate::settings::{Bounds, Logging, Metrics, SecondarySettings, read_text};
@@ -171,6 +172,20 @@ impl From<Cli> for Command {
                 log,
                 force,
                 stores: stores.into(),
+                format: log_format,
+            },
+            Verb::Index {
+                verb:
+                    IndexVerb::Rebuild(RebuildArgs {
+                        log,
+                        stores,
+                        log_format,
+                    }),
+            } => Self::IndexRebuild {
+                which: Which {
+                    log,
+                    stores: stores.into(),
+                },
                 format: log_format,
             },
             Verb::Frontend(FrontendArgs {

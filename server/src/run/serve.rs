@@ -20,6 +20,7 @@ use crate::admin::EngineHost;
 use crate::data::DataPlane;
 use crate::dev;
 use crate::error::{Error, at};
+use crate::indexes::Indexes;
 use crate::lifecycle::{DRAIN, Lifecycle, Sources};
 use crate::listen::secured;
 use crate::metrics::{Exporter, HttpMetrics};
@@ -106,11 +107,22 @@ pub(super) async fn run(
     let audited = Audited::new(Arc::clone(&engine));
     let settling = tokio::spawn(Arc::clone(&audited).settle());
     let (one, other) = (Arc::clone(&audited), Arc::clone(&audited));
-    let host = EngineHost::new(Arc::clone(&engine), audited, url.clone(), files(settings));
+    let indexes = Indexes::new(settings.index_folder());
+    readiness.search(Arc::clone(&indexes));
+    let host = EngineHost::new(
+        Arc::clone(&engine),
+        audited,
+        url.clone(),
+        files(settings),
+        Arc::clone(&indexes),
+    );
     let probations = move || Arc::clone(&one).watch_probations();
     let shards = move || Arc::clone(&other).watch_shards();
+    let (followed, following) = (Arc::clone(&engine), Arc::clone(&indexes));
+    let searches = move || Arc::clone(&following).run(Arc::clone(&followed));
     let watching = [
         settling,
+        tokio::spawn(faults.clone().keep("the search indexes", searches)),
         tokio::spawn(
             faults
                 .clone()
@@ -183,6 +195,7 @@ pub(super) async fn run(
     readiness.close();
     stop.cancel();
     watching.iter().for_each(tokio::task::JoinHandle::abort);
+    indexes.close().await;
     let finish = async {
         if let Err(error) = serving.await {
             tracing::error!(%error, "the data plane failed while it stopped");

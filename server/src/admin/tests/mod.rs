@@ -36,6 +36,7 @@ fn host(engine: &Arc<Engine>) -> Arc<EngineHost> {
         Audited::new(Arc::clone(engine)),
         "http://test".to_owned(),
         super::Files::default(),
+        crate::indexes::Indexes::new("index".into()),
     )
 }
 

@@ -1,5 +1,7 @@
 //! Reads entries: by index, by name, by content, by search key.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
@@ -11,7 +13,13 @@ use tlog::{GlobalIndex, Hash};
 use super::super::super::DataPlane;
 use super::super::order;
 use super::{Stopped, number, parts, unread};
+use crate::data::refusal::Refusal;
+use crate::indexes::SearchError;
 use engine::{Log, RekorEntry, RekorShard};
+use wire::data::codes;
+
+/// How long a client waits for an index that is being opened.
+const OPENING_BACKOFF: Duration = Duration::from_secs(1);
 
 /// Shards that are looked at for an entry without the name of its tree, each of which costs a read of the store.
 const MOST_SHARDS: usize = 64;
@@ -25,13 +33,17 @@ pub(super) async fn by_index(log: &Log, query: Option<&str>) -> Result<Response<
 }
 
 /// Answers `GET log/entries/{uuid}`: an entry by its leaf hash, with its tree or without.
-pub(super) async fn by_name(log: &Log, name: &str) -> Result<Response<Bytes>, Stopped> {
+pub(super) async fn by_name(
+    plane: &DataPlane,
+    log: &Log,
+    name: &str,
+) -> Result<Response<Bytes>, Stopped> {
     let named = v1::Uuid::parse(name);
     let wrong = || {
         let why = "entryUUID in path should match '^([0-9a-fA-F]{64}|[0-9a-fA-F]{80})$'";
         v1::Error::Parameter(why.to_owned())
     };
-    let found = by_uuid(log, &named.ok_or_else(wrong)?).await?;
+    let found = by_uuid(plane, log, &named.ok_or_else(wrong)?).await?;
     one(&found)
 }
 
@@ -47,7 +59,7 @@ pub(super) async fn retrieve(
     let asked = order::check(move || v1::Retrieve::parse(&body)).await??;
     let mut found = Vec::new();
     for uuid in &asked.uuids {
-        found.push(unless_untimed(by_uuid(log, uuid).await)?);
+        found.push(unless_untimed(by_uuid(plane, log, uuid).await)?);
     }
     for index in &asked.indexes {
         let index = GlobalIndex::new(*index);
@@ -57,7 +69,7 @@ pub(super) async fn retrieve(
         // Of an entry that is in several shards, the newest alone: clients take more than one for an error.
         let leaf = tlog::leaf_hash(wanted.leaf());
         let shards = log.rekor_shards();
-        let entry = in_shards(log, shards.iter().rev(), leaf).await;
+        let entry = in_shards(plane, log, shards.iter().rev(), leaf).await;
         found.push(unless_untimed(entry)?);
     }
     let found: Vec<_> = found.into_iter().flatten().collect();
@@ -83,9 +95,24 @@ pub(super) async fn search(
     body: &mut Incoming,
 ) -> Result<Response<Bytes>, Stopped> {
     let (body, _held) = order::body(plane, watched, head, body, v1::MAX_BODY).await?;
-    let _query = v1::Query::parse(&body)?;
-    let _ = log;
-    Ok(reply(StatusCode::OK, JSON, "no-store", v1::ids(&[])))
+    let query = v1::Query::parse(&body)?;
+    let indexes = plane.readiness.indexes().ok_or_else(Refusal::starting)?;
+    let found = indexes.find(log, &query).await;
+    let found = found.map_err(|error| unsearched(&error))?;
+    Ok(reply(StatusCode::OK, JSON, "no-store", v1::ids(&found)))
+}
+
+/// Why the search index has no answer, without what only the operator should see.
+fn unsearched(error: &SearchError) -> Refusal {
+    match error {
+        SearchError::Opening => {
+            Refusal::new(codes::STARTING, error.to_string()).later(OPENING_BACKOFF)
+        }
+        SearchError::Unusable(_) => Refusal::new(
+            codes::STORE_FAILED,
+            "the search index can't be used; see the server's log",
+        ),
+    }
 }
 
 /// One of several entries: what has no answer is left out.
@@ -99,31 +126,46 @@ fn unless_untimed(
 }
 
 /// The entry that a client names.
-async fn by_uuid(log: &Log, uuid: &v1::Uuid) -> Result<Option<RekorEntry>, Stopped> {
+async fn by_uuid(
+    plane: &DataPlane,
+    log: &Log,
+    uuid: &v1::Uuid,
+) -> Result<Option<RekorEntry>, Stopped> {
     let shards = log.rekor_shards();
     match uuid {
         v1::Uuid::Entry(id) => {
             let shards = shards.iter().filter(|s| s.tree_id == id.tree.get());
-            in_shards(log, shards, id.leaf).await
+            in_shards(plane, log, shards, id.leaf).await
         }
         v1::Uuid::Leaf(leaf) => {
             let (active, older): (Vec<_>, _) = shards.iter().partition(|shard| shard.is_active);
-            in_shards(log, active.into_iter().chain(older), *leaf).await
+            in_shards(plane, log, active.into_iter().chain(older), *leaf).await
         }
     }
 }
 
-/// The entry with this leaf in the first of the shards that has it.
+/// The entry with this leaf in the first of the shards that has it: one of the last days by what its shard remembers, others by the search
+/// index.
 async fn in_shards(
+    plane: &DataPlane,
     log: &Log,
-    shards: impl Iterator<Item = &RekorShard>,
+    shards: impl Iterator<Item = &RekorShard> + Clone,
     leaf: Hash,
 ) -> Result<Option<RekorEntry>, Stopped> {
-    for shard in shards.take(MOST_SHARDS) {
+    for shard in shards.clone().take(MOST_SHARDS) {
         let there = log.keyed_entry(order::key(&shard.name, &leaf)).await;
         let there = there.map_err(|error| unread(log, &error.into()))?;
         if let Some(there) = there {
             return entry(log, there.index).await;
+        }
+    }
+    let indexes = plane.readiness.indexes().ok_or_else(Refusal::starting)?;
+    let indexed = indexes.by_leaf(log, leaf).await;
+    let indexed = indexed.map_err(|error| unsearched(&error))?;
+    for shard in shards {
+        let within = |index: &&GlobalIndex| log.tree_of(**index) == Some(shard.tree_id);
+        if let Some(index) = indexed.iter().find(within) {
+            return entry(log, *index).await;
         }
     }
     Ok(None)

@@ -134,7 +134,7 @@ pub(super) async fn answer(
         Ok(log) => match route {
             Route::Write => write::write(plane, log, watched, head, body).await,
             Route::ByIndex => find::by_index(log, head.uri.query()).await,
-            Route::ByName(name) => find::by_name(log, name).await,
+            Route::ByName(name) => find::by_name(plane, log, name).await,
             Route::Retrieve => find::retrieve(plane, log, watched, head, body).await,
             Route::Search => find::search(plane, log, watched, head, body).await,
             Route::Trees => trees::trees(log).await,

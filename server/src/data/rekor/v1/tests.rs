@@ -22,6 +22,11 @@ fn open() -> RekorConfig {
 async fn fronted(rekor: RekorConfig) -> Server {
     let server = Server::start().await;
     create(&server, Algorithm::EcdsaP256, rekor).await;
+    let indexes = server.follow();
+    let log = server.engine.log("argon").unwrap();
+    while rekor.v1 && indexes.by_leaf(&log, Hash([0; 32])).await.is_err() {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
     server
 }
 
@@ -453,4 +458,76 @@ async fn a_log_without_the_front_has_no_such_path() {
         );
     }
     assert_eq!(server.get("/ping").await.status, 200);
+}
+
+/// Searches until something is found; the limit is a guard against hanging only.
+async fn search(server: &Server, query: &Value) -> Vec<String> {
+    let patient = async {
+        loop {
+            let reply = post(server, "index/retrieve", query).await;
+            assert_eq!(reply.status, 200, "{reply:?}");
+            let found: Vec<String> = serde_json::from_slice(&reply.body).unwrap();
+            if !found.is_empty() {
+                return found;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    let patient = tokio::time::timeout(std::time::Duration::from_secs(60), patient);
+    patient.await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_are_found_by_hash_and_key_in_every_shard() {
+    let server = fronted(open()).await;
+    let request = signed(b"one");
+    let mut names = Vec::new();
+    for _ in 0..2 {
+        let reply = send(&server, &request).await;
+        let key = keys(&server).await.pop().unwrap();
+        names.push(only(&reply, 201, &key).id);
+        change(&server, engine::testing::rotation()).await;
+    }
+    send(&server, &signed(b"two")).await;
+    let hash = &request["spec"]["data"]["hash"]["value"];
+    let key =
+        json!({"format": "x509", "content": request["spec"]["signature"]["publicKey"]["content"]});
+    let other = tlog::hex(&[7; 32]);
+    for query in [
+        json!({"hash": hash}),
+        json!({"publicKey": key}),
+        json!({"publicKey": key, "hash": hash, "operator": "and"}),
+        json!({"publicKey": key, "hash": other, "operator": "or"}),
+    ] {
+        let mut found = search(&server, &query).await;
+        while found.len() < 2 {
+            found = search(&server, &query).await;
+        }
+        assert_eq!(found, names, "{query}");
+    }
+    let query = json!({"publicKey": key, "hash": other, "operator": "and"});
+    let reply = post(&server, "index/retrieve", &query).await;
+    assert_eq!((reply.status, reply.text()), (200, "[]"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_its_shard_no_longer_remembers_is_found_by_its_name() {
+    let server = fronted(open()).await;
+    send(&server, &signed(b"one")).await;
+    // Written without the key by which a shard remembers it.
+    let request = signed(b"two").to_string();
+    let entry = rekor::v1::Request::parse(request.as_bytes()).unwrap();
+    let leaf = entry.verify().unwrap().into_leaf();
+    let uuid = tlog::hex(&tlog::leaf_hash(&leaf).0);
+    let log = server.engine.log("argon").unwrap();
+    let appended = log.append(leaf.into()).await.unwrap();
+    log.wait_published(appended.index).await.unwrap();
+    let path = format!("/argon/api/v1/log/entries/{uuid}");
+    let mut reply = server.get(&path).await;
+    while reply.status == 404 {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        reply = server.get(&path).await;
+    }
+    let keys = keys(&server).await;
+    assert_eq!(only(&reply, 200, &keys[0]).index, appended.index.get());
 }

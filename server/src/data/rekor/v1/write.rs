@@ -28,6 +28,7 @@ pub(super) async fn write(
     let tenant = order::tenant(log, head)?;
     let (body, mut held) = order::body(plane, watched, head, body, v1::MAX_BODY).await?;
     let entry = check(body, log.rekor().kinds).await?;
+    let unlogged = entry.unlogged_keys().to_vec();
     let leaf = Bytes::from(entry.into_leaf());
     // Only the leaf, which is small, is held during the wait for the checkpoint, not the whole request.
     let _fits = held.set(leaf.len());
@@ -38,6 +39,9 @@ pub(super) async fn write(
         Err(Unordered::Frozen) => return Err(v1::Error::Frozen.into()),
         Err(Unordered::Unavailable) => return Err(v1::Error::Unavailable.into()),
     };
+    if let Some(indexes) = plane.readiness.indexes() {
+        indexes.add(log, index, unlogged);
+    }
     let found = log.rekor_entry(index).await;
     let found = found.map_err(|error| unread(log, &error))?;
     let found = found.ok_or(v1::Error::Unavailable)?;
