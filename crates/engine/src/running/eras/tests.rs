@@ -102,8 +102,6 @@ async fn says(rig: &Rig, size: u64, log: &Log, words: &str) {
     }
 }
 
-/// Another process has raised the quorum, ordered an entry under it and cut that. The one that publishes cannot read the slots yet, or not
-/// the document that they name: it does not publish the entry under the earlier quorum.
 /// Whoever waits for a new document learns of it, also where the store failed while it was read.
 #[tokio::test(start_paused = true)]
 async fn a_document_runs_only_when_everything_about_it_is_read() {
@@ -133,6 +131,8 @@ async fn a_document_runs_only_when_everything_about_it_is_read() {
     assert!(merged.has_changed().unwrap());
 }
 
+/// Another process has raised the quorum, ordered an entry under it and cut that. The one that publishes cannot read the slots yet, or not
+/// the document that they name: it does not publish the entry under the earlier quorum.
 #[tokio::test(start_paused = true)]
 async fn what_is_ordered_after_a_change_waits_until_the_change_is_read() {
     for unread in ["/slot/", "/document/"] {
