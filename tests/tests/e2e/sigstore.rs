@@ -6,6 +6,7 @@ use anyhow::{Context as _, ensure};
 use tests::process::{Logd, Start, logctl};
 use tests::sigstore::{Client, Sigstore};
 use tests::skip::skip;
+use tests::wait;
 
 use crate::{Done, folder, run};
 
@@ -182,6 +183,18 @@ fn rekor_cli_reads_and_writes_across_rotations() -> Done {
         ] {
             let said = cli(&words)?;
             ensure!(said.contains("Inclusion Proof"), "{words}: {said}");
+        }
+    }
+    for (round, uuid) in uuids.iter().enumerate() {
+        for words in [
+            format!("search --artifact artifact-{round}"),
+            "search --public-key public.pem --pki-format x509".to_owned(),
+        ] {
+            // The index follows the log.
+            wait::until("the entry is found", || {
+                Ok(cli(&words)?.contains(uuid).then_some(()))
+            })
+            .with_context(|| words.clone())?;
         }
     }
     let said = cli("loginfo --format json")?;

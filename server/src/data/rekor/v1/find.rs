@@ -144,30 +144,33 @@ async fn by_uuid(
     }
 }
 
-/// The entry with this leaf in the first of the shards that has it: one of the last days by what its shard remembers, others by the search
-/// index.
+/// The entry with this leaf in the first of the shards that has it: by the search index, or by what the shard remembers of the last days.
+/// The first one, if a shard has several: a name always means the same entry.
 async fn in_shards(
     plane: &DataPlane,
     log: &Log,
-    shards: impl Iterator<Item = &RekorShard> + Clone,
+    shards: impl Iterator<Item = &RekorShard>,
     leaf: Hash,
 ) -> Result<Option<RekorEntry>, Stopped> {
-    for shard in shards.clone().take(MOST_SHARDS) {
+    let indexes = plane.readiness.indexes().ok_or_else(Refusal::starting)?;
+    let indexed = indexes.by_leaf(log, leaf).await;
+    let known = indexed.as_deref().unwrap_or_default();
+    for (number, shard) in shards.enumerate() {
+        let within = |index: &&GlobalIndex| log.tree_of(**index) == Some(shard.tree_id);
+        if let Some(index) = known.iter().find(within) {
+            return entry(log, *index).await;
+        }
+        if number >= MOST_SHARDS {
+            continue;
+        }
         let there = log.keyed_entry(order::key(&shard.name, &leaf)).await;
         let there = there.map_err(|error| unread(log, &error.into()))?;
         if let Some(there) = there {
             return entry(log, there.index).await;
         }
     }
-    let indexes = plane.readiness.indexes().ok_or_else(Refusal::starting)?;
-    let indexed = indexes.by_leaf(log, leaf).await;
-    let indexed = indexed.map_err(|error| unsearched(&error))?;
-    for shard in shards {
-        let within = |index: &&GlobalIndex| log.tree_of(**index) == Some(shard.tree_id);
-        if let Some(index) = indexed.iter().find(within) {
-            return entry(log, *index).await;
-        }
-    }
+    // What is not found may be in an index that cannot be used.
+    indexed.map_err(|error| unsearched(&error))?;
     Ok(None)
 }
 
