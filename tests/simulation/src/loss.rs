@@ -209,6 +209,9 @@ pub fn remedy(world: &Arc<World>, why: &str) {
     let lacks = |(origin, (size, _)): (&String, &(u64, tlog::Hash))| {
         world.network.copies.restored_size(origin) < Some(*size)
     };
+    if why.contains("it does not say whether it has the older shards") {
+        begin_secondaries_again(world, why);
+    }
     let has_more = why.contains("look at \"Restore\"");
     let more_was_signed = world.judge.signed_below(ORIGIN).iter().any(lacks);
     if why.contains("restore the log again") || has_more && more_was_signed {
@@ -222,6 +225,16 @@ pub fn remedy(world: &Arc<World>, why: &str) {
             let mut dice = world.dice(&format!("empty-{}", secondary.name));
             secondary.lose(Fate::Empty, 0, &mut dice);
         }
+    }
+}
+
+/// A secondary whose rows are older than its files refuses some shards. Its operator finds that in its log, and gives it an empty folder.
+fn begin_secondaries_again(world: &World, why: &str) {
+    let secondaries = world.network.secondaries.iter();
+    let named = secondaries.filter(|one| why.contains(&format!("{}: ", one.name)));
+    for secondary in named.filter(|one| one.is_touched()) {
+        let mut dice = world.dice(&format!("again-{}", secondary.name));
+        secondary.lose(Fate::Empty, 0, &mut dice);
     }
 }
 
