@@ -209,7 +209,7 @@ pub fn remedy(world: &Arc<World>, why: &str) {
     let lacks = |(origin, (size, _)): (&String, &(u64, tlog::Hash))| {
         world.network.copies.restored_size(origin) < Some(*size)
     };
-    if why.contains("it does not say whether it has the older shards") {
+    if why.contains("it does not say whether it has the older shards") || why.contains(" lacks ") {
         begin_secondaries_again(world, why);
     }
     let has_more = why.contains("look at \"Restore\"");
@@ -231,7 +231,10 @@ pub fn remedy(world: &Arc<World>, why: &str) {
 /// A secondary whose rows are older than its files refuses some shards. Its operator finds that in its log, and gives it an empty folder.
 fn begin_secondaries_again(world: &World, why: &str) {
     let secondaries = world.network.secondaries.iter();
-    let named = secondaries.filter(|one| why.contains(&format!("{}: ", one.name)));
+    let is_named = |name: &str| {
+        why.contains(&format!("{name}: ")) || why.contains(&format!("secondary {name} lacks"))
+    };
+    let named = secondaries.filter(|one| is_named(&one.name));
     for secondary in named.filter(|one| one.is_touched()) {
         let mut dice = world.dice(&format!("again-{}", secondary.name));
         secondary.lose(Fate::Empty, 0, &mut dice);
