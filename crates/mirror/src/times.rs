@@ -17,8 +17,9 @@ use crate::refusal::Refusal;
 
 /// The first line of each note.
 const TYPE: &str = "logctl.dev/times/v1";
-/// Bytes of one time.
+/// Bytes of one time, and the one that is not known.
 const LEN: usize = size_of::<u64>();
+const UNKNOWN: [u8; LEN] = [0; LEN];
 /// The longest note, bytes: a full bundle's times in base64, and names.
 pub const MAX_TIMES: usize = 8 << 10;
 
@@ -84,12 +85,23 @@ impl SignedTimes {
         Ok(())
     }
 
+    /// The times of the entries; 0 where the log does not know.
+    fn each(&self) -> impl Iterator<Item = &[u8; LEN]> {
+        self.times.as_chunks::<LEN>().0.iter()
+    }
+
     /// Whether this one gives another time than `known` to an entry.
     fn contradicts(&self, known: &Self) -> bool {
-        let times = |of: &Self| -> Vec<[u8; LEN]> { of.times.as_chunks::<LEN>().0.to_vec() };
-        let both = times(self).into_iter().zip(times(known));
-        both.into_iter()
-            .any(|(new, old)| old != [0; LEN] && new != old)
+        let mut both = self.each().zip(known.each());
+        both.any(|(new, old)| *old != UNKNOWN && *new != UNKNOWN && new != old)
+    }
+
+    /// Whether this one knows all that `known` does, and more.
+    fn extends(&self, known: &Self) -> bool {
+        let least = known.each().filter(|time| **time != UNKNOWN).count();
+        let both = self.each().zip(known.each());
+        let kept = both.filter(|(new, old)| **old != UNKNOWN && new == old);
+        kept.count() == least && self.each().filter(|time| **time != UNKNOWN).count() > least
     }
 }
 
@@ -131,7 +143,7 @@ impl Mirror {
                         signed.origin, signed.bundle
                     )));
                 }
-                if signed.times.len() <= known.times.len() && signed.times != known.times {
+                if !signed.extends(&known) {
                     return Ok(());
                 }
             }
@@ -223,17 +235,17 @@ mod tests {
     fn only_an_unknown_time_changes() {
         let parsed = |all: &[u64]| SignedTimes::parse(&note(all)).unwrap();
         for (new, known, wrong) in [
-            (&[7, 8][..], &[7][..], false),
-            (&[7], &[7, 8], false),
-            (&[7, 8], &[7, 0], false),
-            (&[7, 0], &[7, 8], true),
-            (&[6, 8], &[7], true),
+            (&[7, 8][..], &[7][..], (false, true)),
+            (&[7], &[7, 8], (false, false)),
+            (&[7, 8], &[7, 0], (false, true)),
+            (&[7, 0], &[7, 8], (false, false)),
+            (&[7, 0, 9], &[7, 8], (false, false)),
+            (&[7, 8], &[7, 8], (false, false)),
+            (&[6, 8], &[7], (true, false)),
         ] {
-            assert_eq!(
-                parsed(new).contradicts(&parsed(known)),
-                wrong,
-                "{new:?} {known:?}"
-            );
+            let (new, known) = (parsed(new), parsed(known));
+            let found = (new.contradicts(&known), new.extends(&known));
+            assert_eq!(found, wrong, "{new:?} {known:?}");
         }
     }
 }

@@ -31,14 +31,16 @@ pub(crate) const MAX_FOUND: usize = 1000;
 const CACHE: usize = 32 << 20;
 /// Searches that read at a time: each takes one of the threads for blocking work, which the stores need too.
 const SEARCHES: usize = 8;
+/// How long a search waits for its turn.
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the server looks which logs have an index.
 const LOGS_POLL: Duration = Duration::from_secs(1);
 
 /// Why a search has no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SearchError {
-    /// The server has just started, or has just seen that the log has an index.
-    #[error("the search index is being opened")]
+    /// The server has just started, has just seen that the log has an index, or has too many searches under way.
+    #[error("the search index is being opened, or is busy")]
     Opening,
     /// It cannot be used; the reason is for the operator.
     #[error("the search index can't be used: {0}")]
@@ -50,7 +52,7 @@ pub(crate) struct Indexes {
     folder: PathBuf,
     /// The logs that are followed, by name. Held for moments, never over a wait.
     seats: Mutex<BTreeMap<String, Arc<Seat>>>,
-    searches: Semaphore,
+    searches: Arc<Semaphore>,
 }
 
 impl Indexes {
@@ -59,7 +61,7 @@ impl Indexes {
         Arc::new(Self {
             folder,
             seats: Mutex::default(),
-            searches: Semaphore::new(SEARCHES),
+            searches: Arc::new(Semaphore::new(SEARCHES)),
         })
     }
 
@@ -165,9 +167,12 @@ impl Indexes {
     ) -> Result<T, SearchError> {
         let seat = self.seat(log.name()).ok_or(SearchError::Opening)?;
         let index = seat.index()?;
-        // Never closed.
-        let _place = self.searches.acquire().await;
+        let place = Arc::clone(&self.searches).acquire_owned();
+        let place = tokio::time::timeout(SEARCH_TIMEOUT, place).await;
+        let place = place.map_err(|_| SearchError::Opening)?;
         let found = tokio::task::spawn_blocking(move || {
+            // Kept by the thread: a client that hangs up makes no room for the next one.
+            let _place = place;
             let found = search(&index);
             drop(index);
             if let Err(error) = &found {

@@ -203,7 +203,9 @@ pub fn remedy(world: &Arc<World>, why: &str) {
     if world.primary.is_forked() {
         return;
     }
-    if why.contains(twins::ELSEWHERE) && twins::adopt(world) {
+    // What a witness has cosigned of the other primary is ahead of this one.
+    let ahead = why.contains("is older than what was made from it");
+    if (ahead || why.contains(twins::ELSEWHERE)) && twins::adopt(world) {
         return;
     }
     let lacks = |(origin, (size, _)): (&String, &(u64, tlog::Hash))| {

@@ -144,6 +144,7 @@ impl Replicator {
                 shown: HashMap::new(),
                 shown_at: None,
                 unshown: false,
+                times_failed: None,
                 ending: false,
                 timed: HashMap::new(),
                 manifest: None,
@@ -185,6 +186,8 @@ struct Copier {
     shown_at: Option<Instant>,
     /// Whether a checkpoint is published that it was not shown yet.
     unshown: bool,
+    /// When sending times last failed.
+    times_failed: Option<Instant>,
     /// Set for the last passes before the log ends.
     ending: bool,
     /// How far the times of entries are, by shard.
@@ -387,7 +390,7 @@ impl Copier {
         // The manifest that says so goes out next.
         moved |= self.vouch().await?;
         if !moved {
-            self.send_times(&state).await?;
+            moved = self.send_times(&state).await?;
         }
         if self.asked_at.elapsed() >= PROBED_AFTER {
             self.probe(&state).await?;

@@ -17,8 +17,12 @@ use order::state::State;
 
 /// Time between two notes about a bundle that is not full.
 const OPEN_EVERY: Duration = Duration::from_secs(1);
-/// The longest answer to the question how far they are, bytes.
-const ANSWER: usize = 64;
+/// The longest answer to the question how far they are, bytes: a page of a proxy, at worst.
+const ANSWER: usize = 64 << 10;
+/// The most bundles in one pass, which copies no entries meanwhile.
+const BUNDLES: usize = 32;
+/// Pause after a failure. Entries are copied meanwhile.
+const TIMES_BACKOFF: Duration = Duration::from_secs(30);
 
 /// How far the times of a shard are at the secondary.
 #[derive(Clone, Copy, Debug)]
@@ -33,8 +37,30 @@ pub(super) struct Timed {
 }
 
 impl Copier {
-    /// Sends the times of what the secondary has verified.
-    pub(super) async fn send_times(&mut self, state: &State) -> Result<(), CopyError> {
+    /// Sends the times of what the secondary has verified; whether there are more of them. A failure does not hold up the entries.
+    pub(super) async fn send_times(&mut self, state: &State) -> Result<bool, CopyError> {
+        if self
+            .times_failed
+            .is_some_and(|at| at.elapsed() < TIMES_BACKOFF)
+        {
+            return Ok(false);
+        }
+        match self.send_all_times(state).await {
+            Err(why @ (CopyError::Refused(_) | CopyError::Peer(_))) => {
+                tracing::warn!(
+                    log = self.guard.ledger.name,
+                    secondary = self.name,
+                    %why,
+                    "the times of entries are sent again later"
+                );
+                self.times_failed = Some(Instant::now());
+                Ok(false)
+            }
+            sent => sent,
+        }
+    }
+
+    async fn send_all_times(&mut self, state: &State) -> Result<bool, CopyError> {
         for shard in state.shards.iter() {
             let identity = &shard.identity;
             if shard.start().is_none() {
@@ -47,9 +73,9 @@ impl Copier {
                 continue;
             };
             let met = self.met;
-            self.send_times_of(identity, size).await?;
-            if self.met != met {
-                return Ok(());
+            let more = self.send_times_of(identity, size).await?;
+            if self.met != met || more {
+                return Ok(!self.ending);
             }
             let whole = state
                 .active()
@@ -60,21 +86,24 @@ impl Copier {
                 known.done = true;
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     async fn send_times_of(
         &mut self,
         shard: &ShardIdentity,
         size: TreeSize,
-    ) -> Result<(), CopyError> {
+    ) -> Result<bool, CopyError> {
         let guard = Arc::clone(&self.guard);
         let mut known = match self.timed.get(&shard.name) {
             Some(known) => *known,
-            None => self.timed_there(&shard.origin).await?,
+            None => self.timed_there(&shard.origin, size).await?,
         };
         let met = self.met;
-        for bundle in mirror::bundles(known.next, size.get()) {
+        for (number, bundle) in mirror::bundles(known.next, size.get()).enumerate() {
+            if number == BUNDLES {
+                return Ok(true);
+            }
             let is_new = bundle.index > known.next || bundle.width > known.width;
             let recent = known.at.is_some_and(|at| at.elapsed() < OPEN_EVERY);
             let waits = bundle.is_partial() && recent && !self.ending;
@@ -93,12 +122,10 @@ impl Copier {
                     .post("times", "text/plain; charset=utf-8", note.into(), SHORT)
                     .await?;
                 if self.met != met {
-                    return Ok(());
+                    return Ok(false);
                 }
                 match answer.status {
                     200 => {}
-                    // An older version, or another operator's mirror.
-                    404 | 405 => known.done = true,
                     422 => tracing::warn!(
                         log = guard.ledger.name,
                         secondary = self.name,
@@ -106,6 +133,8 @@ impl Copier {
                         why = answer.words(),
                         "the secondary keeps the times that it has"
                     ),
+                    // An older version, or another operator's mirror.
+                    status @ 400..=499 if !matches!(status, 408 | 429) => known.done = true,
                     _ => return Err(self.refused("the times of entries", &answer)),
                 }
             }
@@ -113,11 +142,11 @@ impl Copier {
             self.timed.insert(shard.name.clone(), known);
         }
         self.timed.insert(shard.name.clone(), known);
-        Ok(())
+        Ok(false)
     }
 
     /// How far they are, as the secondary says.
-    async fn timed_there(&self, origin: &str) -> Result<Timed, CopyError> {
+    async fn timed_there(&self, origin: &str, size: TreeSize) -> Result<Timed, CopyError> {
         let request = PeerRequest {
             url: format!("{}/times/{}", self.url, origin_hash(origin)),
             body: None,
@@ -127,9 +156,14 @@ impl Copier {
         };
         let answer = self.guard.peers.client.send(request).await?;
         let last = std::str::from_utf8(&answer.body).ok();
-        let last = last.and_then(|body| body.trim_end().parse().ok());
+        let last = last.and_then(|body| body.trim_end().parse::<u64>().ok());
+        let next = match answer.status {
+            200 => last.unwrap_or(0).min(size.get() / TILE_WIDTH),
+            404 => 0,
+            _ => return Err(self.refused("the question for times", &answer)),
+        };
         Ok(Timed {
-            next: last.filter(|_| answer.status == 200).unwrap_or(0),
+            next,
             width: 0,
             at: None,
             done: false,

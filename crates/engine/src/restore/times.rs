@@ -1,5 +1,7 @@
 //! Brings back the times of entries, as far as a secondary has them.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use mirror::{MAX_TIMES, SignedTimes};
@@ -27,9 +29,15 @@ impl Restore {
         key: &VerifierKey,
         sources: &[Source],
     ) -> Result<u64, RestoreError> {
+        // Whose entries were compared; one that does not answer is not asked again.
+        let compared = |source: &&Source| source.has_up_to(&shard.name, size);
+        let sources: Vec<_> = sources.iter().filter(compared).collect();
+        let silent: Vec<_> = sources.iter().map(|_| AtomicBool::new(false)).collect();
+        let (sources, silent) = (&sources[..], &silent[..]);
         let found = stream::iter(mirror::bundles(0, size.get()))
             .map(|bundle| async move {
-                let times = self.times_of(shard, bundle, key, sources).await;
+                let asked = sources.iter().copied().zip(silent);
+                let times = self.times_of(shard, bundle, key, asked).await;
                 (bundle, times)
             })
             .buffered(AT_ONCE);
@@ -58,16 +66,19 @@ impl Restore {
         shard: &ShardIdentity,
         bundle: TilePath,
         key: &VerifierKey,
-        sources: &[Source],
+        sources: impl Iterator<Item = (&Source, &AtomicBool)>,
     ) -> Bytes {
         let most = usize::from(bundle.width) * size_of::<u64>();
         let mut best = Vec::new();
-        for source in sources {
+        for (source, silent) in sources {
+            if silent.load(Relaxed) {
+                continue;
+            }
             let path = format!("times/{}/{}", origin_hash(&shard.origin), bundle.index);
             // One that does not answer does not stop a restore: its entries were copied already.
-            let Ok(Some(note)) = self.get(&source.url, &path, MAX_TIMES, None).await else {
-                continue;
-            };
+            let answer = self.get(&source.url, &path, MAX_TIMES, None).await;
+            silent.fetch_or(answer.is_err(), Relaxed);
+            let Ok(Some(note)) = answer else { continue };
             let signed = std::str::from_utf8(&note).ok();
             let signed = signed.and_then(|note| SignedTimes::parse(note).ok());
             let signed = signed.filter(|signed| {
