@@ -36,18 +36,12 @@ pub(crate) struct Source {
     /// The mirror checkpoints, by shard.
     pub(crate) has: BTreeMap<String, Checkpoint>,
     /// Shards for which it does not count, and why.
-    failed: BTreeMap<String, String>,
+    pub(super) failed: BTreeMap<String, String>,
     /// Shards of which it has cosigned what it can't give, and why.
     pub(crate) damaged: BTreeMap<String, String>,
 }
 
 impl Source {
-    /// Whether it has cosigned a part of a shard's first `size` entries, which was compared with what was copied.
-    pub(crate) fn has_up_to(&self, shard: &str, size: TreeSize) -> bool {
-        let has = self.has.get(shard).is_some_and(|c| c.size <= size.get());
-        has && !self.failed.contains_key(shard) && !self.damaged.contains_key(shard)
-    }
-
     /// A shard was copied from others, with so many entries. If this one has cosigned more, of which it can't give its copy, it doesn't count;
     /// returns that size.
     pub(crate) fn discount_above(&mut self, shard: &str, size: TreeSize) -> Option<TreeSize> {

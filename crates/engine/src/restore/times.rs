@@ -18,6 +18,14 @@ const AT_ONCE: usize = 8;
 /// Objects that are written at once.
 const BATCH: usize = 256;
 
+impl Source {
+    /// Whether it has cosigned a part of a shard's first `size` entries, which was compared with what was copied.
+    fn has_up_to(&self, shard: &str, size: TreeSize) -> bool {
+        let has = self.has.get(shard).is_some_and(|c| c.size <= size.get());
+        has && !self.failed.contains_key(shard) && !self.damaged.contains_key(shard)
+    }
+}
+
 impl Restore {
     /// Writes down the times of a restored shard's entries: for each bundle those of the secondary that knows most. Answers of how many
     /// entries none has any.
