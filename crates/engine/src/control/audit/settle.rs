@@ -76,11 +76,12 @@ impl Audited {
             .map_err(|e| e.to_string())?;
         let mut lost = BTreeSet::new();
         for (index, intent) in settling.open.clone() {
+            // Its outcome may be under way, also where a dead process has written the intent and its operator sends the command again here; by the
+            // next check it is written, or no task will write it.
+            if self.under_way.has(&intent.operation) {
+                continue;
+            }
             if intent.replica == self.engine.replica_id() {
-                // Its outcome may be under way; by the next check it is written, or no task will write it.
-                if self.under_way.has(&intent.operation) {
-                    continue;
-                }
                 if !settling.lost.contains(&index) {
                     lost.insert(index);
                     continue;
