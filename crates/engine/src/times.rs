@@ -10,9 +10,10 @@
 
 use bytes::Bytes;
 use store::record;
-use tlog::{Hash, LeafIndex, TILE_WIDTH, TilePath, TreeSize, UnixMillis};
+use tlog::{Hash, LeafIndex, TILE_WIDTH, TileKind, TilePath, TreeSize, UnixMillis};
 
 use crate::objects::LogObjects;
+use crate::shard::Shard;
 use store::StoreError;
 
 /// Bytes of one time.
@@ -56,7 +57,7 @@ pub(crate) type TimesBytes = (TilePath, Bytes);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Times {
     open: Vec<u8>,
-    /// Of bundles that were completed since the last cut.
+    /// The times of bundles that were completed since the last cut.
     full: Vec<TimesBytes>,
 }
 
@@ -84,7 +85,7 @@ impl Times {
         }
     }
 
-    /// What a cut at this size writes.
+    /// The times that a cut at this size writes.
     pub(crate) fn cut(&mut self, size: u64) -> Vec<TimesBytes> {
         let mut all = std::mem::take(&mut self.full);
         if let width @ 1.. = (size % TILE_WIDTH) as u16 {
@@ -110,7 +111,7 @@ impl LogObjects {
         leaf: LeafIndex,
         size: TreeSize,
     ) -> Result<Option<Bytes>, StoreError> {
-        let bundle = TilePath::at(tlog::TileKind::Entries, leaf.get() / TILE_WIDTH, size.get());
+        let bundle = TilePath::at(TileKind::Entries, leaf.get() / TILE_WIDTH, size.get());
         for name in bundle.as_ref().map(TilePath::names).into_iter().flatten() {
             let path = self.path(shard, &path(name));
             let Some(object) = self.store.get(&path).await? else {
@@ -126,14 +127,18 @@ impl LogObjects {
         Ok(None)
     }
 
-    /// Deletes the partial times of a bundle that is full, and returns their number.
-    pub(crate) async fn delete_partial_times(
+    /// Deletes the partial tiles that became this full one, with the times beside a bundle, and returns their number.
+    pub(crate) async fn delete_partials_and_times(
         &self,
-        shard: &str,
-        bundle: TilePath,
+        shard: &Shard,
+        full: TilePath,
     ) -> Result<u64, StoreError> {
-        let folder = self.path(shard, &format!("{}.p", path(bundle)));
-        self.delete_below(&folder).await
+        let mut count = 0;
+        if full.kind == TileKind::Entries && shard.identity.ecdsa.is_some() {
+            let folder = self.path(&shard.name, &format!("{}.p", path(full)));
+            count = self.delete_below(&folder).await?;
+        }
+        Ok(count + self.delete_partials(&shard.name, full).await?)
     }
 
     /// When an entry of a shard with `published` entries published was ordered; `None` where that is not known.

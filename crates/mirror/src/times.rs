@@ -135,7 +135,7 @@ impl Mirror {
         let path = path(&origin_hash(&signed.origin), signed.bundle.index);
         if let Some(known) = self.objects.get(&path).await? {
             let known = std::str::from_utf8(&known).ok();
-            // What is damaged here is replaced.
+            // A damaged note is replaced.
             if let Some(known) = known.and_then(|note| SignedTimes::parse(note).ok()) {
                 if signed.contradicts(&known) {
                     return Err(Refusal::Wrong(format!(

@@ -14,7 +14,7 @@ use crate::position::{self, SecondaryHolding};
 use crate::publish::publication::Publication;
 use crate::shard::signers::Notes;
 use crate::shard::{Published, Shard, SignError, Signed};
-use tlog::{GlobalIndex, TileKind, TreeSize};
+use tlog::{GlobalIndex, TreeSize};
 
 /// The most cuts that one publication deletes; the next one deletes more.
 const CUTS: usize = 4096;
@@ -171,22 +171,7 @@ impl Publisher {
     pub(super) async fn delete_partials(&self, shard: &Shard, behind: &[TreeSize], size: TreeSize) {
         let shared = &self.shared;
         for tile in completed(behind, size) {
-            let timed = tile.kind == TileKind::Entries && shard.identity.ecdsa.is_some();
-            let deleted = async {
-                let times = match timed {
-                    true => {
-                        shared
-                            .objects
-                            .delete_partial_times(&shard.name, tile)
-                            .await?
-                    }
-                    false => 0,
-                };
-                Ok::<_, StoreError>(
-                    times + shared.objects.delete_partials(&shard.name, tile).await?,
-                )
-            };
-            match deleted.await {
+            match shared.objects.delete_partials_and_times(shard, tile).await {
                 Ok(count) => shared.progress.metrics.partials_deleted.add(count),
                 Err(e) => {
                     tracing::warn!(log = shared.ledger.name, shard = &*shard.name, %tile, error = %e, "partial tiles are left until the tile is checked");

@@ -172,19 +172,25 @@ impl Log {
         Ok((index < state.size).then_some(state))
     }
 
-    /// The entry at a global index, from the moment it is ordered.
-    pub async fn entry(&self, index: GlobalIndex) -> Result<Option<EntryRecord>, ReadError> {
+    /// The shard that a global index is in, and the index in its tree; `None` while it is not ordered.
+    async fn located(
+        &self,
+        index: GlobalIndex,
+    ) -> Result<Option<(Arc<Shard>, LeafIndex)>, ReadError> {
         let Some(state) = self.state_with(index).await? else {
             return Ok(None);
         };
-        let Some(at) = state.shard_at(index) else {
-            return Ok(None);
-        };
-        let leaf_index = at
-            .start()
-            .and_then(|start| index.leaf(start))
-            .unwrap_or_default();
-        let Some(shard) = self.shards.get(&state, &at.identity.name) else {
+        let at = state.shard_at(index);
+        Ok(at.and_then(|at| {
+            let leaf = at.start().and_then(|start| index.leaf(start));
+            let shard = self.shards.get(&state, &at.identity.name)?;
+            Some((shard, leaf.unwrap_or_default()))
+        }))
+    }
+
+    /// The entry at a global index, from the moment it is ordered.
+    pub async fn entry(&self, index: GlobalIndex) -> Result<Option<EntryRecord>, ReadError> {
+        let Some((shard, leaf_index)) = self.located(index).await? else {
             return Ok(None);
         };
         let nth = |bytes: &Bytes, n: u64| -> Result<Option<EntryRecord>, ReadError> {
@@ -316,17 +322,7 @@ impl Log {
     /// A published entry with a proof that was checked; `None` until it is published.
     async fn proven(&self, index: GlobalIndex) -> Result<Option<Proven>, ReadError> {
         self.alive()?;
-        let Some(state) = self.state_with(index).await? else {
-            return Ok(None);
-        };
-        let Some(at) = state.shard_at(index) else {
-            return Ok(None);
-        };
-        let leaf_index = at
-            .start()
-            .and_then(|start| index.leaf(start))
-            .unwrap_or_default();
-        let Some(shard) = self.shards.get(&state, &at.identity.name) else {
+        let Some((shard, leaf_index)) = self.located(index).await? else {
             return Ok(None);
         };
         for _ in 0..8 {

@@ -154,15 +154,7 @@ impl Inspector<'_> {
                 continue;
             }
             let (objects, metrics) = (&self.shared.objects, &self.shared.progress.metrics);
-            let timed = path.kind == TileKind::Entries && self.shard.identity.ecdsa.is_some();
-            let deleted = async {
-                let times = match timed {
-                    true => objects.delete_partial_times(&self.shard.name, path).await?,
-                    false => 0,
-                };
-                Ok::<_, StoreError>(times + objects.delete_partials(&self.shard.name, path).await?)
-            };
-            match deleted.await {
+            match objects.delete_partials_and_times(self.shard, path).await {
                 Ok(count) => metrics.partials_deleted.add(count),
                 Err(error) => tracing::warn!(%path, %error, "old partial tiles stay for now"),
             }

@@ -102,7 +102,7 @@ async fn says(rig: &Rig, size: u64, log: &Log, words: &str) {
     }
 }
 
-/// Whoever waits for a new document learns of it, also where the store failed while it was read.
+/// A task that waits for a new document learns of it, also where the store failed while the document was read.
 #[tokio::test(start_paused = true)]
 async fn a_document_runs_only_when_everything_about_it_is_read() {
     let (rig, faults) = (Rig::new(), Faults::new());
