@@ -78,6 +78,8 @@ struct Watch {
     jump: Option<(i64, u64)>,
     /// Milliseconds ahead of the store's clock.
     apart: Option<i64>,
+    /// The steady time of the last comparison with the store's clock.
+    compared: u64,
 }
 
 fn off(a: u64, b: u64) -> i64 {
@@ -105,8 +107,10 @@ impl Watch {
                 }
                 _ => self.jump.insert((by, steady)).1,
             };
-            let stayed = steady.saturating_sub(seen);
-            if by.unsigned_abs() > BELIEVED_MS || stayed < by.unsigned_abs() {
+            // Only up to a comparison with the store: a machine that sleeps with a wrong clock would believe it when it wakes.
+            let stayed = self.compared.saturating_sub(seen);
+            let long = by.unsigned_abs() > BELIEVED_MS || stayed < by.unsigned_abs();
+            if long || self.apart.is_some() {
                 return Err(ClockFault::Jumped { by_ms: by });
             }
         }
@@ -195,11 +199,15 @@ impl Clock {
         let ahead = off(before.get(), store.get()).max(0);
         let behind = off(store.get(), after.max(before).get()).max(0);
         let by = if ahead > 0 { ahead } else { -behind };
+        let steady = self.steady_ms();
         let mut watch = self.watch();
         let known = watch.fault();
         let apart = by.unsigned_abs() > LIMIT_MS && !left_out(Mutant::WallClockIsBelieved);
         let took = off(after.get(), before.get());
         let hidden = |was: &i64| i64::try_from(was.unsigned_abs()).is_ok_and(|was| took >= was);
+        if took.unsigned_abs() <= LIMIT_MS {
+            watch.compared = steady;
+        }
         watch.apart = match apart {
             true => Some(by),
             false => watch.apart.filter(hidden),
