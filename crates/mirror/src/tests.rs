@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use proptest::prelude::*;
+use store::fault::{Fault, Faults, FaultyCoordination};
 use store::{
     Coordination, Directory, MemoryCoordination, MemoryObjects, Objects, Sqlite, StoreError,
 };
@@ -1067,7 +1068,7 @@ async fn a_manifest_is_taken_to_the_end_whoever_hangs_up() {
 /// A mirror on one thread: its folder and its stores are in memory.
 async fn open_memory(
     disk: &MemoryDisk,
-    rows: &Arc<MemoryCoordination>,
+    rows: &Arc<impl Coordination + 'static>,
 ) -> Result<Arc<Mirror>, StoreError> {
     let mirror = Mirror::open(MirrorOptions {
         disk: Arc::new(disk.clone()),
@@ -1079,6 +1080,43 @@ async fn open_memory(
         ambient: ambient::Ambient::simulated(1, 1_800_000_000_000),
     });
     mirror.await.map(Arc::new)
+}
+
+/// What a mirror wrote without knowing it stands against nothing later: neither to a primary that continues, nor to one that was restored
+/// with less. Simulated life 33863818880065.
+#[tokio::test(start_paused = true)]
+async fn a_pending_checkpoint_of_unknown_outcome_is_found() {
+    for restored in [false, true] {
+        let faults = Faults::new();
+        let rows = FaultyCoordination::new(Arc::new(MemoryCoordination::new()), faults.clone());
+        let mirror = open_memory(&MemoryDisk::new(), &Arc::new(rows)).await;
+        let mirror = mirror.unwrap();
+        let mut primary = Primary::new();
+        for size in [10, 15, 20] {
+            primary.grow(size).await;
+        }
+        primary.pending(&mirror, 0, 10).await.unwrap();
+        primary.copy(&mirror, 10).await;
+        faults.nth_write(0, Fault::Unknown);
+        let unknown = primary.pending(&mirror, 10, 20).await;
+        assert!(matches!(unknown, Err(Refusal::Storage(_))), "{unknown:?}");
+        faults.clear();
+        if restored {
+            primary = primary.restored(10).await;
+            primary.life = 77;
+            mirror
+                .put_manifest(&primary.manifest(9, 77), None)
+                .await
+                .unwrap();
+            primary.grow(15).await;
+            primary.pending(&mirror, 10, 15).await.unwrap();
+            primary.copy(&mirror, 15).await;
+        } else {
+            let smaller = primary.pending(&mirror, 10, 15).await;
+            assert!(matches!(smaller, Err(Refusal::Size(20))), "{smaller:?}");
+            primary.copy(&mirror, 20).await;
+        }
+    }
 }
 
 /// The disk fails at its n-th operation, for each n, and then the power goes: what was cosigned is there again, and the copy can be finished.

@@ -50,6 +50,8 @@ pub struct OriginStatus {
 /// Everything about the log, under its lock.
 struct OriginState {
     pendings: BTreeMap<TreeSize, Pending>,
+    /// A write of a pending checkpoint failed: its row may be there.
+    unsure: bool,
     /// The recorded position; the tree may be ahead of it.
     position: Position,
     mirrored: Option<Mirrored>,
@@ -177,15 +179,7 @@ impl Origin {
         let mirrored: Option<Mirrored> = row(&*store, &rows.mirrored(), true).await?;
         let served = row(&*store, &rows.served(), true).await?;
         let alarm = row(&*store, &rows.alarm(), false).await?;
-        let mut pendings = BTreeMap::new();
-        for (key, bytes) in store
-            .scan(&rows.pendings(), &rows.pendings(), 4 * PENDINGS)
-            .await?
-        {
-            let pending: Pending =
-                record::decode(&bytes).map_err(|e| StoreError::Corrupt(format!("{key}: {e}")))?;
-            pendings.insert(pending.size, pending);
-        }
+        let pendings = pending::read(&*store, &rows).await?;
         let (on, folder) = (Arc::clone(&disk), dir.clone());
         let at = mirrored.clone();
         let opened = blocking(&disk, move || {
@@ -225,6 +219,7 @@ impl Origin {
         })?;
         let held = OriginState {
             pendings,
+            unsure: false,
             position,
             mirrored,
             served,

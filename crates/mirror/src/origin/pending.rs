@@ -1,15 +1,43 @@
 //! Pending checkpoints, to which the log has committed itself, and the alarm when it commits to two roots.
 
-use store::{Guard, Transaction, record};
+use std::collections::BTreeMap;
+
+use store::{Coordination, Guard, StoreError, Transaction, record};
 use tlog::mirror::AddCheckpoint;
 use tlog::{Checkpoint, Hash, TreeSize, UnixMillis, empty_root};
 
 use super::{Origin, OriginState, PENDINGS};
 use crate::refusal::Refusal;
-use crate::rows::{Alarm, Pending};
+use crate::rows::{Alarm, Pending, Rows};
 use crate::storage::transact;
 
+/// The pending checkpoints in the store.
+pub(super) async fn read(
+    store: &dyn Coordination,
+    rows: &Rows,
+) -> Result<BTreeMap<TreeSize, Pending>, StoreError> {
+    let prefix = rows.pendings();
+    let mut pendings = BTreeMap::new();
+    for (key, bytes) in store.scan(&prefix, &prefix, 4 * PENDINGS).await? {
+        let pending: Pending =
+            record::decode(&bytes).map_err(|e| StoreError::Corrupt(format!("{key}: {e}")))?;
+        pendings.insert(pending.size, pending);
+    }
+    Ok(pendings)
+}
+
 impl Origin {
+    /// Reads the pending checkpoints again, if a failed write may have left one that is not known here: then each smaller one would be
+    /// refused by the store until the next start.
+    pub(super) async fn be_sure(&self, held: &mut OriginState) -> Result<(), Refusal> {
+        if held.unsure {
+            held.pendings = read(&*self.store, &self.rows).await?;
+            held.unsure = false;
+            self.show(held);
+        }
+        Ok(())
+    }
+
     /// Takes a checkpoint, whose signature is good, as pending.
     pub(crate) async fn add_checkpoint(
         &self,
@@ -22,6 +50,7 @@ impl Origin {
             return Err(Refusal::Storage(why.clone()));
         }
         self.accepts(&held, life)?;
+        self.be_sure(&mut held).await?;
         let (size, root) = (TreeSize::new(checkpoint.size), checkpoint.root);
         // Checked before everything else: a signed second root must be noticed, whatever the answer is.
         let mut raised = None;
@@ -72,7 +101,10 @@ impl Origin {
         for size in &old[..surplus.min(old.len())] {
             transaction.deletes.push(self.rows.pending(*size));
         }
-        transact(&*self.store, transaction).await?;
+        if let Err(e) = transact(&*self.store, transaction).await {
+            held.unsure = true;
+            return Err(e.into());
+        }
         for size in &old[..surplus.min(old.len())] {
             held.pendings.remove(size);
         }

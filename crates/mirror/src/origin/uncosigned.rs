@@ -14,11 +14,12 @@ impl Origin {
     /// The log was restored from what its mirrors had cosigned: drops later announcements and their entries. Cosigned entries stay, and so
     /// does an alarm.
     pub(crate) async fn drop_uncosigned(&self) -> Result<(), Refusal> {
-        let held = Arc::clone(&self.held).lock_owned().await;
+        let mut held = Arc::clone(&self.held).lock_owned().await;
         if held.alarm.is_some() {
             return Ok(());
         }
         held.usable()?;
+        self.be_sure(&mut held).await?;
         let size = held.mirrored_size();
         if held.pending_size() <= size && held.tree.size() <= size.get() {
             let paid = Transaction {
