@@ -72,8 +72,8 @@ impl Trail {
                 let what = format!("operation {operation}");
                 judge.object("no change without an intent", what);
             }
-            // A process may have died before it knew, and another one settled the intent before it was decided.
-            let fits = ["decided", "unknown", "not-decided"];
+            // A process may not have learned it. Where another one settled the intent before it was decided, the trail says so later.
+            let fits = ["decided", "unknown"];
             if !fits.iter().any(|fits| found.contains(*fits)) {
                 let what = format!("operation {operation} was decided, the trail says {found:?}");
                 judge.object("the trail says what became of a change", what);

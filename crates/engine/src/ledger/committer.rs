@@ -212,8 +212,10 @@ impl Ledger {
             transaction.guards.extend(writes::stored(&self.keys, open));
         }
         let outcome = self.store.transact(transaction).await;
-        if matches!(outcome, Outcome::Committed) {
-            self.advance(slot, digest);
+        if matches!(outcome, Outcome::Committed) && !self.advance(slot, digest) {
+            // It is in the store, so its works must not be told that nothing was written.
+            let invalid = "the slot that was decided is not valid".to_owned();
+            return Outcome::Unknown(StoreError::Corrupt(invalid));
         }
         outcome
     }

@@ -2,6 +2,9 @@
 //!
 //! The position up to which every intent has its outcome is written down, and the trail is read from there, so that no intent is too
 //! far back. An intent that can't be settled now is tried again.
+//!
+//! A change that was announced may be decided after it was settled as not decided: its announcement lies in the bag until a slot carries it,
+//! and a process that only seemed to be dead may wake up. So what was settled so is looked at again.
 
 use order::Generation;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +20,8 @@ use tlog::GlobalIndex;
 
 /// How many of the newest entries of the system log are always read, to remember where their operations' intents are.
 const LOOK_BACK: u64 = 256;
+/// How many of the newest intents that were settled as not decided are looked at again.
+const DOUBTED: usize = 64;
 /// Pause between two reads of the trail.
 const TRAIL_POLL: Duration = Duration::from_secs(5);
 
@@ -28,8 +33,19 @@ pub(super) struct Settling {
     open: BTreeMap<GlobalIndex, Intent>,
     /// Intents of this process that had no outcome, and were not under way, at the last read.
     lost: BTreeSet<GlobalIndex>,
+    /// Intents that a server settled as not decided, and that may be decided later.
+    doubted: BTreeMap<GlobalIndex, Intent>,
     /// The recorded position: before this entry every intent has its outcome.
     written: GlobalIndex,
+}
+
+impl Settling {
+    fn doubt(&mut self, index: GlobalIndex, intent: Intent) {
+        self.doubted.insert(index, intent);
+        while self.doubted.len() > DOUBTED {
+            self.doubted.pop_first();
+        }
+    }
 }
 
 impl Audited {
@@ -58,6 +74,7 @@ impl Audited {
         if !settling.open.is_empty() {
             self.settle_open(settling).await?;
         }
+        self.settle_doubted(settling).await?;
         let done = settling.open.keys().next().copied().or(settling.next);
         let done = done.unwrap_or(GlobalIndex::ZERO);
         if done > settling.written {
@@ -90,28 +107,48 @@ impl Audited {
                 continue;
             }
             let (result, generation) = self.became(&intent).await.map_err(|e| e.to_string())?;
-            tracing::info!(
-                operation = intent.operation,
-                ?result,
-                "settled the audit trail"
-            );
-            let detail = Some("settled later, from the log's history".to_owned());
-            let record = Outcome {
-                operation: intent.operation,
-                log: Some(intent.log),
-                intent: index,
-                result,
-                generation,
-                detail,
-                time: self.engine.clock.now_text(),
-            };
-            self.append_outcome(record)
-                .await
-                .map_err(|e| e.to_string())?;
+            self.settle_as(&intent, index, result, generation).await?;
             settling.open.remove(&index);
+            if result == Verdict::NotDecided {
+                settling.doubt(index, intent);
+            }
         }
         settling.lost = lost;
         Ok(())
+    }
+
+    /// Settles what was decided after it had been settled as not decided.
+    async fn settle_doubted(&self, settling: &mut Settling) -> Result<(), String> {
+        for (index, intent) in settling.doubted.clone() {
+            let (result, generation) = self.became(&intent).await.map_err(|e| e.to_string())?;
+            if result == Verdict::Decided {
+                self.settle_as(&intent, index, result, generation).await?;
+                settling.doubted.remove(&index);
+            }
+        }
+        Ok(())
+    }
+
+    async fn settle_as(
+        &self,
+        intent: &Intent,
+        index: GlobalIndex,
+        result: Verdict,
+        generation: Option<Generation>,
+    ) -> Result<(), String> {
+        let operation = intent.operation.clone();
+        tracing::info!(operation, ?result, "settled the audit trail");
+        let record = Outcome {
+            operation,
+            log: Some(intent.log.clone()),
+            intent: index,
+            result,
+            generation,
+            detail: Some("settled later, from the log's history".to_owned()),
+            time: self.engine.clock.now_text(),
+        };
+        let appended = self.append_outcome(record).await;
+        appended.map_err(|e| e.to_string())
     }
 
     /// The outcome of an intent, from the log's own history.
@@ -155,9 +192,17 @@ impl Audited {
                     }
                     if index >= settling.written {
                         settling.open.insert(index, intent);
+                    } else {
+                        settling.doubt(index, intent);
                     }
                 }
-                Ok(Record::Outcome(outcome)) => drop(settling.open.remove(&outcome.intent)),
+                Ok(Record::Outcome(outcome)) => {
+                    let open = settling.open.remove(&outcome.intent);
+                    let intent = open.or_else(|| settling.doubted.remove(&outcome.intent));
+                    if let Some(intent) = intent.filter(|_| outcome.result == Verdict::NotDecided) {
+                        settling.doubt(outcome.intent, intent);
+                    }
+                }
                 // A server does not settle records of another version.
                 Ok(Record::Event(_)) | Err(_) => {}
             }

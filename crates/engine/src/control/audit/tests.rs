@@ -269,3 +269,34 @@ async fn an_intent_has_one_outcome_whoever_writes_it() {
     );
     engine.shutdown().await;
 }
+
+/// What is announced may be decided after its server was taken for dead. The trail says so, also where that server never comes back.
+#[tokio::test(start_paused = true)]
+async fn a_change_that_is_decided_after_all_is_settled_again() {
+    let (engine, log) = Rig::new().server(&Faults::new()).await;
+    let (audited, mut settling) = (Audited::new(Arc::clone(&engine)), Settling::default());
+    let mut expected = Vec::new();
+    for (at, restarts) in (0..).zip([false, true]) {
+        let mut caller = caller();
+        caller.idempotency_key = Some(format!("key {at}"));
+        let operation = caller.operation("dev").unwrap().to_string();
+        let index = write(&engine, &intent(&operation, "dead")).await;
+        audited.look(&mut settling).await.unwrap();
+        let now = [Request::Freeze { now: true }, Request::Unfreeze][at].clone();
+        log.change_unaudited(now, caller).await.unwrap();
+        if restarts {
+            settling = Settling::default();
+        }
+        for _ in 0..2 {
+            audited.look(&mut settling).await.unwrap();
+        }
+        expected.extend([(index, Verdict::NotDecided), (index, Verdict::Decided)]);
+    }
+    let outcomes = outcomes(&engine).await;
+    let said: Vec<_> = outcomes
+        .iter()
+        .map(|o| (o.intent.get(), o.result))
+        .collect();
+    assert_eq!(said, expected);
+    engine.shutdown().await;
+}
