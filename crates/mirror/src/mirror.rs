@@ -36,6 +36,8 @@ pub struct Mirror {
     /// The life of each log that is accepted, by the log's name.
     pub(crate) lives: BTreeMap<String, Arc<AtomicU64>>,
     pub(crate) opening: Arc<tokio::sync::Mutex<()>>,
+    /// The last bundle with times, by the hash of the shard's origin, where somebody has asked for it.
+    pub(crate) timed: Arc<tokio::sync::Mutex<BTreeMap<String, Option<u64>>>>,
 }
 
 impl Mirror {

@@ -140,6 +140,7 @@ impl Mirror {
             incarnation,
             origins: RwLock::default(),
             opening: Arc::default(),
+            timed: Arc::default(),
         };
         for (key, row) in mirror.rows.scan(ORIGINS, ORIGINS, MAX_ORIGINS).await? {
             let Known { origin } =

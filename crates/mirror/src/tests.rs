@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use store::fault::{Fault, Faults, FaultyCoordination};
+use store::fault::{Fault, Faults, FaultyCoordination, Operation};
 use store::{
     Coordination, Directory, MemoryCoordination, MemoryObjects, Objects, Sqlite, StoreError,
 };
@@ -1119,6 +1119,37 @@ async fn a_pending_checkpoint_of_unknown_outcome_is_found() {
     }
 }
 
+/// What a lost primary announced must be gone before its successor is accepted. Where that fails, the shard is refused until the next start.
+#[tokio::test(start_paused = true)]
+async fn a_shard_whose_announcements_cannot_be_dropped_is_refused() {
+    let (faults, disk) = (Faults::new(), MemoryDisk::new());
+    let rows = FaultyCoordination::new(Arc::new(MemoryCoordination::new()), faults.clone());
+    let rows = Arc::new(rows);
+    let mirror = open_memory(&disk, &rows).await.unwrap();
+    let mut primary = Primary::new();
+    for size in [10, 20] {
+        primary.grow(size).await;
+    }
+    primary.pending(&mirror, 0, 10).await.unwrap();
+    primary.copy(&mirror, 10).await;
+    faults.nth_write(0, Fault::Unknown);
+    primary.pending(&mirror, 10, 20).await.unwrap_err();
+    let mut primary = primary.restored(10).await;
+    primary.life = 77;
+    primary.grow(15).await;
+    let io = || Fault::Fail(StoreError::Io("injected".into()));
+    faults.plan(move |_, operation| matches!(operation, Operation::Scan(_)).then(io));
+    let manifest = primary.manifest(9, 77);
+    mirror.put_manifest(&manifest, None).await.unwrap();
+    faults.clear();
+    let refused = primary.pending(&mirror, 10, 15).await;
+    assert!(matches!(refused, Err(Refusal::Storage(_))), "{refused:?}");
+    drop(mirror);
+    let mirror = open_memory(&disk, &rows).await.unwrap();
+    primary.pending(&mirror, 10, 15).await.unwrap();
+    primary.copy(&mirror, 15).await;
+}
+
 /// The disk fails at its n-th operation, for each n, and then the power goes: what was cosigned is there again, and the copy can be finished.
 #[tokio::test(start_paused = true)]
 async fn what_was_cosigned_survives_a_power_cut_at_any_operation() {
@@ -1194,6 +1225,7 @@ async fn times_are_kept_as_the_log_signed_them_and_never_change() {
     for note in [&first, &own(1, &[8]), &wider, &own(1, &[8]), &wider] {
         mirror.put_times(note).await.unwrap();
     }
+    assert_eq!(mirror.last_times(&hash).await.unwrap(), Some(1));
     let changed = mirror.put_times(&own(1, &[5, 0, 9])).await;
     assert!(matches!(changed, Err(Refusal::Wrong(_))), "{changed:?}");
     drop(mirror);

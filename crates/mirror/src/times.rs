@@ -120,12 +120,16 @@ impl Mirror {
         signed
             .verify(key)
             .map_err(|e| Refusal::Unsigned(e.to_string()))?;
-        let one = Arc::clone(&self.opening).lock_owned().await;
+        let mut timed = Arc::clone(&self.timed).lock_owned().await;
         let mirror = Arc::clone(self);
         // A task of its own, which takes the turn along: a client that hangs up must not let another one in between.
         tokio::spawn(async move {
-            let _one = one;
-            mirror.keep_times(signed).await
+            let (hash, bundle) = (origin_hash(&signed.origin), signed.bundle.index);
+            mirror.keep_times(signed).await?;
+            if let Some(last) = timed.get_mut(&hash) {
+                *last = (*last).max(Some(bundle));
+            }
+            Ok(())
         })
         .await
         .map_err(|e| Refusal::Storage(format!("a task ended: {e}")))?
@@ -168,17 +172,29 @@ impl Mirror {
         }
     }
 
-    /// The last bundle with times here, in the shard with this origin hash.
+    /// The last bundle with times here, in the shard with this origin hash. The folder is listed for the first question alone.
     ///
     /// # Errors
     /// [`StoreError`] when the store can't be read.
-    pub async fn last_times(&self, hash: &str) -> Result<Option<u64>, StoreError> {
+    pub async fn last_times(self: &Arc<Self>, hash: &str) -> Result<Option<u64>, StoreError> {
         if self.by_hash(hash).is_none() {
             return Ok(None);
         }
-        let paths = self.objects.list(&format!("times/{hash}")).await?;
-        let last = paths.iter().filter_map(|path| path.rsplit('/').next());
-        Ok(last.filter_map(|number| number.parse().ok()).max())
+        let mut timed = Arc::clone(&self.timed).lock_owned().await;
+        if let Some(last) = timed.get(hash) {
+            return Ok(*last);
+        }
+        let (mirror, hash) = (Arc::clone(self), hash.to_owned());
+        // A task of its own: clients that hang up must not have it listed again and again.
+        let listed = tokio::spawn(async move {
+            let paths = mirror.objects.list(&format!("times/{hash}")).await?;
+            let last = paths.iter().filter_map(|path| path.rsplit('/').next());
+            let last = last.filter_map(|number| number.parse().ok()).max();
+            timed.insert(hash, last);
+            Ok(last)
+        });
+        let ended = |e| StoreError::Io(format!("a task ended: {e}"));
+        listed.await.map_err(ended)?
     }
 }
 

@@ -12,8 +12,19 @@ use crate::storage::transact;
 
 impl Origin {
     /// The log was restored from what its mirrors had cosigned: drops later announcements and their entries. Cosigned entries stay, and so
-    /// does an alarm.
+    /// does an alarm. After a failure this shard is refused until the next start, which drops them.
     pub(crate) async fn drop_uncosigned(&self) -> Result<(), Refusal> {
+        let dropped = self.drop_beyond().await;
+        if let Err(refusal) = &dropped {
+            let mut held = self.held.lock().await;
+            let why = || format!("cannot drop entries that were never cosigned: {refusal}");
+            held.broken.get_or_insert_with(why);
+            self.show(&held);
+        }
+        dropped
+    }
+
+    async fn drop_beyond(&self) -> Result<(), Refusal> {
         let mut held = Arc::clone(&self.held).lock_owned().await;
         if held.alarm.is_some() {
             return Ok(());
@@ -62,12 +73,7 @@ impl Origin {
                 .puts
                 .push((self.rows.pending(size), record::encode(kept)));
         }
-        if let Err(e) = transact(&*self.store, transaction).await {
-            // It is unknown whether this was written; the next start finds out.
-            held.broken = Some(format!("cannot drop entries that were never cosigned: {e}"));
-            self.show(&held);
-            return Err(e.into());
-        }
+        transact(&*self.store, transaction).await?;
         held.pendings.retain(|&at, _| at <= size);
         held.pendings.extend(kept.map(|kept| (size, kept)));
         held.position = position;
