@@ -19,6 +19,8 @@ use tlog::UnixMillis;
 
 /// How much the wall clock may gain or lose against the steady one between two checks, and differ from the store's, milliseconds.
 pub(crate) const LIMIT_MS: u64 = 5_000;
+/// The most that counts of the time between two looks at a jump, milliseconds. A process that runs looks every two seconds.
+const GAP_MS: u64 = 5_000;
 /// The longest jump that a running process believes, milliseconds.
 const BELIEVED_MS: u64 = 86_400_000;
 
@@ -73,13 +75,20 @@ struct Inner {
 struct Watch {
     /// The wall clock and the steady one, when they were last believed.
     believed: Option<(u64, u64)>,
-    /// How far the clock has been off at least, and the steady time since when. A clock that comes back step by step does not have to wait
-    /// longer.
-    jump: Option<(i64, u64)>,
+    jump: Option<Jump>,
     /// Milliseconds ahead of the store's clock.
     apart: Option<i64>,
-    /// The steady time of the last comparison with the store's clock.
-    compared: u64,
+}
+
+/// A jump that is not believed yet.
+#[derive(Debug)]
+struct Jump {
+    /// How far the clock has been off at least. A clock that comes back step by step does not have to wait longer.
+    least: i64,
+    /// Milliseconds for which it was seen to be off.
+    stayed: u64,
+    /// The steady time of the last look.
+    looked: u64,
 }
 
 fn off(a: u64, b: u64) -> i64 {
@@ -97,19 +106,22 @@ impl Watch {
         let expected = before.saturating_add(steady.saturating_sub(since));
         let by = off(wall, expected);
         if by.unsigned_abs() > LIMIT_MS {
-            let seen = match &mut self.jump {
-                Some((least, seen)) if is_beyond(*least, by) => {
-                    // Nearer than before: the wait is shorter, and the time waited so far counts.
-                    if by.unsigned_abs() < least.unsigned_abs() {
-                        *least = by;
-                    }
-                    *seen
-                }
-                _ => self.jump.insert((by, steady)).1,
+            let jump = match &mut self.jump {
+                Some(jump) if is_beyond(jump.least, by) => jump,
+                _ => self.jump.insert(Jump {
+                    least: by,
+                    stayed: 0,
+                    looked: steady,
+                }),
             };
-            // Only up to a comparison with the store: a machine that sleeps with a wrong clock would believe it when it wakes.
-            let stayed = self.compared.saturating_sub(seen);
-            let long = by.unsigned_abs() > BELIEVED_MS || stayed < by.unsigned_abs();
+            // Nearer than before: the wait is shorter, and the time waited so far counts.
+            if by.unsigned_abs() < jump.least.unsigned_abs() {
+                jump.least = by;
+            }
+            // A machine that sleeps with a wrong clock must not believe it when it wakes, before anybody can have set it right.
+            jump.stayed += steady.saturating_sub(jump.looked).min(GAP_MS);
+            jump.looked = steady;
+            let long = by.unsigned_abs() > BELIEVED_MS || jump.stayed < by.unsigned_abs();
             if long || self.apart.is_some() {
                 return Err(ClockFault::Jumped { by_ms: by });
             }
@@ -125,7 +137,10 @@ impl Watch {
 
     /// The fault that was found last.
     fn fault(&self) -> Option<ClockFault> {
-        let jumped = self.jump.map(|(by_ms, _)| ClockFault::Jumped { by_ms });
+        let jumped = self
+            .jump
+            .as_ref()
+            .map(|jump| ClockFault::Jumped { by_ms: jump.least });
         jumped.or(self.apart.map(|by_ms| ClockFault::Apart { by_ms }))
     }
 }
@@ -199,15 +214,11 @@ impl Clock {
         let ahead = off(before.get(), store.get()).max(0);
         let behind = off(store.get(), after.max(before).get()).max(0);
         let by = if ahead > 0 { ahead } else { -behind };
-        let steady = self.steady_ms();
         let mut watch = self.watch();
         let known = watch.fault();
         let apart = by.unsigned_abs() > LIMIT_MS && !left_out(Mutant::WallClockIsBelieved);
         let took = off(after.get(), before.get());
         let hidden = |was: &i64| i64::try_from(was.unsigned_abs()).is_ok_and(|was| took >= was);
-        if took.unsigned_abs() <= LIMIT_MS {
-            watch.compared = steady;
-        }
         watch.apart = match apart {
             true => Some(by),
             false => watch.apart.filter(hidden),
