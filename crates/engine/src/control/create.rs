@@ -290,6 +290,12 @@ impl Engine {
             open,
         };
         let request = Hash(written.digest);
+        let unknown = |e: &dyn std::fmt::Display| {
+            tracing::warn!(error = %e, name, "it is not known whether the log was created");
+            ChangeError::Unknown {
+                operation: operation.to_string(),
+            }
+        };
         let decision = Decision {
             operation,
             request,
@@ -312,14 +318,11 @@ impl Engine {
                 return Ok(None);
             }
             Err(CommitError::Store(e)) => return Err(e.into()),
-            Err(e) => {
-                tracing::warn!(error = %e, name, "cannot create the log");
-                return Err(ChangeError::Unknown {
-                    operation: operation.to_string(),
-                });
-            }
+            Err(e) => return Err(unknown(&e)),
         }
-        log.running.update_running().await?;
+        // It is decided, so no failure from here on is a refusal.
+        let runs = log.running.update_running().await;
+        runs.map_err(|e| unknown(&e))?;
         Ok(Some(applied))
     }
 }

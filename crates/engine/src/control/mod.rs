@@ -173,7 +173,13 @@ impl Log {
                 let unknown = || ChangeError::Unknown {
                     operation: operation.to_string(),
                 };
-                return self.repeated(operation).await?.ok_or_else(unknown);
+                // It is decided, so a failure to read it is no refusal.
+                return self
+                    .repeated(operation)
+                    .await
+                    .ok()
+                    .flatten()
+                    .ok_or_else(unknown);
             }
             CommitError::Refused(Refusal::KeyReused) => reused(operation),
             CommitError::Refused(Refusal::Frozen) | CommitError::Frozen => {

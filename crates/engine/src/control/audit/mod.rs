@@ -36,6 +36,8 @@ use store::StoreError;
 
 /// The action of an intent to confirm a change.
 pub(super) const CONFIRM: &str = "confirm";
+/// The action of an intent to create a log.
+const CREATE: &str = "create";
 
 /// Changes the logs of an engine, for operators and for the server itself.
 pub struct Audited {
@@ -103,7 +105,7 @@ impl<'a> AskedChange<'a> {
     fn create(config: &'a LogConfig, caller: Author) -> Self {
         Self {
             log: config.log.as_str(),
-            action: "create",
+            action: CREATE,
             request: Hash(config.digest()),
             caller,
             proven: true,

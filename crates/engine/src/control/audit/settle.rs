@@ -12,8 +12,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::record::{Intent, Outcome, Record, Verdict};
-use super::{Audited, CONFIRM};
+use super::{Audited, CONFIRM, CREATE};
 use crate::control::Trial;
+use order::keys::LOGS;
+use order::slot::Decision;
 use order::token::Token;
 use store::StoreError;
 use tlog::GlobalIndex;
@@ -41,6 +43,10 @@ pub(super) struct Settling {
 
 impl Settling {
     fn doubt(&mut self, index: GlobalIndex, intent: Intent) {
+        // Another one may have confirmed later.
+        if intent.action == CONFIRM {
+            return;
+        }
         self.doubted.insert(index, intent);
         while self.doubted.len() > DOUBTED {
             self.doubted.pop_first();
@@ -91,7 +97,7 @@ impl Audited {
             .replicas(None)
             .await
             .map_err(|e| e.to_string())?;
-        let mut lost = BTreeSet::new();
+        let (mut lost, mut failed) = (BTreeSet::new(), Ok(()));
         for (index, intent) in settling.open.clone() {
             // Its outcome may be under way, also where a dead process has written the intent and its operator sends the command again here; by the
             // next check it is written, or no task will write it.
@@ -106,27 +112,37 @@ impl Audited {
             } else if live.iter().any(|replica| replica.id == intent.replica) {
                 continue;
             }
-            let (result, generation) = self.became(&intent).await.map_err(|e| e.to_string())?;
-            self.settle_as(&intent, index, result, generation).await?;
-            settling.open.remove(&index);
-            if result == Verdict::NotDecided {
-                settling.doubt(index, intent);
+            // One that cannot be settled now holds up no other.
+            match self.settle_one(&intent, index).await {
+                Ok(result) => {
+                    settling.open.remove(&index);
+                    if result == Verdict::NotDecided {
+                        settling.doubt(index, intent);
+                    }
+                }
+                Err(error) => failed = failed.and(Err(error)),
             }
         }
         settling.lost = lost;
-        Ok(())
+        failed
     }
 
     /// Settles what was decided after it had been settled as not decided.
     async fn settle_doubted(&self, settling: &mut Settling) -> Result<(), String> {
         for (index, intent) in settling.doubted.clone() {
-            let (result, generation) = self.became(&intent).await.map_err(|e| e.to_string())?;
+            let (result, generation) = self.found(&intent).await.map_err(|e| e.to_string())?;
             if result == Verdict::Decided {
                 self.settle_as(&intent, index, result, generation).await?;
                 settling.doubted.remove(&index);
             }
         }
         Ok(())
+    }
+
+    async fn settle_one(&self, intent: &Intent, index: GlobalIndex) -> Result<Verdict, String> {
+        let (result, generation) = self.became(intent).await.map_err(|e| e.to_string())?;
+        self.settle_as(intent, index, result, generation).await?;
+        Ok(result)
     }
 
     async fn settle_as(
@@ -151,20 +167,51 @@ impl Audited {
         appended.map_err(|e| e.to_string())
     }
 
-    /// The outcome of an intent, from the log's own history.
+    /// The outcome of an intent. What its server announced is decided first, so that it is not decided after it was settled.
     async fn became(&self, intent: &Intent) -> Result<(Verdict, Option<Generation>), StoreError> {
-        let Some(log) = self.engine.log(&intent.log) else {
-            return Ok((Verdict::NotDecided, None));
+        let found = self.found(intent).await?;
+        match self.engine.opened(&intent.log) {
+            Some(log) if found.0 == Verdict::NotDecided && !log.health.halt.is_halted() => {
+                log.ledger.help().await?;
+                self.found(intent).await
+            }
+            _ => Ok(found),
+        }
+    }
+
+    /// The outcome of an intent, from the log's own history.
+    async fn found(&self, intent: &Intent) -> Result<(Verdict, Option<Generation>), StoreError> {
+        let not_decided = (Verdict::NotDecided, None);
+        let Some(log) = self.engine.opened(&intent.log) else {
+            let row = format!("{LOGS}{}", intent.log);
+            return match self.engine.store.get(&row).await? {
+                Some(_) => Err(StoreError::Io(format!(
+                    "log {} is not open here",
+                    intent.log
+                ))),
+                None => Ok(not_decided),
+            };
         };
-        let decided = log.operation(&intent.operation).await?;
-        let kept = match intent.operation.parse::<Token>() {
-            Ok(token) if intent.action == CONFIRM => log.trial(token).await? == Some(Trial::Kept),
-            _ => true,
+        let Ok(operation) = intent.operation.parse::<Token>() else {
+            return Ok(not_decided);
         };
-        Ok(match decided {
-            Some(record) if kept => (Verdict::Decided, Some(record.generation)),
-            _ => (Verdict::NotDecided, None),
-        })
+        let decided = log.decided(operation).await?;
+        let decision = decided.and_then(|(slot, _)| slot.control);
+        let same = |decision: &Decision| match intent.action.as_str() {
+            // The decision of a creation is about the document with all that was filled in; that of a confirmation is another change.
+            CREATE | CONFIRM => true,
+            // A key may be used again, for another request: that is not this change.
+            _ => decision.request == intent.request,
+        };
+        if !decision.is_some_and(|one| one.operation == operation && same(&one))
+            || intent.action == CONFIRM && log.trial(operation).await? != Some(Trial::Kept)
+        {
+            return Ok(not_decided);
+        }
+        let record = log.operation(&intent.operation).await?;
+        Ok(record.map_or(not_decided, |record| {
+            (Verdict::Decided, Some(record.generation))
+        }))
     }
 
     /// Reads the entries that were appended since: intents without outcome, with their indexes.

@@ -23,7 +23,7 @@ fn intent(operation: &str, replica: &str) -> Record {
     Record::Intent(Intent {
         operation: operation.to_owned(),
         log: "dev".to_owned(),
-        action: "rotate".to_owned(),
+        action: "create".to_owned(),
         actor: "uid:7".to_owned(),
         request: tlog::Hash([0; 32]),
         reason: None,
@@ -280,9 +280,16 @@ async fn a_change_that_is_decided_after_all_is_settled_again() {
         let mut caller = caller();
         caller.idempotency_key = Some(format!("key {at}"));
         let operation = caller.operation("dev").unwrap().to_string();
-        let index = write(&engine, &intent(&operation, "dead")).await;
-        audited.look(&mut settling).await.unwrap();
         let now = [Request::Freeze { now: true }, Request::Unfreeze][at].clone();
+        let Record::Intent(mut announced) = intent(&operation, "dead") else {
+            panic!();
+        };
+        announced.action = now.word().to_owned();
+        // A key that is used again, for another request, is another change.
+        write(&engine, &Record::Intent(announced.clone())).await;
+        announced.request = now.digest();
+        let index = write(&engine, &Record::Intent(announced)).await;
+        audited.look(&mut settling).await.unwrap();
         log.change_unaudited(now, caller).await.unwrap();
         if restarts {
             settling = Settling::default();
@@ -290,7 +297,11 @@ async fn a_change_that_is_decided_after_all_is_settled_again() {
         for _ in 0..2 {
             audited.look(&mut settling).await.unwrap();
         }
-        expected.extend([(index, Verdict::NotDecided), (index, Verdict::Decided)]);
+        expected.extend([
+            (index - 1, Verdict::NotDecided),
+            (index, Verdict::NotDecided),
+            (index, Verdict::Decided),
+        ]);
     }
     let outcomes = outcomes(&engine).await;
     let said: Vec<_> = outcomes

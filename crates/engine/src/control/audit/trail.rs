@@ -60,6 +60,14 @@ impl Came {
             detail: Some(why),
         }
     }
+
+    /// The outcome of an intent whose effect may have been written.
+    pub(in crate::control) fn unknown(why: String) -> Self {
+        Self {
+            result: Verdict::Unknown,
+            ..Self::refused(why)
+        }
+    }
 }
 
 impl Audited {

@@ -72,11 +72,14 @@ impl Audited {
         let came = match &kept {
             Ok(true) => Came::decided(decided.generation),
             Ok(false) => Came::refused("the time to confirm has expired".to_owned()),
-            Err(error) => Came::refused(error.to_string()),
+            Err(error) => Came::unknown(error.to_string()),
         };
         let outcome = self.outcome(id, log.name(), intent, came);
         let ((), receipt) = tokio::join!(outcome, self.receipt(intent));
-        if !kept.map_err(ChangeError::Store)? {
+        let unknown = |_| ChangeError::Unknown {
+            operation: id.clone(),
+        };
+        if !kept.map_err(unknown)? {
             return Err(too_late(&match probation.ender() {
                 Some((by, _)) => format!("operation {by}"),
                 None => "the server".to_owned(),
