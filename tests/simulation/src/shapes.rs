@@ -1,5 +1,7 @@
 //! Rare shapes of short lives: each makes an order of events likely that storms hardly ever come to.
 
+use std::time::Duration;
+
 use crate::nodes::{Ailment, Loss, Named, NodeAction, Nodes};
 use crate::peers::{Chosen, PeerAction};
 use crate::plan::{Action, Change, Event, Habit, Plan, Writer};
@@ -89,7 +91,8 @@ fn names(plan: &mut Plan, dice: &mut Dice) -> Vec<Event> {
     events
 }
 
-/// The document names one storage node, then another one, again and again, while one server reads late.
+/// The document names one storage node, then another one, again and again, while one server reads late. Checkpoints are rare, and now and
+/// then all servers die at once: what was ordered since the last one is then on a node that is no longer named, and in nobody's memory.
 fn moves(plan: &mut Plan, dice: &mut Dice) -> Vec<Event> {
     plan.servers = plan.servers.max(2);
     let one = |n: u64| Named {
@@ -113,11 +116,20 @@ fn moves(plan: &mut Plan, dice: &mut Dice) -> Vec<Event> {
         let (requests, pause) = (dice.between(50, 300), dice.spread(1, 60));
         events.push(crowd(Habit::Burst, requests, pause));
     }
+    plan.interval_ms = dice.between(200, 1_000);
     for n in 0..dice.between(6, 16) {
         events.push(Event {
             after: dice.span(50, 3_000),
             what: Action::Change(Change::Storage(one(n % 2)), 1),
         });
+        if dice.chance(300_000) {
+            let mut after = dice.span(10, 500);
+            for who in 0..plan.servers {
+                let what = Action::Crash(who, dice.span(10, 2_000));
+                events.push(Event { after, what });
+                after = Duration::ZERO;
+            }
+        }
     }
     events
 }
