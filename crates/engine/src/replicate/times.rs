@@ -10,8 +10,9 @@ use tlog::mirror::origin_hash;
 use tlog::{LeafIndex, TILE_WIDTH, TilePath, TreeSize};
 use tokio::time::Instant;
 
+use crate::position::UNNAMED;
 use crate::replicate::{Copier, CopyError, SHORT};
-use mirror::{PeerRequest, SignedTimes};
+use mirror::{PeerAnswer, PeerRequest, SignedTimes};
 use order::slot::ShardIdentity;
 use order::state::State;
 
@@ -19,8 +20,9 @@ use order::state::State;
 const OPEN_EVERY: Duration = Duration::from_secs(1);
 /// The longest answer to the question how far they are, bytes: a page of a proxy, at worst.
 const ANSWER: usize = 64 << 10;
-/// The most bundles in one pass, which copies no entries meanwhile.
+/// The most bundles in one pass, which copies no entries meanwhile, and after how long no other is begun.
 const BUNDLES: usize = 32;
+const PASS_TIMEOUT: Duration = Duration::from_secs(1);
 /// Pause after a failure. Entries are copied meanwhile.
 const TIMES_BACKOFF: Duration = Duration::from_secs(30);
 
@@ -46,7 +48,7 @@ impl Copier {
             return Ok(false);
         }
         match self.send_all_times(state).await {
-            Err(why @ (CopyError::Refused(_) | CopyError::Peer(_))) => {
+            Err(why @ (CopyError::Refused(_) | CopyError::Peer(_) | CopyError::Store(_))) => {
                 tracing::warn!(
                     log = self.guard.ledger.name,
                     secondary = self.name,
@@ -99,9 +101,9 @@ impl Copier {
             Some(known) => *known,
             None => self.timed_there(&shard.origin, size).await?,
         };
-        let met = self.met;
+        let (met, began) = (self.met, Instant::now());
         for (number, bundle) in mirror::bundles(known.next, size.get()).enumerate() {
-            if number == BUNDLES {
+            if number == BUNDLES || began.elapsed() > PASS_TIMEOUT {
                 return Ok(true);
             }
             let is_new = bundle.index > known.next || bundle.width > known.width;
@@ -133,8 +135,12 @@ impl Copier {
                         why = answer.words(),
                         "the secondary keeps the times that it has"
                     ),
-                    // An older version, or another operator's mirror.
-                    status @ 400..=499 if !matches!(status, 408 | 429) => known.done = true,
+                    // An older version, or another operator's mirror. A proxy in front of a secondary says nothing about it.
+                    status @ 400..=499
+                        if !matches!(status, 408 | 429) && self.is_by_it(&answer) =>
+                    {
+                        known.done = true;
+                    }
                     _ => return Err(self.refused("the times of entries", &answer)),
                 }
             }
@@ -143,6 +149,12 @@ impl Copier {
         }
         self.timed.insert(shard.name.clone(), known);
         Ok(false)
+    }
+
+    /// Whether the secondary gave this answer, and not a proxy in front of it.
+    fn is_by_it(&self, answer: &PeerAnswer) -> bool {
+        let named = answer.incarnation.as_deref().unwrap_or(UNNAMED);
+        self.incarnation.as_deref() == Some(named)
     }
 
     /// How far they are, as the secondary says.

@@ -1,6 +1,7 @@
 //! Asks the secondaries for the manifest to use, and for the checkpoints that each has cosigned.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -20,6 +21,8 @@ use mirror::{PeerAnswer, PeerError, PeerRequest};
 
 /// Time for one request.
 const SOURCE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Pause before a request is repeated: then four times as long.
+const SOURCE_BACKOFF: Duration = Duration::from_millis(500);
 
 /// The age of a manifest, which orders it among others: the life of its log, its slots, its edition.
 type Age = (u64, u64, u64);
@@ -39,6 +42,8 @@ pub(crate) struct Source {
     pub(super) failed: BTreeMap<String, String>,
     /// Shards of which it has cosigned what it can't give, and why.
     pub(crate) damaged: BTreeMap<String, String>,
+    /// How many questions for times it has left without an answer, in a row.
+    pub(super) silent: AtomicU32,
 }
 
 impl Source {
@@ -170,7 +175,8 @@ impl Restore {
             why: format!("{path}: {why}"),
         };
         let mut last = None;
-        for _ in 0..3 {
+        for pause in [0, 1, 4] {
+            tokio::time::sleep(SOURCE_BACKOFF * pause).await;
             let request = PeerRequest {
                 url: format!("{}/{path}", url.trim_end_matches('/')),
                 body: None,
@@ -324,6 +330,7 @@ impl Restore {
                 has: BTreeMap::new(),
                 failed: BTreeMap::new(),
                 damaged: BTreeMap::new(),
+                silent: AtomicU32::new(0),
             };
             let state = &believed.manifest.state;
             for shard in state.shards.iter().filter(|s| s.start().is_some()) {

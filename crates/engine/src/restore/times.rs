@@ -1,6 +1,6 @@
 //! Brings back the times of entries, as far as a secondary has them.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -15,6 +15,8 @@ use order::slot::ShardIdentity;
 
 /// Bundles that are asked for at once.
 const AT_ONCE: usize = 8;
+/// How many questions in a row a secondary may leave without an answer. Each was asked three times.
+const SILENT: u32 = 2 * AT_ONCE as u32;
 /// Objects that are written at once.
 const BATCH: usize = 256;
 
@@ -37,15 +39,13 @@ impl Restore {
         key: &VerifierKey,
         sources: &[Source],
     ) -> Result<u64, RestoreError> {
-        // Whose entries were compared; one that does not answer is not asked again.
+        // Those whose entries were compared.
         let compared = |source: &&Source| source.has_up_to(&shard.name, size);
         let sources: Vec<_> = sources.iter().filter(compared).collect();
-        let silent: Vec<_> = sources.iter().map(|_| AtomicBool::new(false)).collect();
-        let (sources, silent) = (&sources[..], &silent[..]);
+        let sources = &sources[..];
         let found = stream::iter(mirror::bundles(0, size.get()))
             .map(|bundle| async move {
-                let asked = sources.iter().copied().zip(silent);
-                let times = self.times_of(shard, bundle, key, asked).await;
+                let times = self.times_of(shard, bundle, key, sources).await;
                 (bundle, times)
             })
             .buffered(AT_ONCE);
@@ -74,18 +74,22 @@ impl Restore {
         shard: &ShardIdentity,
         bundle: TilePath,
         key: &VerifierKey,
-        sources: impl Iterator<Item = (&Source, &AtomicBool)>,
+        sources: &[&Source],
     ) -> Bytes {
         let most = usize::from(bundle.width) * size_of::<u64>();
         let mut best = Vec::new();
-        for (source, silent) in sources {
-            if silent.load(Relaxed) {
+        for source in sources {
+            // One that fails again and again is not asked any more, in no shard.
+            if source.silent.load(Relaxed) >= SILENT {
                 continue;
             }
             let path = format!("times/{}/{}", origin_hash(&shard.origin), bundle.index);
             // One that does not answer does not stop a restore: its entries were copied already.
             let answer = self.get(&source.url, &path, MAX_TIMES, None).await;
-            silent.fetch_or(answer.is_err(), Relaxed);
+            match answer {
+                Ok(_) => source.silent.store(0, Relaxed),
+                Err(_) => drop(source.silent.fetch_add(1, Relaxed)),
+            }
             let Ok(Some(note)) = answer else { continue };
             let signed = std::str::from_utf8(&note).ok();
             let signed = signed.and_then(|note| SignedTimes::parse(note).ok());
