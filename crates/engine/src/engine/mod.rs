@@ -124,6 +124,8 @@ impl Engine {
             comparing: std::sync::Mutex::default(),
             faults: Faults::default(),
         });
+        // Before a log is open, and may be proposed to.
+        engine.compare_clocks().await?;
         engine.open_new_logs().await?;
         engine.compare_all();
         Ok(engine)

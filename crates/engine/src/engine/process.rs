@@ -115,10 +115,7 @@ impl Engine {
 
     /// Tells the other replicas what this one runs; compares the clocks; forgets replicas that are long gone.
     pub(super) async fn beat(&self) -> Result<(), StoreError> {
-        let before = self.clock.now();
-        let time = self.store.now().await?;
-        self.clock.compare(before, time, self.clock.now());
-        let _ = self.clock.sound();
+        let time = self.compare_clocks().await?;
         let runs = self.all();
         let runs = runs
             .iter()
@@ -127,6 +124,15 @@ impl Engine {
         let live = heart.beat(&*self.store, time, runs).await?;
         self.formats.heard(FORMAT, live.into_iter());
         Ok(())
+    }
+
+    /// Compares the clock of this process with the store's, whose time it returns.
+    pub(super) async fn compare_clocks(&self) -> Result<UnixMillis, StoreError> {
+        let before = self.clock.now();
+        let time = self.store.now().await?;
+        self.clock.compare(before, time, self.clock.now());
+        let _ = self.clock.sound();
+        Ok(time)
     }
 
     pub(super) async fn watch_space(self: Arc<Self>) {
