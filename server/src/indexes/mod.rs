@@ -29,9 +29,11 @@ pub(crate) use self::seat::View;
 pub(crate) const MAX_FOUND: usize = 1000;
 /// Memory for the pages of one index.
 const CACHE: usize = 32 << 20;
-/// Searches that read at a time: each takes one of the threads for blocking work, which the stores need too.
+/// Searches that read at a time, and look-ups of a name: each takes one of the threads for blocking work, which the stores need too. Searches
+/// may be long, and let no name wait.
 const SEARCHES: usize = 8;
-/// How long a search waits for its turn.
+const NAMES: usize = 8;
+/// How long one waits for its turn.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the server looks which logs have an index.
 const LOGS_POLL: Duration = Duration::from_secs(1);
@@ -53,6 +55,7 @@ pub(crate) struct Indexes {
     /// The logs that are followed, by name. Held for moments, never over a wait.
     seats: Mutex<BTreeMap<String, Arc<Seat>>>,
     searches: Arc<Semaphore>,
+    names: Arc<Semaphore>,
 }
 
 impl Indexes {
@@ -62,6 +65,7 @@ impl Indexes {
             folder,
             seats: Mutex::default(),
             searches: Arc::new(Semaphore::new(SEARCHES)),
+            names: Arc::new(Semaphore::new(NAMES)),
         })
     }
 
@@ -76,7 +80,7 @@ impl Indexes {
             Operator::And => index.find_all(&keys, MAX_FOUND),
             Operator::Or => index.find_any(&keys, MAX_FOUND),
         };
-        let Found { entries, .. } = self.search(log, search).await?;
+        let Found { entries, .. } = self.search(log, &self.searches, search).await?;
         let named = entries.into_iter().filter_map(|entry| {
             let tree = TreeId::new(log.tree_of(entry.index)?)?;
             let leaf = entry.leaf;
@@ -95,7 +99,7 @@ impl Indexes {
         leaf: Hash,
     ) -> Result<Vec<GlobalIndex>, SearchError> {
         let search = move |index: &Index| index.by_leaf(&leaf, MAX_FOUND);
-        self.search(log, search).await
+        self.search(log, &self.names, search).await
     }
 
     /// Adds keys of an entry that its leaf does not have: the subjects of a statement that the log drops. The follower writes them, so this
@@ -163,13 +167,16 @@ impl Indexes {
     async fn search<T: Send + 'static>(
         &self,
         log: &Log,
+        places: &Arc<Semaphore>,
         search: impl FnOnce(&Index) -> Result<T, rekor_index::Error> + Send + 'static,
     ) -> Result<T, SearchError> {
         let seat = self.seat(log.name()).ok_or(SearchError::Opening)?;
-        let index = seat.index()?;
-        let place = Arc::clone(&self.searches).acquire_owned();
+        seat.index()?;
+        let place = Arc::clone(places).acquire_owned();
         let place = tokio::time::timeout(SEARCH_TIMEOUT, place).await;
         let place = place.map_err(|_| SearchError::Opening)?;
+        // Taken with the place: the last one who has it closes it, which waits for the disk.
+        let index = seat.index()?;
         let found = tokio::task::spawn_blocking(move || {
             // Kept by the thread: a client that hangs up makes no room for the next one.
             let _place = place;

@@ -47,6 +47,8 @@ pub struct RekorShard {
     pub name: String,
     /// The number of its tree.
     pub tree_id: u64,
+    /// The index of its first entry.
+    pub start: GlobalIndex,
     /// Whether it is the one that accepts entries.
     pub is_active: bool,
 }
@@ -145,12 +147,15 @@ impl Log {
         let state = self.ledger.state();
         let active = state.active().map(|shard| &shard.identity.name);
         let shards = state.shards.iter();
-        let shards = shards.filter(|s| s.start().is_some() && s.identity.ecdsa.is_some());
+        let shards = shards.filter(|shard| shard.identity.ecdsa.is_some());
         shards
-            .map(|shard| RekorShard {
-                name: shard.identity.name.clone(),
-                tree_id: shard.identity.tree_id,
-                is_active: Some(&shard.identity.name) == active,
+            .filter_map(|shard| {
+                Some(RekorShard {
+                    name: shard.identity.name.clone(),
+                    tree_id: shard.identity.tree_id,
+                    start: shard.start()?,
+                    is_active: Some(&shard.identity.name) == active,
+                })
             })
             .collect()
     }

@@ -21,6 +21,9 @@ use wire::data::codes;
 /// How long a client waits for an index that is being opened.
 const OPENING_BACKOFF: Duration = Duration::from_secs(1);
 
+/// For how long a shard surely remembers what it has: a day less than in truth.
+const REMEMBERED: Duration = Duration::from_secs(6 * 86_400);
+
 /// Shards that are looked at for an entry without the name of its tree, each of which costs a read of the store.
 const MOST_SHARDS: usize = 64;
 
@@ -153,25 +156,48 @@ async fn in_shards(
     leaf: Hash,
 ) -> Result<Option<RekorEntry>, Stopped> {
     let indexes = plane.readiness.indexes().ok_or_else(Refusal::starting)?;
+    let position = indexes.view(log).map(|view| view.position);
     let indexed = indexes.by_leaf(log, leaf).await;
+    // Entries before this one are found by the index, or are not there.
+    let position = position
+        .filter(|_| indexed.is_ok())
+        .unwrap_or(GlobalIndex::ZERO);
     let known = indexed.as_deref().unwrap_or_default();
+    let active = log.rekor_shards().into_iter().find(|shard| shard.is_active);
+    let older = |shard: &RekorShard| active.as_ref().filter(|active| active.start > shard.start);
     for (number, shard) in shards.enumerate() {
         let within = |index: &&GlobalIndex| log.tree_of(**index) == Some(shard.tree_id);
         if let Some(index) = known.iter().find(within) {
             return entry(log, *index).await;
         }
-        if number >= MOST_SHARDS {
+        let is_indexed = older(shard).is_some_and(|active| position >= active.start);
+        if is_indexed || number >= MOST_SHARDS {
             continue;
         }
         let there = log.keyed_entry(order::key(&shard.name, &leaf)).await;
         let there = there.map_err(|error| unread(log, &error.into()))?;
-        if let Some(there) = there {
-            return entry(log, there.index).await;
+        let Some(there) = there else { continue };
+        let found = entry(log, there.index).await?;
+        if let Some(found) = &found
+            && !is_first(log, found, position.max(shard.start)).await
+        {
+            return Err(unsearched(&SearchError::Opening).into());
         }
+        return Ok(found);
     }
     // What is not found may be in an index that cannot be used.
     indexed.map_err(|error| unsearched(&error))?;
     Ok(None)
+}
+
+/// Whether a shard cannot have an earlier entry of the same name: from the first one that is not indexed on, `from`, it has forgotten none.
+async fn is_first(log: &Log, found: &RekorEntry, from: GlobalIndex) -> bool {
+    if from >= found.index {
+        return true;
+    }
+    let first = log.rekor_entry(from).await;
+    let first = first.ok().flatten();
+    first.is_some_and(|first| found.time.since(first.time) < REMEMBERED)
 }
 
 /// An entry, once it is published.
