@@ -13,6 +13,7 @@
 //! The restored log is another *life* of the log. Before it signs anything it is announced to the secondaries, which from then
 //! on refuse every earlier life: see [`crate::life`].
 
+mod ask;
 mod check;
 mod copy;
 mod sources;

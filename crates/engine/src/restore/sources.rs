@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU32;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,12 +16,6 @@ use crate::replicate::manifest::Manifest;
 use crate::restore::{Restore, RestoreError};
 use crate::running::eras::Membership;
 use mirror::{COSIGNED, MAX_MANIFEST, SignedManifest};
-use mirror::{PeerAnswer, PeerError, PeerRequest};
-
-/// Time for one request.
-const SOURCE_TIMEOUT: Duration = Duration::from_secs(60);
-/// Pause before a request is repeated: then four times as long.
-const SOURCE_BACKOFF: Duration = Duration::from_millis(500);
 
 /// The age of a manifest, which orders it among others: the life of its log, its slots, its edition.
 type Age = (u64, u64, u64);
@@ -142,58 +135,6 @@ impl Source {
 }
 
 impl Restore {
-    /// What a secondary has under a path. If its manifest came from a storage, only that storage can say that there is nothing: a proxy may be
-    /// in between, or another storage behind the same address.
-    pub(crate) async fn get(
-        &self,
-        url: &str,
-        path: &str,
-        most: usize,
-        storage: Option<&str>,
-    ) -> Result<Option<Bytes>, RestoreError> {
-        let answer = self.asked(url, path, most).await?;
-        let found = answer.status == 200;
-        let why = match (storage, answer.incarnation.as_deref()) {
-            (Some(storage), Some(other)) if other != storage => {
-                format!("storage {other} answered, and {storage} before")
-            }
-            (Some(_), None) if !found => {
-                format!("{}; it was not the secondary that said so", answer.words())
-            }
-            _ => return Ok(found.then_some(answer.body)),
-        };
-        Err(RestoreError::Peer {
-            url: url.to_owned(),
-            why: format!("{path}: {why}"),
-        })
-    }
-
-    /// An answer of 200 or 404.
-    async fn asked(&self, url: &str, path: &str, most: usize) -> Result<PeerAnswer, RestoreError> {
-        let failed = |why: String| RestoreError::Peer {
-            url: url.to_owned(),
-            why: format!("{path}: {why}"),
-        };
-        let mut last = None;
-        for pause in [0, 1, 4] {
-            tokio::time::sleep(SOURCE_BACKOFF * pause).await;
-            let request = PeerRequest {
-                url: format!("{}/{path}", url.trim_end_matches('/')),
-                body: None,
-                timeout: SOURCE_TIMEOUT,
-                most,
-                life: None,
-            };
-            match self.peers.send(request).await {
-                Ok(answer) if matches!(answer.status, 200 | 404) => return Ok(answer),
-                Ok(answer) => last = Some(answer.words()),
-                Err(e @ PeerError::TooLong(_)) => return Err(failed(e.to_string())),
-                Err(e) => last = Some(e.to_string()),
-            }
-        }
-        Err(failed(last.unwrap_or_default()))
-    }
-
     /// The newest checkpoint that a secondary has cosigned; another operator's mirror serves only that one.
     async fn newest(
         &self,
