@@ -105,6 +105,11 @@ impl<'a> PublicKey<'a> {
         }
     }
 
+    /// A key that another format than X.509 brings, in the form that its kind has here.
+    pub(crate) fn new_raw(kind: KeyKind, key: &'a [u8]) -> Self {
+        Self { kind, key }
+    }
+
     fn new(spki: &SubjectPublicKeyInfo<'a>) -> Result<Self, KeyError> {
         let (Cow::Borrowed(key), 0) = (
             &spki.subject_public_key.data,
@@ -195,7 +200,7 @@ impl<'a> PublicKey<'a> {
 }
 
 /// The length of a big-endian number.
-fn bits(number: &[u8]) -> usize {
+pub(crate) fn bits(number: &[u8]) -> usize {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     let number = &number[zeros..];
     number.len() * 8

@@ -67,6 +67,7 @@ mod inclusion;
 mod json;
 mod key;
 mod pem;
+mod pgp;
 pub mod v1;
 pub mod v2;
 mod verifier;
@@ -76,6 +77,7 @@ mod testing;
 
 pub use inclusion::Inclusion;
 pub use key::{HashAlgorithm, KeyError};
+pub use pgp::PgpError;
 pub use verifier::VerifierError;
 
 /// The largest leaf, in bytes: tiles give its length in 16 bits.

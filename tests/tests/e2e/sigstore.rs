@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use tests::process::{Logd, Start, logctl};
 use tests::sigstore::{Client, Sigstore};
 use tests::skip::skip;
@@ -201,5 +203,72 @@ fn rekor_cli_reads_and_writes_across_rotations() -> Done {
     let info: serde_json::Value = serde_json::from_str(&said)?;
     let sizes = [&info["ActiveTreeSize"], &info["TotalTreeSize"]].map(serde_json::Value::as_u64);
     ensure!(sizes == [Some(0), Some(6)], "{said}");
+    Ok(())
+}
+
+/// Keys and signatures of GnuPG, in armor and as bytes, with Rekor's own program.
+#[test]
+fn rekor_cli_writes_and_finds_what_was_signed_with_openpgp() -> Done {
+    let Some(sigstore) = Sigstore::start()? else {
+        skip(
+            "rekor-cli with OpenPGP against a log",
+            "it is not installed",
+        );
+        return Ok(());
+    };
+    let folder = folder()?;
+    let logd = Logd::start_as(
+        folder.path(),
+        &Start {
+            arguments: vec!["--rekor".to_owned()],
+            ..Start::default()
+        },
+    )?;
+    let server = format!("http://{}", logd.address);
+    let cli = |words: &str| sigstore.rekor_cli(&server, words);
+    let made = include_str!("../../../crates/rekor/tests/data/pgp.json");
+    let made: serde_json::Value = serde_json::from_str(made)?;
+    let file = |name: &str, value: &serde_json::Value| -> Done {
+        let bytes = STANDARD.decode(value.as_str().context("base64")?)?;
+        Ok(std::fs::write(sigstore.file(name), bytes)?)
+    };
+    file("artifact", &made["artifact"])?;
+    let mut uuids = Vec::new();
+    for (key, signature) in [("rsa.key", "rsa.asc"), ("rsa.bin", "rsa.sig")] {
+        file(key, &made["keys"][key]["sent"])?;
+        file(signature, &made["signatures"][signature]["sent"])?;
+        let entry = format!(
+            "--type rekord --artifact artifact --signature {signature} --public-key {key} --pki-format pgp"
+        );
+        let said = cli(&format!("upload {entry}"))?;
+        ensure!(said.contains("Created entry at index"), "{said}");
+        let uuid = said.trim().rsplit_once('/').context("the entry's name")?.1;
+        let again = cli(&format!("upload {entry}"))?;
+        ensure!(again.contains(uuid), "it is there once: {again}");
+        let said = cli(&format!("get --uuid {uuid}"))?;
+        ensure!(said.contains("\"format\": \"pgp\""), "{said}");
+        for words in [format!("verify --uuid {uuid}"), format!("verify {entry}")] {
+            let said = cli(&words)?;
+            ensure!(said.contains("Inclusion Proof"), "{words}: {said}");
+            // Without the number of its tree.
+            let leaf = uuid.get(16..).context("a full name")?;
+            ensure!(said.contains(leaf), "{words}: {said}");
+        }
+        uuids.push(uuid.to_owned());
+    }
+    ensure!(uuids[0] != uuids[1], "these are two signatures");
+    // The key is the same one in both forms.
+    for words in [
+        "--artifact artifact",
+        "--public-key rsa.key --pki-format pgp",
+        "--public-key rsa.bin --pki-format pgp",
+        "--email RSA@example.org",
+    ] {
+        wait::until("both entries are found", || {
+            let said = cli(&format!("search {words}"))?;
+            Ok(uuids.iter().all(|uuid| said.contains(uuid)).then_some(()))
+        })
+        .with_context(|| words.to_owned())?;
+    }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use super::EntryId;
 use crate::json;
 use crate::key::KeyError;
+use crate::pgp::PgpError;
 use crate::shortened;
 use crate::verifier::VerifierError;
 
@@ -85,6 +86,9 @@ pub enum Reason {
     /// The key or the certificates cannot be used.
     #[error("{0}")]
     Verifier(#[from] VerifierError),
+    /// The OpenPGP key or signature cannot be used.
+    #[error("{0}")]
+    Pgp(#[from] PgpError),
     /// The text of a DSSE envelope is not its JSON.
     #[error("the DSSE envelope is malformed: {0}")]
     Envelope(String),

@@ -38,7 +38,7 @@ impl Spec {
                 data.object("hash", |out| write_hash(out, name, value))
             });
             spec.object("signature", |out| {
-                write_signature(out, &signature.content, None, &verifier);
+                write_signature(out, &signature.content, None, &verifier.pem);
             });
         })
     }

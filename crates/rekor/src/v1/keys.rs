@@ -7,8 +7,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use super::rekord;
 use crate::base64;
 use crate::first::{self, First};
+use crate::pgp;
 use crate::verifier::Verifier;
 
 /// The most keys of one entry; further ones are left out.
@@ -44,6 +46,12 @@ impl Keys {
     pub(super) fn envelope_verifier(&mut self, verifier: &Verifier) {
         self.hash("sha256", &tlog::hex(&Sha256::digest(&verifier.pem)));
         self.verifier(verifier);
+    }
+
+    /// The same for a key of another form, as the leaf has it.
+    pub(super) fn canonical(&mut self, key: &[u8], names: &[impl AsRef<str>]) {
+        self.add(&tlog::hex(&Sha256::digest(key)));
+        names.iter().for_each(|name| self.add(name.as_ref()));
     }
 
     /// The hash of an artifact, a payload or an envelope.
@@ -90,7 +98,19 @@ pub fn search_keys(leaf: &[u8]) -> Option<Vec<String>> {
     };
     match entry["kind"].as_str()? {
         "hashedrekord" | "rekord" => {
-            keys.verifier(&verifier(&spec["signature"]["publicKey"]["content"])?);
+            let key = &spec["signature"]["publicKey"]["content"];
+            match spec["signature"]["format"].as_str() {
+                None | Some(rekord::X509) => keys.verifier(&verifier(key)?),
+                // Keys of other forms are in the leaf as Rekor hashes them.
+                format => {
+                    let key = base64::decode_standard(key.as_str()?)?;
+                    let emails = match format {
+                        Some(rekord::PGP) => pgp::emails(&key),
+                        _ => Vec::new(),
+                    };
+                    keys.canonical(&key, &emails);
+                }
+            }
             hash(&mut keys, &spec["data"]["hash"])?;
         }
         "dsse" => {

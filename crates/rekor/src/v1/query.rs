@@ -3,9 +3,11 @@
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{Entry, Error, Request, Uuid};
+use super::request::fits;
+use super::{Entry, Error, Request, Uuid, rekord};
 use crate::base64;
 use crate::first::First;
+use crate::pgp::{KeyBlocks, Ring};
 use crate::verifier::Verifier;
 
 /// The most entries that one request may ask for.
@@ -113,6 +115,27 @@ struct QueryKey {
     content: Vec<u8>,
 }
 
+impl QueryKey {
+    /// The key as a leaf has it.
+    fn canonical(&self) -> Result<String, Error> {
+        let canonical = match self.format.as_deref() {
+            None | Some(rekord::X509) => Verifier::parse(&self.content).ok().map(|it| it.pem),
+            Some(rekord::PGP) => {
+                fits(self.content.len())?;
+                let blocks = KeyBlocks::decode(&self.content).ok();
+                let ring = blocks.as_ref().and_then(|blocks| Ring::read(blocks).ok());
+                ring.map(|ring| ring.canonical())
+            }
+            Some(_) => {
+                return Err(Error::Query(
+                    "the PKI format requested is not supported by this server",
+                ));
+            }
+        };
+        canonical.ok_or(Error::Query("public key provided could not be parsed"))
+    }
+}
+
 impl Query {
     /// Reads the body of a request.
     ///
@@ -136,15 +159,8 @@ impl Query {
             );
         }
         if let Some(key) = body.public_key {
-            if key.format.is_some_and(|format| format != "x509") {
-                return Err(Error::Query(
-                    "the PKI format requested is not supported by this server",
-                ));
-            }
-            let verifier = Verifier::parse(&key.content);
-            let verifier =
-                verifier.map_err(|_| Error::Query("public key provided could not be parsed"))?;
-            keys.push(tlog::hex(&Sha256::digest(&verifier.pem)));
+            let canonical = key.canonical()?;
+            keys.push(tlog::hex(&Sha256::digest(canonical)));
         }
         let names = [body.email, body.subject].into_iter().flatten();
         keys.extend(

@@ -70,8 +70,8 @@ impl NamedHash {
 }
 
 impl Signature {
-    /// The key that verifies the signature. Both are present, and small enough for a leaf.
-    pub(super) fn verifier(&self) -> Result<Verifier, Error> {
+    /// The key that verifies the signature, as it was sent. Both are present, and small enough for a leaf.
+    pub(super) fn key(&self) -> Result<&[u8], Error> {
         let key = self
             .public_key
             .as_ref()
@@ -81,7 +81,12 @@ impl Signature {
             return Err(Reason::Missing("signature content").into());
         }
         fits(key.len() + self.content.len())?;
-        Ok(Verifier::parse(key).map_err(Reason::Verifier)?)
+        Ok(key)
+    }
+
+    /// The same key, which is one of X.509.
+    pub(super) fn verifier(&self) -> Result<Verifier, Error> {
+        Ok(Verifier::parse(self.key()?).map_err(Reason::Verifier)?)
     }
 }
 
@@ -96,13 +101,11 @@ pub(super) fn write_signature(
     out: &mut json::Object<'_>,
     content: &[u8],
     format: Option<&str>,
-    verifier: &Verifier,
+    key: &str,
 ) {
     out.base64("content", content);
     if let Some(format) = format {
         out.text("format", format);
     }
-    out.object("publicKey", |key| {
-        key.base64("content", verifier.pem.as_bytes())
-    });
+    out.object("publicKey", |out| out.base64("content", key.as_bytes()));
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::key::KeyError;
 use crate::testing::{KEYS, TestKey, ed25519, issuer, p256, pem};
-use crate::{HashAlgorithm, VerifierError};
+use crate::{HashAlgorithm, PgpError, VerifierError};
 
 const MESSAGE: &[u8] = b"an artifact";
 
@@ -195,15 +195,61 @@ fn a_rekord_is_logged_without_its_content() {
         assert!(keys.contains(&format!("sha256:{value}")), "{keys:?}");
         let both = changed(&body, "/spec/data/hash", Some(hash));
         logged_as(&both, &leaf);
-        // Ed25519 signs the text itself, so its hash alone shows nothing.
-        match logged(&leaf) {
-            Ok(_) => logged_as(&leaf, &leaf),
-            Err(error) => {
-                assert_eq!(key.details, ed25519().details);
-                assert_eq!(error, Reason::Missing("data content").into());
-                continue;
-            }
+        // The artifact must be there, even where its hash would do.
+        assert_eq!(logged(&leaf), Err(Reason::Missing("data content").into()));
+    }
+}
+
+#[test]
+fn a_rekord_of_openpgp_is_logged_and_found_as_in_rekor() {
+    let made: Value = serde_json::from_str(include_str!("../../../tests/data/pgp.json")).unwrap();
+    for (key, signature) in [
+        ("rsa.bin", "rsa.sig"),
+        ("rsa.key", "rsa.text.asc"),
+        ("subkey.key", "subkey.asc"),
+    ] {
+        let (key, signature) = (&made["keys"][key], &made["signatures"][signature]);
+        let with = |key: &Value, signature: &Value, data: Value| {
+            let signature =
+                json!({"content": signature, "format": "pgp", "publicKey": {"content": key}});
+            let spec = json!({"data": data, "signature": signature});
+            json!({"apiVersion": "0.0.1", "kind": "rekord", "spec": spec})
         };
+        let body = with(
+            &key["sent"],
+            &signature["sent"],
+            json!({"content": made["artifact"]}),
+        );
+        let artifact = STANDARD.decode(made["artifact"].as_str().unwrap()).unwrap();
+        let digest = tlog::hex(p256().digest(&artifact).as_ref());
+        let hash = json!({"hash": {"algorithm": "sha256", "value": digest}});
+        let leaf = with(&key["logged"][0], &signature["logged"], hash);
+        let keys = logged_as(&body, &leaf);
+        let logged = STANDARD.decode(key["logged"][0].as_str().unwrap()).unwrap();
+        let key_hash = tlog::hex(p256().digest(&logged).as_ref());
+        let email = key["emails"][0].as_str().unwrap();
+        let mut expected = vec![
+            email.to_owned(),
+            format!("sha256:{digest}"),
+            key_hash.clone(),
+        ];
+        expected.sort();
+        assert_eq!(keys, expected);
+        // Searched for by the key as it was sent, in either spelling.
+        for content in [&key["sent"], &key["logged"][0]] {
+            let query = json!({"publicKey": {"format": "pgp", "content": content}}).to_string();
+            let query = Query::parse(query.as_bytes()).unwrap();
+            assert_eq!(query.keys, [key_hash.as_str()]);
+        }
+        let another = changed(&body, "/spec/data/content", Some(json!(b64("another"))));
+        assert_eq!(logged_error(&another), PgpError::Unverified);
+    }
+}
+
+fn logged_error(body: &Value) -> PgpError {
+    match logged(body) {
+        Err(Error::Invalid(Reason::Pgp(error))) => error,
+        other => panic!("{other:?}"),
     }
 }
 
@@ -227,7 +273,7 @@ fn what_is_wrong_with_a_rekord_is_said() {
             "/spec/data/hash",
             Some(json!({"algorithm": "sha256", "value": zeros})),
             Reason::Mismatch {
-                computed,
+                computed: computed.clone(),
                 given: zeros.clone(),
             },
         ),
@@ -243,8 +289,21 @@ fn what_is_wrong_with_a_rekord_is_said() {
         ),
         (
             "/spec/signature/format",
-            Some(json!("pgp")),
+            Some(json!("minisign")),
             Reason::Value("signature format"),
+        ),
+        (
+            "/spec/signature/format",
+            Some(json!("pgp")),
+            PgpError::Signature("invalid data: tag byte does not have MSB set").into(),
+        ),
+        (
+            "/spec/data/hash",
+            Some(json!({"algorithm": "sha256", "value": computed.to_uppercase()})),
+            Reason::Mismatch {
+                computed: computed.clone(),
+                given: computed.to_uppercase(),
+            },
         ),
         (
             "/spec/signature/content",

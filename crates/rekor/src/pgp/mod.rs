@@ -1,0 +1,68 @@
+//! OpenPGP (RFC 9580): keys and detached signatures of version 4, as far as entries of the first API need them.
+//!
+//! Rekor logs a key as the library that it reads it with writes it: without the packets that it does not use, and with its own
+//! headers. An entry is found by the hash of that, so a key must come out byte by byte as there. What must never happen: a
+//! signature or key that Rekor refuses is accepted. The other way about it may be: versions 3, 5 and 6, private keys, DSA,
+//! curves other than NIST's and Ed25519, and artifacts signed with SHA-1 are refused here.
+//!
+//! All of it comes from unauthenticated senders. A key and a signature are at most as large as a leaf, nothing in them is compressed, a
+//! signature lies in another one at most once, and at most 128 signatures inside of a request's keys
+//! are verified.
+//!
+//! Whether a key was valid is judged at the time that the signature names: a verdict must not depend on the day.
+
+mod armor;
+mod email;
+mod key;
+mod packet;
+mod read;
+mod ring;
+mod signature;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use email::emails;
+pub(crate) use ring::{KeyBlocks, Ring};
+pub(crate) use signature::Detached;
+
+/// Why an OpenPGP key or signature cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PgpError {
+    /// The key cannot be read, or is of a form that is not accepted; with what is wrong.
+    #[error("error reading PGP public key: openpgp: {0}")]
+    Key(&'static str),
+    /// The armor has something other than a public key.
+    #[error("invalid PGP type detected")]
+    KeyType,
+    /// There is no key at all.
+    #[error("no PGP public keys could be read")]
+    NoKey,
+    /// The signature cannot be read, or is of a form that is not accepted; with what is wrong.
+    #[error("invalid PGP signature: openpgp: {0}")]
+    Signature(&'static str),
+    /// The armor has something other than a signature.
+    #[error("invalid PGP signature provided")]
+    SignatureType,
+    /// None of the keys, or none that may sign, is named by a signature.
+    #[error("openpgp: signature made by unknown entity")]
+    UnknownIssuer,
+    /// The key that the signature names did not make it.
+    #[error("openpgp: invalid signature: verification failure")]
+    Unverified,
+    /// The signature uses a hash function or a key that is not accepted.
+    #[error("openpgp: unsupported feature: {0}")]
+    Unsupported(&'static str),
+    /// A part of the signature or of the key that every reader must understand.
+    #[error("openpgp: invalid signature: unknown critical notation")]
+    CriticalNotation,
+    /// The key, or the identity or subkey that counts, was revoked when the signature was made, or is compromised.
+    #[error("openpgp: signature made by revoked key")]
+    Revoked,
+    /// The key had expired when the signature was made, or did not exist.
+    #[error("openpgp: key expired")]
+    KeyExpired,
+    /// A signature of the key had expired when the artifact's was made.
+    #[error("openpgp: signature expired")]
+    SignatureExpired,
+}

@@ -1,0 +1,264 @@
+//! Keys with their identities and subkeys: how they are written, and which signatures of artifacts they make.
+
+use aws_lc_rs::digest::Context;
+
+use super::key::{Key, Unverified};
+use super::packet::{self, Malformed};
+use super::read::{self, Checks};
+use super::signature::{self, Detached, Signature};
+use super::{PgpError, armor, email};
+
+const LABEL: &str = "PGP PUBLIC KEY BLOCK";
+const ARMORED: &[u8] = b"-----BEGIN PGP";
+const ARMOR_END: &[u8] = b"-----END PGP";
+/// The most signatures inside of a request's keys that are verified.
+const MAX_CHECKS: usize = 128;
+
+/// The bytes of keys, without armor.
+#[derive(Debug)]
+pub(crate) struct KeyBlocks(pub(super) Vec<Vec<u8>>);
+
+impl KeyBlocks {
+    /// Reads bytes, or any number of armors; the text behind the last one is passed over.
+    ///
+    /// # Errors
+    /// When an armor has something else, or nothing is there.
+    pub(crate) fn decode(sent: &[u8]) -> Result<Self, PgpError> {
+        if sent.len() < ARMORED.len() {
+            return Err(PgpError::NoKey);
+        }
+        if !sent.starts_with(ARMORED) {
+            return Ok(Self(vec![sent.to_vec()]));
+        }
+        let (mut blocks, mut rest, mut from) = (Vec::new(), sent, sent);
+        while let Some((line, next)) = armor::line(rest) {
+            rest = next;
+            if !line.starts_with(ARMOR_END) {
+                continue;
+            }
+            let text = &from[..from.len() - rest.len()];
+            from = rest;
+            match armor::decode(text).map_err(PgpError::Key)? {
+                Some(block) if block.label == LABEL.as_bytes() => blocks.push(block.bytes),
+                Some(_) => return Err(PgpError::KeyType),
+                None => return Err(PgpError::Key("invalid data: armor invalid")),
+            }
+        }
+        match blocks.is_empty() {
+            true => Err(PgpError::NoKey),
+            false => Ok(Self(blocks)),
+        }
+    }
+}
+
+/// Keys that could be read, each with an identity that it signed itself.
+#[derive(Debug)]
+pub(crate) struct Ring<'a>(Vec<Entity<'a>>);
+
+#[derive(Debug)]
+pub(super) struct Entity<'a> {
+    pub(super) key: Key<'a>,
+    pub(super) revocations: Vec<Signature<'a>>,
+    pub(super) identities: Vec<Identity<'a>>,
+    pub(super) subkeys: Vec<Subkey<'a>>,
+}
+
+/// A name, and what the key and others signed of it.
+#[derive(Debug)]
+pub(super) struct Identity<'a> {
+    pub(super) name: &'a [u8],
+    pub(super) signatures: Vec<Signature<'a>>,
+    /// The place of the latest signature by the key itself.
+    pub(super) own: Option<usize>,
+    /// The places of the key's own revocations.
+    pub(super) revocations: Vec<usize>,
+}
+
+#[derive(Debug)]
+pub(super) struct Subkey<'a> {
+    pub(super) key: Key<'a>,
+    /// The latest signature by which the primary key takes it for its own.
+    pub(super) binding: Signature<'a>,
+    pub(super) revocations: Vec<Signature<'a>>,
+}
+
+impl<'a> Ring<'a> {
+    /// Reads keys and checks the signatures that hold their parts together.
+    ///
+    /// # Errors
+    /// When one of them cannot be read, or a signature by it is wrong.
+    pub(crate) fn read(blocks: &'a KeyBlocks) -> Result<Self, PgpError> {
+        let mut entities = Vec::new();
+        let checks = Checks::new(MAX_CHECKS);
+        for block in &blocks.0 {
+            let found = read::entities(block, &checks, &mut entities);
+            found.map_err(|Malformed(reason)| PgpError::Key(reason))?;
+        }
+        match entities.is_empty() {
+            true => Err(PgpError::NoKey),
+            false => Ok(Self(entities)),
+        }
+    }
+
+    /// The keys as Rekor logs them. Where a key has several names, Rekor writes them in any order, and here they keep theirs.
+    pub(crate) fn canonical(&self) -> String {
+        let mut out = Vec::new();
+        for entity in &self.0 {
+            packet::write(packet::PUBLIC_KEY, &[entity.key.body], &mut out);
+            let signatures = |signatures: &[Signature<'_>], out: &mut Vec<u8>| {
+                signatures.iter().for_each(|it| it.write(out));
+            };
+            signatures(&entity.revocations, &mut out);
+            for identity in &entity.identities {
+                packet::write(packet::USER_ID, &[identity.name], &mut out);
+                signatures(&identity.signatures, &mut out);
+            }
+            for subkey in &entity.subkeys {
+                packet::write(packet::PUBLIC_SUBKEY, &[subkey.key.body], &mut out);
+                signatures(&subkey.revocations, &mut out);
+                subkey.binding.write(&mut out);
+            }
+        }
+        armor::encode(LABEL, &out)
+    }
+
+    /// The email addresses in the names of the keys.
+    pub(crate) fn emails(&self) -> Vec<&str> {
+        let names = self.0.iter().flat_map(|entity| &entity.identities);
+        names.filter_map(|it| email::of(it.name)).collect()
+    }
+
+    /// Checks that one of the keys made the signature of an artifact: the first that one of them is named by.
+    ///
+    /// # Errors
+    /// When none did, or the key was not valid then.
+    pub(crate) fn verify(&self, detached: &Detached<'_>, artifact: &[u8]) -> Result<(), PgpError> {
+        // Rekor takes the time of the first signature, and not today's: old ones must verify for good.
+        let mut time = None;
+        for signature in detached.signatures() {
+            let signature = signature?;
+            let time = *time.get_or_insert(signature.created);
+            let issuer = signature.issuer.ok_or(PgpError::Signature(
+                "invalid data: signature doesn't have an issuer",
+            ))?;
+            let Some((entity, subkey)) = self.signer(issuer) else {
+                continue;
+            };
+            let key = subkey.map_or(&entity.key, |subkey| &subkey.key);
+            if !matches!(signature.kind, signature::BINARY | signature::TEXT) {
+                return Err(PgpError::Unsupported("signature type"));
+            }
+            if signature.hash == 2 {
+                return Err(PgpError::Unsupported("SHA-1 for artifacts"));
+            }
+            let made = key.verify(&signature, |context| {
+                match signature.kind {
+                    signature::TEXT => hash_lines(artifact, context),
+                    _ => context.update(artifact),
+                };
+            });
+            made.map_err(|why| match why {
+                Unverified::False => PgpError::Unverified,
+                Unverified::Unsupported => {
+                    PgpError::Unsupported("hash function or public key type")
+                }
+            })?;
+            return entity.check(subkey, &signature, time);
+        }
+        Err(PgpError::UnknownIssuer)
+    }
+
+    /// The key with a number, if it may sign.
+    fn signer(&self, id: u64) -> Option<(&Entity<'a>, Option<&Subkey<'a>>)> {
+        self.0.iter().find_map(|entity| {
+            if entity.key.id == id && entity.own().is_some_and(Signature::lets_sign) {
+                return Some((entity, None));
+            }
+            let mut subkeys = entity.subkeys.iter();
+            let subkey = subkeys.find(|it| it.key.id == id && it.binding.lets_sign())?;
+            Some((entity, Some(subkey)))
+        })
+    }
+}
+
+impl Entity<'_> {
+    /// The identity that speaks for the key: not revoked, marked as such, or the latest.
+    fn primary(&self) -> Option<&Identity<'_>> {
+        let mut best = self.identities.first()?;
+        for other in &self.identities[1..] {
+            let rank = |it: &Identity<'_>| {
+                let own = it.own();
+                let fewer = std::cmp::Reverse(it.revocations.len());
+                (fewer, own.map(|own| (own.is_primary, own.created)))
+            };
+            if rank(other) > rank(best) {
+                best = other;
+            }
+        }
+        Some(best)
+    }
+
+    /// The signature that says what the key is for, and how long.
+    fn own(&self) -> Option<&Signature<'_>> {
+        self.primary()?.own()
+    }
+
+    /// Checks that the key was valid at a time.
+    fn check(
+        &self,
+        subkey: Option<&Subkey<'_>>,
+        made: &Signature<'_>,
+        time: u64,
+    ) -> Result<(), PgpError> {
+        let primary = self.primary().ok_or(PgpError::UnknownIssuer)?;
+        let own = primary.own().ok_or(PgpError::UnknownIssuer)?;
+        let mut signatures = vec![made, own];
+        if let Some(subkey) = subkey {
+            signatures.push(&subkey.binding);
+            signatures.extend(subkey.binding.embedded.as_deref());
+        }
+        if signatures.iter().any(|it| it.has_critical_notation) {
+            return Err(PgpError::CriticalNotation);
+        }
+        let revokes = |revocations: &[Signature<'_>]| revocations.iter().any(|it| it.revokes(time));
+        let mut names = primary.revocations.iter();
+        if revokes(&self.revocations)
+            || subkey.is_some_and(|it| revokes(&it.revocations))
+            || names.any(|at| primary.signatures[*at].revokes(time))
+        {
+            return Err(PgpError::Revoked);
+        }
+        let of_subkey = |it: &Subkey<'_>| it.binding.key_has_expired(it.key.created, time);
+        if own.key_has_expired(self.key.created, time) || subkey.is_some_and(of_subkey) {
+            return Err(PgpError::KeyExpired);
+        }
+        match signatures.iter().any(|it| it.has_expired(time)) {
+            true => Err(PgpError::SignatureExpired),
+            false => Ok(()),
+        }
+    }
+}
+
+impl<'a> Identity<'a> {
+    /// The key's own latest signature of the name.
+    pub(super) fn own(&self) -> Option<&Signature<'a>> {
+        self.own.map(|at| &self.signatures[at])
+    }
+}
+
+/// Hashes a text with the line breaks of the network.
+fn hash_lines(text: &[u8], context: &mut Context) {
+    let (mut start, mut is_after_return) = (0, false);
+    for (at, byte) in text.iter().enumerate() {
+        if is_after_return {
+            is_after_return = false;
+        } else if *byte == b'\r' {
+            is_after_return = true;
+        } else if *byte == b'\n' {
+            context.update(&text[start..at]);
+            context.update(b"\r\n");
+            start = at + 1;
+        }
+    }
+    context.update(&text[start..]);
+}
