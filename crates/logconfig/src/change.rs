@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::announced::Announced;
 use crate::diff::{Difference, diff};
 use crate::finding::{Finding, Problem, quote};
 use crate::model::{LogConfig, ShardConfig, ShardState};
@@ -28,7 +29,7 @@ pub struct DocumentChange {
 /// # Errors
 /// All findings, with pointers into `next`; [`crate::locate`] adds lines and columns.
 pub fn change(running: &LogConfig, next: &LogConfig) -> Result<DocumentChange, Vec<Finding>> {
-    let mut next = next.clone();
+    let mut next = next.clone().keeping_announced(running);
     next.fill_origin();
     if next.log != running.log {
         let message = format!(
@@ -321,6 +322,10 @@ impl<'a> Comparison<'a> {
             };
             for ((field, code, known), (_, _, given)) in filled(shard).into_iter().zip(filled(next))
             {
+                // Of a frozen shard no record is kept.
+                if field == "announced" && next.state == ShardState::Frozen {
+                    continue;
+                }
                 let Some(given) = given.filter(|given| known.as_ref() != Some(given)) else {
                     continue;
                 };
@@ -356,7 +361,7 @@ impl<'a> Comparison<'a> {
 }
 
 /// The fields that the server fills in: name, code of a mismatch, value.
-fn filled(shard: &ShardConfig) -> [(&'static str, &'static str, Option<String>); 6] {
+fn filled(shard: &ShardConfig) -> [(&'static str, &'static str, Option<String>); 7] {
     [
         (
             "startIndex",
@@ -372,5 +377,10 @@ fn filled(shard: &ShardConfig) -> [(&'static str, &'static str, Option<String>);
         ("treeId", "tree-id-mismatch", shard.tree_id.clone()),
         ("vkey", "vkey-mismatch", shard.vkey.clone()),
         ("ecdsaVkey", "vkey-mismatch", shard.ecdsa_vkey.clone()),
+        (
+            "announced",
+            "announced-mismatch",
+            shard.announced.as_ref().map(Announced::text),
+        ),
     ]
 }

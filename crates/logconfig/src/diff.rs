@@ -6,8 +6,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::announced::Announced;
 use crate::list::{is_extended, names, numbered};
-use crate::model::{KeySpec, LogConfig, ShardConfig};
+use crate::model::{KeySpec, LogConfig, ShardConfig, ShardState};
 use crate::{merge, qos, rekor};
 
 /// One difference between two configurations.
@@ -81,6 +82,13 @@ pub fn diff(a: &LogConfig, b: &LogConfig) -> Vec<Difference> {
                 after,
             );
         }
+        // A record ends with its shard, which says enough.
+        let frozen = |shard: &ShardConfig| shard.state == ShardState::Frozen;
+        if let Some(other) = other.filter(|other| !frozen(shard) && !frozen(other)) {
+            let text = |shard: &ShardConfig| shard.recorded().map(Announced::text);
+            let subject = format!("{} announced", subject(shard));
+            compare(subject, text(shard), text(other));
+        }
     }
     for (_, shard) in after.iter().filter(|(id, _)| !known.contains_key(id)) {
         compare(subject(shard), None, Some(shard.state.to_string()));
@@ -110,6 +118,13 @@ pub fn diff(a: &LogConfig, b: &LogConfig) -> Vec<Difference> {
     setting("rotate.maxEntries", entries(&a), entries(&b));
     let age = |config: &LogConfig| or_never(config.rotate.max_age.map(|span| span.to_string()));
     setting("rotate.maxAge", age(&a), age(&b));
+    let required = |config: &LogConfig| config.rotate.require_announced.to_string();
+    setting("rotate.requireAnnounced", required(&a), required(&b));
+    let settle = |config: &LogConfig| {
+        let settle = config.rotate.settle.map(|span| span.to_string());
+        settle.unwrap_or_else(|| "none".to_owned())
+    };
+    setting("rotate.settle", settle(&a), settle(&b));
     qos::compare(&a.qos, &b.qos, &mut compare);
     merge::compare(&a.merge, &b.merge, &mut compare);
     merge::compare_witnesses(&a.witnesses, &b.witnesses, &mut compare);

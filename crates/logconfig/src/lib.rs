@@ -43,6 +43,7 @@
     )
 )]
 
+mod announced;
 mod change;
 mod check;
 mod diff;
@@ -67,6 +68,9 @@ mod tree;
 mod validate;
 mod write;
 
+pub use announced::{
+    Announced, MAX_PLACE, MAX_PLACES, NotAnnounced, Seen, is_announced, with_announced,
+};
 pub use change::{DocumentChange, change};
 pub use diff::{Difference, diff};
 pub use finding::Finding;

@@ -4,6 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::announced::Announced;
 use crate::merge::{MergeConfig, WitnessConfig};
 use crate::name::{LogName, ShardName};
 use crate::qos::QosConfig;
@@ -104,6 +105,9 @@ pub struct ShardConfig {
     /// Filled in by the server, checked when given: the second verifier key, for ecdsa-p256.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ecdsa_vkey: Option<String>,
+    /// Filled in by the server, checked when given: where its key was seen (`logctl shard rotate --announce`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announced: Option<Announced>,
 }
 
 /// How a shard's origin is made from the log's origin and the shard's name.
@@ -180,6 +184,12 @@ pub struct RotateConfig {
     /// Rotate when a shard with entries is open this long, 1s to 3650d (absent: never).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_age: Option<Span>,
+    /// A shard opens only when its key was seen where clients look, for as long as settle.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub require_announced: bool,
+    /// Time between that and the rotation, in which clients fetch the key; 0s to 3650d.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settle: Option<Span>,
 }
 
 impl Default for RotateConfig {
@@ -188,6 +198,8 @@ impl Default for RotateConfig {
             name: "{year}{letter}".to_owned(),
             max_entries: None,
             max_age: None,
+            require_announced: false,
+            settle: None,
         }
     }
 }
@@ -260,18 +272,21 @@ impl ShardConfig {
             tree_id: None,
             vkey: None,
             ecdsa_vkey: None,
+            announced: None,
         }
     }
 
-    /// Whether both are the same without what the server fills in.
+    /// Whether both are the same without what follows from the order.
     fn same(&self, other: &Self) -> bool {
         (&self.name, self.state, self.key) == (&other.name, other.state, other.key)
+            && self.recorded() == other.recorded()
     }
 
-    /// The shard without what the server fills in.
+    /// The shard without what follows from the order.
     pub(crate) fn stripped(&self) -> Self {
         Self {
             key: self.key,
+            announced: self.recorded().cloned(),
             ..Self::new(self.name.clone(), self.state)
         }
     }
@@ -378,7 +393,7 @@ impl LogConfig {
     /// Whether servers of a version before keys of ECDSA cannot read the document.
     #[must_use]
     pub fn is_unreadable_before_two_keys(&self) -> bool {
-        self.has_hosts_or_ecdsa() || !self.rekor.is_default()
+        self.has_hosts_or_ecdsa() || !self.rekor.is_default() || self.announces()
     }
 
     /// The shard that takes writes.

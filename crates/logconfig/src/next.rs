@@ -181,6 +181,7 @@ pub fn with_rotation(
         shard.state = ShardState::Frozen;
         shard.length = None;
         shard.root_hash = None;
+        shard.announced = None;
     }
     next.shards.insert(first_planned(&next), opened);
     Ok(next)

@@ -67,6 +67,12 @@ impl LogConfig {
                 Span::from_secs(3650 * 86_400),
             ),
             (
+                "/rotate/settle",
+                self.rotate.settle.unwrap_or(Span::from_secs(0)),
+                Span::from_secs(0),
+                Span::from_secs(3650 * 86_400),
+            ),
+            (
                 "/merge/checkpointInterval",
                 merge.checkpoint_interval,
                 Span::from_millis(10),

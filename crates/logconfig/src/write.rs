@@ -96,6 +96,16 @@ impl LogConfig {
                 self.rotate.max_age.map(|span| span.to_string()),
                 "180d",
             ),
+            (
+                "requireAnnounced",
+                self.rotate.require_announced.then(|| true.to_string()),
+                "true",
+            ),
+            (
+                "settle",
+                self.rotate.settle.map(|span| span.to_string()),
+                "7d",
+            ),
         ];
         for (key, value, example) in rotate {
             let at = format!("/properties/rotate/properties/{key}");
@@ -148,6 +158,17 @@ impl Yaml {
         for (key, value) in filled {
             if let Some(value) = value {
                 self.field("    ", key, &at(key), &value);
+            }
+        }
+        if let Some(record) = &shard.announced {
+            self.field("    ", "announced", &at("announced"), "");
+            let at = |field: &str| at(&format!("announced/properties/{field}"));
+            self.field("      ", "key", &at("key"), &text(&record.key));
+            self.field("      ", "seen", &at("seen"), "");
+            let at = |field: &str| at(&format!("seen/items/properties/{field}"));
+            for seen in &record.seen {
+                self.field("        - ", "at", &at("at"), &text(&seen.at));
+                self.field("          ", "since", &at("since"), &text(&seen.since));
             }
         }
     }

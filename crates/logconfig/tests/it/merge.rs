@@ -1,8 +1,8 @@
 //! The merge: what is refused, what a difference says, and that older documents stay what they were.
 
 use logconfig::{
-    Duplicates, FrontendConfig, LogConfig, MergeConfig, NodeName, SecondaryConfig, Span,
-    StorageConfig, StorageNode, WitnessConfig, diff, parse, rolled_back,
+    Announced, Duplicates, FrontendConfig, LogConfig, MergeConfig, NodeName, SecondaryConfig, Seen,
+    Span, StorageConfig, StorageNode, WitnessConfig, diff, parse, rolled_back,
 };
 use proptest::collection::btree_set;
 use proptest::prelude::*;
@@ -157,6 +157,14 @@ pub(crate) fn example() -> LogConfig {
         vkey("w.example.org/w")
     );
     config.rekor.duplicates = Duplicates::Conflict;
+    let last = config.shards.last_mut().unwrap();
+    last.announced = Some(Announced {
+        key: "2sm2M9oVbG2eFwl5JsvKTq5mCxLXvVlBJKpUYYwBjfM=".to_owned(),
+        seen: vec![Seen {
+            at: "https://example.org/trusted_root.json".to_owned(),
+            since: "2026-11-30T12:00:00Z".to_owned(),
+        }],
+    });
     config
 }
 

@@ -99,6 +99,13 @@ fn any_running() -> impl Strategy<Value = LogConfig> {
                 config.rotate.max_age = max_age.map(Span::from_millis);
                 config.merge.checkpoint_interval = Span::from_millis(checkpoint);
                 config.merge.idle_republish = Span::from_millis(idle);
+                config.rotate.require_announced = known[2];
+                config.rotate.settle = known[1].then_some(Span::from_millis(idle));
+                if known[3]
+                    && let Some(shard) = config.shards.last_mut()
+                {
+                    announce(shard, 0);
+                }
                 if known[4] {
                     config.key.algorithm = Algorithm::EcdsaP256;
                     let newer = config.shards.len() / 2;
@@ -123,6 +130,24 @@ fn any_running() -> impl Strategy<Value = LogConfig> {
         .prop_filter("valid", |config| config.validate().is_empty())
 }
 
+/// Records a shard's key as seen, in a form that the server writes.
+fn announce(shard: &mut ShardConfig, to: u8) {
+    let seen = logconfig::Seen {
+        at: format!("https://example.org/{to}: \"#{{"),
+        since: "2026-11-30T12:00:00Z".to_owned(),
+    };
+    shard.announced = (shard.state != ShardState::Frozen).then(|| logconfig::Announced {
+        key: format!("{to}+/="),
+        seen: vec![
+            seen.clone(),
+            logconfig::Seen {
+                at: "b".to_owned(),
+                ..seen
+            },
+        ],
+    });
+}
+
 /// An edit that may or may not be allowed.
 fn edit(config: &mut LogConfig, what: u8, at: usize, to: u8) {
     let state = [ShardState::Planned, ShardState::Active, ShardState::Frozen][to as usize % 3];
@@ -132,7 +157,7 @@ fn edit(config: &mut LogConfig, what: u8, at: usize, to: u8) {
         config.shards.push(left());
     }
     let count = config.shards.len();
-    match what % 13 {
+    match what % 15 {
         0 => config.shards.swap(at % count, to as usize % count),
         1 => drop(config.shards.remove(at % count)),
         2 => config.shards[at % count].state = state,
@@ -147,6 +172,8 @@ fn edit(config: &mut LogConfig, what: u8, at: usize, to: u8) {
         8 => crate::merge::edit(config, at, to),
         9 => config.key.algorithm = Algorithm::EcdsaP256,
         10 => config.shards[at % count].key.algorithm = Algorithm::EcdsaP256,
+        12 => announce(&mut config.shards[at % count], to),
+        13 => config.shards[at % count].announced = None,
         11 => config.origin_form = OriginForm::Host,
         _ => config.origin.push('x'),
     }
@@ -237,7 +264,13 @@ proptest! {
         prop_assert_eq!(&change.plan, &new);
         let active = |config: &LogConfig| config.active().map(|shard| shard.name.clone());
         prop_assert_eq!(change.open, active(&next).filter(|name| Some(name) != active(&running).as_ref()));
+        // What the document leaves out of the records stays; it never says more.
+        let next = next.keeping_announced(&running);
         prop_assert_eq!(change.differences, diff(&running, &next));
+        for shard in next.shards.iter().filter(|shard| shard.state != ShardState::Frozen) {
+            let was = running.shard(&shard.name).and_then(|was| was.announced.as_ref());
+            prop_assert_eq!(shard.announced.as_ref(), was);
+        }
     }
 
     /// Through text or not, the verdict is the same.
