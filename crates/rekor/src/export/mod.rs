@@ -6,6 +6,7 @@
 //! and no service starts in the future.
 
 mod monitor;
+mod published;
 mod signing_config;
 mod trusted_root;
 
@@ -18,6 +19,7 @@ use serde_json::value::RawValue;
 use tlog::VerifierKey;
 
 pub use monitor::monitor_config;
+pub use published::Published;
 pub use signing_config::{SigningConfig, WriteUrl};
 pub use trusted_root::TrustedRoot;
 

@@ -80,6 +80,11 @@ impl TrustedRoot {
         Ok(root)
     }
 
+    /// The entries of the logs whose signatures clients accept.
+    pub(super) fn tlogs(&self) -> &[Value] {
+        &self.tlogs
+    }
+
     /// The file's text, JSON.
     pub fn to_json(&self) -> String {
         pretty(self)
@@ -135,7 +140,7 @@ impl TrustedRoot {
 }
 
 /// Since when the key of an entry is valid.
-fn started(tlog: &Value) -> Option<Timestamp> {
+pub(super) fn started(tlog: &Value) -> Option<Timestamp> {
     let start = tlog.pointer("/publicKey/validFor/start")?;
     start.as_str()?.parse().ok()
 }
@@ -156,6 +161,7 @@ fn tlog(shard: &Shard<'_>) -> Result<Value, ExportError> {
     }))
 }
 
-fn bytes(log: &Value, pointer: &str) -> Option<Vec<u8>> {
+/// A field in base64, decoded.
+pub(super) fn bytes(log: &Value, pointer: &str) -> Option<Vec<u8>> {
     base64::decode_any(log.pointer(pointer)?.as_str()?)
 }

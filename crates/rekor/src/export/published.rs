@@ -1,0 +1,202 @@
+//! Whether a published file lets clients verify a shard. It may come from anywhere: a wrong file is an answer, not an error.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::trusted_root::{bytes, started};
+use super::{Shard, TrustedRoot, split_client_trust_config};
+
+/// What a published file says of a shard's key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Published {
+    /// Clients that have this file verify what the shard signs.
+    Held,
+    /// The file is sound, and does not have the key: it may be older.
+    Absent,
+    /// It has the key in a way that some client does not accept, or is no TrustedRoot. Why, in words for a person.
+    Unusable(String),
+}
+
+impl Shard<'_> {
+    /// Whether a TrustedRoot, or the one in a ClientTrustConfig, has this shard's key in the form in which clients accept it at `now`, in
+    /// milliseconds since the Unix epoch.
+    pub fn published_in(&self, text: &str, now: u64) -> Published {
+        let inner = split_client_trust_config(text).map(|(root, _)| root);
+        let root = match TrustedRoot::new(&[], Some(inner.unwrap_or(text))) {
+            Ok(root) => root,
+            Err(error) => return Published::Unusable(error.to_string()),
+        };
+        let (id, key) = (self.key.log_id().0, self.public_key().0);
+        let mut why = None;
+        for entry in root.tlogs() {
+            let is = |pointer, ours: &[u8]| bytes(entry, pointer).is_some_and(|b| b == ours);
+            let (same_id, same_key) = (is("/logId/keyId", &id), is("/publicKey/rawBytes", &key));
+            let flaw = match (same_id, same_key) {
+                (false, false) => continue,
+                (false, true) => {
+                    let found = text_at(entry, "/logId/keyId");
+                    Some(format!(
+                        "the key is there under the log ID {found}, where clients look for {}",
+                        self.key.log_id().to_base64()
+                    ))
+                }
+                (true, false) => Some("another key is there under the log ID of this one".into()),
+                (true, true) => self.flaw(entry, now),
+            };
+            match flaw {
+                None => return Published::Held,
+                Some(flaw) => why = Some(flaw),
+            }
+        }
+        why.map_or(Published::Absent, Published::Unusable)
+    }
+
+    /// What makes clients refuse an entry with the right key.
+    fn flaw(&self, entry: &Value, now: u64) -> Option<String> {
+        let url = text_at(entry, "/baseUrl");
+        let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+        let host = host.split(['/', ':']).next().unwrap_or_default();
+        if host != self.key.name() {
+            let origin = self.key.name();
+            return Some(format!(
+                "the key is there for {url:?}, and clients compare that host with the origin {origin}"
+            ));
+        }
+        let details = text_at(entry, "/publicKey/keyDetails");
+        if details != self.public_key().1 {
+            return Some(format!("the key is there as {details:?}"));
+        }
+        let now = i64::try_from(now).ok();
+        let now = now.and_then(|now| Timestamp::from_millisecond(now).ok())?;
+        let Some(start) = started(entry) else {
+            return Some("the key is there without the time from which it is valid".into());
+        };
+        if start > now {
+            return Some(format!("the key is there, valid only from {start}"));
+        }
+        let end = text_at(entry, "/publicKey/validFor/end");
+        if !end.is_empty() && end.parse::<Timestamp>().is_ok_and(|end| end <= now) {
+            return Some(format!("the key is there, valid only until {end}"));
+        }
+        None
+    }
+}
+
+fn text_at<'a>(entry: &'a Value, pointer: &str) -> &'a str {
+    let found = entry.pointer(pointer).and_then(Value::as_str);
+    found.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::{SigningConfig, WriteUrl, client_trust_config};
+    use tlog::{Signer, VerifierKey};
+
+    const NOW: u64 = 1_700_000_000_000;
+
+    fn ecdsa(host: &str) -> VerifierKey {
+        let seed = [host.as_bytes()[0]; 32];
+        Signer::from_p256(host, &seed).unwrap().verifier().clone()
+    }
+
+    fn shard(key: &VerifierKey) -> Shard<'_> {
+        Shard {
+            key,
+            valid_from: NOW - 1000,
+        }
+    }
+
+    fn file(keys: &[&VerifierKey]) -> String {
+        let shards: Vec<_> = keys.iter().map(|key| shard(key)).collect();
+        TrustedRoot::new(&shards, None).unwrap().to_json()
+    }
+
+    #[test]
+    fn what_the_export_writes_is_held() {
+        let [a, b] = ["a", "b"].map(|name| ecdsa(&format!("{name}.example.org")));
+        let both = file(&[&a, &b]);
+        assert_eq!(shard(&b).published_in(&both, NOW), Published::Held);
+        // An older file, as a cache has it.
+        assert_eq!(shard(&b).published_in(&file(&[&a]), NOW), Published::Absent);
+        assert_eq!(shard(&b).published_in(&file(&[]), NOW), Published::Absent);
+        let root = TrustedRoot::new(&[shard(&a), shard(&b)], None).unwrap();
+        let urls = [WriteUrl {
+            version: 2,
+            url: "https://log.example.org",
+            since: 0,
+        }];
+        let signing = SigningConfig::new(&urls, "example.org", None, NOW).unwrap();
+        let config = client_trust_config(&root, &signing);
+        assert_eq!(shard(&b).published_in(&config, NOW), Published::Held);
+    }
+
+    #[test]
+    fn what_clients_would_not_accept_is_not_held() {
+        let [a, b] = ["a", "b"].map(|name| ecdsa(&format!("{name}.example.org")));
+        let both = file(&[&a, &b]);
+        let edited = |edit: &dyn Fn(&mut Value)| {
+            let mut json: Value = serde_json::from_str(&both).unwrap();
+            edit(&mut json["tlogs"][1]);
+            shard(&b).published_in(&json.to_string(), NOW)
+        };
+        assert_eq!(edited(&|_| {}), Published::Held);
+        let end = |end: &str| {
+            let end = end.to_owned();
+            edited(&|log| log["publicKey"]["validFor"]["end"] = end.clone().into())
+        };
+        assert_eq!(end("2040-01-01T00:00:00Z"), Published::Held);
+        for (found, word) in [
+            (
+                edited(&|log| log["logId"]["keyId"] = "AAAA".into()),
+                "log ID AAAA",
+            ),
+            (
+                edited(&|log| log["publicKey"]["rawBytes"] = "AAAA".into()),
+                "another key",
+            ),
+            (
+                edited(&|log| log["baseUrl"] = "https://x.example.org".into()),
+                "x.example.org",
+            ),
+            (edited(&|log| log["baseUrl"] = "".into()), "b.example.org"),
+            (
+                edited(&|log| log["publicKey"]["keyDetails"] = "PKIX_ED25519".into()),
+                "PKIX_ED25519",
+            ),
+            (
+                edited(&|log| log["publicKey"]["validFor"] = Value::Null),
+                "without the time",
+            ),
+            (
+                edited(&|log| {
+                    log["publicKey"]["validFor"]["start"] = "2040-01-01T00:00:00Z".into()
+                }),
+                "only from",
+            ),
+            (end("2020-01-01T00:00:00Z"), "only until"),
+        ] {
+            match found {
+                Published::Unusable(why) => assert!(why.contains(word), "{why}"),
+                other => panic!("{word}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn any_other_file_is_named_and_never_believed() {
+        let b = ecdsa("b.example.org");
+        for text in [
+            "",
+            "<html>sign in</html>",
+            "null",
+            "{}",
+            "[]",
+            r#"{"mediaType": "text/plain", "tlogs": []}"#,
+            r#"{"mediaType": 1}"#,
+        ] {
+            let found = shard(&b).published_in(text, NOW);
+            assert!(matches!(found, Published::Unusable(_)), "{text}: {found:?}");
+        }
+    }
+}
