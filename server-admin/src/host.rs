@@ -10,9 +10,9 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use logconfig::LogConfig;
 use wire::{
-    AuditPage, AuditReceipt, ConfigAnswer, CreateLogRequest, Diagnostics, Difference, Finding,
-    FreezeRequest, HistoryItem, LogStatus, MergeStatus, Operation, PlanRequest, QosStatus, Replica,
-    RotateRequest, Simulation,
+    AnnounceRequest, AuditPage, AuditReceipt, ConfigAnswer, CreateLogRequest, Diagnostics,
+    Difference, Finding, FreezeRequest, HistoryItem, LogStatus, MergeStatus, Operation,
+    PlanRequest, QosStatus, Replica, RotateRequest, Simulation,
 };
 
 use crate::etag::Base;
@@ -37,7 +37,9 @@ pub enum Change {
     },
     /// Freeze the active shard and open the next. `POST logs/{log}/rotations`.
     Rotate {
-        /// The request; its name is valid. Without `force`, a shard that could not be published now is [`HostError::Invalid`].
+        /// The request; its name is valid. Without `force`, a shard that could not be published now, or whose key has to be announced
+        /// and was not, is [`HostError::Invalid`]. With `settle`, it is [`HostError::Invalid`] unless the key was announced that
+        /// long ago.
         request: RotateRequest,
         /// The state that the author saw, where they insist on it.
         base: Option<Base>,
@@ -49,6 +51,8 @@ pub enum Change {
         /// The state that the author saw, where they insist on it.
         base: Option<Base>,
     },
+    /// Record that a shard's key was seen. `POST logs/{log}/announcements`.
+    Announce(AnnounceRequest),
     /// Freeze the log. `POST logs/{log}/freeze`.
     Freeze(FreezeRequest),
     /// Unfreeze the log. `POST logs/{log}/unfreeze`.
@@ -111,6 +115,8 @@ pub struct Capabilities {
     pub ecdsa: bool,
     /// A front for Sigstore's clients: `rekor` in a document.
     pub rekor: bool,
+    /// Records of announced keys: [`Change::Announce`], `rotate.requireAnnounced` and `rotate.settle` in a document.
+    pub announce: bool,
 }
 
 impl Capabilities {
@@ -124,6 +130,7 @@ impl Capabilities {
             probation: true,
             ecdsa: true,
             rekor: true,
+            announce: true,
         }
     }
 
@@ -152,6 +159,7 @@ impl From<Capabilities> for wire::Capabilities {
             probation: can.probation,
             ecdsa: can.ecdsa,
             rekor: can.rekor,
+            announce: can.announce,
         }
     }
 }

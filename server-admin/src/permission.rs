@@ -24,6 +24,7 @@ use wire::routes::ROUTES;
 /// | `shard:read` | `GET /logs/{log}/shards` |
 /// | `shard:plan` | `POST /logs/{log}/shards` |
 /// | `shard:rotate` | `POST /logs/{log}/rotations` |
+/// | `shard:announce` | `POST /logs/{log}/announcements` |
 /// | `merge:read` | `GET /logs/{log}/merge` |
 /// | `qos:read` | `GET /logs/{log}/qos` |
 /// | `qos:simulate` | `POST /logs/{log}/qos/simulate` |

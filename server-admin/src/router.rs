@@ -87,6 +87,7 @@ fn method_router(route: &Route) -> MethodRouter<Arc<App>> {
         Name::ListShards => on(method, shards::list),
         Name::PlanShard => on(method, shards::plan),
         Name::RotateShard => on(method, shards::rotate),
+        Name::AnnounceShard => on(method, shards::announce),
         Name::ListOperations => on(method, operations::list),
         Name::ShowOperation => on(method, operations::show),
         Name::ConfirmOperation => on(method, operations::confirm),
@@ -265,6 +266,10 @@ async fn capable(host: &dyn Host, log: &str, change: &Change) -> Result<(), Refu
             (&**document, confirm_within.is_some(), Some(running))
         }
         Change::Create(request) => (&request.config, false, None),
+        Change::Announce(_) if !can.announce => {
+            let what = "this server does not record which keys were announced".to_owned();
+            return Err(HostError::Unsupported(what).into());
+        }
         _ => return Ok(()),
     };
     if confirm && !can.probation {
@@ -272,6 +277,7 @@ async fn capable(host: &dyn Host, log: &str, change: &Change) -> Result<(), Refu
         return Err(HostError::Unsupported(what).into());
     }
     let already = running.as_ref().is_some_and(|r| r.has_hosts_or_ecdsa());
+    let announces = running.as_ref().is_some_and(|r| r.announces());
     let (qos, mut merge, witnesses, rekor) = match running {
         Some(running) => (running.qos, running.merge, running.witnesses, running.rekor),
         None => (
@@ -302,6 +308,11 @@ async fn capable(host: &dyn Host, log: &str, change: &Change) -> Result<(), Refu
             can.rekor || document.rekor == rekor,
             "/rekor",
             "front for Sigstore's clients",
+        ),
+        (
+            can.announce || announces || !document.announces(),
+            "/rotate",
+            "records of announced keys",
         ),
         (
             can.ecdsa || already || !document.has_hosts_or_ecdsa(),

@@ -46,6 +46,7 @@ const METHODS: [(&str, Kind, &[&str]); 8] = [
             "history",
             "inclusion",
             "is_deleted",
+            "is_next_announced",
             "is_unopened",
             "keyed_batch",
             "keyed_entry",

@@ -292,6 +292,7 @@ mod tests {
             ecdsa_vkey: None,
             published: None,
             root_hash: None,
+            announced: None,
         };
         let mut argon = log("argon", ordered);
         argon.shards = vec![

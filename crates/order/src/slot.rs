@@ -2,7 +2,7 @@
 //! each names the digest of the one before.
 
 use serde::{Deserialize, Serialize};
-use tlog::{GlobalIndex, Hash, UnixMillis};
+use tlog::{GlobalIndex, Hash, UnixMillis, VerifierKey};
 
 use crate::location::{Location, Part};
 use crate::token::Token;
@@ -51,6 +51,15 @@ pub struct ShardIdentity {
     /// The second key, of ECDSA and the same name, unique in the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ecdsa: Option<String>,
+}
+
+impl ShardIdentity {
+    /// The log ID of the key that Sigstore's clients verify with: the ECDSA key of a shard with two keys.
+    pub fn log_id(&self) -> Option<String> {
+        let vkey = self.ecdsa.as_ref().unwrap_or(&self.vkey);
+        let key: VerifierKey = vkey.parse().ok()?;
+        Some(key.log_id().to_base64())
+    }
 }
 
 /// The action of an operation, in an operator's words.

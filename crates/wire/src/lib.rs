@@ -69,7 +69,9 @@ pub use query::{
     SimulateQuery, TRAIL_LIMIT, TrailQuery, WriteQuery,
 };
 pub use server::{Capabilities, Diagnosis, Diagnostics, Replica, Replicas, Severity, WhoAmI};
-pub use shard::{PlanRequest, RotateRequest, Shard, ShardState, Shards};
+pub use shard::{
+    AnnounceRequest, Announced, PlanRequest, RotateRequest, Seen, Shard, ShardState, Shards,
+};
 pub use token::{NewToken, Revoked, Session, Token, TokenRequest, Tokens};
 
 /// The base path of every resource.

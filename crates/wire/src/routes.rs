@@ -145,6 +145,7 @@ pub enum Name {
     ListShards,
     PlanShard,
     RotateShard,
+    AnnounceShard,
     ListOperations,
     ShowOperation,
     ConfirmOperation,

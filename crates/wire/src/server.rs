@@ -107,6 +107,8 @@ pub struct Capabilities {
     pub ecdsa: bool,
     /// A front for Sigstore's clients: `rekor` in a document.
     pub rekor: bool,
+    /// Records of announced keys: `POST logs/{log}/announcements`, `rotate.requireAnnounced` and `rotate.settle` in a document.
+    pub announce: bool,
 }
 
 impl Default for Capabilities {
@@ -118,6 +120,7 @@ impl Default for Capabilities {
             probation: true,
             ecdsa: true,
             rekor: true,
+            announce: true,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Shards: their states, and requests to plan and open the next one.
 
+use logconfig::Span;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tlog::{GlobalIndex, TreeSize};
@@ -48,6 +49,29 @@ pub struct Shard {
     /// Root of the published tree, hex.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root_hash: Option<String>,
+    /// Where its key was seen by those who look for it; absent if it was not, and for a frozen shard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announced: Option<Announced>,
+}
+
+/// The places where a shard's key was seen (`POST logs/{log}/announcements`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Announced {
+    /// Since when it has been seen at all of them, RFC 3339.
+    pub since: String,
+    /// The places where it was seen.
+    pub seen: Vec<Seen>,
+}
+
+/// A place where a shard's key was seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Seen {
+    /// The URL of the published file.
+    pub at: String,
+    /// Since when, by the server's clock, RFC 3339.
+    pub since: String,
 }
 
 /// The answer to `GET logs/{log}/shards`.
@@ -64,9 +88,25 @@ pub struct RotateRequest {
     /// Name of the shard to open; the oldest planned one, or a new one by the name template, when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Open the shard even if too few of the policy's witnesses know it: it is not published until they do.
+    /// Open the shard even if too few of the policy's witnesses know it (it is not published until they do), or if its key has not
+    /// been announced.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub force: bool,
+    /// Refuse unless the shard's key has been seen for this long, whatever the configuration requires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settle: Option<Span>,
+}
+
+/// `POST logs/{log}/announcements`: the key of a shard has been seen where clients look. A preview with `?dryRun=true`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AnnounceRequest {
+    /// Name of the shard, planned or active.
+    pub shard: String,
+    /// Log ID of the key that was seen, base64, as a trusted root has it; it must be the shard's.
+    pub key: String,
+    /// The places where it was seen, by their URLs. A place that is known already keeps its time.
+    pub seen_at: Vec<String>,
 }
 
 /// `POST logs/{log}/shards`: plans a shard. A preview with `?dryRun=true`.

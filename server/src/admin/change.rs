@@ -7,7 +7,7 @@ use engine::{Applied, ChangeOutcome, Log, Recorded, Request};
 use logconfig::ShardName;
 use order::Generation;
 use server_admin::{Base, Caller, Change, HostError};
-use wire::{FreezeRequest, Operation, PlanRequest, RotateRequest};
+use wire::{AnnounceRequest, FreezeRequest, Operation, PlanRequest, RotateRequest};
 
 use super::operations::state;
 use super::{EngineHost, convert};
@@ -105,12 +105,35 @@ pub(super) fn request(
             from,
         },
         Change::Rotate {
-            request: RotateRequest { name, force },
+            request:
+                RotateRequest {
+                    name,
+                    settle: Some(settle),
+                    ..
+                },
+            base: seen,
+        } => Request::RotateAnnounced {
+            name: shard_name(name)?,
+            base: seen.as_ref().map(base),
+            settle,
+        },
+        Change::Rotate {
+            request: RotateRequest { name, force, .. },
             base: seen,
         } => Request::Rotate {
             name: shard_name(name)?,
             base: seen.as_ref().map(base),
             force,
+        },
+        Change::Announce(AnnounceRequest {
+            shard,
+            key,
+            seen_at,
+        }) => Request::Announce {
+            shard: ShardName::try_from(shard)
+                .map_err(|error| HostError::Internal(error.to_string()))?,
+            key,
+            seen_at,
         },
         Change::Plan {
             request: PlanRequest { name },

@@ -8,8 +8,8 @@ use order::Generation;
 use server_admin::HostError;
 use store::StoreError;
 use wire::{
-    Action, AuditReceipt, HistoryItem, LogCondition, LogStatus, Operation, OperationState, Replica,
-    SearchIndex, Shard, ShardState, Watermarks,
+    Action, Announced, AuditReceipt, HistoryItem, LogCondition, LogStatus, Operation,
+    OperationState, Replica, SearchIndex, Seen, Shard, ShardState, Watermarks,
 };
 
 use crate::indexes::View;
@@ -64,7 +64,20 @@ fn shard(shard: engine::ShardView) -> Shard {
         length: shard.length,
         published: shard.published,
         root_hash: shard.root.map(|root| root.to_string()),
+        announced: shard.announced.and_then(announced),
     }
+}
+
+fn announced(record: logconfig::Announced) -> Option<Announced> {
+    let since = record.since()?.to_string();
+    let seen = record.seen.into_iter().map(|seen| Seen {
+        at: seen.at,
+        since: seen.since,
+    });
+    Some(Announced {
+        since,
+        seen: seen.collect(),
+    })
 }
 
 pub(super) fn action(action: engine::Action) -> Action {

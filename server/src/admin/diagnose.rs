@@ -405,7 +405,7 @@ impl EngineHost {
         if let Some(why) = log.rotation_held() {
             let on = format!("--log {}", log.name());
             let remedy = format!(
-                "plan the next shard (`logctl shard plan {on}`) and give its key (`logctl shard show NAME {on}`) to the witnesses' operators; check the secondaries (`logctl merge status {on}`). The server retries the rotation by itself. `logctl shard rotate --force {on}` opens the shard anyway, and it is not published until they know it"
+                "where its key has to be announced: `logctl shard rotate --announce --seen-at URL {on}` publishes it and waits until it is seen. Otherwise plan the next shard (`logctl shard plan {on}`) and give its key (`logctl shard show NAME {on}`) to the witnesses' operators; check the secondaries (`logctl merge status {on}`). The server retries the rotation by itself. `logctl shard rotate --force {on}` opens the shard anyway: it is not published until they know it, and clients without its key refuse what it signs"
             );
             checks.push(found("rotation", Severity::Warning, why, remedy));
         }

@@ -107,6 +107,14 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, logs: &[Arc<Log>]) -> 
         let labels = [("log", log.name())];
         family.encode_family(&labels)?.encode_gauge(&held)?;
     }
+    let help = "1: the key of the shard that opens next was seen where clients look";
+    let mut family =
+        encoder.encode_descriptor("next_shard_announced", help, None, MetricType::Gauge)?;
+    for log in logs {
+        let labels = [("log", log.name())];
+        let announced = i64::from(log.is_next_announced());
+        family.encode_family(&labels)?.encode_gauge(&announced)?;
+    }
     let help = "1: the storage node answers as it should";
     let mut family = encoder.encode_descriptor("storage_node_up", help, None, MetricType::Gauge)?;
     for (log, view) in &views {

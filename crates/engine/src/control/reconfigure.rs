@@ -28,9 +28,15 @@ impl Log {
         let seconds = self.ledger.clock.now_seconds();
         let one = |finding: Finding| ChangeError::Invalid(vec![finding]);
         let next = match request {
-            Request::Configure { next, .. } | Request::OnProbation { next, .. } => (**next).clone(),
+            // A record of a key is no setting: a document that leaves it out does not take it back.
+            Request::Configure { next, .. } | Request::OnProbation { next, .. } => {
+                (**next).clone().keeping_announced(running)
+            }
             // A job that is run again finds that its shard already exists.
             Request::Rotate {
+                name: Some(name), ..
+            }
+            | Request::RotateAnnounced {
                 name: Some(name), ..
             } if running.active().is_some_and(|shard| shard.name == *name) => {
                 return Ok(None);
@@ -43,7 +49,12 @@ impl Log {
             {
                 return Ok(None);
             }
-            Request::Rotate { name, .. } => {
+            Request::Announce {
+                shard,
+                key,
+                seen_at,
+            } => return self.plan_announced(running, shard, key, seen_at),
+            Request::Rotate { name, .. } | Request::RotateAnnounced { name, .. } => {
                 logconfig::with_rotation(running, name.clone(), seconds).map_err(one)?
             }
             Request::RotateOut { shard, .. } => {
@@ -173,6 +184,14 @@ impl Log {
                     reason = both(reason, Some(unrecognised.forced(open)));
                 }
                 applied.warnings.extend(unrecognised.findings);
+                let unseen = open.and_then(|open| self.unseen(request, &running, &next, open));
+                if let Some(finding) = unseen {
+                    if !forced {
+                        return Err(ChangeError::Invalid(vec![finding]));
+                    }
+                    reason = both(reason, Some(format!("forced: {}", finding.message)));
+                    applied.warnings.push(finding);
+                }
             }
             if dry {
                 return Ok(applied);

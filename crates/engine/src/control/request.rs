@@ -1,6 +1,6 @@
 //! Requests for changes, and their authors.
 
-use logconfig::{LogConfig, ShardName};
+use logconfig::{LogConfig, ShardName, Span};
 use order::Generation;
 use order::slot::Action;
 use order::token::Token;
@@ -31,6 +31,25 @@ pub enum Request {
         /// Open it although too few witnesses or secondaries know it. It is not published until they do.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         force: bool,
+    },
+    /// Freeze the active shard and open the next, if its key has been seen for this long.
+    RotateAnnounced {
+        /// The shard to open; the oldest planned one when absent.
+        name: Option<ShardName>,
+        /// Refuse if a different generation is running.
+        #[serde(skip)]
+        base: Option<Generation>,
+        /// How long its key must have been seen.
+        settle: Span,
+    },
+    /// Record that the key of a shard has been seen where clients look.
+    Announce {
+        /// The shard, planned or active.
+        shard: ShardName,
+        /// Log ID of the key that was seen.
+        key: String,
+        /// The places where it was seen.
+        seen_at: Vec<String>,
     },
     /// Add a planned shard.
     PlanShard {
@@ -88,6 +107,7 @@ impl Request {
             Self::Configure { base, .. }
             | Self::OnProbation { base, .. }
             | Self::Rotate { base, .. }
+            | Self::RotateAnnounced { base, .. }
             | Self::PlanShard { base, .. } => *base,
             _ => None,
         }
@@ -96,8 +116,12 @@ impl Request {
     /// The action that it asks for.
     pub fn action(&self) -> Action {
         match self {
-            Self::Configure { .. } | Self::OnProbation { .. } => Action::Configure,
-            Self::Rotate { .. } | Self::RotateOut { .. } => Action::Rotate,
+            Self::Configure { .. } | Self::OnProbation { .. } | Self::Announce { .. } => {
+                Action::Configure
+            }
+            Self::Rotate { .. } | Self::RotateAnnounced { .. } | Self::RotateOut { .. } => {
+                Action::Rotate
+            }
             Self::PlanShard { .. } => Action::Plan,
             Self::Revert { .. } => Action::Revert,
             Self::Freeze { .. } => Action::Freeze,
@@ -109,8 +133,10 @@ impl Request {
 
     /// The action's name in the audit trail.
     pub(super) fn word(&self) -> &'static str {
-        if matches!(self, Self::Rotate { force: true, .. }) {
-            return "rotate-forced";
+        match self {
+            Self::Rotate { force: true, .. } => return "rotate-forced",
+            Self::Announce { .. } => return "announce",
+            _ => {}
         }
         match self.action() {
             Action::Configure => "configure",
@@ -132,6 +158,10 @@ impl Request {
     pub(super) fn reason(&self) -> Option<String> {
         match self {
             Self::RotateOut { why, .. } => Some(why.clone()),
+            Self::Announce { shard, seen_at, .. } => Some(format!(
+                "the key of {shard} was seen at {}",
+                seen_at.join(", ")
+            )),
             Self::Revert { operation, .. } => Some(format!("nobody confirmed {operation} in time")),
             _ => None,
         }

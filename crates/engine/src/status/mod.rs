@@ -3,9 +3,9 @@
 pub(crate) mod view;
 
 use order::Generation;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use logconfig::{LogConfig, ShardState};
+use logconfig::{Announced, LogConfig, ShardState};
 use tlog::{GlobalIndex, Hash, TreeSize, UnixMillis};
 
 use crate::log::Log;
@@ -62,6 +62,8 @@ pub struct ShardView {
     pub published: Option<TreeSize>,
     /// Root of its checkpoint.
     pub root: Option<Hash>,
+    /// Where its key was seen, for a shard that is not rotated out.
+    pub announced: Option<Announced>,
 }
 
 /// The status of a log.
@@ -92,14 +94,22 @@ impl Log {
         let running = self.running.now.load_full();
         let frozen = matches!(state.intake, Intake::Frozen { .. });
         // A planned shard that was taken back keeps its key, but is not shown.
-        let listed: HashSet<&str> = running
+        let listed: HashMap<&str, Option<&Announced>> = running
             .document
             .shards
             .iter()
-            .map(|shard| shard.name.as_str())
+            .map(|shard| (shard.name.as_str(), shard.announced.as_ref()))
             .collect();
         let is_listed = |shard: &&Shard| {
-            shard.phase != Phase::Planned || listed.contains(shard.identity.name.as_str())
+            shard.phase != Phase::Planned || listed.contains_key(shard.identity.name.as_str())
+        };
+        let announced = |shard: &Shard| {
+            let record = listed
+                .get(shard.identity.name.as_str())
+                .copied()
+                .flatten()?;
+            let of_this_key = shard.identity.log_id().as_ref() == Some(&record.key);
+            of_this_key.then(|| record.clone())
         };
         let shards: Vec<ShardView> = state
             .shards
@@ -129,6 +139,7 @@ impl Log {
                         .map(|at| at.size)
                         .or(shard.start().map(|_| TreeSize::ZERO)),
                     root: at.map(|at| at.root),
+                    announced: announced(shard),
                 }
             })
             .collect();
@@ -211,6 +222,20 @@ impl Log {
         shards
             .find(|shard| shard.identity.name == name)
             .is_some_and(|shard| shard.phase != Phase::Planned || listed(name))
+    }
+
+    /// Whether there is a planned shard to open next, and its key was seen where clients look.
+    pub fn is_next_announced(&self) -> bool {
+        let running = self.running.now.load();
+        let mut shards = running.document.shards.iter();
+        let next = shards.find(|shard| shard.state == ShardState::Planned);
+        let record = next.and_then(|shard| Some((shard.name.as_str(), shard.announced.as_ref()?)));
+        record.is_some_and(|(name, record)| {
+            let state = self.ledger.state();
+            let mut known = state.shards.iter().rev();
+            let known = known.find(|known| known.identity.name == name);
+            known.and_then(|known| known.identity.log_id()).as_ref() == Some(&record.key)
+        })
     }
 
     /// The generation that this replica runs.

@@ -275,6 +275,16 @@ pub const ROUTES: &[Route] = &[
     }
     .needs("shard", "rotate", Scope::Path)
     .example(r#"{"name": "2026b"}"#),
+    change(
+        Name::AnnounceShard,
+        "/logs/{log}/announcements",
+        Body::Json(shape::<AnnounceRequest>),
+        "Record that a shard's key was seen where clients look",
+    )
+    .needs("shard", "announce", Scope::Path)
+    .example(
+        r#"{"shard": "2026b", "key": "2sm2M9oVbG2eFwl5JsvKTq5mCxLXvVlBJKpUYYwBjfM=", "seenAt": ["https://example.org/trusted_root.json"]}"#,
+    ),
     read(
         Name::ListOperations,
         "/operations",
@@ -434,6 +444,7 @@ mod tests {
                 }
                 Name::PlanShard => accepted::<PlanRequest>(text),
                 Name::RotateShard => accepted::<RotateRequest>(text),
+                Name::AnnounceShard => accepted::<AnnounceRequest>(text),
                 Name::CreateToken => accepted::<TokenRequest>(text),
                 name => panic!("{name:?}: say here what its example is"),
             }

@@ -1,5 +1,6 @@
 //! The host over a real engine: what the wire says, and what the audit trail holds.
 
+mod announce;
 mod logs;
 mod probation;
 mod rotation;

@@ -5,6 +5,7 @@
 
 pub(crate) mod probe;
 mod unrecognised;
+mod unseen;
 
 use order::SlotNumber;
 

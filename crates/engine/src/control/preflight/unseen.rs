@@ -1,0 +1,119 @@
+//! Holds a shard back until its key has been seen where clients look, for a log whose configuration requires that and for a
+//! rotation that asks for it; and records that a key was seen.
+//!
+//! What must never happen: a report about another key opens a shard. The record is compared with the key of the order.
+
+use jiff::Timestamp;
+use logconfig::{
+    DocumentChange, Finding, LogConfig, NotAnnounced, ShardName, Span, diff, is_announced,
+    with_announced,
+};
+
+use crate::control::{ChangeError, Request};
+use crate::log::Log;
+use order::state::State;
+use tlog::UnixMillis;
+
+impl Log {
+    /// The running document with a key recorded as seen; `None` if every place is recorded already.
+    pub(crate) fn plan_announced(
+        &self,
+        running: &LogConfig,
+        shard: &ShardName,
+        key: &str,
+        places: &[String],
+    ) -> Result<Option<(LogConfig, DocumentChange)>, ChangeError> {
+        let one = |finding: Finding| ChangeError::Invalid(vec![finding]);
+        let state = self.ledger.state();
+        let seconds = now(&state, self.ledger.clock.now()).as_second();
+        let next = with_announced(running, shard, key, places, seconds).map_err(one)?;
+        // A shard that was taken back and planned again under another name has another key.
+        let known = key_of(&state, shard).unwrap_or_default();
+        if known != key {
+            let finding = Finding::new(
+                "other-key",
+                format!("the key of shard {shard} is {known}, and {key} was seen"),
+                "/key",
+                "publish the trusted root again: `logctl shard export --format trusted-root`",
+            );
+            return Err(one(finding));
+        }
+        let differences = diff(running, &next);
+        let change = DocumentChange {
+            differences,
+            ..DocumentChange::default()
+        };
+        Ok((!change.differences.is_empty()).then_some((next, change)))
+    }
+
+    /// Why the shard that opens must wait for its key to be announced. A document that sets the rule or drops it obeys it as well.
+    pub(crate) fn unseen(
+        &self,
+        request: &Request,
+        running: &LogConfig,
+        next: &LogConfig,
+        open: &ShardName,
+    ) -> Option<Finding> {
+        let asked = match request {
+            Request::RotateAnnounced { settle, .. } => Some(*settle),
+            _ => None,
+        };
+        let settings = [&running.rotate, &next.rotate];
+        let required = settings
+            .iter()
+            .filter(|rotate| rotate.require_announced)
+            .map(|rotate| rotate.settle.unwrap_or(Span::from_secs(0)));
+        let settle = required.chain(asked).max()?;
+        let state = self.ledger.state();
+        let key = key_of(&state, open);
+        let record = next.shard(open).and_then(|shard| shard.announced.as_ref());
+        let now = now(&state, self.ledger.clock.now());
+        let why = is_announced(record, key.as_deref(), settle, now).err()?;
+        Some(finding(open, key.is_some(), &why, asked.is_some()))
+    }
+}
+
+/// The log ID of a shard's key, as clients know it. A planned shard that was taken back keeps its key.
+pub(crate) fn key_of(state: &State, shard: &ShardName) -> Option<String> {
+    let mut shards = state.shards.iter().rev();
+    let found = shards.find(|known| known.identity.name == shard.as_str())?;
+    found.identity.log_id()
+}
+
+/// The time of a record: that of the server, whose clock is compared with the store's, and never before the last slot.
+fn now(state: &State, now: UnixMillis) -> Timestamp {
+    let latest = i64::try_from(now.max(state.time).get()).ok();
+    let latest = latest.and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    latest.unwrap_or(Timestamp::MAX)
+}
+
+fn finding(open: &ShardName, planned: bool, why: &NotAnnounced, asked: bool) -> Finding {
+    let force = format!(
+        "`logctl shard rotate {open} --force` opens it anyway, which is on record: clients that do not have its key yet refuse what it signs"
+    );
+    let (code, message, hint) = match why {
+        NotAnnounced::Unseen => (
+            "not-announced",
+            match planned {
+                true => format!("the key of shard {open} has not been seen where clients look"),
+                false => format!("shard {open} is not planned yet, so no client has its key"),
+            },
+            format!(
+                "`logctl shard rotate --announce --seen-at URL` publishes the key and waits for it; {force}"
+            ),
+        ),
+        NotAnnounced::Settling { since, until } => (
+            "not-settled",
+            format!(
+                "the key of shard {open} has been seen since {since}, and settles until {until}"
+            ),
+            format!("rotate after that time; {force}"),
+        ),
+    };
+    let pointer = if asked {
+        "/settle"
+    } else {
+        "/rotate/requireAnnounced"
+    };
+    Finding::new(code, message, pointer, hint)
+}
