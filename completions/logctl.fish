@@ -140,6 +140,11 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l out -d 'With --announce: write the trusted root with the shard\'s key to FILE' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l exec -d 'With --announce: the shell command that publishes the trusted root, which is the file $LOGCTL_TRUSTED_ROOT; it runs in each run until the key is seen' -r -f -a "(__fish_complete_command)"
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l seen-at -d 'With --announce: where clients get the trusted root: its URL, a TUF repository (a URL that ends in a slash) or a file; may be repeated [default: where the key was seen before]' -r -f
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l seen-ca -d 'With --announce: the certificate authority of the --seen-at URLs, a PEM file, instead of the platform\'s' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l merge -d 'With --announce: a trusted root whose other content is kept (`-`: standard input) [default: the published one]' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l reason -d 'The reason, for the audit trail and the history' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l idempotency-key -d 'Continue the request with this key, or name a new one; a change that is sent twice with one key is made once' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l log -d 'Log to work on; by default the context\'s, else the server\'s only one' -r
@@ -158,6 +163,7 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_sub
 always\t'Always, even into a file'
 never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l dry-run -d 'Show what the command would change, and stop'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l announce -d 'Publish the shard\'s key, and wait until it is seen at each --seen-at; the same command continues where an earlier run stopped'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -s y -l yes -d 'Answer yes to every question; a protected context needs --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -184,6 +190,12 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unplan" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unplan" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unplan" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l settle -d 'With --announce: how long the key has been seen before the rotation, in which clients fetch it [default: rotate.settle of the configuration, or 7d]' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l out -d 'With --announce: write the trusted root with the shard\'s key to FILE' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l exec -d 'With --announce: the shell command that publishes the trusted root, which is the file $LOGCTL_TRUSTED_ROOT; it runs in each run until the key is seen' -r -f -a "(__fish_complete_command)"
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l seen-at -d 'With --announce: where clients get the trusted root: its URL, a TUF repository (a URL that ends in a slash) or a file; may be repeated [default: where the key was seen before]' -r -f
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l seen-ca -d 'With --announce: the certificate authority of the --seen-at URLs, a PEM file, instead of the platform\'s' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l merge -d 'With --announce: a trusted root whose other content is kept (`-`: standard input) [default: the published one]' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l reason -d 'The reason, for the audit trail and the history' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l idempotency-key -d 'Continue the request with this key, or name a new one; a change that is sent twice with one key is made once' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l log -d 'Log to work on; by default the context\'s, else the server\'s only one' -r
@@ -202,7 +214,8 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_sub
 always\t'Always, even into a file'
 never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l dry-run -d 'Show what the command would change, and stop'
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l force -d 'Open the shard even if too few witnesses or secondaries know it: it is not published until they do'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l force -d 'Open the shard even if too few witnesses or secondaries know it (it is not published until they do), or if its key has to be announced and was not'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l announce -d 'Publish the shard\'s key, and wait until it is seen at each --seen-at; the same command continues where an earlier run stopped'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -s y -l yes -d 'Answer yes to every question; a protected context needs --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'

@@ -261,6 +261,22 @@ pub enum Error {
         /// The change's id, where it is known.
         operation: Option<String>,
     },
+    /// A shard that is announced waits for what takes longer than the command may.
+    #[error("shard {shard} of {log} still waits: {why}")]
+    Waits {
+        /// The log of the shard.
+        log: String,
+        /// The shard to open.
+        shard: String,
+        /// What it waits for.
+        why: String,
+    },
+    /// The command that publishes a trusted root failed.
+    #[error("the command of --exec {why}")]
+    Publishing {
+        /// How it failed, without its words.
+        why: String,
+    },
     /// `--exit-code`, and there is a difference.
     #[error("{}", count(*.differences, "difference"))]
     Differs {

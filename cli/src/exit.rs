@@ -54,7 +54,7 @@ pub(crate) const MEANINGS: [(u8, &str); 15] = [
     (REFUSED, "Refused by validation, or not found."),
     (
         TIMEOUT,
-        "Timed out; the change is still running: logctl op wait ID.",
+        "Timed out; the change is still running: logctl op wait ID. With --announce: the same command continues.",
     ),
     (
         UNKNOWN,
@@ -248,6 +248,18 @@ pub(crate) fn row(error: &Error) -> Row {
                     "it is still running: `logctl op list` shows it; --timeout waits longer".into()
                 }
             },
+        ),
+        Error::Waits { log, shard, .. } => Row::new(
+            TIMEOUT,
+            "announcing",
+            format!(
+                "run the same command again later, for shard {shard}: it continues; `logctl shard list --log {log}` shows since when the key has been seen"
+            ),
+        ),
+        Error::Publishing { .. } => Row::new(
+            USAGE,
+            "publishing",
+            "nothing was rotated; find out why, and run the same command again: it continues",
         ),
         Error::Differs { file, .. } => Row::new(
             DIFFERS,

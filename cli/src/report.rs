@@ -355,6 +355,10 @@ fn error_json(error: &Error) -> Value {
             fields.insert("operation".into(), json!(operation));
             fields.insert("lagging".into(), json!(lagging));
         }
+        Error::Waits { log, shard, .. } => {
+            fields.insert("log".into(), json!(log));
+            fields.insert("shard".into(), json!(shard));
+        }
         Error::TimedOut { operation, .. } => {
             fields.insert("operation".into(), json!(operation));
         }

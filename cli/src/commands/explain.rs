@@ -313,8 +313,14 @@ fn shard(args: &ShardArgs) -> Asks {
         (_, _, Some(ShardCommand::Verify(_))) => Asks::default().and(&[ShowLog]),
         (_, _, Some(ShardCommand::Export(_))) => always(&[ShowConfig]).and(&[ListHistory]),
         (_, _, Some(ShardCommand::Step(step))) => match step {
+            ShardStep::Plan { announce, .. } if announce.announce => {
+                change(AnnounceShard).and(&[PlanShard, ShowConfig, ListHistory])
+            }
             ShardStep::Plan { .. } => change(PlanShard),
             ShardStep::Unplan { .. } => edit(),
+            ShardStep::Rotate { announce, .. } if announce.announce => {
+                change(RotateShard).and(&[PlanShard, AnnounceShard, ShowConfig, ListHistory])
+            }
             ShardStep::Rotate { .. } => change(RotateShard),
             ShardStep::Freeze { .. } => change(FreezeLog),
             ShardStep::Unfreeze { .. } => change(UnfreezeLog),

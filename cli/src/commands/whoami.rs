@@ -41,6 +41,7 @@ impl Present for WhoAmIShown {
             (can.probation, "changes on probation"),
             (can.ecdsa, "keys of ecdsa-p256 and host names as origins"),
             (can.rekor, "a front for Sigstore's clients"),
+            (can.announce, "records of announced keys"),
         ]
         .into_iter()
         .filter_map(|(can, what)| (!can).then_some(what))

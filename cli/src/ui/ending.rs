@@ -112,7 +112,11 @@ impl Made {
     fn before(&self, error: Error) -> Error {
         match error {
             // These speak of the change themselves.
-            Error::Interrupted { .. } | Error::Trail { .. } | Error::Bug(_) => error,
+            Error::Interrupted { .. }
+            | Error::Trail { .. }
+            | Error::Waits { .. }
+            | Error::Publishing { .. }
+            | Error::Bug(_) => error,
             error => Error::AfterChange {
                 state: self.state.clone(),
                 hint: self.hint.clone(),

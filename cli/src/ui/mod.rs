@@ -158,6 +158,14 @@ impl Ui {
         }
     }
 
+    /// Notes that a step of the command was made, and forgets its request: the rest of the command sees that it was made.
+    pub(crate) fn stepped(&self, state: String, hint: &str) {
+        if let Some((kept, key)) = self.made.take().and_then(|made| made.request) {
+            kept.end(&key);
+        }
+        self.made(state, hint.to_owned());
+    }
+
     /// Whether something was changed.
     pub(crate) fn has_made(&self) -> bool {
         self.made.borrow().is_some()

@@ -10,7 +10,7 @@ use rekor::export::{
 use serde::Serialize;
 use tlog::VerifierKey;
 
-use crate::commands::{Session, document};
+use crate::commands::{Server, Session, document};
 use crate::error::Error;
 use crate::file::File;
 use crate::report::{Block, Outcome, Page, Present};
@@ -83,10 +83,7 @@ pub(super) async fn run(session: &Session<'_>, args: ExportArgs) -> Result<Outco
         let content = keys.iter().map(|key| format!("{key}\n")).collect();
         return Outcome::done(&ShardExport { log, content });
     }
-    // Every shard's key is valid since the log was made: earlier than its first signature, whenever it was planned.
-    let history = server.admin.history(&log, server.deadline).await?.history;
-    let made = history.last().and_then(|made| made.time.parse().ok());
-    let since = made.map_or(0, |made: Timestamp| made.as_millisecond().unsigned_abs());
+    let since = since(&server, &log).await?;
     let now = Timestamp::now().as_millisecond().unsigned_abs();
     let merge = match &args.merge {
         Some(file) => Some(document::read(file).await?.1),
@@ -113,8 +110,15 @@ pub(super) async fn run(session: &Session<'_>, args: ExportArgs) -> Result<Outco
     Outcome::done(&ShardExport { log, content })
 }
 
+/// Since when every shard's key is valid: since the log was made, which is earlier than its first signature, whenever it was planned.
+pub(super) async fn since(server: &Server, log: &str) -> Result<u64, Error> {
+    let history = server.admin.history(log, server.deadline).await?.history;
+    let made = history.last().and_then(|made| made.time.parse().ok());
+    Ok(made.map_or(0, |made: Timestamp| made.as_millisecond().unsigned_abs()))
+}
+
 /// The keys that clients verify the shards' checkpoints with: ECDSA where a shard has such a key.
-fn keys(running: &LogConfig) -> Result<Vec<VerifierKey>, Error> {
+pub(super) fn keys(running: &LogConfig) -> Result<Vec<VerifierKey>, Error> {
     let vkeys = running.shards.iter();
     let vkeys = vkeys.filter_map(|shard| shard.ecdsa_vkey.as_ref().or(shard.vkey.as_ref()));
     let keys = vkeys.map(|vkey| {
@@ -191,7 +195,7 @@ impl Export<'_> {
     }
 }
 
-fn refused(error: ExportError) -> Error {
+pub(super) fn refused(error: ExportError) -> Error {
     let hint = match &error {
         ExportError::Origin(_) => {
             "Sigstore's clients accept only host names as origins: create a log with `originForm: host`"

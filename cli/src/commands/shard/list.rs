@@ -35,26 +35,28 @@ impl Present for ShardList {
     const NAME: &'static str = "/name";
 
     fn page(&self) -> Page {
+        // Most logs have no keys to announce.
+        let announced = self.shards.iter().any(|shard| shard.announced.is_some());
         let rows = self.shards.iter().map(|shard| {
-            vec![
-                shard.name.as_str().into(),
-                super::state(shard.state),
+            let mut row = vec![shard.name.as_str().into(), super::state(shard)];
+            if announced {
+                let since = shard.announced.as_ref().map(|seen| seen.since.as_str());
+                row.push(Cell::maybe(since));
+            }
+            row.extend([
                 Cell::number(shard.start_index),
                 Cell::number(shard.length),
                 Cell::number(shard.published),
                 shard.tree_id.as_str().into(),
                 shard.origin.as_str().into(),
-            ]
+            ]);
+            row
         });
-        let header = vec![
-            "NAME",
-            "STATE",
-            "START",
-            "LENGTH",
-            "PUBLISHED",
-            "TREE ID",
-            "ORIGIN",
-        ];
+        let mut header = vec!["NAME", "STATE"];
+        if announced {
+            header.push("SEEN SINCE");
+        }
+        header.extend(["START", "LENGTH", "PUBLISHED", "TREE ID", "ORIGIN"]);
         let page = Page::new().with(Block::Table {
             header,
             rows: rows.collect(),

@@ -1,5 +1,6 @@
 //! `logctl shard`: two flags for whole documents, and one subcommand per step.
 
+mod announce;
 pub(super) mod create_config;
 mod export;
 mod import;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Subcommand, ValueHint};
 use clap_complete::ArgValueCompleter;
-use wire::ShardState;
+use wire::{Shard, ShardState};
 
 use super::Session;
 use super::change::{ChangeArgs, Trial, parse_confirm_within};
@@ -253,9 +254,10 @@ fn usage(kind: ErrorKind, what: ContextValue) -> clap::Error {
     error
 }
 
-/// A shard's state as a cell.
-pub(super) fn state(state: ShardState) -> Cell {
-    match state {
+/// A shard's state as a cell. A planned shard whose key was seen is announced.
+pub(super) fn state(shard: &Shard) -> Cell {
+    match shard.state {
+        ShardState::Planned if shard.announced.is_some() => Cell::toned("announced", Tone::Next),
         ShardState::Planned => Cell::toned("planned", Tone::Next),
         ShardState::Active => Cell::toned("active", Tone::Good),
         ShardState::Frozen => Cell::toned("frozen", Tone::Past),

@@ -18,16 +18,18 @@ pub(super) async fn run(session: &Session<'_>, name: &str) -> Result<Outcome, Er
     let log = server.log().await?;
     let shards = server.admin.log(&log, server.deadline).await?.shards;
     match shards.iter().find(|shard| shard.name == name) {
-        Some(shard) => Outcome::done(&ShardShown {
-            log,
-            shard: shard.clone(),
-        }),
+        Some(shard) => outcome(log, shard.clone()),
         None => Err(Error::NotFound {
             kind: "shard",
             name: name.to_owned(),
             known: shards.into_iter().map(|shard| shard.name).collect(),
         }),
     }
+}
+
+/// The report of one shard.
+pub(super) fn outcome(log: String, shard: Shard) -> Result<Outcome, Error> {
+    Outcome::done(&ShardShown { log, shard })
 }
 
 impl Present for ShardShown {
@@ -39,7 +41,7 @@ impl Present for ShardShown {
         let mut fields = vec![
             ("log", self.log.as_str().into()),
             ("name", shard.name.as_str().into()),
-            ("state", super::state(shard.state)),
+            ("state", super::state(shard)),
             ("tree ID", shard.tree_id.as_str().into()),
             ("origin", shard.origin.as_str().into()),
             ("key", shard.vkey.as_str().into()),
@@ -50,6 +52,12 @@ impl Present for ShardShown {
         ];
         if let Some(vkey) = &shard.ecdsa_vkey {
             fields.insert(6, ("ECDSA key", vkey.as_str().into()));
+        }
+        for seen in shard.announced.iter().flat_map(|record| &record.seen) {
+            fields.push((
+                "key seen",
+                format!("since {} at {}", seen.since, seen.at).into(),
+            ));
         }
         Page::new().with(Block::Fields(fields))
     }

@@ -7,8 +7,9 @@ use wire::{
     FreezeRequest, LogStatus, PlanRequest, RotateRequest, ShardState, UnfreezeRequest, codes,
 };
 
-use logconfig::ShardConfig;
+use logconfig::{ShardConfig, Span};
 
+use super::announce::{self, AnnounceArgs, Until};
 use crate::client::Call;
 use crate::commands::change::{self, ChangeArgs, Consent, Trial};
 use crate::commands::{Server, Session, log_name};
@@ -20,14 +21,22 @@ use crate::report::Outcome;
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum ShardStep {
     /// Plan the next shard: it gets its origin and key now, and opens at a later rotation
-    #[command(after_help = "Example:
-  logctl shard plan --yes")]
+    ///
+    /// With --announce, the shard's key is published: the command plans a shard only if there is none, or none of that name. It writes
+    /// the trusted root of Sigstore's clients with the key, runs the command that publishes it, and waits until the published one has
+    /// the key. Where time runs out (--timeout), it says what it waits for and exits with 7; the same command continues, also on
+    /// another machine. A log with rotate.requireAnnounced then rotates by itself when it is due.
+    #[command(after_help = "Examples:
+  logctl shard plan --yes
+  logctl shard plan --announce --exec ./open-pull-request.sh --seen-at https://tuf.example.org/ --yes")]
     Plan {
         /// Name of the shard; by default made from the configured template
         name: Option<String>,
         /// Show what the command would change, and stop
         #[arg(long)]
         dry_run: bool,
+        #[command(flatten)]
+        announce: AnnounceArgs,
         #[command(flatten)]
         change: ChangeArgs,
     },
@@ -48,8 +57,14 @@ pub(crate) enum ShardStep {
     ///
     /// If the configuration has a policy of witnesses, enough of them must know the shard that opens: plan it first, give its
     /// key to their operators, then rotate.
+    ///
+    /// With --announce, the shard's key is published before the shard opens, as by `shard plan --announce`; then the command waits
+    /// until the key has been seen for --settle, so that clients have fetched it, looks once more, and rotates. Where time runs out
+    /// (--timeout), it says what it waits for and exits with 7; the same command continues, also on another machine. Name the shard in a
+    /// job that runs again and again: without a name, a run after the rotation announces the next shard.
     #[command(after_help = "Examples:
   logctl shard rotate --yes
+  logctl shard rotate 2026c --announce --exec ./open-pull-request.sh --seen-at https://tuf.example.org/ --yes
   logctl shard rotate 2026c --force --yes     # although too few witnesses or secondaries know it yet")]
     Rotate {
         /// Shard to open: a planned one or a new name; by default the oldest planned one
@@ -58,9 +73,16 @@ pub(crate) enum ShardStep {
         /// Show what the command would change, and stop
         #[arg(long)]
         dry_run: bool,
-        /// Open the shard even if too few witnesses or secondaries know it: it is not published until they do
-        #[arg(long)]
+        /// Open the shard even if too few witnesses or secondaries know it (it is not published until they do), or if its key has
+        /// to be announced and was not
+        #[arg(long, conflicts_with = "announce")]
         force: bool,
+        /// With --announce: how long the key has been seen before the rotation, in which clients fetch it [default: rotate.settle of
+        /// the configuration, or 7d]
+        #[arg(long, value_name = "TIME", requires = "announce")]
+        settle: Option<Span>,
+        #[command(flatten)]
+        announce: AnnounceArgs,
         #[command(flatten)]
         change: ChangeArgs,
     },
@@ -136,7 +158,11 @@ impl Step {
     }
 
     fn rotate(log: &str, name: Option<String>, force: bool) -> Result<Self, Error> {
-        let request = RotateRequest { name, force };
+        let request = RotateRequest {
+            name,
+            force,
+            settle: None,
+        };
         let call = Call::new(Name::RotateShard, log, &request)?;
         let name = request.name;
         Ok(Self {
@@ -180,6 +206,20 @@ impl Step {
 }
 
 pub(super) async fn run(session: &Session<'_>, step: ShardStep) -> Result<Outcome, Error> {
+    let step = match step {
+        ShardStep::Plan { name, announce, .. } if announce.announce => {
+            return announce::run(session, name, announce, Until::Seen).await;
+        }
+        ShardStep::Rotate {
+            name,
+            settle,
+            announce,
+            ..
+        } if announce.announce => {
+            return announce::run(session, name, announce, Until::Rotated(settle)).await;
+        }
+        other => other,
+    };
     let server = session.server()?;
     let log = server.log().await?;
     let (step, dry_run) = match step {

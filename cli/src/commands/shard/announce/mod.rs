@@ -1,0 +1,425 @@
+//! `logctl shard plan --announce`: publishes the key of the next shard and waits until clients can see it. `logctl shard rotate
+//! --announce` does the same, waits until clients have fetched it, and rotates.
+//!
+//! Each step is seen from the server and from what is published, so a run continues where an earlier one stopped, on whichever machine.
+//! What must never happen: a rotation to a shard whose key was not seen, or not for long enough. The server checks that by its own clock
+//! when it rotates; this only waits. And nothing is published that lacks what a published file has: that file is read first.
+
+mod place;
+mod publish;
+mod target;
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ValueHint;
+use jiff::Timestamp;
+use logconfig::Span;
+use wire::routes::Name;
+use wire::{AnnounceRequest, PlanRequest, Problem, RotateRequest, ShardState, codes};
+
+use super::show;
+use crate::client::{Call, Deadline};
+use crate::commands::change::{self, Consent, Trial};
+use crate::commands::{Server, Session, document};
+use crate::error::Error;
+use crate::file::File;
+use crate::report::Outcome;
+
+use target::{Look, Target, nowhere, places};
+
+/// Pauses between looks double from the first to the last.
+const SEEN_POLL_MIN: Duration = Duration::from_millis(500);
+const SEEN_POLL_MAX: Duration = Duration::from_secs(30);
+/// How often a shard is planned if others change the shards meanwhile.
+const TRIES: usize = 8;
+
+/// Flags that publish a shard's key before the shard opens.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct AnnounceArgs {
+    /// Publish the shard's key, and wait until it is seen at each --seen-at; the same command continues where an earlier run stopped
+    #[arg(long, conflicts_with_all = ["dry_run", "idempotency_key"])]
+    pub(crate) announce: bool,
+    /// With --announce: write the trusted root with the shard's key to FILE
+    #[arg(long, value_name = "FILE", requires = "announce", value_hint = ValueHint::FilePath)]
+    out: Option<PathBuf>,
+    /// With --announce: the shell command that publishes the trusted root, which is the file $LOGCTL_TRUSTED_ROOT; it runs in each
+    /// run until the key is seen
+    #[arg(long, value_name = "COMMAND", requires = "announce", value_hint = ValueHint::CommandString)]
+    exec: Option<String>,
+    /// With --announce: where clients get the trusted root: its URL, a TUF repository (a URL that ends in a slash) or a file; may
+    /// be repeated [default: where the key was seen before]
+    #[arg(long, value_name = "URL", requires = "announce", value_hint = ValueHint::Url)]
+    seen_at: Vec<String>,
+    /// With --announce: the certificate authority of the --seen-at URLs, a PEM file, instead of the platform's
+    #[arg(long, value_name = "FILE", requires = "announce", value_hint = ValueHint::FilePath)]
+    seen_ca: Option<PathBuf>,
+    /// With --announce: a trusted root whose other content is kept (`-`: standard input) [default: the published one]
+    #[arg(long, value_name = "FILE", requires = "announce", value_hint = ValueHint::FilePath)]
+    merge: Option<File>,
+}
+
+/// The end of the work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// The key was seen at each place.
+    Seen,
+    /// The shard is open; the key settled for so long, if the command says it.
+    Rotated(Option<Span>),
+}
+
+pub(super) async fn run(
+    session: &Session<'_>,
+    name: Option<String>,
+    args: AnnounceArgs,
+    until: Until,
+) -> Result<Outcome, Error> {
+    // A mistake in them is found before anything is planned.
+    places(&args.seen_at, &args)?;
+    let server = session.server()?;
+    let log = server.log().await?;
+    if !server.capabilities().await.announce {
+        return Err(Error::Unsupported {
+            address: server.admin.address(),
+            what: "records of announced keys (--announce)",
+        });
+    }
+    let merge = match &args.merge {
+        Some(file) => Some(document::read(file).await?.1),
+        None => None,
+    };
+    let announcing = Announcing {
+        session,
+        log,
+        args,
+        merge,
+    };
+    let name = match (announcing.planned(name).await?, until) {
+        (Planned::Waits(name), _) => name,
+        // A run that is repeated after its rotation finds the shard open.
+        (Planned::Open(name), Until::Rotated(_)) => return announcing.rotate(&name, None).await,
+        (Planned::Open(name), Until::Seen) => {
+            return Err(Error::Usage {
+                message: format!("shard {name} is open already"),
+                hint: "without a name, the next shard is announced".into(),
+            });
+        }
+    };
+    let target = Target::of(session, &announcing.log, name, until, &announcing.args).await?;
+    announcing.until(target, until).await
+}
+
+enum Planned {
+    Waits(String),
+    Open(String),
+}
+
+struct Announcing<'a> {
+    session: &'a Session<'a>,
+    log: String,
+    args: AnnounceArgs,
+    merge: Option<String>,
+}
+
+impl Announcing<'_> {
+    /// The shard to announce; it is planned if there is none.
+    async fn planned(&self, name: Option<String>) -> Result<Planned, Error> {
+        let mut moved = None;
+        for _ in 0..TRIES {
+            let server = self.session.server()?;
+            let status = server.admin.log(&self.log, server.deadline).await?;
+            let mut shards = status.shards.iter();
+            let found = match &name {
+                Some(name) => shards.find(|shard| shard.name == *name),
+                None => shards.find(|shard| shard.state == ShardState::Planned),
+            };
+            match found.map(|shard| (shard.state, shard.name.clone())) {
+                Some((ShardState::Planned, name)) => return Ok(Planned::Waits(name)),
+                Some((ShardState::Active, name)) => return Ok(Planned::Open(name)),
+                Some((ShardState::Frozen, name)) => {
+                    return Err(Error::Usage {
+                        message: format!("shard {name} is frozen, and stays so"),
+                        hint: "`logctl shard list` shows the planned shards".into(),
+                    });
+                }
+                None if self.args.seen_at.is_empty() => return Err(nowhere()),
+                None => {}
+            }
+            let request = PlanRequest { name: name.clone() };
+            let call = Call::new(Name::PlanShard, &self.log, &request)?;
+            let question = format!("plan the next shard of {}, to announce its key?", self.log);
+            match self.step(&server, call, question, Some(status.etag)).await {
+                Ok(()) => self.session.ui.stepped(
+                    format!("{}: the next shard was planned", self.log),
+                    "the same command continues",
+                ),
+                // Somebody else may have planned it.
+                Err(Error::Problem(problem)) if problem.code == codes::STALE => {
+                    moved = Some(problem);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(moved.map_or_else(
+            || Error::Bug("a shard that was planned is not there".into()),
+            Error::Problem,
+        ))
+    }
+
+    /// A step that is a change, with its question. Any trouble ends the run.
+    async fn step(
+        &self,
+        server: &Server,
+        call: Call,
+        question: String,
+        base: Option<String>,
+    ) -> Result<(), Error> {
+        let consent = Consent {
+            log: self.log.clone(),
+            base,
+            question,
+            typed: None,
+            preview: self.session.ui.will_ask(),
+            trial: Trial::default(),
+        };
+        let made = change::carry_out(self.session, server, call, consent).await?;
+        made.trouble.map_or(Ok(()), Err)
+    }
+
+    /// Looks, publishes, records and waits.
+    async fn until(&self, mut target: Target, until: Until) -> Result<Outcome, Error> {
+        let ui = self.session.ui;
+        let name = target.name.clone();
+        let deadline = self.session.deadline();
+        let phase = ui.phase(&format!("looking for the key of shard {name}"));
+        let mut told = HashSet::new();
+        let mut published = self.args.out.is_none() && self.args.exec.is_none();
+        let mut pause = SEEN_POLL_MIN;
+        loop {
+            ui.stand(
+                &format!("shard {name} still waits"),
+                "the same command continues",
+            );
+            let look = target.look(deadline).await;
+            let mut waits = "its key is not seen yet".to_owned();
+            for (place, why) in &look.lacking {
+                waits = format!("{waits}; {place}: {why}");
+                if told.insert((place.clone(), why.clone())) {
+                    ui.line(&format!("{place}: {why}"));
+                }
+            }
+            let mut at_least = None;
+            if look.lacking.is_empty() {
+                self.record(&mut target).await?;
+                if until == Until::Seen {
+                    drop(phase);
+                    return self.seen(&target).await;
+                }
+                match self.settled(&target).await? {
+                    Settled::Yes => {
+                        drop(phase);
+                        return self.rotate(&name, Some(target.settle)).await;
+                    }
+                    Settled::Until(time, why) => {
+                        at_least = time;
+                        waits = why;
+                        if told.insert((String::new(), waits.clone())) {
+                            ui.line(&waits);
+                        }
+                    }
+                }
+            } else if !published {
+                published = self.publish(&target, &look, deadline).await?;
+                match published {
+                    true => pause = SEEN_POLL_MIN,
+                    false => {
+                        let why = "the trusted root is not written: what is published can't be read, and must not be lost; --merge FILE names a file to add the key to";
+                        waits = format!("{waits}; {why}");
+                        if told.insert((String::new(), why.to_owned())) {
+                            ui.line(why);
+                        }
+                    }
+                }
+            }
+            phase.update(&waits);
+            // The server decides by its own clock; this one only says whether waiting makes sense.
+            let left = at_least.map(|time| time.duration_since(Timestamp::now()).unsigned_abs());
+            let too_late = left.is_some_and(|left| left > deadline.left());
+            if too_late || !deadline.pause(left.unwrap_or(pause).min(pause)).await {
+                return Err(Error::Waits {
+                    log: self.log.clone(),
+                    shard: name,
+                    why: waits,
+                });
+            }
+            pause = (pause * 2).min(SEEN_POLL_MAX);
+        }
+    }
+
+    /// Writes the trusted root and runs the command; whether it did. What is published must be known, or it would be lost.
+    async fn publish(
+        &self,
+        target: &Target,
+        look: &Look,
+        deadline: Deadline,
+    ) -> Result<bool, Error> {
+        let base = self.merge.as_ref().or(look.base.as_ref());
+        if base.is_none() && !look.nothing {
+            return Ok(false);
+        }
+        let root = target.root(base.map(String::as_str))?;
+        for warning in root.warnings() {
+            self.session.ui.warn(&warning.to_string());
+        }
+        let text = root.to_json();
+        if let Some(path) = &self.args.out {
+            publish::write(path, &text)?;
+        }
+        if let Some(command) = &self.args.exec {
+            let _phase = self.session.ui.phase("publishing the trusted root");
+            let about = [
+                ("LOGCTL_LOG", self.log.as_str()),
+                ("LOGCTL_SHARD", target.name.as_str()),
+            ];
+            let file = self.args.out.as_deref();
+            publish::run(command, file, &text, about, deadline).await?;
+        }
+        Ok(true)
+    }
+
+    /// Records the places where it was seen.
+    async fn record(&self, target: &mut Target) -> Result<(), Error> {
+        let places = target.places.iter().map(|place| place.name.clone());
+        let places: Vec<String> = places.collect();
+        if places.iter().any(|place| !target.recorded.contains(place)) {
+            let request = AnnounceRequest {
+                shard: target.name.clone(),
+                key: target.key.log_id().to_base64(),
+                seen_at: places.clone(),
+            };
+            let call = Call::new(Name::AnnounceShard, &self.log, &request)?;
+            let server = self.session.server()?;
+            let question = format!(
+                "record that the key of shard {} was seen at {}?",
+                target.name,
+                places.join(", ")
+            );
+            self.step(&server, call, question, None).await?;
+            self.session.ui.stepped(
+                format!("the key of shard {} was recorded as seen", target.name),
+                "the same command continues",
+            );
+            target.recorded.extend(places);
+        }
+        Ok(())
+    }
+
+    /// The report of a shard whose key was seen.
+    async fn seen(&self, target: &Target) -> Result<Outcome, Error> {
+        let server = self.session.server()?;
+        let shards = server.admin.log(&self.log, server.deadline).await?.shards;
+        let shard = shards.into_iter().find(|shard| shard.name == target.name);
+        match shard {
+            Some(shard) => show::outcome(self.log.clone(), shard),
+            None => Err(Error::NotFound {
+                kind: "planned shard",
+                name: target.name.clone(),
+                known: Vec::new(),
+            }),
+        }
+    }
+
+    /// Asks the server whether the key has been seen for long enough.
+    async fn settled(&self, target: &Target) -> Result<Settled, Error> {
+        let server = self.session.server()?;
+        let call = self.rotation(&target.name, Some(target.settle))?;
+        match server.admin.preview(&call, None, server.deadline).await {
+            Ok(_) => Ok(Settled::Yes),
+            Err(Error::Problem(problem)) if problem.code == codes::INVALID => settles(problem),
+            Err(error) if change::passes(&error) => Ok(Settled::Until(None, error.to_string())),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn rotation(&self, name: &str, settle: Option<Span>) -> Result<Call, Error> {
+        let request = RotateRequest {
+            name: Some(name.to_owned()),
+            force: false,
+            settle,
+        };
+        Call::new(Name::RotateShard, &self.log, &request)
+    }
+
+    async fn rotate(&self, name: &str, settle: Option<Span>) -> Result<Outcome, Error> {
+        let server = self.session.server()?;
+        let question = format!(
+            "rotate {}: freeze the active shard for good and open {name}?",
+            self.log
+        );
+        let consent = Consent {
+            log: self.log.clone(),
+            base: None,
+            question,
+            typed: None,
+            preview: self.session.ui.will_ask(),
+            trial: Trial::default(),
+        };
+        let call = self.rotation(name, settle)?;
+        change::carry_out(self.session, &server, call, consent).await
+    }
+}
+
+enum Settled {
+    Yes,
+    /// Not yet; the time where the server said it, and the reason.
+    Until(Option<Timestamp>, String),
+}
+
+/// A refusal because the key has not been seen for long enough is a wait, any other one an error.
+fn settles(problem: Box<Problem>) -> Result<Settled, Error> {
+    let only = match problem.findings.as_slice() {
+        [only] if only.code == "not-settled" => only,
+        _ => return Err(Error::Problem(problem)),
+    };
+    let until = only.message.rsplit(' ').next();
+    let until = until.and_then(|time| time.parse().ok());
+    Ok(Settled::Until(until, only.message.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::Finding;
+
+    fn refused(codes: &[(&str, &str)]) -> Result<Settled, Error> {
+        let mut problem = Problem::new((codes::INVALID, 422, "refused"), "refused");
+        let findings = codes.iter().map(|(code, message)| Finding {
+            code: (*code).to_owned(),
+            message: (*message).to_owned(),
+            pointer: String::new(),
+            line: None,
+            column: None,
+            hint: None,
+        });
+        problem.findings = findings.collect();
+        settles(Box::new(problem))
+    }
+
+    #[test]
+    fn only_a_key_that_settles_is_waited_for() {
+        let settles = (
+            "not-settled",
+            "seen since X, and settles until 2026-12-01T10:00:00Z",
+        );
+        let Ok(Settled::Until(Some(until), why)) = refused(&[settles]) else {
+            panic!("it is a wait");
+        };
+        assert_eq!(until.to_string(), "2026-12-01T10:00:00Z");
+        assert_eq!(why, settles.1);
+        let unseen = ("not-announced", "not seen");
+        assert!(refused(&[unseen]).is_err());
+        assert!(refused(&[settles, unseen]).is_err());
+        assert!(refused(&[]).is_err());
+    }
+}

@@ -1,0 +1,351 @@
+//! A place where clients get the trusted root from: a file at a URL, a repository of The Update Framework (TUF), or a local file.
+//!
+//! A repository is read as a client reads it, from its timestamp to the file that it names now. Its signatures are not verified: the
+//! question is what is published, and clients verify it themselves. What must never happen: an endless answer, or a URL's query, which
+//! may be a secret, in a message or in the log.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::{StatusCode, Url};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use crate::client::{Deadline, cause, transport};
+use crate::error::Error;
+use crate::settings::{Address, is_loopback};
+
+/// The largest file that is read; a trusted root has some kilobytes.
+const LARGEST: usize = 4 << 20;
+/// The limit for one file.
+const FILE_TIMEOUT: Duration = Duration::from_secs(20);
+/// The file's name in a repository.
+const TARGET: &str = "trusted_root.json";
+
+/// A place that is looked at again and again.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// Its name for people and in the log: the URL without its query.
+    pub(super) name: String,
+    source: Source,
+    /// Whether the source is a TUF repository, and not the file itself.
+    repository: bool,
+}
+
+#[derive(Debug)]
+enum Source {
+    Web(reqwest::Client, Url),
+    Local(PathBuf),
+}
+
+/// Why a file could not be had.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Miss {
+    /// Whether the place answered that there is no such file.
+    pub(super) absent: bool,
+    /// The reason, in words for a person.
+    pub(super) why: String,
+}
+
+impl Miss {
+    fn new(why: impl Into<String>) -> Self {
+        Self {
+            absent: false,
+            why: why.into(),
+        }
+    }
+
+    fn absent(why: impl Into<String>) -> Self {
+        Self {
+            absent: true,
+            why: why.into(),
+        }
+    }
+}
+
+impl Place {
+    /// The place that an argument or a record names.
+    pub(super) fn parse(text: &str, ca: Option<&Path>) -> Result<Self, Error> {
+        let wrong = |why: &str| {
+            Error::Usage {
+            message: format!("--seen-at: {why}"),
+            hint: "name the published file by its URL (https://…/trusted_root.json), a TUF repository by its address with a slash at the end, or a file by its path"
+                .into(),
+        }
+        };
+        let repository = text.ends_with('/');
+        if !text.starts_with("https://") && !text.starts_with("http://") {
+            let path = text.strip_prefix("file://").unwrap_or(text);
+            let path = path.strip_prefix("file:").unwrap_or(path);
+            let named_web = path
+                .split('/')
+                .next()
+                .is_some_and(|word| word.contains(':'));
+            if path.is_empty() || named_web {
+                return Err(wrong("this is neither a URL nor a file"));
+            }
+            let absolute = std::path::absolute(path).map_err(|source| Error::Read {
+                what: path.to_owned(),
+                source,
+            })?;
+            let slash = if repository { "/" } else { "" };
+            let shown = absolute.display().to_string();
+            return Ok(Self {
+                name: format!("file:{}{slash}", shown.trim_end_matches('/')),
+                source: Source::Local(absolute),
+                repository,
+            });
+        }
+        let Ok(url) = Url::parse(text) else {
+            return Err(wrong("this is not a URL"));
+        };
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(wrong("clients get the file without a password"));
+        }
+        let host = url.host_str().unwrap_or_default();
+        if url.scheme() == "http" && !is_loopback(host) {
+            return Err(wrong(
+                "without https:// anybody on the way could answer; only a loopback address may do without",
+            ));
+        }
+        let mut shown = url.clone();
+        shown.set_query(None);
+        shown.set_fragment(None);
+        let http = transport(&Address::Url(url.as_str().to_owned()), ca, None)?;
+        Ok(Self {
+            name: shown.to_string(),
+            repository: url.path().ends_with('/'),
+            source: Source::Web(http, url),
+        })
+    }
+
+    /// The published file as it is now.
+    pub(super) async fn read(&self, deadline: Deadline) -> Result<String, Miss> {
+        let bytes = match self.repository {
+            true => self.target(deadline).await?,
+            false => self.get(None, deadline).await?,
+        };
+        String::from_utf8(bytes).map_err(|_| Miss::new("it is not text"))
+    }
+
+    /// The file that the repository names now.
+    async fn target(&self, deadline: Deadline) -> Result<Vec<u8>, Miss> {
+        let timestamp = self.metadata("timestamp.json", deadline).await?;
+        let expires = timestamp.pointer("/signed/expires").and_then(Value::as_str);
+        let expires = expires.and_then(|time| time.parse::<Timestamp>().ok());
+        if let Some(expires) = expires.filter(|expires| *expires <= Timestamp::now()) {
+            return Err(Miss::new(format!(
+                "the TUF repository's timestamp expired at {expires}: clients refuse it"
+            )));
+        }
+        let snapshot = self.named(&timestamp, "snapshot.json", deadline).await?;
+        let targets = self.named(&snapshot, "targets.json", deadline).await?;
+        let target = targets
+            .get("signed")
+            .and_then(|signed| signed.get("targets"));
+        let Some(target) = target.and_then(|targets| targets.get(TARGET)) else {
+            return Err(Miss::absent(format!("the TUF repository has no {TARGET}")));
+        };
+        let hash = target.pointer("/hashes/sha256").and_then(Value::as_str);
+        let hash = hash.filter(|hash| hash.len() == 64 && hash.bytes().all(is_hex));
+        let Some(hash) = hash else {
+            return Err(Miss::new(format!(
+                "the TUF repository names no SHA-256 of {TARGET}"
+            )));
+        };
+        let whole = format!("targets/{hash}.{TARGET}");
+        let bytes = match self.get(Some(&whole), deadline).await {
+            Err(miss) if miss.absent => {
+                self.get(Some(&format!("targets/{TARGET}")), deadline).await
+            }
+            other => other,
+        };
+        let bytes = bytes.map_err(|miss| Miss::new(miss.why))?;
+        match tlog::hex(&Sha256::digest(&bytes)) == hash.to_ascii_lowercase() {
+            true => Ok(bytes),
+            false => Err(Miss::new(format!(
+                "{TARGET} is not the file that the TUF repository names"
+            ))),
+        }
+    }
+
+    /// Metadata in the version that other metadata names, or without a version in its name.
+    async fn named(&self, parent: &Value, name: &str, deadline: Deadline) -> Result<Value, Miss> {
+        let meta = parent.get("signed").and_then(|signed| signed.get("meta"));
+        let version = meta
+            .and_then(|meta| meta.get(name))
+            .and_then(|meta| meta.get("version"))
+            .and_then(Value::as_u64);
+        let Some(version) = version else {
+            return Err(Miss::new(format!("the TUF repository names no {name}")));
+        };
+        match self.metadata(&format!("{version}.{name}"), deadline).await {
+            Err(miss) if miss.absent => {
+                let found = self.metadata(name, deadline).await;
+                found.map_err(|miss| Miss::new(miss.why))
+            }
+            other => other,
+        }
+    }
+
+    async fn metadata(&self, name: &str, deadline: Deadline) -> Result<Value, Miss> {
+        let bytes = self.get(Some(name), deadline).await?;
+        serde_json::from_slice(&bytes).map_err(|_| Miss::new(format!("{name} is not JSON")))
+    }
+
+    /// A file below the source, or the source itself.
+    async fn get(&self, below: Option<&str>, deadline: Deadline) -> Result<Vec<u8>, Miss> {
+        match &self.source {
+            Source::Local(path) => {
+                let path = below.map_or_else(|| path.clone(), |below| path.join(below));
+                let reading = tokio::task::spawn_blocking(move || local(&path));
+                let read = reading.await.unwrap_or_else(|error| Err(error.into()));
+                bounded(read.map_err(|error| Miss {
+                    absent: error.kind() == std::io::ErrorKind::NotFound,
+                    why: error.to_string(),
+                })?)
+            }
+            Source::Web(http, url) => {
+                let url = match below {
+                    Some(below) => url.join(below).map_err(|e| Miss::new(e.to_string()))?,
+                    None => url.clone(),
+                };
+                web(http, url, deadline).await
+            }
+        }
+    }
+}
+
+fn is_hex(byte: u8) -> bool {
+    byte.is_ascii_hexdigit()
+}
+
+fn local(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path)?;
+    file.take(LARGEST as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn bounded(bytes: Vec<u8>) -> Result<Vec<u8>, Miss> {
+    match bytes.len() > LARGEST {
+        true => Err(Miss::new(format!("it is larger than {LARGEST} bytes"))),
+        false => Ok(bytes),
+    }
+}
+
+async fn web(http: &reqwest::Client, url: Url, deadline: Deadline) -> Result<Vec<u8>, Miss> {
+    let passing = |error: reqwest::Error| Miss::new(cause(&error.without_url()));
+    let limit = FILE_TIMEOUT.min(deadline.left());
+    let mut answer = http.get(url).timeout(limit).send().await.map_err(passing)?;
+    let status = answer.status();
+    match status {
+        StatusCode::OK => {}
+        StatusCode::NOT_FOUND | StatusCode::GONE => return Err(Miss::absent(status.to_string())),
+        status if status.is_redirection() => {
+            return Err(Miss::new(format!(
+                "{status}: name the address that this one leads to"
+            )));
+        }
+        status => return Err(Miss::new(status.to_string())),
+    }
+    let mut bytes = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(passing)? {
+        bytes.extend_from_slice(&chunk);
+        bytes = bounded(bytes)?;
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    async fn read(place: &Place) -> Result<String, Miss> {
+        place.read(Deadline::after(MINUTE)).await
+    }
+
+    #[test]
+    fn names_have_no_secrets() {
+        let name = |text: &str| Place::parse(text, None).map(|place| place.name);
+        assert_eq!(
+            name("https://example.org/a.json?signature=s3cret#x").unwrap(),
+            "https://example.org/a.json"
+        );
+        assert_eq!(
+            name("http://127.0.0.1:1/a").unwrap(),
+            "http://127.0.0.1:1/a"
+        );
+        assert_eq!(name("/srv/a.json").unwrap(), "file:/srv/a.json");
+        assert_eq!(name("file:/srv/tuf/").unwrap(), "file:/srv/tuf/");
+        assert_eq!(name("file:///srv/a.json").unwrap(), "file:/srv/a.json");
+        // What is recorded is a place again.
+        for text in ["/srv/a.json", "file:/srv/tuf/", "https://example.org/"] {
+            let once = name(text).unwrap();
+            assert_eq!(name(&once).unwrap(), once);
+        }
+        for wrong in [
+            "",
+            "https://",
+            "https://u:s3cret@example.org/a",
+            "http://example.org/a",
+            "ftp://example.org/a",
+        ] {
+            let error = name(wrong).unwrap_err().to_string();
+            assert!(!error.contains("s3cret"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_is_there_or_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        let place = Place::parse(path.to_str().unwrap(), None).unwrap();
+        assert!(read(&place).await.unwrap_err().absent);
+        std::fs::write(&path, "x").unwrap();
+        assert_eq!(read(&place).await.unwrap(), "x");
+        std::fs::write(&path, vec![b'x'; LARGEST + 1]).unwrap();
+        assert!(read(&place).await.unwrap_err().why.contains("larger"));
+        std::fs::write(&path, [0xff]).unwrap();
+        assert!(!read(&place).await.unwrap_err().absent);
+    }
+
+    /// A repository with one version; each step may be spoilt.
+    #[tokio::test]
+    async fn a_repository_is_read_from_its_timestamp() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!("{}/", folder.path().display());
+        let place = Place::parse(&text, None).unwrap();
+        let write = |name: &str, value: &Value| {
+            std::fs::write(folder.path().join(name), value.to_string()).unwrap();
+        };
+        assert!(read(&place).await.unwrap_err().absent);
+        let expires = |time: &str, version: u64| json!({"signed": {"expires": time, "meta": {"snapshot.json": {"version": version}}}});
+        write("timestamp.json", &expires("2999-01-01T00:00:00Z", 3));
+        // Half of a publication is no old state: nothing may be published over it.
+        assert!(!read(&place).await.unwrap_err().absent);
+        write(
+            "3.snapshot.json",
+            &json!({"signed": {"meta": {"targets.json": {"version": 2}}}}),
+        );
+        write("targets.json", &json!({"signed": {"targets": {}}}));
+        assert!(read(&place).await.unwrap_err().absent);
+        let hash = tlog::hex(&Sha256::digest(b"root"));
+        let targets = json!({"signed": {"targets": {TARGET: {"hashes": {"sha256": hash}}}}});
+        write("2.targets.json", &targets);
+        assert!(!read(&place).await.unwrap_err().absent);
+        std::fs::create_dir(folder.path().join("targets")).unwrap();
+        let file = folder.path().join(format!("targets/{hash}.{TARGET}"));
+        std::fs::write(&file, "other").unwrap();
+        assert!(read(&place).await.unwrap_err().why.contains("not the file"));
+        std::fs::write(&file, "root").unwrap();
+        assert_eq!(read(&place).await.unwrap(), "root");
+        write("timestamp.json", &expires("2020-01-01T00:00:00Z", 3));
+        assert!(read(&place).await.unwrap_err().why.contains("expired"));
+    }
+}
