@@ -2,6 +2,7 @@
 //! outside: what is promised to writers and readers is checked where they stand.
 
 mod advice;
+mod announce;
 mod attack;
 mod authority;
 mod backups;

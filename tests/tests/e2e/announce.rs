@@ -1,0 +1,309 @@
+//! A shard's key is published and seen before the shard opens: interrupted, with bad publications, by two operators, and where a
+//! log requires it.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use tests::process::{Logd, Ran, Start, logctl};
+use tests::wait;
+
+use crate::{Done, folder, run};
+
+/// What clients see: a file server whose answers change during a test.
+struct Published {
+    address: SocketAddr,
+    answer: Arc<Mutex<(u16, String)>>,
+    asked: Arc<Mutex<u64>>,
+}
+
+impl Published {
+    fn start(status: u16, body: &str) -> Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0))?;
+        let published = Self {
+            address: listener.local_addr()?,
+            answer: Arc::new(Mutex::new((status, body.to_owned()))),
+            asked: Arc::default(),
+        };
+        let (answer, asked) = (published.answer.clone(), published.asked.clone());
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let (status, body) = answer
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .clone();
+                *asked.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+                // A client that hangs up is none of this server's business.
+                let _ = serve(stream, status, &body);
+            }
+        });
+        Ok(published)
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/trusted_root.json?token=s3cret", self.address)
+    }
+
+    fn set(&self, status: u16, body: &str) {
+        *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = (status, body.to_owned());
+    }
+
+    fn asked(&self) -> u64 {
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn serve(mut stream: std::net::TcpStream, status: u16, body: &str) -> std::io::Result<()> {
+    let mut lines = BufReader::new(stream.try_clone()?).lines();
+    while lines
+        .next()
+        .transpose()?
+        .is_some_and(|line| !line.is_empty())
+    {}
+    let length = body.len();
+    write!(
+        stream,
+        "HTTP/1.1 {status} x\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    )
+}
+
+/// A server with the log `argon`, whose shards have keys for Sigstore's clients.
+fn argon(at: &Path, rotate: &str) -> Result<Logd> {
+    let logd = Logd::start_as(at, &Start::default())?;
+    let document = format!(
+        "apiVersion: logctl/v1\nkind: LogConfig\nlog: argon\norigin: log.example.org\noriginForm: host\nkey: {{algorithm: ecdsa-p256}}\nshards: [{{name: a, state: active}}]\nrotate: {{{rotate}}}\n"
+    );
+    let file = at.join("argon.yaml");
+    std::fs::write(&file, document)?;
+    run(at, &format!("log create {} --yes", file.display()), 0)?;
+    Ok(logd)
+}
+
+/// The trusted root as it is published before the rotation, with somebody else's authority.
+fn existing(at: &Path) -> Result<String> {
+    let ran = run(at, "--log argon shard export --format trusted-root", 0)?;
+    let mut root: Value = ran.json()?;
+    root["certificateAuthorities"] = json!([{"uri": "https://ca.example.org"}]);
+    Ok(root.to_string())
+}
+
+fn argon_shard(at: &Path, name: &str) -> Result<Value> {
+    let ran = run(at, "--log argon shard list -o json", 0)?.json()?;
+    let shards = ran["shards"].as_array().context("a list")?;
+    let found = shards.iter().find(|shard| shard["name"] == name);
+    Ok(found.cloned().unwrap_or_default())
+}
+
+/// `logctl shard WORDS --announce …` with exit code and what it wrote to standard error.
+fn announce(at: &Path, words: &[&str], code: i32) -> Result<Ran> {
+    let words = [
+        &["--log", "argon", "shard"][..],
+        words,
+        &["--announce", "--yes"],
+    ]
+    .concat();
+    let ran = logctl(at, &words)?.expect_code(code)?;
+    ensure!(!format!("{ran:?}").contains("s3cret"), "{ran:?}");
+    Ok(ran)
+}
+
+fn says(ran: &Ran, words: &str) -> Done {
+    ensure!(ran.stderr.contains(words), "no {words:?} in {}", ran.stderr);
+    Ok(())
+}
+
+#[test]
+fn an_announced_rotation_continues_over_interruptions_and_bad_publications() -> Done {
+    let folder = folder()?;
+    let at = folder.path();
+    let _logd = argon(at, "")?;
+    let published = Published::start(503, "")?;
+    let before = existing(at)?;
+    let next = at.join("next.json");
+    let url = published.url();
+    let publish = format!("cp $LOGCTL_TRUSTED_ROOT {}", next.display());
+    let rotate = ["rotate", "--exec", &publish, "--seen-at", &url, "--timeout"];
+    let with = |words: &[&'static str]| [&rotate[..], words].concat();
+
+    // Nobody knows what is published, so nothing is published over it; the shard is planned.
+    let ran = announce(at, &with(&["1s", "--settle", "300d"]), 7)?;
+    says(&ran, "503")?;
+    says(&ran, "--merge")?;
+    ensure!(!next.exists(), "nothing is published");
+    let planned = |shard: &Value| shard["state"] == "planned" && shard["announced"].is_null();
+    let name = logctl(at, &["--log", "argon", "shard", "list", "-o", "json"])?.json()?;
+    let name = name["shards"][1]["name"]
+        .as_str()
+        .context("a planned shard")?
+        .to_owned();
+    ensure!(planned(&argon_shard(at, &name)?));
+
+    // The old file is there; the command publishes one with both keys and all the rest.
+    published.set(200, &before);
+    let ran = announce(at, &with(&["2s", "--settle", "300d"]), 7)?;
+    says(&ran, "does not have it")?;
+    let text = std::fs::read_to_string(&next)?;
+    let root: Value = serde_json::from_str(&text)?;
+    ensure!(root["tlogs"].as_array().map(Vec::len) == Some(2), "{root}");
+    ensure!(root["certificateAuthorities"][0]["uri"] == "https://ca.example.org");
+    ensure!(planned(&argon_shard(at, &name)?));
+
+    // A sign-in page, and the key under an ID that no client looks for.
+    published.set(200, "<html>sign in</html>");
+    says(&announce(at, &with(&["1s"]), 7)?, "not a TrustedRoot")?;
+    let mut wrong = root.clone();
+    wrong["tlogs"][1]["logId"]["keyId"] = root["tlogs"][0]["logId"]["keyId"].clone();
+    published.set(200, &wrong.to_string());
+    says(&announce(at, &with(&["1s"]), 7)?, "where clients look for")?;
+    ensure!(planned(&argon_shard(at, &name)?));
+
+    // The right file comes while a run waits; the key then settles, over runs that need no more flags.
+    published.set(200, &before);
+    let asked = published.asked();
+    let ran = std::thread::scope(|scope| -> Result<Ran> {
+        let words = with(&["60s", "--settle", "300d", "-o", "json"]);
+        let waits = scope.spawn(move || announce(at, &words, 7));
+        wait::until("the run waits", || {
+            Ok((published.asked() > asked + 1).then_some(()))
+        })?;
+        published.set(200, &text);
+        waits.join().ok().context("a thread")?
+    })?;
+    let error = ran.json()?["error"].clone();
+    ensure!(
+        error["code"] == "announcing" && error["shard"] == name.as_str(),
+        "{error}"
+    );
+    let record = argon_shard(at, &name)?["announced"].clone();
+    let place = format!("http://{}/trusted_root.json", published.address);
+    ensure!(record["seen"][0]["at"] == place.as_str(), "{record}");
+    let ran = announce(at, &["rotate", "--timeout", "1s"], 7)?;
+    says(&ran, "settles until")?;
+    let list = run(at, "--log argon shard list", 0)?.stdout;
+    ensure!(
+        list.contains("announced") && list.contains("SEEN SINCE"),
+        "{list}"
+    );
+
+    // A cache brings the old file back: no rotation, although the key has settled.
+    published.set(200, &before);
+    let ran = announce(at, &["rotate", "--settle", "0s", "--timeout", "1s"], 7)?;
+    says(&ran, "does not have it")?;
+    ensure!(argon_shard(at, &name)?["state"] == "planned");
+    ensure!(
+        argon_shard(at, &name)?["announced"] == record,
+        "the first time stays"
+    );
+
+    published.set(200, &text);
+    announce(at, &["rotate", &name, "--settle", "0s"], 0)?;
+    ensure!(argon_shard(at, &name)?["state"] == "active");
+    // The job runs once more.
+    let ran = announce(at, &["rotate", &name, "-o", "json"], 0)?;
+    ensure!(ran.json()?["unchanged"] == true, "{ran:?}");
+    let trail = run(at, "audit list -o json", 0)?.stdout;
+    ensure!(trail.contains("\"announce\""), "{trail}");
+    Ok(())
+}
+
+#[test]
+fn two_operators_announce_one_shard() -> Done {
+    let folder = folder()?;
+    let at = folder.path();
+    let _logd = argon(at, "")?;
+    let file = at.join("published.json");
+    let place = file.display().to_string();
+    let publish = format!("cp $LOGCTL_TRUSTED_ROOT {place}");
+    let words = ["plan", "--exec", &publish, "--seen-at", &place];
+    let both = std::thread::scope(|scope| {
+        let runs = [(); 2].map(|()| scope.spawn(|| announce(at, &words, 0)));
+        runs.map(|run| run.join().ok().context("a thread"))
+    });
+    for ran in both {
+        says(&ran??, "looking for the key")?;
+    }
+    let list = run(at, "--log argon shard list -o json", 0)?.json()?;
+    let shards = list["shards"].as_array().context("a list")?;
+    ensure!(shards.len() == 2, "one shard is planned: {list}");
+    ensure!(
+        shards[1]["announced"]["seen"].as_array().map(Vec::len) == Some(1),
+        "{list}"
+    );
+    // A mistake is found before anything is planned, and a command that fails ends the run.
+    let wrong = [
+        "plan",
+        "x",
+        "--seen-at",
+        "http://example.org/a",
+        "--timeout",
+        "1s",
+    ];
+    announce(at, &wrong, 2)?;
+    ensure!(argon_shard(at, "x")?.is_null());
+    let fails = [
+        "plan",
+        "x",
+        "--exec",
+        "exit 3 # s3cret",
+        "--seen-at",
+        &place,
+    ];
+    says(&announce(at, &fails, 2)?, "exit status: 3")?;
+    ensure!(argon_shard(at, "x")?["state"] == "planned");
+    Ok(())
+}
+
+#[test]
+fn a_log_that_requires_announcements_rotates_by_size_when_the_key_was_seen() -> Done {
+    let folder = folder()?;
+    let at = folder.path();
+    let logd = argon(at, "requireAnnounced: true, maxEntries: 20")?;
+    for n in 0..20 {
+        let add = logd
+            .http()
+            .post("/argon/add", &[], format!("{n}").as_bytes());
+        add?.expect_status(200)?;
+    }
+    wait::until("the rotation is held back", || {
+        let status = run(at, "--log argon status", 0)?.stdout;
+        Ok(status.contains("held back").then_some(()))
+    })?;
+    let doctor = logctl(at, &["doctor", "-o", "json"])?.stdout;
+    ensure!(
+        doctor.contains("held back") && doctor.contains("--announce"),
+        "{doctor}"
+    );
+    let ran = run(at, "--log argon shard rotate --yes", 6)?;
+    says(&ran, "is not planned yet, so no client has its key")?;
+    says(&ran, "--announce")?;
+
+    let file = at.join("published.json");
+    std::fs::write(&file, existing(at)?)?;
+    let place = file.display().to_string();
+    let publish = format!("cp $LOGCTL_TRUSTED_ROOT {place}");
+    announce(
+        at,
+        &["plan", "b", "--exec", &publish, "--seen-at", &place],
+        0,
+    )?;
+    wait::until("the server rotates by itself", || {
+        Ok((argon_shard(at, "b")?["state"] == "active").then_some(()))
+    })?;
+    // Without a word the next one waits again; with force it opens, on record.
+    let ran = run(at, "--log argon shard rotate c --yes -o json", 6)?;
+    ensure!(ran.json()?["error"]["findings"][0]["code"] == "not-announced");
+    run(at, "--log argon shard rotate c --force --yes", 0)?;
+    let trail = run(at, "audit list -o json", 0)?.stdout;
+    ensure!(trail.contains("rotate-forced"), "{trail}");
+    let history = run(at, "--log argon config history", 0)?.stdout;
+    ensure!(history.contains("forced:"), "{history}");
+    // Over a restart the record is what it was.
+    let before = argon_shard(at, "b")?;
+    logd.kill()?;
+    let _logd = Logd::start(at)?;
+    ensure!(argon_shard(at, "b")? == before, "{before}");
+    Ok(())
+}
