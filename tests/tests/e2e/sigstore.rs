@@ -71,7 +71,8 @@ fn real_clients_sign_and_verify_across_rotations_with_both_apis() -> Done {
     )
 }
 
-/// In each round every client signs, in the last two in the middle of a rotation; in the end each verifies all.
+/// In each round every client signs. Five times the shard changes: in the middle of a round, between two, and at last before each client
+/// verifies all.
 fn across_rotations(rekor: &str, rounds: &[&str]) -> Done {
     let Some(sigstore) = Sigstore::start()? else {
         skip(
@@ -89,6 +90,13 @@ fn across_rotations(rekor: &str, rounds: &[&str]) -> Done {
     let url = format!("http://{}/argon", logd.address);
     std::fs::write(sigstore.file("art.txt"), "an artifact\n")?;
 
+    // Without a pause; clients have the next key beforehand.
+    let rotate = |flag: &str| -> Done {
+        run(at, "--log argon shard plan --yes", 0)?;
+        export(&sigstore, at, (flag, &url))?;
+        run(at, "--log argon shard rotate --yes", 0)?;
+        Ok(())
+    };
     let mut bundles = Vec::new();
     for (round, flag) in rounds.iter().enumerate() {
         export(&sigstore, at, (flag, &url))?;
@@ -98,13 +106,11 @@ fn across_rotations(rekor: &str, rounds: &[&str]) -> Done {
                 .sign(client, "art.txt", &bundle)
                 .with_context(|| format!("{client:?} signs in round {round} ({flag})"))?;
             bundles.push(bundle);
-            // In the middle of a round, without a pause; clients have the next key beforehand.
             if client == Client::Go && round + 1 < rounds.len() {
-                run(at, "--log argon shard plan --yes", 0)?;
-                export(&sigstore, at, (flag, &url))?;
-                run(at, "--log argon shard rotate --yes", 0)?;
+                rotate(flag)?;
             }
         }
+        rotate(flag)?;
     }
     for bundle in &bundles {
         for client in Client::ALL {
@@ -149,7 +155,7 @@ fn rekor_cli_reads_and_writes_across_rotations() -> Done {
     let log = "--log rekor-v1";
     sigstore.key()?;
     let mut uuids = Vec::new();
-    for round in 0..3u64 {
+    for round in 0..5u64 {
         let said = cli("loginfo").with_context(|| format!("loginfo in round {round}"))?;
         ensure!(said.contains("Verification Successful"), "{said}");
         let artifact = format!("artifact-{round}");
@@ -202,7 +208,7 @@ fn rekor_cli_reads_and_writes_across_rotations() -> Done {
     let said = cli("loginfo --format json")?;
     let info: serde_json::Value = serde_json::from_str(&said)?;
     let sizes = [&info["ActiveTreeSize"], &info["TotalTreeSize"]].map(serde_json::Value::as_u64);
-    ensure!(sizes == [Some(0), Some(6)], "{said}");
+    ensure!(sizes == [Some(0), Some(10)], "{said}");
     Ok(())
 }
 
