@@ -4,14 +4,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use ambient::Ambient;
 use store::{Coordination, Guard, Objects, Outcome, StoreError, Transaction, record};
 use tlog::mirror::origin_hash;
-use tlog::{Cosigner, VerifierKey};
+use tlog::{Cosigner, TreeSize, VerifierKey};
 
 use crate::disk::{Disk, DiskEntry, shown};
+use crate::files::last_cosigned;
 use crate::mirror::{MAX_ORIGINS, Mirror};
 use crate::rows::{INCARNATION, Known, ORIGINS, Rows};
 
@@ -152,6 +153,38 @@ impl Mirror {
                 failed.map_err(|refusal| StoreError::Io(refusal.to_string()))?;
             }
         }
+        mirror
+            .knows_all()
+            .map_err(|e| io(&*mirror.disk, &mirror.data, &e))??;
         Ok(mirror)
     }
+
+    /// Refuses rows that do not know a log of which something was cosigned here: else the mirror would run, and refuse just that log.
+    fn knows_all(&self) -> std::io::Result<Result<(), StoreError>> {
+        let known = self.origins.read().unwrap_or_else(PoisonError::into_inner);
+        for (name, entry) in self.disk.list(&self.data)? {
+            let folder = format!("{}/{name}", self.data);
+            if entry == DiskEntry::Folder
+                && !known.contains_key(&name)
+                && let Some((size, _)) = last_cosigned(&*self.disk, &folder)?
+            {
+                let place = shown(&*self.disk, &folder);
+                let why = older_rows(size, TreeSize::ZERO);
+                return Ok(Err(StoreError::Corrupt(format!(
+                    "{}: {why}",
+                    place.display()
+                ))));
+            }
+        }
+        Ok(Ok(()))
+    }
+}
+
+/// Why rows are refused that know of less than was cosigned.
+pub(crate) fn older_rows(size: TreeSize, known: TreeSize) -> String {
+    format!(
+        "size {size} was cosigned here, and mirror.db knows of {known}: it is an older copy, or was put back without mirror.db-wal. \
+         Nothing was changed. Put the newest one back; or, to begin from zero as a new incarnation, move mirror.db and the \
+         data folder away and keep them"
+    )
 }

@@ -153,16 +153,17 @@ async fn begin(world: &Arc<World>) {
         if made.is_ok() {
             world.trace.say(format_args!("the log is made"));
             world.primary.made();
-            tokio::spawn(copy(Arc::clone(world)));
             break;
         }
     }
+    // Where the answer was lost, the log may be there nevertheless.
+    tokio::spawn(copy(Arc::clone(world)));
     for (number, writer) in plan.writers.iter().enumerate() {
         world.employ(writer::write(Arc::clone(world), number, writer.clone()));
     }
 }
 
-/// Starts the secondaries with the log's replication key.
+/// Starts the secondaries with the log's replication key, once there is a log.
 async fn copy(world: Arc<World>) {
     let mut dice = world.dice("copier");
     let key = loop {
@@ -179,6 +180,7 @@ async fn copy(world: Arc<World>) {
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     };
+    world.primary.made();
     for secondary in &world.network.secondaries {
         tokio::spawn(Arc::clone(secondary).live(Arc::clone(&world), key.clone()));
     }

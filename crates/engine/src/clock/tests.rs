@@ -153,6 +153,27 @@ async fn a_clock_that_is_not_the_stores_takes_no_writes() {
     }
 }
 
+/// A server whose clock is wrong makes no log, and leaves no row of a key, however often it is started.
+#[tokio::test(start_paused = true)]
+async fn starts_on_a_wrong_clock_leave_nothing() {
+    let rig = Rig::new();
+    let (engine, _) = server(&rig, &rig.time).await;
+    let bad = rig.clock();
+    engine.shutdown().await;
+    bad.set_ahead(600_000);
+    let (engine, _) = server(&rig, &bad).await;
+    let rows = rig.with("");
+    for n in 0..5 {
+        let name = format!("new-{n}").parse().unwrap();
+        let origin = format!("example.org/new-{n}");
+        let config = logconfig::LogConfig::new(name, origin, "a".parse().unwrap());
+        let refused = engine.create_log_unaudited(config, caller()).await;
+        assert!(matches!(refused, Err(ChangeError::Store(_))), "{refused:?}");
+    }
+    assert_eq!(rig.with(""), rows);
+    engine.shutdown().await;
+}
+
 /// A server that started on a bad clock, with a store whose clock is as bad, cannot know it. Its slots have times years ahead; servers that
 /// come after it write and promise by the real time.
 #[tokio::test(start_paused = true)]

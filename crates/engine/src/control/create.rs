@@ -279,6 +279,9 @@ impl Engine {
         if log.ledger.state().len > SlotNumber::ZERO {
             return Ok(None);
         }
+        // Nothing is decided with a wrong clock, and each try would leave the row of a key: a server may start again and again.
+        let sound = self.clock.sound();
+        sound.map_err(|fault| StoreError::Clock(fault.to_string()))?;
         let names: Vec<ShardName> = config.shards.iter().map(|s| s.name.clone()).collect();
         let written = config.written();
         let plan = prepare(&log.running, &log.guard.keyring, &config, &written, &names).await?;

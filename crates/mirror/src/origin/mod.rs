@@ -19,6 +19,7 @@ use crate::disk::{Disk, blocking, shown};
 use crate::files::{Files, Position, last_cosigned};
 use crate::refusal::Refusal;
 use crate::rows::{Alarm, Mirrored, Pending, Rows};
+use crate::storage::older_rows;
 
 mod packages;
 mod pending;
@@ -189,11 +190,7 @@ impl Origin {
                 && at.as_ref().is_none_or(|at| at.size <= size)
             {
                 let known = at.as_ref().map_or(TreeSize::ZERO, |at| at.size);
-                return Ok(Err(format!(
-                    "size {size} was cosigned here, and mirror.db knows of {known}: it is an older copy, or was put back without mirror.db-wal. \
-                     Nothing was changed. Put the newest one back; or, to begin from zero as a new incarnation, move mirror.db and the \
-                     data folder away and keep them"
-                )));
+                return Ok(Err(older_rows(size, known)));
             }
             let (files, tree) = Files::open(&on, &folder, position)?;
             let wrong = match &at {
