@@ -1,5 +1,5 @@
 //! The fuzz targets of `fuzz/`, where a nightly compiler and cargo-fuzz are. Everywhere else their twins have to do: the same
-//! functions on what proptest makes up, among the tests of `config` and `tlog`.
+//! functions on what proptest makes up, among the tests of `config`, `rekor` and `tlog`.
 
 use std::process::Command;
 
@@ -7,7 +7,14 @@ use anyhow::{Result, bail};
 
 use crate::run::{root, succeeds, target};
 
-pub(crate) const TARGETS: [&str; 4] = ["config", "plan", "note", "tile_path"];
+pub(crate) const TARGETS: [&str; 6] = [
+    "config",
+    "plan",
+    "note",
+    "tile_path",
+    "rekor_v1",
+    "rekor_v2",
+];
 /// How long each is run.
 pub(crate) const SECONDS: u64 = 10;
 
@@ -29,8 +36,15 @@ pub(crate) fn run(name: &str, seconds: u64) -> Result<bool> {
     run.arg("run")
         .arg("--target-dir")
         .arg(target().join("fuzz"))
-        .arg(name)
-        .args(["--", &format!("-max_total_time={seconds}")]);
+        .arg(name);
+    // What it finds goes into the first folder, what it begins with is in the second.
+    let seeds = format!("fuzz/seeds/{name}");
+    if root().join(&seeds).is_dir() {
+        let corpus = format!("fuzz/corpus/{name}");
+        std::fs::create_dir_all(root().join(&corpus))?;
+        run.args([corpus, seeds]);
+    }
+    run.args(["--", &format!("-max_total_time={seconds}")]);
     succeeds(&mut run)
 }
 
