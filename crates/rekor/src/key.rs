@@ -78,6 +78,17 @@ impl KeyKind {
             Self::Rsa(_) => false,
         }
     }
+
+    /// What Rekor says of a signature that such a key did not make.
+    pub(crate) fn refusal(self) -> &'static str {
+        match self {
+            Self::P256 | Self::P384 | Self::P521 => {
+                "invalid signature when validating ASN.1 encoded signature"
+            }
+            Self::Rsa(_) => "crypto/rsa: verification error",
+            Self::Ed25519 => "failed to verify signature",
+        }
+    }
 }
 
 /// A public key inside the bytes that it was read from.

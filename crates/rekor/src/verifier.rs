@@ -37,8 +37,11 @@ pub enum VerifierError {
     #[error(transparent)]
     Key(#[from] KeyError),
     /// The first certificate does not lead to the last one.
-    #[error("the first certificate does not chain to the last one")]
+    #[error("verifying signature: x509: certificate signed by unknown authority")]
     Chain,
+    /// A certificate was not valid when the first one began to be.
+    #[error("verifying signature: x509: certificate has expired or is not yet valid")]
+    Expired,
 }
 
 /// A key or certificates, each of which can be read.
@@ -88,8 +91,8 @@ impl Verifier {
     /// Checks that the first certificate leads to the last one, at the time when it began to be valid, for any usage.
     pub(crate) fn check_chain(&self) -> Result<(), VerifierError> {
         match self.ders.as_slice() {
-            [leaf, intermediates @ .., root] if chains(leaf, intermediates, root).is_none() => {
-                Err(VerifierError::Chain)
+            [leaf, intermediates @ .., root] => {
+                chains(leaf, intermediates, root).unwrap_or(Err(VerifierError::Chain))
             }
             _ => Ok(()),
         }
@@ -139,12 +142,19 @@ fn name(name: &GeneralName<'_>) -> Option<String> {
     }
 }
 
-fn chains(leaf: &[u8], intermediates: &[Vec<u8>], root: &[u8]) -> Option<()> {
+/// Nothing where a certificate cannot be read.
+fn chains(
+    leaf: &[u8],
+    intermediates: &[Vec<u8>],
+    root: &[u8],
+) -> Option<Result<(), VerifierError>> {
     let (_, first) = parse_x509_certificate(leaf).ok()?;
     let (_, last) = parse_x509_certificate(root).ok()?;
     let time = first.validity().not_before;
     // An anchor's own dates are of no matter to webpki, but to Go they are.
-    last.validity().is_valid_at(time).then_some(())?;
+    if !last.validity().is_valid_at(time) {
+        return Some(Err(VerifierError::Expired));
+    }
     let time = UnixTime::since_unix_epoch(Duration::from_secs(time.timestamp().try_into().ok()?));
     let (leaf, root) = (CertificateDer::from(leaf), CertificateDer::from(root));
     let intermediates: Vec<_> = intermediates
@@ -163,7 +173,13 @@ fn chains(leaf: &[u8], intermediates: &[Vec<u8>], root: &[u8]) -> Option<()> {
         None,
         None,
     );
-    path.is_ok().then_some(())
+    Some(match path {
+        Ok(_) => Ok(()),
+        Err(webpki::Error::CertExpired { .. } | webpki::Error::CertNotValidYet { .. }) => {
+            Err(VerifierError::Expired)
+        }
+        Err(_) => Err(VerifierError::Chain),
+    })
 }
 
 /// Asks for no extended key usage.

@@ -9,7 +9,7 @@ pub(crate) fn emails(canonical: &[u8]) -> Vec<String> {
         return Vec::new();
     };
     let mut found = Vec::new();
-    for block in &blocks.0 {
+    for block in &blocks.blocks {
         let mut reader = Reader(block);
         while let Ok(Some(Packet { tag, body })) = reader.packet() {
             if tag == packet::USER_ID {

@@ -138,6 +138,16 @@ impl<'a> Key<'a> {
         !matches!(self.algorithm, 2 | 16 | 18 | 25)
     }
 
+    /// The kind of key, as Rekor calls it in an error.
+    pub(super) fn kind_name(&self) -> &'static str {
+        match self.algorithm {
+            1 | 3 => "RSA",
+            19 => "ECDSA",
+            27 => "Ed25519",
+            _ => "EdDSA",
+        }
+    }
+
     /// Appends what a signature of this key covers.
     pub(super) fn hash(&self, context: &mut Context) {
         hash_key(self.body, context);

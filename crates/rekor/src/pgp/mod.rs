@@ -29,9 +29,15 @@ pub(crate) use signature::Detached;
 /// Why an OpenPGP key or signature cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PgpError {
-    /// The key cannot be read, or is of a form that is not accepted; with what is wrong.
+    /// An armored key cannot be read, or is of a form that is not accepted; with what is wrong.
     #[error("error reading PGP public key: openpgp: {0}")]
     Key(&'static str),
+    /// The same of a key without armor.
+    #[error("error reading binary PGP public key: openpgp: {0}")]
+    BinaryKey(&'static str),
+    /// The key is shorter than any key.
+    #[error("unable to read PGP public key: EOF")]
+    ShortKey,
     /// The armor has something other than a public key.
     #[error("invalid PGP type detected")]
     KeyType,
@@ -47,9 +53,9 @@ pub enum PgpError {
     /// None of the keys, or none that may sign, is named by a signature.
     #[error("openpgp: signature made by unknown entity")]
     UnknownIssuer,
-    /// The key that the signature names did not make it.
-    #[error("openpgp: invalid signature: verification failure")]
-    Unverified,
+    /// The key that the signature names did not make it; with the kind of the key.
+    #[error("openpgp: invalid signature: {0} verification failure")]
+    Unverified(&'static str),
     /// The signature uses a hash function or a key that is not accepted.
     #[error("openpgp: unsupported feature: {0}")]
     Unsupported(&'static str),

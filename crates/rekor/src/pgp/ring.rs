@@ -16,7 +16,10 @@ const MAX_CHECKS: usize = 128;
 
 /// The bytes of keys, without armor.
 #[derive(Debug)]
-pub(crate) struct KeyBlocks(pub(super) Vec<Vec<u8>>);
+pub(crate) struct KeyBlocks {
+    pub(super) blocks: Vec<Vec<u8>>,
+    is_armored: bool,
+}
 
 impl KeyBlocks {
     /// Reads bytes, or any number of armors; the text behind the last one is passed over.
@@ -25,10 +28,13 @@ impl KeyBlocks {
     /// When an armor has something else, or nothing is there.
     pub(crate) fn decode(sent: &[u8]) -> Result<Self, PgpError> {
         if sent.len() < ARMORED.len() {
-            return Err(PgpError::NoKey);
+            return Err(PgpError::ShortKey);
         }
         if !sent.starts_with(ARMORED) {
-            return Ok(Self(vec![sent.to_vec()]));
+            return Ok(Self {
+                blocks: vec![sent.to_vec()],
+                is_armored: false,
+            });
         }
         let (mut blocks, mut rest, mut from) = (Vec::new(), sent, sent);
         while let Some((line, next)) = armor::line(rest) {
@@ -46,7 +52,10 @@ impl KeyBlocks {
         }
         match blocks.is_empty() {
             true => Err(PgpError::NoKey),
-            false => Ok(Self(blocks)),
+            false => Ok(Self {
+                blocks,
+                is_armored: true,
+            }),
         }
     }
 }
@@ -90,9 +99,12 @@ impl<'a> Ring<'a> {
     pub(crate) fn read(blocks: &'a KeyBlocks) -> Result<Self, PgpError> {
         let mut entities = Vec::new();
         let checks = Checks::new(MAX_CHECKS);
-        for block in &blocks.0 {
+        for block in &blocks.blocks {
             let found = read::entities(block, &checks, &mut entities);
-            found.map_err(|Malformed(reason)| PgpError::Key(reason))?;
+            found.map_err(|Malformed(reason)| match blocks.is_armored {
+                true => PgpError::Key(reason),
+                false => PgpError::BinaryKey(reason),
+            })?;
         }
         match entities.is_empty() {
             true => Err(PgpError::NoKey),
@@ -158,7 +170,7 @@ impl<'a> Ring<'a> {
                 };
             });
             made.map_err(|why| match why {
-                Unverified::False => PgpError::Unverified,
+                Unverified::False => PgpError::Unverified(key.kind_name()),
                 Unverified::Unsupported => {
                     PgpError::Unsupported("hash function or public key type")
                 }

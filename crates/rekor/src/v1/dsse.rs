@@ -30,7 +30,7 @@ struct ProposedContent {
     #[serde(default)]
     envelope: Option<String>,
     #[serde(default)]
-    verifiers: First<Pem, { MAX_VERIFIERS + 1 }>,
+    verifiers: Option<First<Pem, { MAX_VERIFIERS + 1 }>>,
 }
 
 /// PEM that was sent in base64.
@@ -69,21 +69,30 @@ struct Signature {
 
 impl Spec {
     pub(super) fn verify(self) -> Result<Entry, Error> {
-        let content = self
-            .proposed_content
-            .ok_or(Reason::Missing("proposed content"))?;
+        let content = self.proposed_content.ok_or(Reason::Refused(
+            "either proposedContent or envelopeHash, payloadHash, and signatures must be present",
+        ))?;
         let signatures = self.signatures.unwrap_or_default();
         if self.envelope_hash.is_some() || self.payload_hash.is_some() || !signatures.is_empty() {
-            return Err(Reason::Computed.into());
+            let why = "either proposedContent or envelopeHash, payloadHash, and signatures must be present but not both";
+            return Err(Reason::Refused(why).into());
         }
         let text = content
             .envelope
-            .ok_or(Reason::Missing("proposed DSSE envelope"))?;
-        let pems = content.verifiers.0;
+            .ok_or(Reason::Required("proposedContent.proposedContent.envelope"))?;
+        const VERIFIERS: &str = "proposedContent.proposedContent.verifiers";
+        let pems = content.verifiers.ok_or(Reason::Required(VERIFIERS))?.0;
+        if pems.is_empty() {
+            return Err(Reason::NoItems(VERIFIERS).into());
+        }
         let envelope: Envelope = serde_json::from_str(&text)
             .map_err(|error| Reason::Envelope(shortened(&error.to_string())))?;
-        let payload = base64::decode_either(&envelope.payload).ok_or(Reason::Value("payload"))?;
         let signatures = envelope.signatures.0;
+        if signatures.is_empty() {
+            return Err(Reason::Refused("DSSE envelope must contain 1 or more signatures").into());
+        }
+        let payload = base64::decode_either(&envelope.payload);
+        let payload = payload.ok_or(Reason::Refused(envelope::BASE64))?;
         let signatures: Vec<_> = signatures
             .iter()
             .map(|signature| signature.sig.as_str())

@@ -4,6 +4,11 @@ use std::fmt;
 
 use tlog::Hash;
 
+use super::{Error, Rule};
+
+/// The form of a name, as the API's description has it.
+const NAME: &str = "^([0-9a-fA-F]{64}|[0-9a-fA-F]{80})$";
+
 /// The number of a shard's tree: positive, with 63 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TreeId(i64);
@@ -55,6 +60,19 @@ pub enum Uuid {
 }
 
 impl Uuid {
+    /// Reads what a client sent; `place` says where, for an error.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if it has another form, [`Error::Query`] if no tree can have it.
+    pub fn read(text: &str, place: impl FnOnce() -> String) -> Result<Self, Error> {
+        let is_name = matches!(text.len(), 64 | 80) && text.bytes().all(|c| c.is_ascii_hexdigit());
+        if !is_name {
+            let why = format!("{} should match '{NAME}'", place());
+            return Err(Error::Parameter(Rule::Pattern, why));
+        }
+        Self::parse(text).ok_or_else(|| Error::Query(format!("invalid entryID {text}").into()))
+    }
+
     /// Reads 80 or 64 hexadecimal digits; `None` for anything else, and for a tree that cannot be.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.to_ascii_lowercase();

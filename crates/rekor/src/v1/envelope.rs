@@ -19,6 +19,10 @@ const MAX_TRIES: usize = 64;
 /// The most bytes that Ed25519 keys hash, which hash the payload in each try: about a quarter of a second.
 const MAX_HASHED: usize = 64 << 20;
 
+/// What Rekor says of a payload or signature that is not in base64.
+pub(super) const BASE64: &str =
+    "could not verify envelope: unable to base64 decode payload (is payload in the right format?)";
+
 /// The bytes that an envelope's signatures cover.
 pub(super) struct Payload<'a> {
     pub(super) kind: &'a str,
@@ -47,7 +51,7 @@ pub(super) fn verify<'a>(
     fits(signatures.iter().map(|signature| signature.len()).sum())?;
     let mut decoded = BTreeMap::new();
     for signature in signatures {
-        let bytes = base64::decode_either(signature).ok_or(Reason::Value("signature"))?;
+        let bytes = base64::decode_either(signature).ok_or(Reason::Refused(BASE64))?;
         decoded.insert(*signature, (bytes, None));
     }
     let mut signed = Signed::new(payload);
@@ -56,7 +60,7 @@ pub(super) fn verify<'a>(
             break;
         }
         fits(pem.as_ref().len())?;
-        let verifier = Verifier::parse(pem.as_ref()).map_err(Reason::Verifier)?;
+        let verifier = Verifier::parse(pem.as_ref()).map_err(Reason::EnvelopeVerifier)?;
         let key = verifier.key().map_err(Reason::from)?;
         let mut useful = false;
         for (signature, by) in decoded.values_mut() {
@@ -88,8 +92,8 @@ pub(super) fn verify_lines(
     let mut signed = Signed::new(payload);
     let mut verifiers = Vec::with_capacity(lines.len());
     for (signature, pem) in lines {
-        let signature = base64::decode_either(signature).ok_or(Reason::Value("signature"))?;
-        let verifier = Verifier::parse(pem).map_err(Reason::Verifier)?;
+        let signature = base64::decode_either(signature).ok_or(Reason::Refused(BASE64))?;
+        let verifier = Verifier::parse(pem).map_err(Reason::EnvelopeVerifier)?;
         if !signed.by(&verifier.key().map_err(Reason::from)?, &signature)? {
             return Err(Reason::UselessVerifier.into());
         }
@@ -99,9 +103,6 @@ pub(super) fn verify_lines(
 }
 
 fn within(what: &'static str, number: usize, limit: usize) -> Result<(), Reason> {
-    if number == 0 {
-        return Err(Reason::Missing(what));
-    }
     if number > limit {
         return Err(Reason::TooMany { what, limit });
     }

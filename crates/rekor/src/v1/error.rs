@@ -1,5 +1,7 @@
 //! The errors for clients of version 1.
 
+use std::borrow::Cow;
+
 use super::EntryId;
 use crate::json;
 use crate::key::KeyError;
@@ -10,21 +12,42 @@ use crate::verifier::VerifierError;
 /// Why a request was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The body is not the JSON of a request; with the reason.
-    #[error("the request is not valid JSON of its kind: {0}")]
-    Malformed(String),
-    /// The log does not accept this kind of entry, or this version of it.
-    #[error("unsupported kind {0}")]
+    /// The body is not the JSON of a request.
+    #[error("the request is not valid JSON of its kind: {reason}")]
+    Malformed {
+        /// The name that the API's description gives the body.
+        what: &'static str,
+        /// Why it cannot be read.
+        reason: String,
+    },
+    /// The log does not accept this kind of entry.
+    #[error("entry kind '{0}' is not enabled for submission on this server")]
     Kind(String),
+    /// Rekor has no such kind of entry.
+    #[error("invalid kind value: {0:?}")]
+    UnknownKind(String),
+    /// The log does not accept this version of a kind.
+    #[error(
+        "{kind} implementation for version '{version}' not found: unable to locate entry for version {version}"
+    )]
+    Version {
+        /// The kind of the entry.
+        kind: &'static str,
+        /// The version that was asked for, of which an error repeats the beginning.
+        version: String,
+    },
     /// A statement of the entry is false, or a part is missing.
     #[error("the entry is invalid: {0}")]
     Invalid(#[from] Reason),
-    /// A search for something that no entry can have.
+    /// A search for something that no entry can have, or a question about a shard that the log does not have.
     #[error("the search is invalid: {0}")]
-    Query(&'static str),
-    /// A parameter of the request's URL is missing or cannot be such a parameter.
-    #[error("the parameter is invalid: {0}")]
-    Parameter(String),
+    Query(Cow<'static, str>),
+    /// A part of the body or of the URL breaks the API's description.
+    #[error("the parameter is invalid: {1}")]
+    Parameter(Rule, String),
+    /// The API has no such path.
+    #[error("path {0} was not found")]
+    NoPath(String),
     /// A consistency proof from a size that is above the size that it leads to.
     #[error("there is no proof from size {first} back to the smaller size {last}")]
     SizeOrder {
@@ -69,20 +92,55 @@ pub enum Error {
     Untimed,
 }
 
+/// The rules of the API's description. Their numbers are the codes in the body of an answer, whose status is 422.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum Rule {
+    /// The value is of another type.
+    Type = 601,
+    /// The value must be there.
+    Required = 602,
+    /// The text has another form.
+    Pattern = 605,
+    /// The value is none of those that are listed.
+    Choice = 606,
+    /// The number is too small.
+    Minimum = 609,
+    /// The list is too long.
+    Items = 611,
+}
+
 /// The faults of an entry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
-    /// A member that the kind of entry needs is absent, null or empty.
+    /// The part by which the entry would be verified is absent.
     #[error("missing {0}")]
     Missing(&'static str),
+    /// A member that the kind of entry needs is absent, null or empty.
+    #[error("validation failure list:\n{0} in body is required")]
+    Required(&'static str),
+    /// The same in a signature of an envelope.
+    #[error(
+        "validation failure list:\ncontent.content.envelope.content.envelope.signatures.{line}.{member} in body is required"
+    )]
+    RequiredInLine {
+        /// The number of the signature, from 0.
+        line: usize,
+        /// The member that is not there.
+        member: &'static str,
+    },
+    /// A member that has none of the values which are listed.
+    #[error("validation failure list:\n{0} in body should be one of [{1}]")]
+    Choice(&'static str, &'static str),
+    /// A list of which the kind of entry needs an item.
+    #[error("validation failure list:\n{0} in body should have at least 1 items")]
+    NoItems(&'static str),
     /// A value that its kind of member cannot have.
     #[error("invalid value for {0}")]
     Value(&'static str),
-    /// A member that only the log may set.
-    #[error(
-        "either proposedContent or envelopeHash, payloadHash, and signatures must be present but not both"
-    )]
-    Computed,
+    /// A rule of the kind of entry is broken; in Rekor's words.
+    #[error("{0}")]
+    Refused(&'static str),
     /// The key or the certificates cannot be used.
     #[error("{0}")]
     Verifier(#[from] VerifierError),
@@ -103,9 +161,15 @@ pub enum Reason {
     /// A pair of key and hash that Rekor does not accept.
     #[error("entry algorithms are not allowed")]
     Algorithms,
-    /// The key did not make this signature.
-    #[error("verifying signature: invalid signature")]
-    Signature,
+    /// The key did not make this signature of a digest; in the words that Rekor has for its kind of key.
+    #[error("verifying signature: {0}")]
+    Digest(&'static str),
+    /// The key did not make this signature of an artifact; likewise.
+    #[error("{0}")]
+    Artifact(&'static str),
+    /// A key or certificate in an envelope cannot be used.
+    #[error("could not parse public key as x509: {0}")]
+    EnvelopeVerifier(VerifierError),
     /// A verifier of an envelope made none of its signatures.
     #[error(
         "could not verify envelope: accepted signatures do not match threshold, Found: 0, Expected 1"
@@ -131,39 +195,57 @@ impl From<KeyError> for Reason {
 }
 
 impl Error {
-    pub(super) fn malformed(error: &serde_json::Error) -> Self {
-        Self::Malformed(shortened(&error.to_string()))
+    pub(super) fn malformed(what: &'static str, error: &serde_json::Error) -> Self {
+        let reason = shortened(&error.to_string());
+        Self::Malformed { what, reason }
     }
 
-    /// The HTTP status of the answer; also the code in its body.
+    /// A part of the request that must be there.
+    pub fn required(part: &str) -> Self {
+        Self::Parameter(Rule::Required, format!("{part} is required"))
+    }
+
+    /// The HTTP status of the answer.
     pub fn status(&self) -> u16 {
         match self {
-            Self::Malformed(_) | Self::Kind(_) | Self::Invalid(_) | Self::Query(_) => 400,
+            Self::Malformed { .. } | Self::Kind(_) | Self::Version { .. } => 400,
+            Self::Invalid(_) | Self::Query(_) => 400,
             Self::SizeOrder { .. } | Self::Size { .. } => 400,
-            Self::NotFound => 404,
+            Self::NotFound | Self::NoPath(_) => 404,
             Self::Frozen => 405,
             Self::Exists(_) => 409,
             Self::TooLarge { .. } => 413,
-            Self::TooManyQueries(_) | Self::Parameter(_) => 422,
+            Self::TooManyQueries(_) | Self::Parameter(..) | Self::UnknownKind(_) => 422,
             // Not retried by clients: it does not pass.
             Self::Untimed => 501,
             Self::Unavailable => 503,
         }
     }
 
+    /// The code in the body of the answer: the status, or which rule is broken.
+    fn code(&self) -> u16 {
+        match self {
+            Self::Parameter(rule, _) => *rule as u16,
+            other => other.status(),
+        }
+    }
+
     /// The message for the client.
     pub fn message(&self) -> String {
         match self {
-            Self::Malformed(reason) => format!("parsing the body failed, because {reason}"),
-            Self::Kind(_) | Self::Invalid(_) => {
+            Self::Malformed { what, reason } => {
+                format!("parsing {what} body from \"\" failed, because {reason}")
+            }
+            Self::UnknownKind(_) | Self::NoPath(_) => self.to_string(),
+            Self::Kind(_) | Self::Version { .. } | Self::Invalid(_) => {
                 let reason = match self {
                     Self::Invalid(reason) => reason.to_string(),
                     other => other.to_string(),
                 };
                 format!("error processing entry: {reason}")
             }
-            Self::Query(reason) => (*reason).to_owned(),
-            Self::Parameter(reason) => shortened(reason),
+            Self::Query(reason) => reason.clone().into_owned(),
+            Self::Parameter(_, reason) => reason.clone(),
             Self::SizeOrder { first, last } => {
                 format!("firstSize({first}) must be less than lastSize({last})")
             }
@@ -191,11 +273,11 @@ impl Error {
         if *self == Self::NotFound {
             return String::new();
         }
-        refusal(self.status(), &self.message())
+        refusal(self.code(), &self.message())
     }
 }
 
-/// The body of a refusal for a reason that only the log knows, by its HTTP status.
+/// The body of a refusal, for instance for a reason that only the log knows, by its HTTP status.
 pub fn refusal(status: u16, message: &str) -> String {
     json::object(128, |error| {
         error.number("code", status.into());

@@ -7,10 +7,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::envelope::{self, MAX_SIGNATURES, Payload};
 use super::keys::Keys;
-use super::signed::{NamedHash, write_hash};
+use super::signed::{NamedHash, Place, write_hash};
 use super::{Entry, Error, Reason};
 use crate::first::First;
-use crate::key::HashAlgorithm;
 use crate::{base64, json};
 
 #[derive(Debug, Deserialize)]
@@ -51,27 +50,41 @@ struct Signature {
 
 impl Spec {
     pub(super) fn verify(self) -> Result<Entry, Error> {
-        let content = self.content.ok_or(Reason::Missing("content property"))?;
-        let envelope = content
-            .envelope
-            .ok_or(Reason::Missing("envelope property"))?;
-        let hash = content.hash.ok_or(Reason::Missing("envelope digest"))?;
-        let (hash_value, _) = match hash.algorithm()? {
-            (_, HashAlgorithm::Sha256) => hash.digest(HashAlgorithm::Sha256)?,
-            _ => return Err(Reason::Value("hash algorithm").into()),
-        };
+        const KIND: Reason =
+            Reason::Required("content.content.envelope.content.envelope.payloadType");
+        let content = self.content.ok_or(KIND)?;
+        let envelope = content.envelope.ok_or(KIND)?;
         let kind = envelope.payload_type.filter(|kind| !kind.is_empty());
-        let kind = kind.ok_or(Reason::Missing("payloadType content"))?;
-        let payload = text(&envelope.payload).and_then(base64::decode_either);
-        let payload = payload.filter(|payload| !payload.is_empty());
-        let payload = payload.ok_or(Reason::Value("payload"))?;
+        let kind = kind.ok_or(KIND)?;
         let signatures = envelope.signatures.0;
+        if signatures.is_empty() {
+            let place = "content.content.envelope.content.envelope.signatures";
+            return Err(Reason::Required(place).into());
+        }
+        for (line, signature) in signatures.iter().enumerate() {
+            let parts = [
+                ("publicKey", &signature.public_key),
+                ("sig", &signature.sig),
+            ];
+            if let Some((member, _)) = parts.into_iter().find(|(_, part)| part.is_empty()) {
+                return Err(Reason::RequiredInLine { line, member }.into());
+            }
+        }
+        let hash = content.hash.ok_or(Reason::Missing("envelope digest"))?;
+        let (_, algorithm) = hash.algorithm(&Place::ENVELOPE)?;
+        let (hash_value, _) = hash.digest(algorithm, &Place::ENVELOPE)?;
+        let payload = text(&envelope.payload).filter(|payload| !payload.is_empty());
+        let payload = payload.ok_or(Reason::Refused(
+            "entry not insertable into log: missing envelope content",
+        ))?;
+        let payload = base64::decode_either(payload).filter(|payload| !payload.is_empty());
+        let payload = payload.ok_or(Reason::Refused(envelope::BASE64))?;
         let lines = signatures
             .iter()
             .map(|line| Some((text(&line.sig)?, line.public_key.as_slice())));
         let lines: Vec<_> = lines
             .collect::<Option<_>>()
-            .ok_or(Reason::Value("signature"))?;
+            .ok_or(Reason::Refused(envelope::BASE64))?;
         let signed = Payload {
             kind: &kind,
             bytes: &payload,

@@ -21,7 +21,7 @@ mod tests;
 
 pub use answer::{LogEntry, LogInfo, SignedTree, answer, answers, ids, proof, public_key};
 pub use entry_id::{EntryId, TreeId, Uuid};
-pub use error::{Error, Reason, refusal};
+pub use error::{Error, Reason, Rule, refusal};
 pub use keys::{MAX_KEYS, search_keys};
 pub use query::{MAX_RETRIEVED, Operator, Query, Retrieve};
 pub use request::{Entry, MAX_BODY, Request};

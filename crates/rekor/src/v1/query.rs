@@ -3,15 +3,22 @@
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::request::fits;
-use super::{Entry, Error, Request, Uuid, rekord};
+use super::request::{fits, object};
+use super::{Entry, Error, Request, Rule, Uuid, rekord};
 use crate::base64;
 use crate::first::First;
 use crate::pgp::{KeyBlocks, Ring};
+use crate::shortened;
 use crate::verifier::Verifier;
 
 /// The most entries that one request may ask for.
 pub const MAX_RETRIEVED: usize = 10;
+/// The names that the API's description gives the bodies.
+const ENTRY: &str = "entry";
+const QUERY: &str = "query";
+/// The form of a hash, as the API's description has it.
+const HASH: &str =
+    "^(sha512:)?[0-9a-fA-F]{128}$|^(sha256:)?[0-9a-fA-F]{64}$|^(sha1:)?[0-9a-fA-F]{40}$";
 const ONE_TOO_MANY: usize = MAX_RETRIEVED + 1;
 
 /// `POST /api/v1/log/entries/retrieve`: entries that are not found are left out of the answer.
@@ -32,7 +39,7 @@ struct RetrieveBody<'a> {
     #[serde(default, rename = "entryUUIDs")]
     entry_uuids: First<String, ONE_TOO_MANY>,
     #[serde(default)]
-    log_indexes: First<u64, ONE_TOO_MANY>,
+    log_indexes: First<i64, ONE_TOO_MANY>,
     #[serde(default, borrow)]
     entries: First<&'a serde_json::value::RawValue, ONE_TOO_MANY>,
 }
@@ -41,8 +48,8 @@ impl Retrieve {
     /// Reads the body of a request and checks the entries in it as if they were to be logged.
     ///
     /// # Errors
-    /// [`Error::Malformed`], [`Error::TooManyQueries`], [`Error::Query`] for a malformed UUID, and what is wrong with
-    /// an entry.
+    /// [`Error::Malformed`], [`Error::Parameter`], [`Error::TooManyQueries`], [`Error::Query`] for a UUID that no tree can have,
+    /// and what is wrong with an entry.
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
         if body.len() > super::MAX_BODY {
             return Err(Error::TooLarge {
@@ -50,31 +57,64 @@ impl Retrieve {
                 limit: super::MAX_BODY,
             });
         }
-        let body: RetrieveBody<'_> =
-            serde_json::from_slice(body).map_err(|error| Error::malformed(&error))?;
-        let uuids = body.entry_uuids.0;
-        let indexes = body.log_indexes.0;
+        if body.iter().all(u8::is_ascii_whitespace) {
+            return Err(Error::required("entry in body"));
+        }
+        let body: RetrieveBody<'_> = object(ENTRY, body)?;
         let entries = body.entries.0;
+        let entries = entries.iter().map(|entry| {
+            let entry = Request::parse(entry.get().as_bytes());
+            entry.map_err(|error| match error {
+                // Rekor reads the kinds with the JSON.
+                Error::UnknownKind(_) | Error::Parameter(..) => Error::Malformed {
+                    what: ENTRY,
+                    reason: error.message(),
+                },
+                error => error,
+            })
+        });
+        let entries = entries.collect::<Result<Vec<_>, _>>()?;
+        let (uuids, indexes) = (body.entry_uuids.0, body.log_indexes.0);
+        for (name, number) in [
+            ("entries", entries.len()),
+            ("entryUUIDs", uuids.len()),
+            ("logIndexes", indexes.len()),
+        ] {
+            if number > MAX_RETRIEVED {
+                let why = format!("{name} in body should have at most {MAX_RETRIEVED} items");
+                return Err(Error::Parameter(Rule::Items, why));
+            }
+        }
+        let uuids = uuids.iter().enumerate().map(|(number, text)| {
+            let place = || format!("entryUUIDs.{number} in body");
+            Uuid::read(text, place)
+        });
+        let uuids = uuids.collect::<Result<Vec<_>, _>>()?;
+        let indexes = indexes.iter().enumerate().map(|(number, index)| {
+            let wrong = || {
+                let why =
+                    format!("logIndexes.{number} in body should be greater than or equal to 0");
+                Error::Parameter(Rule::Minimum, why)
+            };
+            u64::try_from(*index).map_err(|_| wrong())
+        });
+        let indexes = indexes.collect::<Result<Vec<_>, _>>()?;
         if uuids.len() + indexes.len() + entries.len() > MAX_RETRIEVED {
             return Err(Error::TooManyQueries(MAX_RETRIEVED));
         }
-        let uuids = uuids
-            .iter()
-            .map(|text| Uuid::parse(text).ok_or(Error::Query("incorrectly formatted uuid")));
-        let entries = entries
-            .iter()
-            .map(|entry| Request::parse(entry.get().as_bytes())?.verify());
         Ok(Self {
-            uuids: uuids.collect::<Result<_, _>>()?,
+            uuids,
             indexes,
-            entries: entries.collect::<Result<_, _>>()?,
+            entries: entries
+                .into_iter()
+                .map(Request::verify)
+                .collect::<Result<_, _>>()?,
         })
     }
 }
 
 /// How several search keys are combined.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Operator {
     /// Entries that have all of the keys.
     And,
@@ -88,7 +128,7 @@ pub enum Operator {
 pub struct Query {
     /// Whether an entry must have all keys.
     pub operator: Operator,
-    /// At least one key, written as in [`Entry::search_keys`].
+    /// The keys, written as in [`Entry::search_keys`]. A search without keys finds nothing.
     pub keys: Vec<String>,
 }
 
@@ -104,7 +144,7 @@ struct QueryBody {
     #[serde(default)]
     subject: Option<String>,
     #[serde(default)]
-    operator: Option<Operator>,
+    operator: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -119,20 +159,26 @@ impl QueryKey {
     /// The key as a leaf has it.
     fn canonical(&self) -> Result<String, Error> {
         let canonical = match self.format.as_deref() {
-            None | Some(rekord::X509) => Verifier::parse(&self.content).ok().map(|it| it.pem),
+            Some(rekord::X509) => Verifier::parse(&self.content).ok().map(|it| it.pem),
             Some(rekord::PGP) => {
                 fits(self.content.len())?;
                 let blocks = KeyBlocks::decode(&self.content).ok();
                 let ring = blocks.as_ref().and_then(|blocks| Ring::read(blocks).ok());
                 ring.map(|ring| ring.canonical())
             }
-            Some(_) => {
-                return Err(Error::Query(
-                    "the PKI format requested is not supported by this server",
-                ));
+            Some("minisign" | "ssh" | "tuf") => {
+                let why = "the PKI format requested is not supported by this server";
+                return Err(Error::Query(why.into()));
             }
+            Some(_) => {
+                let why = "publicKey.publicKey.format in body should be one of [pgp x509 minisign ssh tuf]";
+                return Err(Error::Parameter(Rule::Choice, why.to_owned()));
+            }
+            None => return Err(Error::required("publicKey.publicKey.format in body")),
         };
-        canonical.ok_or(Error::Query("public key provided could not be parsed"))
+        canonical.ok_or(Error::Query(
+            "public key provided could not be parsed".into(),
+        ))
     }
 }
 
@@ -140,8 +186,7 @@ impl Query {
     /// Reads the body of a request.
     ///
     /// # Errors
-    /// [`Error::Malformed`], [`Error::Query`] for a search for nothing, for a hash that is none, or for a key that
-    /// cannot be read.
+    /// [`Error::Malformed`], [`Error::Parameter`] for what no key can be, [`Error::Query`] for a key that cannot be read.
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
         if body.len() > super::MAX_BODY {
             return Err(Error::TooLarge {
@@ -149,35 +194,49 @@ impl Query {
                 limit: super::MAX_BODY,
             });
         }
-        let body: QueryBody =
-            serde_json::from_slice(body).map_err(|error| Error::malformed(&error))?;
+        if body.iter().all(u8::is_ascii_whitespace) {
+            return Err(Error::required("query in body"));
+        }
+        let body: QueryBody = object(QUERY, body)?;
         let mut keys = Vec::new();
-        if let Some(hash) = body.hash.filter(|hash| !hash.is_empty()) {
-            keys.push(
-                prefixed(&hash.to_lowercase())
-                    .ok_or(Error::Query("hash is not the digits of a hash"))?,
+        let email = body.email.filter(|email| !email.is_empty());
+        if let Some(email) = email.as_ref().filter(|email| !is_email(email)) {
+            let why = format!(
+                "email in body must be of type email: {:?}",
+                shortened(email)
             );
+            return Err(Error::Parameter(Rule::Type, why));
         }
+        if let Some(hash) = body.hash.filter(|hash| !hash.is_empty()) {
+            let wrong = || {
+                let why = format!("hash in body should match '{HASH}'");
+                Error::Parameter(Rule::Pattern, why)
+            };
+            keys.push(prefixed(&hash.to_lowercase()).ok_or_else(wrong)?);
+        }
+        let operator = match body.operator.as_deref() {
+            None | Some("" | "or") => Operator::Or,
+            Some("and") => Operator::And,
+            Some(_) => {
+                let why = "operator in body should be one of [and or]".to_owned();
+                return Err(Error::Parameter(Rule::Choice, why));
+            }
+        };
         if let Some(key) = body.public_key {
-            let canonical = key.canonical()?;
-            keys.push(tlog::hex(&Sha256::digest(canonical)));
+            keys.push(tlog::hex(&Sha256::digest(key.canonical()?)));
         }
-        let names = [body.email, body.subject].into_iter().flatten();
-        keys.extend(
-            names
-                .filter(|name| !name.is_empty())
-                .map(|name| name.to_lowercase()),
-        );
-        if keys.is_empty() {
-            return Err(Error::Query(
-                "hash, publicKey, email or subject must be given",
-            ));
-        }
-        Ok(Self {
-            operator: body.operator.unwrap_or_default(),
-            keys,
-        })
+        let subject = body.subject.filter(|subject| !subject.is_empty());
+        let names = [email, subject].into_iter().flatten();
+        keys.extend(names.map(|name| name.to_lowercase()));
+        Ok(Self { operator, keys })
     }
+}
+
+/// Whether a text may be an address. Which ones are is for the entries to say.
+fn is_email(text: &str) -> bool {
+    let mut parts = text.split('@');
+    let is_part = |part: &str| !part.is_empty() && !part.contains(char::is_whitespace);
+    parts.by_ref().take(2).filter(|part| is_part(part)).count() == 2 && parts.next().is_none()
 }
 
 /// A hash with the name of its function, which follows from its length if it is not given.

@@ -6,11 +6,12 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::keys::Keys;
-use super::signed::{self, NamedHash, Signature, write_hash, write_signature};
+use super::signed::{self, NamedHash, Place, Signature, write_hash, write_signature};
 use super::{Entry, Error, Reason};
 use crate::base64;
 use crate::key::{HashAlgorithm, KeyKind};
 use crate::pgp::{Detached, KeyBlocks, Ring};
+use crate::verifier::Verifier;
 
 pub(super) type Spec = signed::Spec<Data>;
 
@@ -35,18 +36,15 @@ struct Verified<'a> {
 
 impl Spec {
     pub(super) fn verify(self) -> Result<Entry, Error> {
-        let signature = self.signature.ok_or(Reason::Missing("signature"))?;
-        let data = self.data.ok_or(Reason::Missing("data"))?;
+        let data = self.data.ok_or(Reason::Required("data"))?;
+        let signature = self.signature.ok_or(Reason::Required("signature"))?;
+        let (format, key) = signature.named()?;
+        signature.fits()?;
         let mut keys = Keys::default();
-        let sent = match signature.format.as_deref() {
-            Some(X509 | PGP) => signature.key()?,
-            None => return Err(Reason::Missing("signature format").into()),
-            Some(_) => return Err(Reason::Value("signature format").into()),
-        };
         let digest = data.digest()?;
-        let verified = match signature.format.as_deref() {
-            Some(PGP) => pgp(&signature, sent, &data.content, &mut keys)?,
-            _ => x509(&signature, &data.content, &digest, &mut keys)?,
+        let verified = match format {
+            PGP => pgp(&signature, key, &data.content, &mut keys)?,
+            _ => x509(&signature, key, &data.content, &digest, &mut keys)?,
         };
         let value = tlog::hex(&digest);
         keys.hash("sha256", &value);
@@ -66,13 +64,41 @@ impl Spec {
     }
 }
 
+impl Signature {
+    /// The form of the signature, and its key. All is there.
+    fn named(&self) -> Result<(&'static str, &[u8]), Reason> {
+        let format = self.format.as_deref();
+        let format = match format.ok_or(Reason::Required("signature.signature.format"))? {
+            X509 => X509,
+            PGP => PGP,
+            "minisign" | "ssh" => {
+                let why = "signatures of minisign and SSH are not enabled on this server";
+                return Err(Reason::Refused(why));
+            }
+            _ => {
+                let known = "pgp minisign x509 ssh";
+                return Err(Reason::Choice("signature.signature.format", known));
+            }
+        };
+        if self.content.is_empty() {
+            return Err(Reason::Required("signature.signature.content"));
+        }
+        if self.public_key.is_none() {
+            return Err(Reason::Required("signature.signature.publicKey"));
+        }
+        let place = "signature.signature.publicKey.signature.publicKey.content";
+        Ok((format, self.key().ok_or(Reason::Required(place))?))
+    }
+}
+
 fn x509<'a>(
     signature: &'a Signature,
+    sent: &[u8],
     content: &[u8],
     digest: &[u8],
     keys: &mut Keys,
 ) -> Result<Verified<'a>, Error> {
-    let verifier = signature.verifier()?;
+    let verifier = Verifier::parse(sent).map_err(Reason::Verifier)?;
     verifier.check_chain().map_err(Reason::Verifier)?;
     let key = verifier.key().map_err(Reason::from)?;
     let signed = match key.kind {
@@ -80,7 +106,7 @@ fn x509<'a>(
         _ => key.signed_digest(HashAlgorithm::Sha256, digest, &signature.content),
     };
     if !signed {
-        return Err(Reason::Signature.into());
+        return Err(Reason::Artifact(key.kind.refusal()).into());
     }
     keys.verifier(&verifier);
     Ok(Verified {
@@ -114,13 +140,14 @@ impl Data {
     /// wants it.
     fn digest(&self) -> Result<Vec<u8>, Reason> {
         if let Some(hash) = &self.hash {
-            match hash.algorithm()? {
-                (_, HashAlgorithm::Sha256) => hash.digest(HashAlgorithm::Sha256)?,
-                _ => return Err(Reason::Value("hash algorithm")),
-            };
+            let (_, algorithm) = hash.algorithm(&Place::CONTENT)?;
+            hash.digest(algorithm, &Place::CONTENT)?;
         }
         if self.content.is_empty() {
-            return Err(Reason::Missing("data content"));
+            return Err(Reason::Refused(match self.hash {
+                Some(_) => "entry not insertable into log: missing data content",
+                None => "'content' must be specified for data",
+            }));
         }
         let digest = Sha256::digest(&self.content).to_vec();
         let given = self.hash.as_ref().and_then(|hash| hash.value.as_deref());

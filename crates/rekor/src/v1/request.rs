@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::keys::Keys;
-use super::{Error, dsse, hashedrekord, intoto, rekord};
+use super::{Error, Rule, dsse, hashedrekord, intoto, rekord};
 use crate::MAX_LEAF;
 use crate::json;
 use crate::shortened;
@@ -27,22 +27,46 @@ enum Spec {
 }
 
 /// Unknown members are skipped, as upstream does.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Proposed<'a> {
     #[serde(borrow, default)]
-    api_version: Cow<'a, str>,
+    api_version: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
-    kind: Cow<'a, str>,
-    #[serde(borrow)]
-    spec: &'a RawValue,
+    kind: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    spec: Option<&'a RawValue>,
+}
+
+/// The kinds of entries that Rekor has besides those of this log.
+const OTHER_KINDS: [&str; 7] = ["alpine", "cose", "helm", "jar", "rfc3161", "rpm", "tuf"];
+/// The form of a version, as the API's description has it.
+const VERSION: &str = r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?$";
+const BODY: &str = "proposedEntry";
+
+/// Whether a text begins as [`VERSION`] wants it. What follows makes a version that no kind has.
+fn is_version(text: &str) -> bool {
+    let core = text.split(['-', '+']).next().unwrap_or_default();
+    let mut parts = core.split('.');
+    let is_number = |part: &str| {
+        let digits = part.bytes().all(|c| c.is_ascii_digit());
+        digits && !part.is_empty() && (part == "0" || !part.starts_with('0'))
+    };
+    parts
+        .by_ref()
+        .take(3)
+        .filter(|part| is_number(part))
+        .count()
+        == 3
+        && parts.next().is_none()
 }
 
 impl Request {
     /// Reads a proposed entry: the body of `POST /api/v1/log/entries`.
     ///
     /// # Errors
-    /// [`Error::TooLarge`], [`Error::Malformed`], [`Error::Kind`] for a kind or version that the log does not accept.
+    /// [`Error::TooLarge`], [`Error::Malformed`], [`Error::Parameter`] for what is not there, and [`Error::Kind`],
+    /// [`Error::UnknownKind`] or [`Error::Version`] for an entry that the log does not accept.
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
         if body.len() > MAX_BODY {
             return Err(Error::TooLarge {
@@ -50,17 +74,42 @@ impl Request {
                 limit: MAX_BODY,
             });
         }
-        let proposed: Proposed<'_> =
-            serde_json::from_slice(body).map_err(|error| Error::malformed(&error))?;
-        let spec = proposed.spec.get();
-        let spec = match (&*proposed.kind, &*proposed.api_version) {
-            ("hashedrekord", "0.0.1") => serde_json::from_str(spec).map(Spec::HashedRekord),
-            ("dsse", "0.0.1") => serde_json::from_str(spec).map(Spec::Dsse),
-            ("intoto", "0.0.2") => serde_json::from_str(spec).map(Spec::Intoto),
-            ("rekord", "0.0.1") => serde_json::from_str(spec).map(Spec::Rekord),
-            (kind, version) => return Err(Error::Kind(shortened(&format!("{kind} {version}")))),
+        if body.iter().all(u8::is_ascii_whitespace) {
+            return Err(Error::required("proposedEntry in body"));
+        }
+        let proposed = object::<Option<Proposed<'_>>>(BODY, body)?;
+        let Proposed {
+            api_version,
+            kind,
+            spec,
+        } = proposed.unwrap_or_default();
+        let kind = kind.filter(|kind| !kind.is_empty());
+        let kind = kind.ok_or_else(|| Error::required("kind in body"))?;
+        let (kind, own) = match &*kind {
+            "hashedrekord" => ("hashedrekord", "0.0.1"),
+            "dsse" => ("dsse", "0.0.1"),
+            "intoto" => ("intoto", "0.0.2"),
+            "rekord" => ("rekord", "0.0.1"),
+            other if OTHER_KINDS.contains(&other) => return Err(Error::Kind(other.to_owned())),
+            other => return Err(Error::UnknownKind(shortened(other))),
         };
-        spec.map(Self).map_err(|error| Error::malformed(&error))
+        let version = api_version.ok_or_else(|| Error::required("apiVersion in body"))?;
+        if !is_version(&version) {
+            let why = format!("apiVersion in body should match '{VERSION}'");
+            return Err(Error::Parameter(Rule::Pattern, why));
+        }
+        let spec = spec.ok_or_else(|| Error::required("spec in body"))?.get();
+        if version != own {
+            let version = shortened(&version);
+            return Err(Error::Version { kind, version });
+        }
+        let spec = spec.as_bytes();
+        Ok(Self(match kind {
+            "hashedrekord" => Spec::HashedRekord(object(BODY, spec)?),
+            "dsse" => Spec::Dsse(object(BODY, spec)?),
+            "intoto" => Spec::Intoto(object(BODY, spec)?),
+            _ => Spec::Rekord(object(BODY, spec)?),
+        }))
     }
 
     /// The kind of the entry, as its leaf names it.
@@ -134,6 +183,21 @@ impl Entry {
     /// Those of the search keys that [`search_keys`](super::search_keys) does not find in the leaf.
     pub fn unlogged_keys(&self) -> &[String] {
         &self.unlogged
+    }
+}
+
+/// Reads JSON that is an object or null. Without this check, a list of the values of its members would do as well.
+pub(super) fn object<'a, T: Deserialize<'a>>(
+    what: &'static str,
+    text: &'a [u8],
+) -> Result<T, Error> {
+    let value = serde_json::from_slice(text).map_err(|error| Error::malformed(what, &error))?;
+    match text.trim_ascii_start().first() {
+        Some(b'{' | b'n') => Ok(value),
+        _ => Err(Error::Malformed {
+            what,
+            reason: "it is no object".to_owned(),
+        }),
     }
 }
 

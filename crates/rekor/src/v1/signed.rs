@@ -7,13 +7,39 @@ use super::{Error, Reason};
 use crate::base64;
 use crate::json;
 use crate::key::HashAlgorithm;
-use crate::verifier::Verifier;
 
 /// The `spec` of a request. Its data differ.
 #[derive(Debug, Deserialize)]
 pub(super) struct Spec<D> {
     pub(super) data: Option<D>,
     pub(super) signature: Option<Signature>,
+}
+
+/// What a hash is called in the errors of a kind of entry, and which functions the kind knows.
+pub(super) struct Place {
+    algorithm: &'static str,
+    value: &'static str,
+    known: &'static str,
+}
+
+impl Place {
+    /// The hash of an artifact, by one of three functions.
+    pub(super) const DATA: Self = Self {
+        algorithm: "data.data.hash.data.hash.algorithm",
+        value: "data.data.hash.data.hash.value",
+        known: "sha256 sha384 sha512",
+    };
+    /// The hash of an artifact that the request brings along.
+    pub(super) const CONTENT: Self = Self {
+        known: "sha256",
+        ..Self::DATA
+    };
+    /// The hash of an envelope.
+    pub(super) const ENVELOPE: Self = Self {
+        algorithm: "content.content.hash.content.hash.algorithm",
+        value: "content.content.hash.content.hash.value",
+        known: "sha256",
+    };
 }
 
 /// A hash with the name of its function.
@@ -45,20 +71,28 @@ pub(super) struct Content {
 }
 
 impl NamedHash {
-    /// The function, by its name and its value.
-    pub(super) fn algorithm(&self) -> Result<(&'static str, HashAlgorithm), Reason> {
-        match self.algorithm.as_deref() {
-            Some("sha256") => Ok(("sha256", HashAlgorithm::Sha256)),
-            Some("sha384") => Ok(("sha384", HashAlgorithm::Sha384)),
-            Some("sha512") => Ok(("sha512", HashAlgorithm::Sha512)),
-            None => Err(Reason::Missing("hash algorithm")),
-            Some(_) => Err(Reason::Value("hash algorithm")),
-        }
+    /// The function, by its name and its value. For `at`, see [`Place`].
+    pub(super) fn algorithm(&self, at: &Place) -> Result<(&'static str, HashAlgorithm), Reason> {
+        let name = self.algorithm.as_deref();
+        let name = name.ok_or(Reason::Required(at.algorithm))?;
+        let all = [
+            ("sha256", HashAlgorithm::Sha256),
+            ("sha384", HashAlgorithm::Sha384),
+            ("sha512", HashAlgorithm::Sha512),
+        ];
+        let mut known = at.known.split(' ');
+        let found = all.into_iter().find(|(own, _)| *own == name);
+        let found = found.filter(|(own, _)| known.any(|known| known == *own));
+        found.ok_or(Reason::Choice(at.algorithm, at.known))
     }
 
     /// The digits as sent, of either case, and the bytes that they stand for.
-    pub(super) fn digest(&self, algorithm: HashAlgorithm) -> Result<(&str, Vec<u8>), Reason> {
-        let value = self.value.as_deref().ok_or(Reason::Missing("hash value"))?;
+    pub(super) fn digest(
+        &self,
+        algorithm: HashAlgorithm,
+        at: &Place,
+    ) -> Result<(&str, Vec<u8>), Reason> {
+        let value = self.value.as_deref().ok_or(Reason::Required(at.value))?;
         let digits = value.to_ascii_lowercase();
         let digest = match algorithm {
             HashAlgorithm::Sha256 => tlog::unhex::<32>(&digits).map(Vec::from),
@@ -70,23 +104,15 @@ impl NamedHash {
 }
 
 impl Signature {
-    /// The key that verifies the signature, as it was sent. Both are present, and small enough for a leaf.
-    pub(super) fn key(&self) -> Result<&[u8], Error> {
-        let key = self
-            .public_key
-            .as_ref()
-            .filter(|key| !key.content.is_empty());
-        let key = &key.ok_or(Reason::Missing("public key"))?.content;
-        if self.content.is_empty() {
-            return Err(Reason::Missing("signature content").into());
-        }
-        fits(key.len() + self.content.len())?;
-        Ok(key)
+    /// The key that verifies the signature, as it was sent; nothing where there is none.
+    pub(super) fn key(&self) -> Option<&[u8]> {
+        let key = &self.public_key.as_ref()?.content;
+        Some(key).filter(|key| !key.is_empty()).map(Vec::as_slice)
     }
 
-    /// The same key, which is one of X.509.
-    pub(super) fn verifier(&self) -> Result<Verifier, Error> {
-        Ok(Verifier::parse(self.key()?).map_err(Reason::Verifier)?)
+    /// Whether the key and the signature are small enough for a leaf.
+    pub(super) fn fits(&self) -> Result<(), Error> {
+        fits(self.key().map_or(0, <[u8]>::len) + self.content.len())
     }
 }
 

@@ -77,6 +77,10 @@ pub(super) async fn body(
     }
     let held = watched.bodies().begin(announced as usize);
     let mut held = held.map_err(|_| Refusal::crowded())?;
+    // Each API has its own words for that.
+    if body.size_hint().exact() == Some(0) {
+        return Ok((Bytes::new(), held));
+    }
     watched.enter(Phase::Body);
     let whole = add::collect(body, &mut held, longest);
     let body = match head.version {

@@ -120,9 +120,12 @@ fn an_entry_is_retrieved_by_name_index_or_content() {
         (422, "more than max allowed 10 entries in request")
     );
     for (body, status) in [
-        (json!({"entryUUIDs": ["ab"]}), 400),
+        (json!({"entryUUIDs": ["ab"]}), 422),
+        (json!({"entryUUIDs": ["0".repeat(80)]}), 400),
+        (json!({"logIndexes": vec![0; 11]}), 422),
         (json!({"entries": [{"kind": "jar", "spec": {}}]}), 400),
-        (json!({"logIndexes": [-1]}), 400),
+        (json!({"logIndexes": [-1]}), 422),
+        (json!([]), 400),
     ] {
         assert_eq!(
             Retrieve::parse(body.to_string().as_bytes())
@@ -160,17 +163,27 @@ fn a_query_asks_for_keys_as_entries_have_them() {
     let key =
         query(json!({"publicKey": {"format": "x509", "content": b64(p256().pem())}})).unwrap();
     assert_eq!(key.keys[0].len(), 64);
-    for body in [
-        json!({}),
-        json!({"hash": ""}),
-        json!({"hash": "sha256:ab"}),
-        json!({"hash": format!("sha1:{digits}")}),
-        json!({"hash": "zz".repeat(32)}),
-        json!({"publicKey": {"format": "x509", "content": b64("?")}}),
-        json!({"publicKey": {"format": "pgp", "content": ""}}),
-        json!({"email": "a", "operator": "xor"}),
+    // As in Rekor, who asks for nothing finds nothing.
+    for body in [json!({}), json!({"hash": "", "email": ""})] {
+        assert_eq!(query(body), keys(Operator::Or, &[]));
+    }
+    for (body, status) in [
+        (json!([]), 400),
+        (json!({"hash": "sha256:ab"}), 422),
+        (json!({"hash": format!("sha1:{digits}")}), 422),
+        (json!({"hash": "zz".repeat(32)}), 422),
+        (json!({"publicKey": {"content": b64("?")}}), 422),
+        (
+            json!({"publicKey": {"format": "x509", "content": b64("?")}}),
+            400,
+        ),
+        (json!({"publicKey": {"format": "pgp", "content": ""}}), 400),
+        (json!({"publicKey": {"format": "ssh", "content": ""}}), 400),
+        (json!({"email": "a@b.example", "operator": "xor"}), 422),
+        (json!({"email": "a"}), 422),
+        (json!({"email": "a@b@c"}), 422),
     ] {
-        assert_eq!(query(body.clone()).unwrap_err().status(), 400, "{body}");
+        assert_eq!(query(body.clone()).unwrap_err().status(), status, "{body}");
     }
 }
 

@@ -128,17 +128,23 @@ fn verifiers_are_tried_in_turn_until_every_signature_is_verified() {
     );
     assert_eq!(
         case(&[], &[first]),
-        Err(Reason::Missing("signatures").into())
+        Err(Reason::Refused("DSSE envelope must contain 1 or more signatures").into())
     );
-    assert_eq!(case(&[&one], &[]), Err(Reason::Missing("verifiers").into()));
+    assert_eq!(
+        case(&[&one], &[]),
+        Err(Reason::NoItems("proposedContent.proposedContent.verifiers").into())
+    );
     assert_eq!(
         case(&[&"?".to_owned()], &[first]),
-        Err(Reason::Value("signature").into())
+        Err(Reason::Refused(super::super::envelope::BASE64).into())
     );
     let many = |what| Err(Reason::TooMany { what, limit: 16 }.into());
     assert_eq!(case(&[&one; 17], &[first]), many("signatures"));
     assert_eq!(case(&[&one], &[first; 17]), many("verifiers"));
 }
+
+const COMPUTED: &str = "either proposedContent or envelopeHash, payloadHash, and signatures must be present but not both";
+const PAYLOAD_TYPE: &str = "content.content.envelope.content.envelope.payloadType";
 
 #[test]
 fn what_is_wrong_with_an_envelope_is_said() {
@@ -150,15 +156,29 @@ fn what_is_wrong_with_an_envelope_is_said() {
     let unreadable = text.replace(&b64(&payload), "?");
     let content = "/spec/proposedContent";
     for (pointer, value, reason) in [
-        (content, None, Reason::Missing("proposed content")),
+        (
+            content,
+            None,
+            Reason::Refused(
+                "either proposedContent or envelopeHash, payloadHash, and signatures must be present",
+            ),
+        ),
         (
             "/spec/proposedContent/envelope",
             None,
-            Reason::Missing("proposed DSSE envelope"),
+            Reason::Required("proposedContent.proposedContent.envelope"),
         ),
-        ("/spec/envelopeHash", Some(hash.clone()), Reason::Computed),
-        ("/spec/payloadHash", Some(hash), Reason::Computed),
-        ("/spec/signatures", Some(json!([{}])), Reason::Computed),
+        (
+            "/spec/envelopeHash",
+            Some(hash.clone()),
+            Reason::Refused(COMPUTED),
+        ),
+        ("/spec/payloadHash", Some(hash), Reason::Refused(COMPUTED)),
+        (
+            "/spec/signatures",
+            Some(json!([{}])),
+            Reason::Refused(COMPUTED),
+        ),
         (
             "/spec/proposedContent/envelope",
             Some(json!(other_kind)),
@@ -167,12 +187,12 @@ fn what_is_wrong_with_an_envelope_is_said() {
         (
             "/spec/proposedContent/envelope",
             Some(json!(unreadable)),
-            Reason::Value("payload"),
+            Reason::Refused(super::super::envelope::BASE64),
         ),
         (
             "/spec/proposedContent/verifiers",
             Some(json!([null])),
-            VerifierError::Pem.into(),
+            Reason::EnvelopeVerifier(VerifierError::Pem),
         ),
     ] {
         let error = logged(&changed(&body, pointer, value.clone())).unwrap_err();
@@ -260,26 +280,26 @@ fn an_intoto_entry_is_logged_without_its_payload() {
     assert_eq!(logged(&body), Err(Reason::UselessVerifier.into()));
     let body = intoto(&payload, &signature(p256(), &payload), "");
     for (pointer, value, reason) in [
-        ("/spec/content", None, Reason::Missing("content property")),
+        ("/spec/content", None, Reason::Required(PAYLOAD_TYPE)),
         (
             "/spec/content/envelope",
             None,
-            Reason::Missing("envelope property"),
+            Reason::Required(PAYLOAD_TYPE),
         ),
         (
             "/spec/content/envelope/payload",
             None,
-            Reason::Value("payload"),
+            Reason::Refused("entry not insertable into log: missing envelope content"),
         ),
         (
             "/spec/content/envelope/payloadType",
             None,
-            Reason::Missing("payloadType content"),
+            Reason::Required(PAYLOAD_TYPE),
         ),
         (
             "/spec/content/envelope/signatures",
             None,
-            Reason::Missing("signatures"),
+            Reason::Required("content.content.envelope.content.envelope.signatures"),
         ),
         (
             "/spec/content/hash",

@@ -8,6 +8,8 @@ use crate::testing::{KEYS, TestKey, ed25519, issuer, p256, pem};
 use crate::{HashAlgorithm, PgpError, VerifierError};
 
 const MESSAGE: &[u8] = b"an artifact";
+/// What Rekor says of a signature that a key of P-256 did not make.
+const P256: &str = "invalid signature when validating ASN.1 encoded signature";
 
 fn hash_name(key: &TestKey) -> &'static str {
     match key.hash {
@@ -92,23 +94,23 @@ fn what_is_wrong_with_a_hashedrekord_is_said() {
     let two = p256().pem().repeat(2);
     let mixed = p256().pem() + &pem("CERTIFICATE", &p256().certificate(Vec::new(), &issuer()));
     for (pointer, value, reason) in [
-        ("/spec/signature", None, Reason::Missing("signature")),
+        ("/spec/signature", None, Reason::Required("signature")),
         (
             "/spec/signature",
             Some(json!(null)),
-            Reason::Missing("signature"),
+            Reason::Required("signature"),
         ),
         (
             "/spec/signature/content",
             Some(json!("")),
-            Reason::Missing("signature content"),
+            Reason::Refused("verifying signature: X509 signature has not been initialized"),
         ),
         (
             "/spec/signature/publicKey",
             None,
             Reason::Missing("public key"),
         ),
-        (key, None, Reason::Missing("public key")),
+        (key, None, VerifierError::Pem.into()),
         (key, Some(json!(b64("no key"))), VerifierError::Pem.into()),
         (key, Some(json!(b64(b"\xff"))), VerifierError::Pem.into()),
         (key, Some(json!(b64(&two))), VerifierError::Label.into()),
@@ -129,24 +131,28 @@ fn what_is_wrong_with_a_hashedrekord_is_said() {
             KeyError::Certificate.into(),
         ),
         (key, Some(json!(b64(KEYS[1].pem()))), Reason::Algorithms),
-        ("/spec/data", None, Reason::Missing("data")),
-        ("/spec/data/hash", None, Reason::Missing("hash")),
+        ("/spec/data", None, Reason::Required("data")),
+        ("/spec/data/hash", None, Reason::Required("data")),
         (
             "/spec/data/hash/algorithm",
             None,
-            Reason::Missing("hash algorithm"),
+            Reason::Required("data.data.hash.data.hash.algorithm"),
         ),
         (
             "/spec/data/hash/algorithm",
             Some(json!("md5")),
-            Reason::Value("hash algorithm"),
+            Reason::Choice("data.data.hash.data.hash.algorithm", "sha256 sha384 sha512"),
         ),
         (
             "/spec/data/hash/algorithm",
             Some(json!("sha512")),
             Reason::Value("hash"),
         ),
-        ("/spec/data/hash/value", None, Reason::Missing("hash value")),
+        (
+            "/spec/data/hash/value",
+            None,
+            Reason::Required("data.data.hash.data.hash.value"),
+        ),
         (
             "/spec/data/hash/value",
             Some(json!("abcd")),
@@ -160,7 +166,7 @@ fn what_is_wrong_with_a_hashedrekord_is_said() {
         (
             "/spec/data/hash/value",
             Some(json!("0".repeat(64))),
-            Reason::Signature,
+            Reason::Digest(P256),
         ),
     ] {
         let error = logged(&changed(&body, pointer, value.clone())).unwrap_err();
@@ -177,7 +183,10 @@ fn ed25519_signs_sha512_digests_only_prehashed() {
     let body = hashedrekord(key, &key.pem());
     let pure = b64(key.sign_message(key.digest(MESSAGE).as_ref()));
     let pure = changed(&body, "/spec/signature/content", Some(json!(pure)));
-    assert_eq!(logged(&pure), Err(Reason::Signature.into()));
+    assert_eq!(
+        logged(&pure),
+        Err(Reason::Digest("failed to verify signature").into())
+    );
     let sha256 =
         json!({"algorithm": "sha256", "value": tlog::hex(p256().digest(MESSAGE).as_ref())});
     let sha256 = changed(&body, "/spec/data/hash", Some(sha256));
@@ -196,7 +205,10 @@ fn a_rekord_is_logged_without_its_content() {
         let both = changed(&body, "/spec/data/hash", Some(hash));
         logged_as(&both, &leaf);
         // The artifact must be there, even where its hash would do.
-        assert_eq!(logged(&leaf), Err(Reason::Missing("data content").into()));
+        assert_eq!(
+            logged(&leaf),
+            Err(Reason::Refused("entry not insertable into log: missing data content").into())
+        );
     }
 }
 
@@ -242,7 +254,7 @@ fn a_rekord_of_openpgp_is_logged_and_found_as_in_rekor() {
             assert_eq!(query.keys, [key_hash.as_str()]);
         }
         let another = changed(&body, "/spec/data/content", Some(json!(b64("another"))));
-        assert_eq!(logged_error(&another), PgpError::Unverified);
+        assert!(matches!(logged_error(&another), PgpError::Unverified(_)));
     }
 }
 
@@ -262,12 +274,12 @@ fn what_is_wrong_with_a_rekord_is_said() {
         (
             "/spec/data",
             Some(json!({})),
-            Reason::Missing("data content"),
+            Reason::Refused("'content' must be specified for data"),
         ),
         (
             "/spec/data/content",
             Some(json!(b64("another"))),
-            Reason::Signature,
+            Reason::Artifact(P256),
         ),
         (
             "/spec/data/hash",
@@ -280,17 +292,17 @@ fn what_is_wrong_with_a_rekord_is_said() {
         (
             "/spec/data/hash",
             Some(json!({"algorithm": "sha512", "value": "00"})),
-            Reason::Value("hash algorithm"),
+            Reason::Choice("data.data.hash.data.hash.algorithm", "sha256"),
         ),
         (
             "/spec/signature/format",
             None,
-            Reason::Missing("signature format"),
+            Reason::Required("signature.signature.format"),
         ),
         (
             "/spec/signature/format",
             Some(json!("minisign")),
-            Reason::Value("signature format"),
+            Reason::Refused("signatures of minisign and SSH are not enabled on this server"),
         ),
         (
             "/spec/signature/format",
@@ -308,7 +320,7 @@ fn what_is_wrong_with_a_rekord_is_said() {
         (
             "/spec/signature/content",
             Some(json!(b64("x"))),
-            Reason::Signature,
+            Reason::Artifact(P256),
         ),
     ] {
         let error = logged(&changed(&body, pointer, value.clone())).unwrap_err();
@@ -319,34 +331,62 @@ fn what_is_wrong_with_a_rekord_is_said() {
 #[test]
 fn other_kinds_and_what_is_no_entry_are_refused() {
     let body = hashedrekord(p256(), &p256().pem());
-    for (pointer, value) in [
-        ("/kind", Some(json!("alpine"))),
-        ("/kind", None),
-        ("/apiVersion", Some(json!("0.0.2"))),
-        ("/kind", Some(json!("x".repeat(100_000)))),
+    let long = "x".repeat(100_000);
+    for (pointer, value, status, said) in [
+        (
+            "/kind",
+            json!("alpine"),
+            400,
+            "entry kind 'alpine' is not enabled",
+        ),
+        ("/kind", json!(null), 422, "kind in body is required"),
+        ("/kind", json!(long), 422, "invalid kind value"),
+        (
+            "/apiVersion",
+            json!("0.0.2"),
+            400,
+            "implementation for version '0.0.2' not found",
+        ),
+        (
+            "/apiVersion",
+            json!(long),
+            422,
+            "apiVersion in body should match",
+        ),
+        (
+            "/apiVersion",
+            json!(format!("1.0.0-{long}")),
+            400,
+            "not found",
+        ),
+        (
+            "/apiVersion",
+            json!("0.0.1.1"),
+            422,
+            "apiVersion in body should match",
+        ),
+        (
+            "/apiVersion",
+            json!("0.01.1"),
+            422,
+            "apiVersion in body should match",
+        ),
+        ("/spec", json!(null), 422, "spec in body is required"),
     ] {
-        let error = logged(&changed(&body, pointer, value)).unwrap_err();
-        assert!(matches!(error, Error::Kind(_)), "{error:?}");
-        assert_eq!(error.status(), 400);
-        assert!(
-            error
-                .message()
-                .starts_with("error processing entry: unsupported kind "),
-            "{}",
-            error.message()
-        );
-        assert!(error.body().len() < 500);
+        let error = logged(&changed(&body, pointer, Some(value))).unwrap_err();
+        assert_eq!(error.status(), status, "{error:?}");
+        assert!(error.message().contains(said), "{}", error.message());
+        assert!(error.body().len() < 1000);
     }
     for text in [
-        "",
-        "{}",
         "[]",
-        "{\"kind\":\"dsse\"}",
+        "5",
+        "{",
         r#"{"kind":"dsse","apiVersion":"0.0.1","spec":5}"#,
     ] {
         let error = Request::parse(text.as_bytes()).unwrap_err();
         assert!(
-            matches!(error, Error::Malformed(_)) && error.status() == 400,
+            matches!(error, Error::Malformed { .. }) && error.status() == 400,
             "{text}: {error}"
         );
     }

@@ -30,8 +30,7 @@ const MOST_SHARDS: usize = 64;
 /// Answers `GET log/entries?logIndex=`: a published entry by its global index.
 pub(super) async fn by_index(log: &Log, query: Option<&str>) -> Result<Response<Bytes>, Stopped> {
     let index = number(query, "logIndex")?;
-    let required = || v1::Error::Parameter("logIndex in query is required".to_owned());
-    let index = index.ok_or_else(required)?;
+    let index = index.ok_or_else(|| v1::Error::required("logIndex in query"))?;
     one(&entry(log, GlobalIndex::new(index)).await?)
 }
 
@@ -41,12 +40,8 @@ pub(super) async fn by_name(
     log: &Log,
     name: &str,
 ) -> Result<Response<Bytes>, Stopped> {
-    let named = v1::Uuid::parse(name);
-    let wrong = || {
-        let why = "entryUUID in path should match '^([0-9a-fA-F]{64}|[0-9a-fA-F]{80})$'";
-        v1::Error::Parameter(why.to_owned())
-    };
-    let found = by_uuid(plane, log, &named.ok_or_else(wrong)?).await?;
+    let named = v1::Uuid::read(name, || "entryUUID in path".to_owned())?;
+    let found = by_uuid(plane, log, &named).await?;
     one(&found)
 }
 
@@ -99,6 +94,9 @@ pub(super) async fn search(
 ) -> Result<Response<Bytes>, Stopped> {
     let (body, _held) = order::body(plane, watched, head, body, v1::MAX_BODY).await?;
     let query = v1::Query::parse(&body)?;
+    if query.keys.is_empty() {
+        return Ok(reply(StatusCode::OK, JSON, "no-store", v1::ids(&[])));
+    }
     let indexes = plane.readiness.indexes().ok_or_else(Refusal::starting)?;
     let found = indexes.find(log, &query).await;
     let found = found.map_err(|error| unsearched(&error))?;

@@ -5,6 +5,8 @@
 //! - [`trees`] shows the shards: their trees, keys and consistency proofs.
 
 mod find;
+#[cfg(test)]
+mod table;
 mod trees;
 mod write;
 
@@ -141,18 +143,29 @@ pub(super) async fn answer(
             Route::Key => trees::key(log, head.uri.query()),
             Route::Proof => trees::proof(log, head.uri.query()).await,
             Route::Method(allowed) => {
-                let why = format!("{} is asked with {allowed}", head.uri.path());
+                let (method, names) = (&head.method, names(allowed));
+                let why = format!("method {method} is not allowed, but [{names}] are");
                 let why = Refusal::new(codes::METHOD_NOT_ALLOWED, why);
                 let mut response = refused(&why, v1::refusal);
                 let headers = response.headers_mut();
                 headers.insert(ALLOW, HeaderValue::from_static(allowed));
                 Ok(response)
             }
-            Route::Unknown | Route::Ping => Err(Refusal::no_route(head.uri.path()).into()),
+            Route::Unknown | Route::Ping => {
+                let path = head.uri.path().chars().take(200).collect();
+                Err(v1::Error::NoPath(path).into())
+            }
         },
         Err(refusal) => Err(refusal.into()),
     };
     done.unwrap_or_else(Stopped::respond)
+}
+
+/// The methods that a path has, as Rekor lists them: those that write first, and without HEAD, which it lacks.
+fn names(allowed: &str) -> String {
+    let mut names: Vec<_> = allowed.split(", ").filter(|name| *name != "HEAD").collect();
+    names.sort_unstable_by(|a, b| b.cmp(a));
+    names.join(",")
 }
 
 /// Why an entry could not be read, in the words of the API.
@@ -201,15 +214,22 @@ fn parameter<'a>(query: Option<&'a str>, name: &str) -> Option<Cow<'a, str>> {
 
 /// The value of a parameter that is a number, not negative.
 fn number(query: Option<&str>, name: &str) -> Result<Option<u64>, v1::Error> {
-    let Some(value) = parameter(query, name) else {
+    let Some(value) = parameter(query, name).filter(|value| !value.is_empty()) else {
         return Ok(None);
     };
-    let wrong = |why: &str| v1::Error::Parameter(format!("{name} in query {why}"));
+    let wrong = |rule, why: &str| v1::Error::Parameter(rule, format!("{name} in query {why}"));
     match value.parse::<i64>() {
         Ok(number) => match u64::try_from(number) {
             Ok(number) => Ok(Some(number)),
-            Err(_) => Err(wrong("should be greater than or equal to 0")),
+            Err(_) => Err(wrong(
+                v1::Rule::Minimum,
+                "should be greater than or equal to 0",
+            )),
         },
-        Err(_) => Err(wrong(&format!("must be of type int64: {value:?}"))),
+        Err(_) => {
+            let value: String = value.chars().take(100).collect();
+            let why = format!("must be of type int64: {value:?}");
+            Err(wrong(v1::Rule::Type, &why))
+        }
     }
 }

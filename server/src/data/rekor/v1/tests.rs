@@ -12,14 +12,14 @@ use crate::testing::{Reply, Server};
 
 const ENTRIES: &str = "POST /argon/api/v1/log/entries";
 
-fn open() -> RekorConfig {
+pub(super) fn open() -> RekorConfig {
     RekorConfig {
         v1: true,
         ..RekorConfig::default()
     }
 }
 
-async fn fronted(rekor: RekorConfig) -> Server {
+pub(super) async fn fronted(rekor: RekorConfig) -> Server {
     let server = Server::start().await;
     create(&server, Algorithm::EcdsaP256, rekor).await;
     let indexes = server.follow();
@@ -288,7 +288,7 @@ async fn what_is_wrong_is_answered_as_rekor_answers_it() {
     forged["spec"]["data"]["hash"]["value"] = "00".repeat(32).into();
     let closed = json!({"apiVersion": "0.0.1", "kind": "dsse", "spec": {"proposedContent": {"envelope": "{}", "verifiers": [""]}}});
     let unknown = json!({"apiVersion": "0.0.1", "kind": "jar", "spec": {}});
-    let many = json!({"logIndexes": [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]});
+    let many = json!({"logIndexes": [1, 1, 1, 1, 1, 1], "entryUUIDs": [id, id, id, id, id]});
     for (line, body, status, said) in [
         ("POST log/entries", request.clone(), 409, id),
         ("POST log/entries", forged, 400, "invalid signature"),
@@ -298,54 +298,25 @@ async fn what_is_wrong_is_answered_as_rekor_answers_it() {
             400,
             "entry algorithms are not allowed",
         ),
-        ("POST log/entries", closed, 400, "unsupported kind dsse"),
-        ("POST log/entries", unknown, 400, "unsupported kind jar"),
-        ("POST log/entries", json!({}), 400, "parsing the body"),
+        (
+            "POST log/entries",
+            closed,
+            400,
+            "kind 'dsse' is not enabled",
+        ),
+        (
+            "POST log/entries",
+            unknown,
+            400,
+            "kind 'jar' is not enabled",
+        ),
         (
             "POST log/entries/retrieve",
             many,
             422,
             "more than max allowed 10",
         ),
-        (
-            "POST log/entries/retrieve",
-            json!({"entryUUIDs": ["x"]}),
-            400,
-            "incorrectly formatted uuid",
-        ),
-        ("POST index/retrieve", json!({}), 400, "must be given"),
-        (
-            "GET log/entries",
-            json!(null),
-            422,
-            "logIndex in query is required",
-        ),
-        (
-            "GET log/entries?logIndex=-1",
-            json!(null),
-            422,
-            "greater than or equal to 0",
-        ),
-        (
-            "GET log/entries?logIndex=a%20b",
-            json!(null),
-            422,
-            "int64: \\\"a b\\\"",
-        ),
         ("GET log/entries?logIndex=2", json!(null), 404, ""),
-        ("GET log/entries/12", json!(null), 422, "should match"),
-        (
-            "GET log/proof",
-            json!(null),
-            422,
-            "lastSize in query is required",
-        ),
-        (
-            "GET log/proof?lastSize=0",
-            json!(null),
-            422,
-            "greater than or equal to 1",
-        ),
         (
             "GET log/proof?firstSize=2&lastSize=1",
             json!(null),
@@ -362,16 +333,14 @@ async fn what_is_wrong_is_answered_as_rekor_answers_it() {
             "GET log/proof?lastSize=1&treeID=7",
             json!(null),
             400,
-            "none of this log",
+            "no log range found for tree ID 7",
         ),
         (
             "GET log/publicKey?treeID=7",
             json!(null),
             400,
-            "none of this log",
+            "Bad Request",
         ),
-        ("POST log", json!(null), 405, "GET"),
-        ("GET log/timestamp", json!(null), 404, "timestamp"),
     ] {
         let (method, path) = line.split_once(' ').unwrap();
         let body = match body {

@@ -6,7 +6,7 @@ use plane_http::{JSON, reply};
 use rekor::v1;
 use tlog::TreeSize;
 
-use super::{Stopped, number, unread};
+use super::{Stopped, number, parameter, unread};
 use engine::{Log, RekorShard, RekorTree};
 
 /// The type of a key, as clients ask for it.
@@ -43,7 +43,7 @@ pub(super) async fn trees(log: &Log) -> Result<Response<Bytes>, Stopped> {
 
 /// Answers `GET log/publicKey?treeID=`: the key of a shard, PEM.
 pub(super) fn key(log: &Log, query: Option<&str>) -> Result<Response<Bytes>, Stopped> {
-    let shard = shard(log, query)?;
+    let shard = shard(log, query, |_| "Bad Request".to_owned())?;
     let key = log.ecdsa_key(&shard.name);
     let key = key.map_err(|error| unread(log, &error))?;
     let key = key.ok_or(v1::Error::NotFound)?;
@@ -53,15 +53,15 @@ pub(super) fn key(log: &Log, query: Option<&str>) -> Result<Response<Bytes>, Sto
 
 /// Answers `GET log/proof?firstSize=&lastSize=&treeID=`: that a tree has only grown.
 pub(super) async fn proof(log: &Log, query: Option<&str>) -> Result<Response<Bytes>, Stopped> {
-    let shard = shard(log, query)?;
+    let unknown = |tree: &str| format!("no log range found for tree ID {tree}");
+    let shard = shard(log, query, unknown)?;
     let first = number(query, "firstSize")?.unwrap_or(1);
     let last = number(query, "lastSize")?;
-    let required = || v1::Error::Parameter("lastSize in query is required".to_owned());
-    let last = last.ok_or_else(required)?;
+    let last = last.ok_or_else(|| v1::Error::required("lastSize in query"))?;
     for (name, size) in [("firstSize", first), ("lastSize", last)] {
         if size == 0 {
             let why = format!("{name} in query should be greater than or equal to 1");
-            return Err(v1::Error::Parameter(why).into());
+            return Err(v1::Error::Parameter(v1::Rule::Minimum, why).into());
         }
     }
     if first > last {
@@ -80,13 +80,25 @@ pub(super) async fn proof(log: &Log, query: Option<&str>) -> Result<Response<Byt
     ))
 }
 
-/// The shard that a request names by its tree, or the active one.
-fn shard(log: &Log, query: Option<&str>) -> Result<RekorShard, Stopped> {
-    let tree = number(query, "treeID")?.filter(|tree| *tree > 0);
+/// The shard that a request names by its tree, or the active one; `unknown` says that there is no such tree.
+fn shard(
+    log: &Log,
+    query: Option<&str>,
+    unknown: impl FnOnce(&str) -> String,
+) -> Result<RekorShard, Stopped> {
+    let tree = parameter(query, "treeID").filter(|tree| !tree.is_empty());
     let mut shards = log.rekor_shards().into_iter();
-    let found = match tree {
-        Some(tree) => shards.find(|shard| shard.tree_id == tree),
-        None => shards.find(|shard| shard.is_active),
+    let Some(tree) = tree else {
+        let active = shards.find(|shard| shard.is_active);
+        return Ok(active.ok_or(v1::Error::Unavailable)?);
     };
-    Ok(found.ok_or(v1::Error::Query("treeID is none of this log's shards"))?)
+    if !tree.bytes().all(|c| c.is_ascii_digit()) {
+        let why = "treeID in query should match '^[0-9]+$'".to_owned();
+        return Err(v1::Error::Parameter(v1::Rule::Pattern, why).into());
+    }
+    let found = tree.parse::<u64>().ok();
+    let found = found.and_then(|tree| shards.find(|shard| shard.tree_id == tree));
+    // As far as a number can be long.
+    let tree: String = tree.chars().take(20).collect();
+    Ok(found.ok_or_else(|| v1::Error::Query(unknown(&tree).into()))?)
 }
