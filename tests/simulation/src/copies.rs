@@ -32,6 +32,8 @@ struct Decided {
     holders: Vec<String>,
     /// The newest generation at that moment.
     generation: u64,
+    /// By another restored primary, whose history is not that of the log.
+    elsewhere: bool,
 }
 
 #[derive(Default)]
@@ -129,13 +131,13 @@ impl Copies {
         }
     }
 
-    /// A row was written. If it is a published position, it is noted who has it.
+    /// A row was written, by another restored primary or not. If it is a published position, it is noted who has it.
     pub fn written(
         &self,
         secondaries: &[Arc<Secondary>],
         store: &MemoryCoordination,
-        key: &str,
-        row: &Bytes,
+        (key, row): (&str, &Bytes),
+        elsewhere: bool,
     ) {
         let Some(shard) = key.strip_prefix(&Keys::new(LOG).all_published()) else {
             return;
@@ -163,6 +165,7 @@ impl Copies {
             root,
             holders,
             generation,
+            elsewhere,
         };
         known.decided.insert(at, decided);
     }
@@ -309,7 +312,8 @@ impl Copies {
             }
         };
         let known = self.known();
-        for ((origin, size), decided) in &known.decided {
+        let ours = known.decided.iter().filter(|(_, one)| !one.elsewhere);
+        for ((origin, size), decided) in ours {
             let Some(start) = eras.start(origin) else {
                 let what = format!("{origin} at {size} is published");
                 self.judge

@@ -256,9 +256,11 @@ impl Server {
         });
         let (network, store) = (Arc::clone(&world.network), Arc::clone(&site.coordination));
         let (judge, clocks) = (Arc::clone(&world.judge), world.clocks.clone());
+        let elsewhere = self.role == Role::Twin;
         let rows: Watcher = Arc::new(move |key, row| {
             let secondaries = &network.secondaries;
-            network.copies.written(secondaries, &store, key, row);
+            let copies = &network.copies;
+            copies.written(secondaries, &store, (key, row), elsewhere);
             if let Err(what) = changes::timely(key, row, clocks.time().now_ms()) {
                 judge.object("the time of a slot is never ahead", what);
             }
