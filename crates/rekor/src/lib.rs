@@ -66,6 +66,7 @@ mod first;
 mod inclusion;
 mod json;
 mod key;
+mod object;
 mod pem;
 mod pgp;
 pub mod v1;

@@ -9,13 +9,14 @@ use super::keys::Keys;
 use super::signed::write_hash;
 use super::{Entry, Error, Reason};
 use crate::first::First;
+use crate::object::{self, Object};
 use crate::verifier::Verifier;
 use crate::{base64, json, shortened};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Spec {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object::option")]
     proposed_content: Option<ProposedContent>,
     #[serde(default)]
     envelope_hash: Option<IgnoredAny>,
@@ -58,7 +59,7 @@ struct Envelope {
     #[serde(default)]
     payload: String,
     #[serde(default)]
-    signatures: First<Signature, { MAX_SIGNATURES + 1 }>,
+    signatures: First<Object<Signature>, { MAX_SIGNATURES + 1 }>,
 }
 
 #[derive(Deserialize)]
@@ -72,8 +73,11 @@ impl Spec {
         let content = self.proposed_content.ok_or(Reason::Refused(
             "either proposedContent or envelopeHash, payloadHash, and signatures must be present",
         ))?;
-        let signatures = self.signatures.unwrap_or_default();
-        if self.envelope_hash.is_some() || self.payload_hash.is_some() || !signatures.is_empty() {
+        if self.signatures.as_ref().is_some_and(Vec::is_empty) {
+            return Err(Reason::NoItems("signatures").into());
+        }
+        if self.envelope_hash.is_some() || self.payload_hash.is_some() || self.signatures.is_some()
+        {
             let why = "either proposedContent or envelopeHash, payloadHash, and signatures must be present but not both";
             return Err(Reason::Refused(why).into());
         }
@@ -85,7 +89,7 @@ impl Spec {
         if pems.is_empty() {
             return Err(Reason::NoItems(VERIFIERS).into());
         }
-        let envelope: Envelope = serde_json::from_str(&text)
+        let Object(envelope): Object<Envelope> = serde_json::from_str(&text)
             .map_err(|error| Reason::Envelope(shortened(&error.to_string())))?;
         let signatures = envelope.signatures.0;
         if signatures.is_empty() {
@@ -95,7 +99,7 @@ impl Spec {
         let payload = payload.ok_or(Reason::Refused(envelope::BASE64))?;
         let signatures: Vec<_> = signatures
             .iter()
-            .map(|signature| signature.sig.as_str())
+            .map(|signature| signature.0.sig.as_str())
             .collect();
         let signed = Payload {
             kind: &envelope.payload_type,

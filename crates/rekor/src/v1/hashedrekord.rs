@@ -5,13 +5,14 @@ use serde::Deserialize;
 use super::keys::Keys;
 use super::signed::{self, NamedHash, Place, write_hash, write_signature};
 use super::{Entry, Error, Reason};
+use crate::object;
 use crate::verifier::Verifier;
 
 pub(super) type Spec = signed::Spec<Data>;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Data {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object::option")]
     hash: Option<NamedHash>,
 }
 

@@ -10,20 +10,24 @@ use super::keys::Keys;
 use super::signed::{NamedHash, Place, write_hash};
 use super::{Entry, Error, Reason};
 use crate::first::First;
+use crate::object::{self, Object};
 use crate::{base64, json};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Spec {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object::option")]
     content: Option<Content>,
 }
 
 #[derive(Debug, Deserialize)]
 struct Content {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object::option")]
     envelope: Option<Envelope>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object::option")]
     hash: Option<NamedHash>,
+    /// The log computes it, but what is sent must be one.
+    #[serde(default, rename = "payloadHash", deserialize_with = "object::option")]
+    payload_hash: Option<NamedHash>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -34,7 +38,7 @@ struct Envelope {
     #[serde(default)]
     payload_type: Option<String>,
     #[serde(default)]
-    signatures: First<Signature, { MAX_SIGNATURES + 1 }>,
+    signatures: First<Object<Signature>, { MAX_SIGNATURES + 1 }>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -61,7 +65,7 @@ impl Spec {
             let place = "content.content.envelope.content.envelope.signatures";
             return Err(Reason::Required(place).into());
         }
-        for (line, signature) in signatures.iter().enumerate() {
+        for (line, Object(signature)) in signatures.iter().enumerate() {
             let parts = [
                 ("publicKey", &signature.public_key),
                 ("sig", &signature.sig),
@@ -69,6 +73,10 @@ impl Spec {
             if let Some((member, _)) = parts.into_iter().find(|(_, part)| part.is_empty()) {
                 return Err(Reason::RequiredInLine { line, member }.into());
             }
+        }
+        if let Some(hash) = &content.payload_hash {
+            let (_, algorithm) = hash.algorithm(&Place::PAYLOAD)?;
+            hash.digest(algorithm, &Place::PAYLOAD)?;
         }
         let hash = content.hash.ok_or(Reason::Missing("envelope digest"))?;
         let (_, algorithm) = hash.algorithm(&Place::ENVELOPE)?;
@@ -81,7 +89,7 @@ impl Spec {
         let payload = payload.ok_or(Reason::Refused(envelope::BASE64))?;
         let lines = signatures
             .iter()
-            .map(|line| Some((text(&line.sig)?, line.public_key.as_slice())));
+            .map(|Object(line)| Some((text(&line.sig)?, line.public_key.as_slice())));
         let lines: Vec<_> = lines
             .collect::<Option<_>>()
             .ok_or(Reason::Refused(envelope::BASE64))?;
@@ -102,7 +110,7 @@ impl Spec {
             spec.object("content", |content| {
                 content.object("envelope", |envelope| {
                     envelope.text("payloadType", &kind);
-                    envelope.array("signatures", &signatures, |out, signature| {
+                    envelope.array("signatures", &signatures, |out, Object(signature)| {
                         json::nested(out, |line| {
                             if let Some(keyid) =
                                 signature.keyid.as_ref().filter(|keyid| !keyid.is_empty())

@@ -7,6 +7,7 @@ use super::request::{fits, object};
 use super::{Entry, Error, Request, Rule, Uuid, rekord};
 use crate::base64;
 use crate::first::First;
+use crate::object as objects;
 use crate::pgp::{KeyBlocks, Ring};
 use crate::shortened;
 use crate::verifier::Verifier;
@@ -137,7 +138,7 @@ pub struct Query {
 struct QueryBody {
     #[serde(default)]
     hash: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "objects::option")]
     public_key: Option<QueryKey>,
     #[serde(default)]
     email: Option<String>,

@@ -10,6 +10,7 @@ use super::signed::{self, NamedHash, Place, Signature, write_hash, write_signatu
 use super::{Entry, Error, Reason};
 use crate::base64;
 use crate::key::{HashAlgorithm, KeyKind};
+use crate::object;
 use crate::pgp::{Detached, KeyBlocks, Ring};
 use crate::verifier::Verifier;
 
@@ -21,7 +22,7 @@ pub(super) const PGP: &str = "pgp";
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Data {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object::option")]
     hash: Option<NamedHash>,
     #[serde(default, deserialize_with = "base64::standard")]
     content: Vec<u8>,

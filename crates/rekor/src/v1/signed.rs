@@ -7,11 +7,15 @@ use super::{Error, Reason};
 use crate::base64;
 use crate::json;
 use crate::key::HashAlgorithm;
+use crate::object;
 
 /// The `spec` of a request. Its data differ.
 #[derive(Debug, Deserialize)]
+#[serde(bound = "D: Deserialize<'de>")]
 pub(super) struct Spec<D> {
+    #[serde(default, deserialize_with = "object::option")]
     pub(super) data: Option<D>,
+    #[serde(default, deserialize_with = "object::option")]
     pub(super) signature: Option<Signature>,
 }
 
@@ -33,6 +37,12 @@ impl Place {
     pub(super) const CONTENT: Self = Self {
         known: "sha256",
         ..Self::DATA
+    };
+    /// The hash of an envelope's payload.
+    pub(super) const PAYLOAD: Self = Self {
+        algorithm: "content.content.payloadHash.content.payloadHash.algorithm",
+        value: "content.content.payloadHash.content.payloadHash.value",
+        known: "sha256",
     };
     /// The hash of an envelope.
     pub(super) const ENVELOPE: Self = Self {
@@ -56,7 +66,7 @@ pub(super) struct NamedHash {
 pub(super) struct Signature {
     #[serde(default, deserialize_with = "base64::standard")]
     pub(super) content: Vec<u8>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object::option")]
     pub(super) public_key: Option<Content>,
     /// Only rekord has it.
     #[serde(default)]

@@ -7,6 +7,7 @@ use super::details::{KeyDetails, Named};
 use super::error::{Error, Reason};
 use crate::MAX_LEAF;
 use crate::key::PublicKey;
+use crate::object::{self, Object};
 use crate::{base64, json};
 
 /// The largest body of a request, in bytes.
@@ -21,7 +22,11 @@ pub struct Request(HashedRekord);
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct CreateEntry {
-    #[serde(default, alias = "hashed_rekord_request_v002")]
+    #[serde(
+        default,
+        alias = "hashed_rekord_request_v002",
+        deserialize_with = "object::option"
+    )]
     hashed_rekord_request_v002: Option<HashedRekord>,
     #[serde(default, alias = "dsse_request_v002")]
     dsse_request_v002: Option<IgnoredAny>,
@@ -32,7 +37,7 @@ struct CreateEntry {
 struct HashedRekord {
     #[serde(default, deserialize_with = "base64::any")]
     digest: Vec<u8>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object::option")]
     signature: Option<Signature>,
 }
 
@@ -41,16 +46,20 @@ struct HashedRekord {
 struct Signature {
     #[serde(default, deserialize_with = "base64::any")]
     content: Vec<u8>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object::option")]
     verifier: Option<Verifier>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Verifier {
-    #[serde(default, alias = "public_key")]
+    #[serde(default, alias = "public_key", deserialize_with = "object::option")]
     public_key: Option<RawBytes>,
-    #[serde(default, alias = "x509_certificate")]
+    #[serde(
+        default,
+        alias = "x509_certificate",
+        deserialize_with = "object::option"
+    )]
     x509_certificate: Option<RawBytes>,
     #[serde(default, alias = "key_details")]
     key_details: Named,
@@ -76,7 +85,7 @@ impl Request {
                 limit: MAX_BODY,
             });
         }
-        let request: CreateEntry =
+        let Object(request): Object<CreateEntry> =
             serde_json::from_slice(body).map_err(|error| Error::malformed(&error))?;
         match (
             request.hashed_rekord_request_v002,

@@ -278,6 +278,9 @@ fn what_is_no_request_is_refused() {
     let text = r#"{"hashedRekordRequestV002":{"#;
     for body in [
         json!({"hashedRekordRequestV002": hashed, "extra": 1}).to_string(),
+        // A list of an object's values is no object.
+        json!([hashed]).to_string(),
+        json!({"hashedRekordRequestV002": [hashed["digest"], hashed["signature"]]}).to_string(),
         json!({"hashedRekordRequestV002": hashed, "dsseRequestV002": {}}).to_string(),
         json!({"hashedRekordRequestV002": {"digest": "?"}}).to_string(),
         json!({"hashedRekordRequestV002": {"digest": 5}}).to_string(),

@@ -180,6 +180,11 @@ fn what_is_wrong_with_an_envelope_is_said() {
             Reason::Refused(COMPUTED),
         ),
         (
+            "/spec/signatures",
+            Some(json!([])),
+            Reason::NoItems("signatures"),
+        ),
+        (
             "/spec/proposedContent/envelope",
             Some(json!(other_kind)),
             Reason::UselessVerifier,
@@ -209,7 +214,7 @@ fn what_is_wrong_with_an_envelope_is_said() {
         "{error}"
     );
     for (pointer, value) in [
-        ("/spec/signatures", json!([])),
+        ("/spec/signatures", json!(null)),
         ("/spec/envelopeHash", json!(null)),
     ] {
         assert!(

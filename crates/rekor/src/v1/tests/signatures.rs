@@ -378,6 +378,19 @@ fn other_kinds_and_what_is_no_entry_are_refused() {
         assert!(error.message().contains(said), "{}", error.message());
         assert!(error.body().len() < 1000);
     }
+    // A list of an object's values is no object.
+    for place in [
+        "/spec",
+        "/spec/data",
+        "/spec/data/hash",
+        "/spec/signature",
+        "/spec/signature/publicKey",
+    ] {
+        let values = body.pointer(place).unwrap().as_object().unwrap().values();
+        let list = json!(Vec::from_iter(values));
+        let error = logged(&changed(&body, place, Some(list))).unwrap_err();
+        assert!(matches!(error, Error::Malformed { .. }), "{place}: {error}");
+    }
     for text in [
         "[]",
         "5",
