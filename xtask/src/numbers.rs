@@ -35,7 +35,7 @@ const NAMES: [&str; 26] = [
     "until",
 ];
 /// Fields that stay bare numbers, by the beginning of the path and the name, each with the reason.
-const BARE: [(&str, &str, &str); 9] = [
+const BARE: [(&str, &str, &str); 10] = [
     (
         "crates/engine/src/control/request.rs",
         "within_ms",
@@ -55,6 +55,11 @@ const BARE: [(&str, &str, &str); 9] = [
     ("crates/qos/src/scheduler", "virtual_time", VIRTUAL),
     ("crates/wire/src/", "generation", WIRE),
     ("crates/wire/src/config.rs", "slot", WIRE),
+    (
+        "crates/wire/src/import.rs",
+        "integrated_time",
+        "seconds, as Rekor gives them",
+    ),
     ("crates/wire/src/operation.rs", "base_generation", WIRE),
     ("crates/wire/src/qos.rs", "arrived", "a count of entries"),
 ];

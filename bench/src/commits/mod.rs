@@ -55,6 +55,7 @@ impl Bench {
             _folder: folder,
         };
         let identity = ShardIdentity {
+            imported: None,
             name: "a".into(),
             origin: "bench/a".into(),
             tree_id: 1,

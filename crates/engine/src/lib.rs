@@ -70,6 +70,7 @@ pub use control::audit::{Audited, Receipt, Recorded, Unrecorded, record as audit
 pub use control::history::HistoryRecord;
 pub use control::rotation::Overdue;
 pub use control::{Action, Applied, Author, ChangeError, ChangeOutcome, Probation, Request, Trial};
+pub use control::{ImportedSoFar, OldEntry, OldShard};
 pub use damage::Damaged;
 pub use engine::{Engine, EngineError, EngineOptions, MemoryError, ReplicaInfo, SYSTEM};
 pub use ingest::answer::{AppendError, Appended, Unpromisable};

@@ -19,11 +19,11 @@ use crate::publish::sign_guard::classify;
 use crate::publish::sign_guard::judge;
 use crate::publish::sign_guard::judge::Found;
 use crate::shard::{Published, Shard};
-use crate::times::Times;
+use crate::times::{self, Times};
 use order::SlotNumber;
 use order::keys::{Keys, trailing_slot};
 use order::mutant::{Mutant, left_out};
-use order::slot::Slot;
+use order::slot::{ShardIdentity, Slot};
 use order::state::{Phase, State};
 use order::view::View;
 use store::record;
@@ -289,9 +289,9 @@ async fn resumed(shared: &Publication, trees: bool) -> Result<Option<Resumed>, S
                 full: Vec::new(),
                 ahead: Vec::new(),
                 cut: cut.as_ref().map(|cut| cut.size),
-                times: match shard.identity.ecdsa {
-                    Some(_) => Some(times(&shared.objects, name, integrated).await?),
-                    None => None,
+                times: match times::are_kept(&shard.identity) {
+                    true => Some(times(&shared.objects, &shard.identity, integrated).await?),
+                    false => None,
                 },
             });
         }
@@ -366,17 +366,25 @@ async fn load_signed(
 }
 
 /// The times of a shard's entries at its last cut. One from before there were times has none for its earlier entries.
-async fn times(objects: &LogObjects, name: &str, size: TreeSize) -> Result<Times, StoreError> {
+pub(crate) async fn times(
+    objects: &LogObjects,
+    shard: &ShardIdentity,
+    size: TreeSize,
+) -> Result<Times, StoreError> {
     let last = size.get().saturating_sub(1);
     let stored = match size.get() % TILE_WIDTH {
         0 => None,
-        _ => objects.times(name, LeafIndex::new(last), size).await?,
+        _ => {
+            objects
+                .times(&shard.name, LeafIndex::new(last), size)
+                .await?
+        }
     };
-    Ok(Times::resume(size, stored.as_deref()))
+    Ok(Times::resume(size, stored.as_deref(), times::each(shard)))
 }
 
 /// The tree of a shard at its last cut, checked against the root of that.
-async fn resume(
+pub(crate) async fn resume(
     objects: &LogObjects,
     name: &str,
     row: Option<&Position>,

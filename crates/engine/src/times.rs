@@ -5,6 +5,9 @@
 //! durable writes its time in the same step: 8 bytes for each entry, milliseconds since the Unix epoch, big-endian, in
 //! `times/{index}[.p/{width}]`, named like the bundle. A shard without an ECDSA key has none of this.
 //!
+//! Nobody here can sign for an imported shard. Its times are those that the other Rekor gave, and beside each is the signed entry timestamp
+//! that it gave, in as many bytes for every entry: 8 of the time, one with the signature's length, and 72 for the signature.
+//!
 //! What must never happen: two times for one entry. No root covers the times, so a digest before them shows damage: a damaged time must
 //! not be signed. An entry whose time is not known (0) has no answer rather than another time.
 
@@ -14,13 +17,47 @@ use tlog::{Hash, LeafIndex, TILE_WIDTH, TileKind, TilePath, TreeSize, UnixMillis
 
 use crate::objects::LogObjects;
 use crate::shard::Shard;
+use order::slot::ShardIdentity;
 use store::StoreError;
 
 /// Bytes of one time.
 const LEN: usize = size_of::<u64>();
+/// The longest signature of an ECDSA key over P-256, in DER.
+pub(crate) const MAX_SIGNATURE: usize = 72;
+/// Bytes that an imported entry has here.
+const WITH_SIGNATURE: usize = LEN + 1 + MAX_SIGNATURE;
 /// The folder of a shard's times.
 pub(crate) const FOLDER: &str = "times/";
 const BUNDLES: &str = "tile/entries/";
+
+/// Whether the times of a shard's entries are kept.
+pub(crate) fn are_kept(shard: &ShardIdentity) -> bool {
+    shard.ecdsa.is_some() || shard.imported.is_some()
+}
+
+/// Bytes that each entry of a shard has in its times.
+pub(crate) fn each(shard: &ShardIdentity) -> usize {
+    match shard.imported {
+        Some(_) => WITH_SIGNATURE,
+        None => LEN,
+    }
+}
+
+/// What is kept of an imported entry. The signature is not longer than [`MAX_SIGNATURE`].
+pub(crate) fn with_signature(time: UnixMillis, signature: &[u8]) -> Vec<u8> {
+    let mut one = time.get().to_be_bytes().to_vec();
+    one.push(signature.len() as u8);
+    one.extend_from_slice(signature);
+    one.resize(WITH_SIGNATURE, 0);
+    one
+}
+
+/// When an entry was ordered, and the signed entry timestamp over that if it was imported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct EntryTime {
+    pub(crate) time: UnixMillis,
+    pub(crate) signature: Option<Vec<u8>>,
+}
 
 /// The name of the times of a bundle, below its shard.
 pub(crate) fn path(bundle: TilePath) -> String {
@@ -62,9 +99,9 @@ pub(crate) struct Times {
 }
 
 impl Times {
-    /// Continues behind the `size` entries of the last cut, of whose last bundle `stored` are the times.
-    pub(crate) fn resume(size: TreeSize, stored: Option<&[u8]>) -> Self {
-        let known = (size.get() % TILE_WIDTH) as usize * LEN;
+    /// Continues behind the `size` entries of the last cut, of whose last bundle `stored` are the times, `each` bytes for an entry.
+    pub(crate) fn resume(size: TreeSize, stored: Option<&[u8]>, each: usize) -> Self {
+        let known = (size.get() % TILE_WIDTH) as usize * each;
         let mut open = stored.unwrap_or_default().to_vec();
         open.resize(known, 0);
         Self {
@@ -76,12 +113,17 @@ impl Times {
     /// Adds entries ordered at one time; `size` is that of the shard before them.
     pub(crate) fn push(&mut self, size: u64, count: usize, time: UnixMillis) {
         for size in (size..).take(count) {
-            self.open.extend_from_slice(&time.get().to_be_bytes());
-            if (size + 1).is_multiple_of(TILE_WIDTH) {
-                let bundle = TilePath::entries(size / TILE_WIDTH, TILE_WIDTH as u16);
-                self.full
-                    .push((bundle, std::mem::take(&mut self.open).into()));
-            }
+            self.push_one(size, &time.get().to_be_bytes());
+        }
+    }
+
+    /// Adds what is kept of one entry.
+    pub(crate) fn push_one(&mut self, size: u64, one: &[u8]) {
+        self.open.extend_from_slice(one);
+        if (size + 1).is_multiple_of(TILE_WIDTH) {
+            let bundle = TilePath::entries(size / TILE_WIDTH, TILE_WIDTH as u16);
+            self.full
+                .push((bundle, std::mem::take(&mut self.open).into()));
         }
     }
 
@@ -96,11 +138,17 @@ impl Times {
     }
 }
 
-/// The time of an entry in the times of its bundle; `None` where it is not known.
-fn nth(times: &[u8], leaf: LeafIndex) -> Option<UnixMillis> {
+/// The time of an entry in the times of its bundle, each of as many bytes; `None` where it is not known.
+fn nth(times: &[u8], each: usize, leaf: LeafIndex) -> Option<EntryTime> {
     let at = usize::try_from(leaf.get() % TILE_WIDTH).ok()?;
-    let time = u64::from_be_bytes(*times.as_chunks::<LEN>().0.get(at)?);
-    (time > 0).then(|| UnixMillis::new(time))
+    let (time, rest) = times.chunks_exact(each).nth(at)?.split_first_chunk()?;
+    let time = u64::from_be_bytes(*time);
+    let signature = match rest.split_first() {
+        Some((length, signature)) => Some(signature.get(..usize::from(*length))?.to_vec()),
+        None => None,
+    };
+    let time = UnixMillis::new(time);
+    (time > UnixMillis::ZERO).then_some(EntryTime { time, signature })
 }
 
 impl LogObjects {
@@ -134,7 +182,7 @@ impl LogObjects {
         full: TilePath,
     ) -> Result<u64, StoreError> {
         let mut count = 0;
-        if full.kind == TileKind::Entries && shard.identity.ecdsa.is_some() {
+        if full.kind == TileKind::Entries && are_kept(&shard.identity) {
             let folder = self.path(&shard.name, &format!("{}.p", path(full)));
             count = self.delete_below(&folder).await?;
         }
@@ -144,17 +192,19 @@ impl LogObjects {
     /// When an entry of a shard with `published` entries published was ordered; `None` where that is not known.
     pub(crate) async fn time(
         &self,
-        shard: &str,
+        shard: &ShardIdentity,
         leaf: LeafIndex,
         published: TreeSize,
-    ) -> Result<Option<UnixMillis>, StoreError> {
-        let times = self.times(shard, leaf, published).await?;
-        Ok(times.and_then(|times| nth(&times, leaf)))
+    ) -> Result<Option<EntryTime>, StoreError> {
+        let times = self.times(&shard.name, leaf, published).await?;
+        Ok(times.and_then(|times| nth(&times, each(shard), leaf)))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -169,12 +219,12 @@ mod tests {
             let last = stored
                 .iter()
                 .rfind(|(bundle, _)| bundle.index == size / TILE_WIDTH);
-            times = Times::resume(TreeSize::new(size), last.map(|(_, bytes)| &bytes[..]));
+            times = Times::resume(TreeSize::new(size), last.map(|(_, bytes)| &bytes[..]), LEN);
         }
         assert_eq!(size, 1024);
         let time = |leaf: u64| {
             let bundle = TilePath::entries(leaf / TILE_WIDTH, 256);
-            nth(&stored[&bundle], LeafIndex::new(leaf)).map(UnixMillis::get)
+            nth(&stored[&bundle], LEN, LeafIndex::new(leaf)).map(|found| found.time.get())
         };
         let found: Vec<_> = [0, 2, 3, 252, 253, 257, 258, 857, 858, 1023]
             .map(time)
@@ -188,16 +238,52 @@ mod tests {
 
     #[test]
     fn what_is_not_known_has_no_time() {
-        let mut times = Times::resume(TreeSize::new(259), None);
+        let mut times = Times::resume(TreeSize::new(259), None, LEN);
         times.push(259, 1, UnixMillis::new(7));
         let cut = times.cut(260);
         let [(bundle, bytes)] = &cut[..] else {
             panic!("{cut:?}")
         };
         assert_eq!(*bundle, TilePath::entries(1, 4));
-        assert_eq!(nth(bytes, LeafIndex::new(258)), None);
-        assert_eq!(nth(bytes, LeafIndex::new(259)), Some(UnixMillis::new(7)));
-        assert_eq!(nth(bytes, LeafIndex::new(260)), None);
+        let found = |leaf| nth(bytes, LEN, LeafIndex::new(leaf));
+        assert_eq!(found(258), None);
+        assert_eq!(found(259).map(|found| found.time.get()), Some(7));
+        assert_eq!(found(260), None);
+    }
+
+    proptest! {
+        /// Signatures of whatever lengths come back with the time that they are over, also where some entries have none.
+        #[test]
+        fn signatures_stay_with_their_times(
+            all in prop::collection::vec(prop::option::of((1u64.., prop::collection::vec(any::<u8>(), 0..=MAX_SIGNATURE))), 1..300),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let record = |one: &Option<(u64, Vec<u8>)>| match one {
+                Some((time, signature)) => with_signature(UnixMillis::new(*time), signature),
+                None => vec![0; WITH_SIGNATURE],
+            };
+            let (mut times, mut stored) = (Times::default(), std::collections::BTreeMap::new());
+            let cut = cut.index(all.len());
+            for (size, one) in (0..).zip(&all) {
+                if size == cut as u64 {
+                    stored.extend(times.cut(size));
+                    let last = stored.iter().rfind(|(bundle, _)| bundle.index == size / TILE_WIDTH);
+                    times = Times::resume(TreeSize::new(size), last.map(|(_, bytes)| &bytes[..]), WITH_SIGNATURE);
+                }
+                times.push_one(size, &record(one));
+            }
+            let size = all.len() as u64;
+            stored.extend(times.cut(size));
+            for (leaf, one) in (0..).zip(&all) {
+                let bundle = TilePath::at(TileKind::Entries, leaf / TILE_WIDTH, size).unwrap();
+                let found = nth(&stored[&bundle], WITH_SIGNATURE, LeafIndex::new(leaf));
+                let right = one.as_ref().map(|(time, signature)| EntryTime {
+                    time: UnixMillis::new(*time),
+                    signature: Some(signature.clone()),
+                });
+                prop_assert_eq!(found, right);
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! When entries were ordered, as the log sends it for the shards that Sigstore's clients read: a restored log must answer the same times.
 //!
 //! No root covers the times, so the log's replication key signs them, bundle by bundle, and the secondary keeps the signed note as it came.
+//! In a shard that was imported from a Rekor, the signed entry timestamp that it gave follows each time, since nobody can sign it again.
 //! What must never happen: a known time is replaced by another one.
 
 use std::sync::Arc;
@@ -15,13 +16,13 @@ use tlog::{Note, NoteError, Signer, TILE_WIDTH, TileKind, TilePath, VerifierKey}
 use crate::mirror::Mirror;
 use crate::refusal::Refusal;
 
-/// The first line of each note.
-const TYPE: &str = "logctl.dev/times/v1";
-/// Bytes of one time, and the one that is not known.
-const LEN: usize = size_of::<u64>();
-const UNKNOWN: [u8; LEN] = [0; LEN];
-/// The longest note, bytes: a full bundle's times in base64, and names.
-pub const MAX_TIMES: usize = 8 << 10;
+/// The kinds of notes: the first line of each, and the bytes that it has for an entry. All of them are 0 where the time is not known.
+const KINDS: [(&str, usize); 2] = [
+    ("logctl.dev/times/v1", 8),
+    ("logctl.dev/imported-times/v1", 81),
+];
+/// The longest note, bytes: a full bundle's times with signatures in base64, and names.
+pub const MAX_TIMES: usize = 32 << 10;
 
 /// The times of the entries in one bundle, in the note that the log has signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +31,11 @@ pub struct SignedTimes {
     pub origin: String,
     /// The bundle: its index, and how many of its entries have a time here.
     pub bundle: TilePath,
-    /// Eight bytes for each entry: milliseconds since the Unix epoch, big-endian; 0 where the log does not know.
+    /// For each entry [`each`](Self::each) bytes: milliseconds since the Unix epoch, in eight bytes, big-endian; in an imported shard
+    /// then the length of its signed entry timestamp and that, filled up to 72 bytes. All are 0 where the log does not know.
     pub times: Vec<u8>,
+    /// Bytes for each entry: 8, or 81 in an imported shard.
+    pub each: usize,
     note: String,
 }
 
@@ -39,15 +43,18 @@ impl SignedTimes {
     /// The note about a bundle's entries.
     ///
     /// # Errors
-    /// [`NoteError`] when signing fails.
+    /// [`NoteError`] when signing fails, or they are not so many bytes for each entry as a note can have.
     pub fn sign(
         origin: &str,
         bundle: TilePath,
         times: &[u8],
         signer: &Signer,
     ) -> Result<String, NoteError> {
+        let of = |each| usize::from(bundle.width) * each == times.len();
+        let kind = KINDS.iter().find(|(_, each)| of(*each));
+        let (kind, _) = kind.ok_or(NoteError::Malformed("not the times of a bundle"))?;
         let times = STANDARD.encode(times);
-        let text = format!("{TYPE}\n{origin}\n{bundle}\n{times}\n");
+        let text = format!("{kind}\n{origin}\n{bundle}\n{times}\n");
         tlog::sign(&text, &[signer])
     }
 
@@ -59,19 +66,23 @@ impl SignedTimes {
         let malformed = NoteError::Malformed("not the times of a bundle");
         let text = Note::parse(note)?.text;
         let lines: Vec<_> = text.lines().collect();
-        let [TYPE, origin, bundle, times] = lines[..] else {
+        let [kind, origin, bundle, times] = lines[..] else {
+            return Err(malformed);
+        };
+        let Some((_, each)) = KINDS.iter().find(|(known, _)| *known == kind) else {
             return Err(malformed);
         };
         let (Ok(bundle), Ok(times)) = (bundle.parse::<TilePath>(), STANDARD.decode(times)) else {
             return Err(malformed);
         };
-        if bundle.kind != TileKind::Entries || times.len() != usize::from(bundle.width) * LEN {
+        if bundle.kind != TileKind::Entries || times.len() != usize::from(bundle.width) * each {
             return Err(malformed);
         }
         Ok(Self {
             origin: origin.to_owned(),
             bundle,
             times,
+            each: *each,
             note: note.to_owned(),
         })
     }
@@ -85,23 +96,25 @@ impl SignedTimes {
         Ok(())
     }
 
-    /// The times of the entries; 0 where the log does not know.
-    fn each(&self) -> impl Iterator<Item = &[u8; LEN]> {
-        self.times.as_chunks::<LEN>().0.iter()
+    /// What is said of each entry; `None` where the log does not know.
+    fn known(&self) -> impl Iterator<Item = Option<&[u8]>> {
+        let all = self.times.chunks_exact(self.each);
+        all.map(|one| one.iter().any(|byte| *byte != 0).then_some(one))
     }
 
-    /// Whether this one gives another time than `known` to an entry.
+    /// Whether this one says something else of an entry than `known` does.
     fn contradicts(&self, known: &Self) -> bool {
-        let mut both = self.each().zip(known.each());
-        both.any(|(new, old)| *old != UNKNOWN && *new != UNKNOWN && new != old)
+        let mut both = self.known().zip(known.known());
+        self.each != known.each
+            || both.any(|(new, old)| new.zip(old).is_some_and(|(new, old)| new != old))
     }
 
     /// Whether this one knows all that `known` does, and more.
     fn extends(&self, known: &Self) -> bool {
-        let least = known.each().filter(|time| **time != UNKNOWN).count();
-        let both = self.each().zip(known.each());
-        let kept = both.filter(|(new, old)| **old != UNKNOWN && new == old);
-        kept.count() == least && self.each().filter(|time| **time != UNKNOWN).count() > least
+        let least = known.known().flatten().count();
+        let both = self.known().zip(known.known());
+        let kept = both.filter(|(new, old)| old.is_some() && new == old);
+        kept.count() == least && self.known().flatten().count() > least
     }
 }
 
@@ -243,8 +256,33 @@ mod tests {
                 "{to}"
             );
         }
-        let longest = self::note(&[u64::MAX; 256]);
-        assert!(longest.len() < MAX_TIMES / 2 && SignedTimes::parse(&longest).is_ok());
+        let bundle = TilePath::entries(3, 256);
+        for (_, each) in KINDS {
+            let times = vec![0xff; each * 256];
+            let longest =
+                SignedTimes::sign("example.org/log/a", bundle, &times, &signer(3)).unwrap();
+            assert!(longest.len() < MAX_TIMES - 1024);
+            assert_eq!(SignedTimes::parse(&longest).unwrap().each, each);
+            assert!(SignedTimes::sign("o", bundle, &times[1..], &signer(3)).is_err());
+        }
+    }
+
+    /// A signed entry timestamp is as much a part of what is known as the time.
+    #[test]
+    fn a_signature_is_not_replaced() {
+        let one = |time: u8, signature: u8| {
+            let mut times = vec![0; 81];
+            (times[7], times[9]) = (time, signature);
+            let bundle = TilePath::entries(0, 1);
+            let note = SignedTimes::sign("example.org/log/a", bundle, &times, &signer(3));
+            SignedTimes::parse(&note.unwrap()).unwrap()
+        };
+        let known = one(7, 1);
+        assert!(one(7, 2).contradicts(&known) && one(8, 1).contradicts(&known));
+        assert!(!one(7, 1).contradicts(&known) && !one(0, 0).contradicts(&known));
+        assert!(known.extends(&one(0, 0)) && !one(0, 0).extends(&known));
+        let plain = SignedTimes::parse(&note(&[7])).unwrap();
+        assert!(plain.contradicts(&known) && known.contradicts(&plain));
     }
 
     #[test]

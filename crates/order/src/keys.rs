@@ -20,6 +20,8 @@ pub const CLOCK: &str = "clock";
 pub const RUNS: &str = "runs/";
 /// Logs whose restore has begun and not ended: `restoring/{name}`.
 pub const RESTORING: &str = "restoring/";
+/// Logs into which another system's shards are brought, before they are logs: `importing/{name}`.
+pub const IMPORTING: &str = "importing/";
 /// Rows with an expiry that all replicas share: `memory/{key}`.
 pub const MEMORY: &str = "memory/";
 

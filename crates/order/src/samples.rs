@@ -36,6 +36,7 @@ pub fn decision(tokens: &Tokens, control: Control) -> Decision {
 /// A shard of the origin `o`, with this tree identifier.
 pub fn identity(name: &str, tree_id: u64) -> ShardIdentity {
     ShardIdentity {
+        imported: None,
         name: name.into(),
         origin: format!("o/{name}"),
         tree_id,

@@ -9,12 +9,15 @@ use crate::token::Token;
 use crate::{Generation, SlotNumber};
 
 /// The newest slot format that this program reads and writes. Each slot carries the oldest format that can express it: 1, or 2 with a shard
-/// condition or a place, or 3 if it plans a shard with a second key.
-pub const FORMAT: u32 = 3;
+/// condition or a place, or 3 if it plans a shard with a second key. No slot has format 4: it stands for shards that were
+/// [imported](Imported), which are in no slot.
+pub const FORMAT: u32 = 4;
 /// The oldest format with shard conditions and places.
 pub const PLACES: u32 = 2;
 /// The oldest format with shards of two keys. Its programs also know origins that are host names.
 pub const TWO_KEYS: u32 = 3;
+/// The oldest format whose programs know imported shards.
+pub const IMPORTS: u32 = 4;
 
 /// A batch as a slot names it. Its bytes are entries in C2SP bundle encoding, under the token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +54,21 @@ pub struct ShardIdentity {
     /// The second key, of ECDSA and the same name, unique in the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ecdsa: Option<String>,
+    /// The Rekor that the shard was imported from; such a shard has no ECDSA key of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Imported>,
+}
+
+/// What a Rekor said last of a shard that was imported from it. Nobody here has its private key: none of this is ever signed again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Imported {
+    /// Its ECDSA key as a vkey, under the name that its notes have.
+    pub vkey: String,
+    /// Its signed note over all entries.
+    pub note: String,
+    /// The earliest time of an entry: no signature of that key is older.
+    pub since: UnixMillis,
 }
 
 impl ShardIdentity {

@@ -284,6 +284,7 @@ fn slots_that_do_not_follow_are_refused() {
         ("too many", |s| s.batches[0].entries = 0),
         ("refuses", |s| {
             let identity = ShardIdentity {
+                imported: None,
                 name: "a".into(),
                 origin: "p".into(),
                 tree_id: 9,
@@ -363,6 +364,7 @@ fn a_slot_that_plans_a_second_key_has_a_format_of_its_own() {
 
 fn order_identity(name: &str, ecdsa: &str) -> ShardIdentity {
     ShardIdentity {
+        imported: None,
         ecdsa: Some(ecdsa.to_owned()),
         ..crate::samples::identity(name, 999)
     }

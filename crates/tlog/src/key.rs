@@ -100,6 +100,15 @@ impl VerifierKey {
         })
     }
 
+    /// An ECDSA key over P-256 from its SubjectPublicKeyInfo in DER.
+    ///
+    /// # Errors
+    /// [`NoteError::Key`] when it is no such key, or the name cannot be a key's.
+    pub fn from_p256(name: &str, der: &[u8]) -> Result<Self, NoteError> {
+        check_name(name)?;
+        Self::new(name, Public::p256(der)?)
+    }
+
     /// The key's name; for a log's own key the log's origin.
     pub fn name(&self) -> &str {
         &self.name

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::hash::Hash;
 use crate::hex::hex;
-use crate::key::Signer;
+use crate::key::{Signer, VerifierKey};
 use crate::note::NoteError;
 
 /// What a signed entry timestamp says.
@@ -48,5 +48,10 @@ impl EntryTimestamp<'_> {
             return Err(NoteError::Key("the timestamp is another shard's"));
         }
         signer.sign(&self.to_text())
+    }
+
+    /// Whether a signature over the text is one of this key, which must be that of `log_id`.
+    pub fn is_signed_by(&self, key: &VerifierKey, signature: &[u8]) -> bool {
+        key.log_id() == self.log_id && key.verifies(&self.to_text(), signature)
     }
 }

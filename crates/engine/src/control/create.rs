@@ -13,7 +13,7 @@ use crate::engine::{Engine, EngineError, EngineOptions, SYSTEM};
 use crate::ledger::CommitError;
 use crate::log::Log;
 use crate::orphans;
-use order::keys::{LOGS, ORIGINS, RESTORING};
+use order::keys::{IMPORTING, LOGS, ORIGINS, RESTORING};
 use order::mutant::{Mutant, left_out};
 use order::slot::{Control, Decision};
 use order::state::Refusal;
@@ -60,11 +60,20 @@ impl Engine {
     ) -> Result<Applied, ChangeError> {
         fits::caller(&caller)?;
         let config = checked(config, self.clock.now_seconds())?;
+        if config.shards.iter().any(|s| s.state == ShardState::Frozen) {
+            // Another process may have made it with its imported shards.
+            self.open_made(config.log.as_str()).await?;
+        }
         match self.existing(&config, &caller).await? {
             Some(applied) => Ok(applied),
             None => {
+                let import = self.import_of(&config).await?;
                 let warnings = self.creation_warnings(&config).await?;
-                if let Some(applied) = self.create(config.clone(), caller.clone()).await? {
+                let made = match &import {
+                    Some(import) => self.create_imported(&config, import, caller.clone()).await,
+                    None => self.create(config.clone(), caller.clone()).await,
+                };
+                if let Some(applied) = made? {
                     return Ok(Applied {
                         warnings,
                         ..applied
@@ -102,6 +111,7 @@ impl Engine {
         if let Some(applied) = self.existing(&config, &caller).await? {
             return Ok(applied);
         }
+        self.import_of(&config).await?;
         self.vacant(&config).await?;
         if let Some(why) = self.formats.refuses(&config, false) {
             return Err(ChangeError::Conflict(why));
@@ -162,7 +172,7 @@ impl Engine {
     }
 
     /// Whether a log of this name and origin may be made: none of it exists yet.
-    async fn vacant(&self, config: &LogConfig) -> Result<(), ChangeError> {
+    pub(super) async fn vacant(&self, config: &LogConfig) -> Result<(), ChangeError> {
         let name = config.log.as_str();
         let has =
             |log: &&Arc<Log>| log.name() != name && log.running.config().origin == config.origin;
@@ -185,6 +195,15 @@ impl Engine {
                 "`logd restore` of the log {name} into these stores did not come to its end; run it again"
             )));
         }
+        // An import writes objects before the log is there.
+        if self
+            .store
+            .get(&format!("{IMPORTING}{name}"))
+            .await?
+            .is_some()
+        {
+            return Ok(());
+        }
         // Objects are written after the row: if there are objects and no row, the row was lost.
         match orphans::of_log(&*self.objects, name).await? {
             Some(orphan) if self.store.get(&row).await?.is_none() => {
@@ -202,7 +221,10 @@ impl Engine {
         let (mut tries, mut passed) = (0, 0);
         while tries < 2 && passed < GIVEN_UP {
             let mut row = Transaction {
-                guards: vec![Guard::Absent(format!("{RESTORING}{name}"))],
+                guards: vec![
+                    Guard::Absent(format!("{RESTORING}{name}")),
+                    Guard::Absent(format!("{IMPORTING}{name}")),
+                ],
                 puts: vec![(format!("{LOGS}{name}"), record::encode(&name))],
                 ..Transaction::default()
             };
@@ -331,7 +353,7 @@ impl Engine {
 }
 
 /// Why an origin is not given to a second log.
-fn taken(origin: &str, log: &str) -> String {
+pub(super) fn taken(origin: &str, log: &str) -> String {
     format!(
         "the log {log} has the origin {origin} already: two logs of one origin are two histories for its readers; choose another origin"
     )
@@ -344,17 +366,7 @@ fn checked(config: LogConfig, now_seconds: i64) -> Result<LogConfig, ChangeError
             "the name {SYSTEM} is reserved"
         )));
     }
-    let mut findings = config.validate();
-    for (at, shard) in config.shards.iter().enumerate() {
-        if shard.state == ShardState::Frozen {
-            findings.push(Finding::new(
-                "frozen-in-new-log",
-                format!("shard {} is frozen: a new log has no entries", shard.name),
-                format!("/shards/{at}/state"),
-                "list only what is active or planned",
-            ));
-        }
-    }
+    let findings = config.validate();
     if !findings.is_empty() {
         return Err(ChangeError::Invalid(findings));
     }
@@ -370,7 +382,7 @@ fn checked(config: LogConfig, now_seconds: i64) -> Result<LogConfig, ChangeError
 }
 
 /// The answer to a creation; nothing is decided yet.
-fn created(config: &LogConfig, operation: String) -> Applied {
+pub(super) fn created(config: &LogConfig, operation: String) -> Applied {
     let none = LogConfig {
         shards: Vec::new(),
         ..config.clone()

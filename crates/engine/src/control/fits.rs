@@ -117,6 +117,7 @@ mod tests {
             let plan = names[..most].iter().map(|name| {
                 let origin = next.shard_origin(name.as_str());
                 ShardIdentity {
+                    imported: None,
                     name: name.to_string(),
                     tree_id: u64::MAX,
                     vkey: format!("{origin}+01234567+{}", "k".repeat(44)),

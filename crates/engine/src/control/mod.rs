@@ -8,6 +8,8 @@ mod create;
 pub(crate) mod fits;
 mod freeze;
 pub(crate) mod history;
+mod import;
+mod imported;
 mod intake;
 mod outcome;
 mod preflight;
@@ -26,6 +28,7 @@ use tlog::Hash;
 use crate::ledger::CommitError;
 use crate::log::Log;
 
+pub use self::import::{ImportedSoFar, OldEntry, OldShard};
 use self::outcome::reused;
 pub use self::outcome::{Applied, ChangeError, ChangeOutcome};
 pub(crate) use self::preflight::{mixed, not_permitted};

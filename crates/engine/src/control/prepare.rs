@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use ambient::Random;
 use bytes::Bytes;
 use logconfig::{Algorithm, LogConfig, ShardName, Written};
 use tlog::Hash;
@@ -13,6 +14,7 @@ use crate::ledger::Ledger;
 use crate::objects::LogObjects;
 use crate::orphans;
 use crate::running::Running;
+use crate::shard::keys::Kek;
 use crate::shard::signers::{Signers, secrets};
 use order::slot::ShardIdentity;
 use store::{Outcome, StoreError, Transaction};
@@ -76,30 +78,16 @@ pub(crate) async fn prepare(
     for name in plan {
         vacant(&running.ledger, &running.objects, name).await?;
         let kind = next.shard(name).map_or(next.key, |shard| shard.key);
-        let ecdsa = kind.algorithm == Algorithm::EcdsaP256;
-        let secrets = secrets(ecdsa, |bytes| random.fill(bytes)).map_err(StoreError::from)?;
         let tree_id = loop {
             let id = random.number().map_err(StoreError::from)? >> 1;
             if id > 0 && taken.insert(id) {
                 break id;
             }
         };
-        let origin = next.shard_origin(name.as_str());
-        let signers =
-            Signers::open(&origin, &secrets).map_err(|e| ChangeError::Conflict(e.to_string()))?;
-        let sealed = keyring
-            .kek
-            .seal_bytes(&secrets, &origin, random)
-            .map_err(|e| ChangeError::Conflict(e.to_string()))?;
-        puts.push((keys.signing_key(tree_id), Bytes::from(sealed)));
-        let (vkey, ecdsa) = signers.vkeys();
-        identities.push(ShardIdentity {
-            name: name.to_string(),
-            origin,
-            tree_id,
-            vkey,
-            ecdsa,
-        });
+        let (identity, sealed) =
+            planned(next, name, kind.algorithm, tree_id, &keyring.kek, random)?;
+        puts.push((keys.signing_key(tree_id), sealed));
+        identities.push(identity);
     }
     match running
         .ledger
@@ -116,4 +104,32 @@ pub(crate) async fn prepare(
         ))),
         Outcome::Failed(e) | Outcome::Unknown(e) => Err(e.into()),
     }
+}
+
+/// A new shard of a log, with its keys, and the sealed secrets of these.
+pub(super) fn planned(
+    next: &LogConfig,
+    name: &ShardName,
+    algorithm: Algorithm,
+    tree_id: u64,
+    kek: &Kek,
+    random: &Random,
+) -> Result<(ShardIdentity, Bytes), ChangeError> {
+    let failed = |e: &dyn std::fmt::Display| ChangeError::Conflict(e.to_string());
+    let ecdsa = algorithm == Algorithm::EcdsaP256;
+    let secrets = secrets(ecdsa, |bytes| random.fill(bytes)).map_err(StoreError::from)?;
+    let origin = next.shard_origin(name.as_str());
+    let signers = Signers::open(&origin, &secrets).map_err(|e| failed(&e))?;
+    let sealed = kek.seal_bytes(&secrets, &origin, random);
+    let sealed = sealed.map_err(|e| failed(&e))?;
+    let (vkey, ecdsa) = signers.vkeys();
+    let identity = ShardIdentity {
+        name: name.to_string(),
+        origin,
+        tree_id,
+        vkey,
+        ecdsa,
+        imported: None,
+    };
+    Ok((identity, Bytes::from(sealed)))
 }

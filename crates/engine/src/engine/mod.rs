@@ -72,12 +72,12 @@ pub enum EngineError {
 pub struct Engine {
     pub(crate) store: Arc<dyn Coordination>,
     pub(crate) objects: Arc<dyn Objects>,
-    kek: Arc<Kek>,
+    pub(crate) kek: Arc<Kek>,
     id: String,
     min_free: u64,
     max_pending: usize,
     pub(crate) merge: MergeOptions,
-    low_space: Arc<AtomicBool>,
+    pub(crate) low_space: Arc<AtomicBool>,
     pub(crate) clock: Clock,
     pub(crate) random: Random,
     /// The age of the store as it was last known here, and the steady time then; milliseconds.

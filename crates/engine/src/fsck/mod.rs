@@ -26,7 +26,7 @@ pub use large::{NodeReport, OpenNode};
 
 use crate::orphans;
 use crate::orphans::Orphan;
-use order::keys::{CLOCK, LOGS, ORIGINS, RESTORING};
+use order::keys::{CLOCK, IMPORTING, LOGS, ORIGINS, RESTORING};
 use order::slot::ShardIdentity;
 use store::record;
 use store::{Coordination, CopiedShard, Objects, StoreError};
@@ -345,6 +345,14 @@ async fn unknown(
         let found = orphans::of_others(objects, name, |_| false, usize::MAX).await;
         // A running server may have made the log since.
         if coordination.get(&format!("{LOGS}{name}")).await?.is_none() {
+            if coordination
+                .get(&format!("{IMPORTING}{name}"))
+                .await?
+                .is_some()
+            {
+                // An import that is under way: no reader sees its objects.
+                continue;
+            }
             let restoring = coordination.get(&format!("{RESTORING}{name}")).await?;
             findings.orphans(found, |orphan| {
                 if restoring.is_some() {

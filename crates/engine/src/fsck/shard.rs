@@ -228,8 +228,12 @@ impl One<'_> {
         timed: &BTreeSet<TilePath>,
         findings: &mut Findings<'_>,
     ) -> Result<(), StoreError> {
-        let first = timed.iter().map(|bundle| bundle.index).min();
-        let Some(first) = first.filter(|_| self.shard.identity.ecdsa.is_some()) else {
+        let identity = &self.shard.identity;
+        let first = match identity.imported {
+            Some(_) => Some(0),
+            None => timed.iter().map(|bundle| bundle.index).min(),
+        };
+        let Some(first) = first.filter(|_| times::are_kept(identity)) else {
             return Ok(());
         };
         for bundle in mirror::bundles(first, size.get()) {
@@ -248,7 +252,9 @@ impl One<'_> {
                     continue;
                 }
             };
-            if times::opened(self.name(), found, &object).is_none() {
+            let least = usize::from(bundle.width) * times::each(identity);
+            let opened = times::opened(self.name(), found, &object);
+            if opened.is_none_or(|times| identity.imported.is_some() && times.len() < least) {
                 findings.object(path, "does not match its digest", remedy::TIMES);
             }
         }

@@ -1,7 +1,8 @@
 //! Answers for clients of Rekor's first API: entries with their times and signatures, and the note over each tree.
 //!
 //! A server signs both when it is asked, over what its checkpoint already says: the note over the same size and root, and the timestamp
-//! over an entry that this checkpoint covers. Each signature differs from the last, and each is valid. What must never happen: a
+//! over an entry that this checkpoint covers. Each signature differs from the last, and each is valid. Those of an imported shard were
+//! made by the Rekor that it comes from, and are answered as they were given. What must never happen: a
 //! signature over an entry or a position whose checkpoint readers do not have.
 
 use std::collections::BTreeSet;
@@ -16,6 +17,7 @@ use super::ReadError;
 use crate::log::Log;
 use crate::position;
 use crate::shard::{Shard, Signed};
+use crate::times;
 
 /// An entry as Rekor's first API answers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,16 +90,21 @@ impl Log {
         let (shard, leaf_index) = (&proven.shard, proven.entry.leaf_index);
         let size = proven.signed.at.size;
         let lacks_key = || ReadError::NoEcdsa(shard.name.to_string());
-        let key = shard.verifiers()?.ecdsa.ok_or_else(lacks_key)?;
-        let time = self.objects.time(&shard.name, leaf_index, size).await?;
-        let time = time.ok_or(ReadError::Untimed(index))?;
+        let key = shard.rekor_key()?.ok_or_else(lacks_key)?;
+        let known = self.objects.time(&shard.identity, leaf_index, size).await?;
+        let known = known.ok_or(ReadError::Untimed(index))?;
+        let time = known.time;
         let entry = EntryTimestamp {
             log_id: key.log_id(),
             index: index.get(),
             time: time.get() / 1000,
             leaf: &proven.entry.bytes,
         };
-        let timestamp = self.guard.sign_entry(shard, &entry).await?;
+        let timestamp = match known.signature {
+            // Of an imported entry, whose shard's key nobody has here.
+            Some(signature) => Some(signature),
+            None => self.guard.sign_entry(shard, &entry).await?,
+        };
         Ok(Some(RekorEntry {
             tree_id: shard.identity.tree_id,
             log_id: entry.log_id,
@@ -112,7 +119,7 @@ impl Log {
     }
 
     /// The published tree of a shard, for Rekor's first API; that of no entries while the shard is planned or has nothing published.
-    /// `None`: no such shard.
+    /// `None`: no such shard, or an imported one that is not published yet.
     ///
     /// # Errors
     /// Those of [`Log::rekor_entry`].
@@ -134,6 +141,9 @@ impl Log {
             })?;
             return self.rekor_tree_of(&shard, &signed).await.map(Some);
         }
+        if shard.identity.imported.is_some() {
+            return Ok(None);
+        }
         let note = self.guard.sign_empty(&shard).await?.rekor;
         Ok(Some(RekorTree {
             size: TreeSize::ZERO,
@@ -142,12 +152,12 @@ impl Log {
         }))
     }
 
-    /// The shards that have begun and have an ECDSA key, oldest first.
+    /// The shards that have begun and have an ECDSA key, their own or that of the Rekor that they come from; oldest first.
     pub fn rekor_shards(&self) -> Vec<RekorShard> {
         let state = self.ledger.state();
         let active = state.active().map(|shard| &shard.identity.name);
         let shards = state.shards.iter();
-        let shards = shards.filter(|shard| shard.identity.ecdsa.is_some());
+        let shards = shards.filter(|shard| times::are_kept(&shard.identity));
         shards
             .filter_map(|shard| {
                 Some(RekorShard {
@@ -160,14 +170,14 @@ impl Log {
             .collect()
     }
 
-    /// The ECDSA key of a shard; `None`: no such shard, or none of `ecdsa-p256`.
+    /// The ECDSA key of a shard, or of the Rekor that it was imported from; `None`: no such shard, or none of `ecdsa-p256`.
     ///
     /// # Errors
     /// [`ReadError::Sign`] where the key cannot be read.
     pub fn ecdsa_key(&self, shard: &str) -> Result<Option<VerifierKey>, ReadError> {
         let shard = self.shards.get(&self.ledger.state(), shard);
         Ok(match shard {
-            Some(shard) => shard.verifiers()?.ecdsa,
+            Some(shard) => shard.rekor_key()?,
             None => None,
         })
     }
@@ -239,6 +249,13 @@ impl Log {
         shard: &Arc<Shard>,
         signed: &Signed,
     ) -> Result<RekorTree, ReadError> {
+        if let Some(imported) = &shard.identity.imported {
+            return Ok(RekorTree {
+                size: signed.at.size,
+                root: signed.at.root,
+                note: imported.note.clone(),
+            });
+        }
         let active = self.active_shard().as_deref() == Some(&*shard.name);
         let note = match signed.rekor.get() {
             Some(note) if !active => note.clone(),

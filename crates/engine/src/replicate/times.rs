@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::position::UNNAMED;
 use crate::replicate::{Copier, CopyError, SHORT};
+use crate::times;
 use mirror::{PeerAnswer, PeerRequest, SignedTimes};
 use order::slot::ShardIdentity;
 use order::state::State;
@@ -68,7 +69,8 @@ impl Copier {
             if shard.start().is_none() {
                 break;
             }
-            if identity.ecdsa.is_none() || self.timed.get(&identity.name).is_some_and(|t| t.done) {
+            if !times::are_kept(identity) || self.timed.get(&identity.name).is_some_and(|t| t.done)
+            {
                 continue;
             }
             let Some(size) = self.verified(&identity.name).await? else {
@@ -114,7 +116,7 @@ impl Copier {
             }
             let first = LeafIndex::new(bundle.index * TILE_WIDTH);
             let times = guard.objects.times(&shard.name, first, size).await?;
-            let length = usize::from(bundle.width) * size_of::<u64>();
+            let length = usize::from(bundle.width) * times::each(shard);
             // A shard from before there were times has none for its first bundles.
             if let Some(times) = times.filter(|times| times.len() >= length) {
                 let signer = guard.keyring.replication().await?;

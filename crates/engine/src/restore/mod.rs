@@ -228,7 +228,7 @@ impl Restore {
                 Phase::Active { start: first } => *first = start,
                 Phase::Planned => {}
             }
-            if shard.identity.ecdsa.is_some() {
+            if crate::times::are_kept(&shard.identity) {
                 let lacking = self.times(&manifest.log, &shard.identity, size, &key, &sources);
                 match lacking.await? {
                     0 => {}

@@ -55,7 +55,7 @@ impl Restore {
             let mut objects = Vec::new();
             for (bundle, times) in batch {
                 let entries = usize::from(bundle.width);
-                lacking += (entries - known(&times)) as u64;
+                lacking += (entries - known(&times, times::each(shard))) as u64;
                 if !times.is_empty() {
                     let path = format!("{log}/{}/{}", shard.name, times::path(bundle));
                     objects.push((path, times::sealed(&shard.name, bundle, &times)));
@@ -76,7 +76,8 @@ impl Restore {
         key: &VerifierKey,
         sources: &[&Source],
     ) -> Bytes {
-        let most = usize::from(bundle.width) * size_of::<u64>();
+        let each = times::each(shard);
+        let most = usize::from(bundle.width) * each;
         let mut best = Vec::new();
         for source in sources {
             // One that fails again and again is not asked any more, in no shard.
@@ -96,14 +97,15 @@ impl Restore {
             let signed = signed.filter(|signed| {
                 signed.origin == shard.origin
                     && signed.bundle.index == bundle.index
+                    && signed.each == each
                     && signed.verify(key).is_ok()
             });
             let Some(mut times) = signed.map(|signed| signed.times) else {
                 continue;
             };
             times.truncate(most);
-            merge(&mut best, &times);
-            if best.len() == most && known(&best) == usize::from(bundle.width) {
+            merge(&mut best, &times, each);
+            if best.len() == most && known(&best, each) == usize::from(bundle.width) {
                 break;
             }
         }
@@ -111,21 +113,19 @@ impl Restore {
     }
 }
 
-const LEN: usize = size_of::<u64>();
-
-/// How many entries have a time.
-fn known(times: &[u8]) -> usize {
-    let times = times.as_chunks::<LEN>().0.iter();
-    times.filter(|time| **time != [0; LEN]).count()
+/// How many entries have a time, each of as many bytes.
+fn known(times: &[u8], each: usize) -> usize {
+    let times = times.chunks_exact(each);
+    times.filter(|time| time.iter().any(|b| *b != 0)).count()
 }
 
 /// Adds the times that are not known yet.
-fn merge(known: &mut Vec<u8>, more: &[u8]) {
+fn merge(known: &mut Vec<u8>, more: &[u8], each: usize) {
     if known.len() < more.len() {
         known.resize(more.len(), 0);
     }
-    for (known, more) in known.chunks_mut(LEN).zip(more.chunks(LEN)) {
-        if known == [0; LEN] && more.len() == LEN {
+    for (known, more) in known.chunks_mut(each).zip(more.chunks(each)) {
+        if known.iter().all(|b| *b == 0) && more.len() == known.len() {
             known.copy_from_slice(more);
         }
     }

@@ -133,6 +133,17 @@ impl Shard {
         Verifiers::of(&self.identity).map_err(|e| self.note_error(&e))
     }
 
+    /// The ECDSA key that Rekor's first API shows: its own, or that of the Rekor that the shard was imported from.
+    pub(crate) fn rekor_key(&self) -> Result<Option<VerifierKey>, SignError> {
+        match &self.identity.imported {
+            Some(imported) => {
+                let key = imported.vkey.parse().map_err(|e| self.note_error(&e))?;
+                Ok(Some(key))
+            }
+            None => Ok(self.verifiers()?.ecdsa),
+        }
+    }
+
     pub(crate) fn note_error(&self, why: &dyn std::fmt::Display) -> SignError {
         SignError::Note {
             shard: self.identity.name.clone(),

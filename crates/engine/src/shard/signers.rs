@@ -189,6 +189,7 @@ mod tests {
     fn identity(signers: &Signers) -> ShardIdentity {
         let (vkey, ecdsa) = signers.vkeys();
         ShardIdentity {
+            imported: None,
             name: "2026a".into(),
             origin: "2026a.log.example.org".into(),
             tree_id: 7,

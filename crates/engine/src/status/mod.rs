@@ -54,6 +54,10 @@ pub struct ShardView {
     pub vkey: String,
     /// The ECDSA one, of a shard of `ecdsa-p256`.
     pub ecdsa_vkey: Option<String>,
+    /// The ECDSA key of the Rekor that the shard was imported from, under the name that its notes have.
+    pub imported_vkey: Option<String>,
+    /// The earliest time of its entries, of an imported shard.
+    pub imported_since: Option<UnixMillis>,
     /// Global index of its first entry, once open.
     pub start_index: Option<GlobalIndex>,
     /// Entries ordered into it, once open.
@@ -132,6 +136,8 @@ impl Log {
                     origin: shard.identity.origin.clone(),
                     vkey: shard.identity.vkey.clone(),
                     ecdsa_vkey: shard.identity.ecdsa.clone(),
+                    imported_vkey: shard.identity.imported.as_ref().map(|of| of.vkey.clone()),
+                    imported_since: shard.identity.imported.as_ref().map(|of| of.since),
                     start_index: shard.start(),
                     length: state.length(shard),
                     published: at

@@ -189,6 +189,7 @@ async fn old_log(rig: &Rig, count: u64) -> State {
         let named = shard.parse().unwrap();
         config.shards.push(ShardConfig::new(named, state));
         let identity = Arc::new(ShardIdentity {
+            imported: None,
             name: shard,
             origin,
             tree_id: n + 1,

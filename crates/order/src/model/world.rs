@@ -388,6 +388,7 @@ impl Protocol {
     /// Plans and opens a shard.
     pub(super) fn open(&self, base: Generation, name: &str) -> Control {
         let plan = vec![ShardIdentity {
+            imported: None,
             name: name.into(),
             origin: name.into(),
             tree_id: u64::from(name.as_bytes()[0]),

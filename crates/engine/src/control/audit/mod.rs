@@ -8,6 +8,7 @@
 //!
 //! One change has no intent: the creation of the system log itself ([`Engine::open`]). Nothing can be recorded before it.
 
+mod imports;
 mod known;
 mod receipt;
 pub mod record;

@@ -680,6 +680,7 @@ async fn a_frontend_that_was_overtaken_is_evidence_and_is_not_overwritten() {
 fn each_shard_of_a_long_list_is_found_by_its_name() {
     let shard = |n: u64| state::Shard {
         identity: Arc::new(order::slot::ShardIdentity {
+            imported: None,
             name: n.to_string(),
             origin: format!("example.org/dev/{n}"),
             tree_id: n + 1,

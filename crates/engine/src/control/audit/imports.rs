@@ -1,0 +1,53 @@
+//! Imports, whose beginning and end without a log are events of the trail. The log that an import ends in is created like any other.
+
+use logconfig::LogName;
+use tlog::TreeSize;
+
+use super::Audited;
+use crate::control::{ChangeError, ImportedSoFar, OldEntry, OldShard};
+
+impl Audited {
+    /// Begins the import of another Rekor's shards, oldest first, into a log that is made afterwards; or looks how far it is.
+    ///
+    /// # Errors
+    /// [`ChangeError`]: why it cannot begin or continue.
+    pub async fn begin_import(
+        &self,
+        log: &LogName,
+        shards: &[OldShard],
+        actor: String,
+    ) -> Result<Vec<ImportedSoFar>, ChangeError> {
+        if self.engine.importing(log.as_str()).await?.is_none() {
+            let detail = format!("log {log}: {} shards", shards.len());
+            self.event("import-begin", actor, detail).await?;
+        }
+        self.engine.import_begun(log, shards).await
+    }
+
+    /// Adds entries to a shard of an import, `from` its first one in the tree. Those that are there already are skipped.
+    ///
+    /// # Errors
+    /// [`ChangeError`]: nothing of these entries was added.
+    pub async fn add_to_import(
+        &self,
+        log: &LogName,
+        tree_id: u64,
+        from: TreeSize,
+        entries: Vec<OldEntry>,
+    ) -> Result<Vec<ImportedSoFar>, ChangeError> {
+        self.engine.import_added(log, tree_id, from, entries).await
+    }
+
+    /// Drops an import; whether there was one.
+    ///
+    /// # Errors
+    /// [`ChangeError`] where the log is made already, or the store fails; then the rest is dropped by another call.
+    pub async fn drop_import(&self, log: &LogName, actor: String) -> Result<bool, ChangeError> {
+        if self.engine.importing(log.as_str()).await?.is_none() {
+            return Ok(false);
+        }
+        self.event("import-drop", actor, format!("log {log}"))
+            .await?;
+        self.engine.import_dropped(log).await
+    }
+}

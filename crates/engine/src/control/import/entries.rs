@@ -1,0 +1,103 @@
+//! Entries on their way into a shard: their signatures are verified, then the tree grows by them.
+
+use bytes::Bytes;
+use store::StoreError;
+use tlog::{EntryTimestamp, TreeSize, UnixMillis, VerifierKey};
+
+use super::OldEntry;
+use super::row::ImportingShard;
+use crate::control::ChangeError;
+use crate::objects::LogObjects;
+use crate::position::Position;
+use crate::recover;
+use crate::times;
+use order::SlotNumber;
+
+/// The longest entry (C2SP tlog-tiles: two bytes of length).
+const MAX_ENTRY: usize = u16::MAX as usize;
+/// Signatures that are verified before others get a turn.
+const TURN: usize = 16;
+
+/// The entries, when the other Rekor has signed each with its index and time: the bytes of each and what is kept of it; and the earliest
+/// of the times.
+pub(super) async fn verified(
+    shard: &ImportingShard,
+    first: u64,
+    entries: Vec<OldEntry>,
+) -> Result<(Vec<(Bytes, Vec<u8>)>, UnixMillis), ChangeError> {
+    let key: VerifierKey = shard
+        .from
+        .vkey
+        .parse()
+        .map_err(|e| StoreError::Corrupt(format!("the key of tree {}: {e}", shard.tree_id)))?;
+    let tree = shard.tree_id;
+    let mut kept = Vec::with_capacity(entries.len());
+    let mut since = u64::MAX;
+    for (index, entry) in (first..).zip(entries) {
+        // Each signature takes tens of microseconds, and others wait for this thread.
+        if kept.len() % TURN == 0 {
+            tokio::task::yield_now().await;
+        }
+        let refused = |why: &dyn std::fmt::Display| {
+            ChangeError::Conflict(format!("entry {index} of tree {tree} {why}"))
+        };
+        let length = entry.leaf.len();
+        if length == 0 || length > MAX_ENTRY {
+            return Err(refused(&format_args!(
+                "has {length} bytes: an entry here has from 1 to {MAX_ENTRY} (C2SP tlog-tiles), so this shard cannot be imported"
+            )));
+        }
+        let signed = EntryTimestamp {
+            log_id: key.log_id(),
+            index,
+            time: entry.seconds,
+            leaf: &entry.leaf,
+        };
+        let time = entry.seconds.checked_mul(1000).filter(|time| *time > 0);
+        let time = time.ok_or_else(|| refused(&"has no time"))?;
+        let fits = entry.timestamp.len() <= times::MAX_SIGNATURE;
+        if !fits || !signed.is_signed_by(&key, &entry.timestamp) {
+            return Err(refused(
+                &"has a signed entry timestamp that is not of the tree's key over this index, time and entry",
+            ));
+        }
+        since = since.min(time);
+        let one = times::with_signature(UnixMillis::new(time), &entry.timestamp);
+        kept.push((entry.leaf, one));
+    }
+    Ok((kept, UnixMillis::new(since)))
+}
+
+/// Adds entries to the tree of a shard, and makes its tiles durable.
+pub(super) async fn grow(
+    objects: &LogObjects,
+    shard: &mut ImportingShard,
+    entries: &[(Bytes, Vec<u8>)],
+) -> Result<(), StoreError> {
+    let identity = shard.identity();
+    let position = Position {
+        size: shard.imported,
+        root: shard.so_far,
+        slots: SlotNumber::ZERO,
+    };
+    let mut tree = recover::resume(objects, &identity.name, Some(&position)).await?;
+    let mut times = recover::times(objects, &identity, shard.imported).await?;
+    let mut tiles = Vec::new();
+    for (leaf, one) in entries {
+        times.push_one(tree.size(), one);
+        tree.push(leaf, &mut tiles);
+    }
+    tiles.extend(tree.partials());
+    let mut puts = Vec::new();
+    for (tile, bytes) in tiles {
+        puts.push((objects.path(&identity.name, &tile.to_string()), bytes));
+    }
+    for (bundle, bytes) in times.cut(tree.size()) {
+        let sealed = times::sealed(&identity.name, bundle, &bytes);
+        puts.push((objects.path(&identity.name, &times::path(bundle)), sealed));
+    }
+    objects.store.put(puts).await?;
+    shard.imported = TreeSize::new(tree.size());
+    shard.so_far = tree.root();
+    Ok(())
+}
