@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use logconfig::LogConfig;
 use wire::{
     AnnounceRequest, AuditPage, AuditReceipt, ConfigAnswer, CreateLogRequest, Diagnostics,
-    Difference, Finding, FreezeRequest, HistoryItem, LogStatus, MergeStatus, Operation,
-    PlanRequest, QosStatus, Replica, RotateRequest, Simulation,
+    Difference, Finding, FreezeRequest, HistoryItem, ImportPage, ImportProgress, ImportRequest,
+    LogStatus, MergeStatus, Operation, PlanRequest, QosStatus, Replica, RotateRequest, Simulation,
 };
 
 use crate::etag::Base;
@@ -63,6 +63,19 @@ pub enum Change {
     Delete,
     /// Show a deleted log again, still frozen. `POST logs/{log}/undelete`.
     Undelete,
+}
+
+/// A step of an import of another Rekor's shards. Each may be asked for again; together they come before [`Change::Create`], whose document
+/// then lists the shards as frozen ones, named by their trees.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ImportStep {
+    /// Begin it, or look how far it is. `PUT logs/{log}/import`.
+    Begin(ImportRequest),
+    /// Add entries. `POST logs/{log}/import`.
+    Add(ImportPage),
+    /// Drop it: the answer lists the shards that there were. `DELETE logs/{log}/import`.
+    Drop,
 }
 
 /// The mode of a change: made, or only previewed.
@@ -235,6 +248,17 @@ pub trait Host: Send + Sync + 'static {
         mode: Mode,
         caller: Caller,
     ) -> Answer<'a, Operation>;
+
+    /// Makes a step of an import into a log that is not there yet. Its beginning and its end are audited.
+    fn import<'a>(
+        &'a self,
+        log: &'a str,
+        step: ImportStep,
+        caller: Caller,
+    ) -> Answer<'a, ImportProgress> {
+        let _ = (log, step, caller);
+        unsupported("this server does not import shards")
+    }
 
     /// The decided changes of a log, newest first. Without this, none are known.
     fn history<'a>(&'a self, log: &'a str) -> Answer<'a, Vec<HistoryItem>> {

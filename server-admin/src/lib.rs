@@ -137,7 +137,9 @@ pub use access::{
 pub use ambient::Ambient;
 pub use error::Error;
 pub use etag::{BadBase, Base};
-pub use host::{Answer, AuditQuery, Caller, Capabilities, Change, Event, Host, HostError, Mode};
+pub use host::{
+    Answer, AuditQuery, Caller, Capabilities, Change, Event, Host, HostError, ImportStep, Mode,
+};
 pub use limits::Limits;
 pub use listen::{Listeners, Options, Running, SocketOptions, TcpOptions, serve};
 pub use permission::{BadPermission, Permission};

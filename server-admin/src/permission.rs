@@ -13,7 +13,7 @@ use wire::routes::ROUTES;
 /// | permission | allows |
 /// |---|---|
 /// | `log:read` | `GET /logs`, `GET /logs/{log}` |
-/// | `log:create` | `POST /logs` |
+/// | `log:create` | `POST /logs`, `PUT /logs/{log}/import`, `POST /logs/{log}/import`, `DELETE /logs/{log}/import` |
 /// | `log:delete` | `DELETE /logs/{log}` |
 /// | `log:undelete` | `POST /logs/{log}/undelete` |
 /// | `log:freeze` | `POST /logs/{log}/freeze` |

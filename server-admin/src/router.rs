@@ -14,15 +14,17 @@ use logconfig::OriginForm;
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 use wire::routes::{Method, Name, ROUTES, Route};
-use wire::{BASE, Operation, Session, codes};
+use wire::{BASE, ImportProgress, Operation, Session, codes};
 
 use crate::Limits;
 use crate::access::{Access, Peer, Principal, sessions, tokens};
 use crate::body::{self, Room};
-use crate::host::{Capabilities, Change, Host, HostError, Mode};
+use crate::host::{Capabilities, Change, Host, HostError, ImportStep, Mode};
 use crate::problem::{Refusal, panicked};
 use crate::resources::finding;
-use crate::resources::{Note, audit, configs, logs, merge, operations, qos, server, shards};
+use crate::resources::{
+    Note, audit, configs, imports, logs, merge, operations, qos, server, shards,
+};
 
 /// Mounts the admin endpoint: everything under [`wire::BASE`], and nothing else, so that it can be merged into or
 /// nested in another router. With the default [`Limits`].
@@ -78,6 +80,9 @@ fn method_router(route: &Route) -> MethodRouter<Arc<App>> {
         Name::UndeleteLog => on(method, logs::undelete),
         Name::FreezeLog => on(method, logs::freeze),
         Name::UnfreezeLog => on(method, logs::unfreeze),
+        Name::BeginImport => on(method, imports::begin),
+        Name::AddToImport => on(method, imports::add),
+        Name::DropImport => on(method, imports::drop),
         Name::ShowConfig => on(method, configs::show),
         Name::PutConfig => on(method, configs::put),
         Name::ListHistory => on(method, configs::history),
@@ -232,6 +237,31 @@ impl App {
         capable(&*host, &log, &change).await?;
         let work = async move { host.apply(&log, change, mode, caller).await };
         to_the_end(turn, mode, work).await
+    }
+
+    /// Lets the host make a step of an import.
+    pub(crate) async fn import(
+        &self,
+        who: &Principal,
+        route: Name,
+        log: String,
+        step: ImportStep,
+        note: Note,
+    ) -> Result<ImportProgress, Refusal> {
+        self.on_log(who, route, &log)?;
+        let (host, caller) = (self.host(), who.caller(note));
+        let turn = self.writes.of(&log).lock_owned().await;
+        let work = async move {
+            let _turn = turn;
+            host.import(&log, step, caller).await
+        };
+        // To its end, even if the caller hangs up; each step may be asked for again.
+        match tokio::spawn(work).await {
+            Ok(answer) => answer.map_err(Refusal::from),
+            Err(_) => {
+                Err(HostError::Internal("the import could not be continued".to_owned()).into())
+            }
+        }
     }
 
     /// Lets the host keep a change of a log that it would take back.

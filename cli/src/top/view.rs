@@ -290,6 +290,8 @@ mod tests {
             tree_id: "1".into(),
             vkey: String::new(),
             ecdsa_vkey: None,
+            imported_vkey: None,
+            imported_since: None,
             published: None,
             root_hash: None,
             announced: None,

@@ -39,6 +39,7 @@ mod audit;
 pub mod codes;
 mod config;
 pub mod data;
+mod import;
 mod log;
 mod merge;
 mod openapi;
@@ -53,6 +54,10 @@ mod token;
 
 pub use audit::{AuditEntry, AuditPage, AuditReceipt};
 pub use config::{ConfigAnswer, Difference, History, HistoryItem};
+pub use import::{
+    ImportDropped, ImportEntry, ImportPage, ImportProgress, ImportRequest, ImportShard,
+    ImportedShard,
+};
 pub use log::{
     CreateLogRequest, FreezeRequest, LogCondition, LogStatus, Logs, NoRequest, SearchIndex,
     UnfreezeRequest, Watermarks,

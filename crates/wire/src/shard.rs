@@ -34,6 +34,12 @@ pub struct Shard {
     /// The second verifier key of its checkpoints, for a shard with an `ecdsa-p256` key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ecdsa_vkey: Option<String>,
+    /// The ECDSA key of the Rekor that the shard was imported from, under the name that its notes have. Its private key is not here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported_vkey: Option<String>,
+    /// The earliest time of an imported entry, RFC 3339: no signature of that key is older.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported_since: Option<String>,
     /// Global index of its first entry; absent while planned.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<u64>")]

@@ -6,6 +6,7 @@
 pub(crate) mod audit;
 pub(crate) mod configs;
 pub(crate) mod events;
+pub(crate) mod imports;
 pub(crate) mod logs;
 pub(crate) mod merge;
 pub(crate) mod operations;

@@ -24,16 +24,16 @@ use jiff::Timestamp;
 use logconfig::LogConfig;
 use memory::Memory;
 use server_admin::{
-    Access, Answer, AuditQuery, Caller, Capabilities, Change, Event, Host, HostError, Limits, Mode,
-    Permission, issue, router_with,
+    Access, Answer, AuditQuery, Caller, Capabilities, Change, Event, Host, HostError, ImportStep,
+    Limits, Mode, Permission, issue, router_with,
 };
-use tlog::GlobalIndex;
+use tlog::{GlobalIndex, TreeSize};
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 use wire::{
-    Action, AuditPage, AuditReceipt, ConfigAnswer, Diagnostics, HistoryItem, LogCondition,
-    LogStatus, MergeStatus, Operation, OperationState, Problem, QosStatus, Replica, Simulation,
-    Watermarks,
+    Action, AuditPage, AuditReceipt, ConfigAnswer, Diagnostics, HistoryItem, ImportProgress,
+    ImportedShard, LogCondition, LogStatus, MergeStatus, Operation, OperationState, Problem,
+    QosStatus, Replica, Simulation, Watermarks,
 };
 
 /// The present time, from the real clock.
@@ -211,6 +211,25 @@ impl Host for Toy {
             search_index: None,
         };
         Box::pin(async move { Ok(logs.into_iter().map(status).collect()) })
+    }
+
+    fn import<'a>(
+        &'a self,
+        log: &'a str,
+        step: ImportStep,
+        _: Caller,
+    ) -> Answer<'a, ImportProgress> {
+        let shards = match step {
+            ImportStep::Begin(request) => request.shards,
+            _ => Vec::new(),
+        };
+        let shards = shards.into_iter().map(|shard| ImportedShard {
+            tree_id: shard.tree_id,
+            size: TreeSize::new(3),
+            imported: TreeSize::ZERO,
+        });
+        let (log, shards) = (log.to_owned(), shards.collect());
+        Box::pin(async { Ok(ImportProgress { log, shards }) })
     }
 
     fn config<'a>(&'a self, log: &'a str) -> Answer<'a, ConfigAnswer> {

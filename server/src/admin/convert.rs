@@ -60,6 +60,8 @@ fn shard(shard: engine::ShardView) -> Shard {
         origin: shard.origin,
         vkey: shard.vkey,
         ecdsa_vkey: shard.ecdsa_vkey,
+        imported_vkey: shard.imported_vkey,
+        imported_since: shard.imported_since.map(rfc3339),
         start_index: shard.start_index,
         length: shard.length,
         published: shard.published,

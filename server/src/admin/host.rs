@@ -10,11 +10,13 @@ use std::time::Duration;
 use engine::{Audited, Engine, Log};
 use jiff::Timestamp;
 use logconfig::LogConfig;
-use server_admin::{Answer, AuditQuery, Caller, Capabilities, Change, Host, HostError, Mode};
+use server_admin::{
+    Answer, AuditQuery, Caller, Capabilities, Change, Host, HostError, ImportStep, Mode,
+};
 use tokio::sync::Semaphore;
 use wire::{
-    AuditPage, AuditReceipt, ConfigAnswer, Diagnostics, HistoryItem, LogStatus, MergeStatus,
-    Operation, QosStatus, Replica, Simulation,
+    AuditPage, AuditReceipt, ConfigAnswer, Diagnostics, HistoryItem, ImportProgress, LogStatus,
+    MergeStatus, Operation, QosStatus, Replica, Simulation,
 };
 
 use super::change::request;
@@ -143,6 +145,15 @@ impl Host for EngineHost {
             let request = request(change, &log.running_etag(), from)?;
             self.change(&log, request, mode, caller).await
         })
+    }
+
+    fn import<'a>(
+        &'a self,
+        log: &'a str,
+        step: ImportStep,
+        caller: Caller,
+    ) -> Answer<'a, ImportProgress> {
+        Box::pin(self.imported(log, step, caller))
     }
 
     fn history<'a>(&'a self, log: &'a str) -> Answer<'a, Vec<HistoryItem>> {

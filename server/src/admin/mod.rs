@@ -5,6 +5,7 @@ mod change;
 mod convert;
 mod diagnose;
 mod host;
+mod imports;
 mod logs;
 mod memory;
 mod merge;

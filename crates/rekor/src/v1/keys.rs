@@ -100,7 +100,12 @@ pub fn search_keys(leaf: &[u8]) -> Option<Vec<String>> {
         "hashedrekord" | "rekord" => {
             let key = &spec["signature"]["publicKey"]["content"];
             match spec["signature"]["format"].as_str() {
-                None | Some(rekord::X509) => keys.verifier(&verifier(key)?),
+                // A log may have entries with keys that it does not accept, brought along from another one.
+                None | Some(rekord::X509) => {
+                    if let Some(verifier) = verifier(key) {
+                        keys.verifier(&verifier);
+                    }
+                }
                 // Keys of other forms are in the leaf as Rekor hashes them.
                 format => {
                     let key = base64::decode_standard(key.as_str()?)?;

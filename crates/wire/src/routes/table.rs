@@ -183,6 +183,50 @@ pub const ROUTES: &[Route] = &[
     )
     .needs("log", "unfreeze", Scope::Path),
     Route {
+        method: Method::Put,
+        query: shape::<NoQuery>,
+        kind: Kind::Keyed,
+        answer: Answer::Json(shape::<ImportProgress>),
+        ..change(
+            Name::BeginImport,
+            "/logs/{log}/import",
+            Body::Json(shape::<ImportRequest>),
+            "Begin to import another Rekor's shards into a log that is created afterwards, or see how far that is",
+        )
+    }
+    .needs("log", "create", Scope::Path)
+    .example(
+        r#"{"shards": [{"treeId": "3904496407287907110", "publicKey": "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE…", "signedTreeHead": "rekor.example.org - 3904496407287907110\n3\n…"}]}"#,
+    ),
+    Route {
+        query: shape::<NoQuery>,
+        kind: Kind::Keyed,
+        answer: Answer::Json(shape::<ImportProgress>),
+        ..change(
+            Name::AddToImport,
+            "/logs/{log}/import",
+            Body::Json(shape::<ImportPage>),
+            "Add entries to an imported shard",
+        )
+    }
+    .needs("log", "create", Scope::Path)
+    .example(
+        r#"{"treeId": "3904496407287907110", "from": 0, "entries": [{"body": "eyJhcGlWZXJzaW9uIjoiMC4wLjEi…", "integratedTime": 1790000000, "signedEntryTimestamp": "MEUCIQ…"}]}"#,
+    ),
+    Route {
+        method: Method::Delete,
+        query: shape::<NoQuery>,
+        kind: Kind::Keyed,
+        answer: Answer::Json(shape::<ImportDropped>),
+        ..change(
+            Name::DropImport,
+            "/logs/{log}/import",
+            Body::Optional(shape::<NoRequest>),
+            "Drop an import before its log is created",
+        )
+    }
+    .needs("log", "create", Scope::Path),
+    Route {
         kind: Kind::Conditional,
         ..read(
             Name::ShowConfig,
@@ -446,6 +490,8 @@ mod tests {
                 Name::RotateShard => accepted::<RotateRequest>(text),
                 Name::AnnounceShard => accepted::<AnnounceRequest>(text),
                 Name::CreateToken => accepted::<TokenRequest>(text),
+                Name::BeginImport => accepted::<ImportRequest>(text),
+                Name::AddToImport => accepted::<ImportPage>(text),
                 name => panic!("{name:?}: say here what its example is"),
             }
         }

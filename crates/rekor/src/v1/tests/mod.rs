@@ -46,3 +46,18 @@ fn changed(body: &Value, pointer: &str, value: Option<Value>) -> Value {
     };
     body
 }
+
+/// Another Rekor's entries may have keys that are not accepted here; they are still found by what they are about.
+#[test]
+fn an_entry_with_another_kind_of_key_is_found_by_its_artifact() {
+    let leaf = serde_json::json!({
+        "apiVersion": "0.0.1",
+        "kind": "rekord",
+        "spec": {
+            "data": {"hash": {"algorithm": "sha256", "value": "AB12"}},
+            "signature": {"content": "AA==", "publicKey": {"content": "AA=="}},
+        },
+    });
+    let keys = search_keys(leaf.to_string().as_bytes());
+    assert_eq!(keys, Some(vec!["sha256:ab12".to_owned()]));
+}

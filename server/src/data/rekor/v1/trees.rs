@@ -18,6 +18,7 @@ pub(super) async fn trees(log: &Log) -> Result<Response<Bytes>, Stopped> {
     for shard in log.rekor_shards() {
         let tree = log.rekor_tree(&shard.name).await;
         let tree = tree.map_err(|error| unread(log, &error))?;
+        // An imported shard has no tree before it is published whole.
         if let (Some(tree), Some(id)) = (tree, v1::TreeId::new(shard.tree_id)) {
             trees.push((id, shard.is_active, tree));
         }
