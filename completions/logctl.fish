@@ -1168,36 +1168,64 @@ complete -c logctl -n "__fish_logctl_using_subcommand doctor" -s y -l yes -d 'An
 complete -c logctl -n "__fish_logctl_using_subcommand doctor" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand doctor" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c logctl -n "__fish_logctl_using_subcommand import" -l format -d 'Format of the file' -r -f -a "lines\t'Each line is an entry, without its newline; empty lines are passed over'
+complete -c logctl -n "__fish_logctl_using_subcommand import; and not __fish_seen_subcommand_from rekor" -l format -d 'Format of the file' -r -f -a "lines\t'Each line is an entry, without its newline; empty lines are passed over'
 ndjson\t'Each line is {"entry":"<base64>"}'
 bundle\t'C2SP bundle encoding: a 16-bit length and the entry, one after the other'"
-complete -c logctl -n "__fish_logctl_using_subcommand import" -l priority -d 'Urgency of the entries, from 0 (most urgent) to 7, which selects a tier of the log. By default the writer\'s first tier' -r
-complete -c logctl -n "__fish_logctl_using_subcommand import" -l merge-by -d 'Time by which the entries must be published: 5s, 24h, or 2026-12-01T00:00:00Z' -r
-complete -c logctl -n "__fish_logctl_using_subcommand import" -l shard -d 'Write only into this shard, and only while it is the active one' -r
-complete -c logctl -n "__fish_logctl_using_subcommand import" -l writer-token-file -d 'File with the writer\'s token; must not be readable by others' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand import" -l resume -d 'Continue an import that ended early; fails if the server does not know it' -r
-complete -c logctl -n "__fish_logctl_using_subcommand import" -l upload -d 'Begin or continue the import with this ID: 32 random hex digits. By default a new ID' -r
-complete -c logctl -n "__fish_logctl_using_subcommand import" -l url -d 'Address of the log for writers; by default the one in the context, else the one that the server names' -r
-complete -c logctl -n "__fish_logctl_using_subcommand import" -l log -d 'Log to work on; by default the context\'s, else the server\'s only one' -r
-complete -c logctl -n "__fish_logctl_using_subcommand import" -l config -d 'Context file; by default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand import" -l context -d 'Context to use; by default the file\'s `current`' -r
-complete -c logctl -n "__fish_logctl_using_subcommand import" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
-complete -c logctl -n "__fish_logctl_using_subcommand import" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand import" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand import" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
-complete -c logctl -n "__fish_logctl_using_subcommand import" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand import" -s o -l output -d 'Form of the result on standard output; `config plan` also accepts a file: plan.json' -r -f -a "table\t'A table for people'
+complete -c logctl -n "__fish_logctl_using_subcommand import; and not __fish_seen_subcommand_from rekor" -l priority -d 'Urgency of the entries, from 0 (most urgent) to 7, which selects a tier of the log. By default the writer\'s first tier' -r
+complete -c logctl -n "__fish_logctl_using_subcommand import; and not __fish_seen_subcommand_from rekor" -l merge-by -d 'Time by which the entries must be published: 5s, 24h, or 2026-12-01T00:00:00Z' -r
+complete -c logctl -n "__fish_logctl_using_subcommand import; and not __fish_seen_subcommand_from rekor" -l shard -d 'Write only into this shard, and only while it is the active one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand import; and not __fish_seen_subcommand_from rekor" -l writer-token-file -d 'File with the writer\'s token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand import; and not __fish_seen_subcommand_from rekor" -l resume -d 'Continue an import that ended early; fails if the server does not know it' -r
+complete -c logctl -n "__fish_logctl_using_subcommand import; and not __fish_seen_subcommand_from rekor" -l upload -d 'Begin or continue the import with this ID: 32 random hex digits. By default a new ID' -r
+complete -c logctl -n "__fish_logctl_using_subcommand import; and not __fish_seen_subcommand_from rekor" -l url -d 'Address of the log for writers; by default the one in the context, else the one that the server names' -r
+complete -c logctl -n "__fish_logctl_using_subcommand import; and not __fish_seen_subcommand_from rekor" -l log -d 'Log to work on; by default the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand import; and not __fish_seen_subcommand_from rekor" -l config -d 'Context file; by default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand import; and not __fish_seen_subcommand_from rekor" -l context -d 'Context to use; by default the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand import; and not __fish_seen_subcommand_from rekor" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand import; and not __fish_seen_subcommand_from rekor" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand import; and not __fish_seen_subcommand_from rekor" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand import; and not __fish_seen_subcommand_from rekor" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand import; and not __fish_seen_subcommand_from rekor" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
+complete -c logctl -n "__fish_logctl_using_subcommand import; and not __fish_seen_subcommand_from rekor" -s o -l output -d 'Form of the result on standard output; `config plan` also accepts a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document per line: each element of a list, else the whole result'
 name\t'One name per line: shards, logs, operations; nothing if the result has no names'"
-complete -c logctl -n "__fish_logctl_using_subcommand import" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+complete -c logctl -n "__fish_logctl_using_subcommand import; and not __fish_seen_subcommand_from rekor" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always, even into a file'
 never\t'Never, even on a terminal'"
-complete -c logctl -n "__fish_logctl_using_subcommand import" -l raw -d 'Import the bytes as they are, even if lines end with CR LF or the file has a byte-order mark or looks compressed'
-complete -c logctl -n "__fish_logctl_using_subcommand import" -s y -l yes -d 'Answer yes to every question; a protected context needs --confirm'
-complete -c logctl -n "__fish_logctl_using_subcommand import" -l no-input -d 'Never ask; fail where an answer would be needed'
-complete -c logctl -n "__fish_logctl_using_subcommand import" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
-complete -c logctl -n "__fish_logctl_using_subcommand import" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand import; and not __fish_seen_subcommand_from rekor" -l raw -d 'Import the bytes as they are, even if lines end with CR LF or the file has a byte-order mark or looks compressed'
+complete -c logctl -n "__fish_logctl_using_subcommand import; and not __fish_seen_subcommand_from rekor" -s y -l yes -d 'Answer yes to every question; a protected context needs --confirm'
+complete -c logctl -n "__fish_logctl_using_subcommand import; and not __fish_seen_subcommand_from rekor" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand import; and not __fish_seen_subcommand_from rekor" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
+complete -c logctl -n "__fish_logctl_using_subcommand import; and not __fish_seen_subcommand_from rekor" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand import; and not __fish_seen_subcommand_from rekor" -a "rekor" -d 'Bring the shards of another Rekor along, as the first shards of a new log'
+complete -c logctl -n "__fish_logctl_using_subcommand import; and __fish_seen_subcommand_from rekor" -l from -d 'The other Rekor: its URL, without /api/v1, or a folder that --save wrote' -r
+complete -c logctl -n "__fish_logctl_using_subcommand import; and __fish_seen_subcommand_from rekor" -l save -d 'Write what the other Rekor answers to this folder, and stop; a second run continues' -r -f -a "(__fish_complete_directories)"
+complete -c logctl -n "__fish_logctl_using_subcommand import; and __fish_seen_subcommand_from rekor" -l connections -d 'Requests to the other Rekor at a time' -r
+complete -c logctl -n "__fish_logctl_using_subcommand import; and __fish_seen_subcommand_from rekor" -l reason -d 'The reason, for the audit trail and the history' -r
+complete -c logctl -n "__fish_logctl_using_subcommand import; and __fish_seen_subcommand_from rekor" -l idempotency-key -d 'Continue the request with this key, or name a new one; a change that is sent twice with one key is made once' -r
+complete -c logctl -n "__fish_logctl_using_subcommand import; and __fish_seen_subcommand_from rekor" -l log -d 'Log to work on; by default the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand import; and __fish_seen_subcommand_from rekor" -l config -d 'Context file; by default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand import; and __fish_seen_subcommand_from rekor" -l context -d 'Context to use; by default the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand import; and __fish_seen_subcommand_from rekor" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand import; and __fish_seen_subcommand_from rekor" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand import; and __fish_seen_subcommand_from rekor" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand import; and __fish_seen_subcommand_from rekor" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand import; and __fish_seen_subcommand_from rekor" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
+complete -c logctl -n "__fish_logctl_using_subcommand import; and __fish_seen_subcommand_from rekor" -s o -l output -d 'Form of the result on standard output; `config plan` also accepts a file: plan.json' -r -f -a "table\t'A table for people'
+json\t'One document, whatever the outcome'
+jsonl\t'One document per line: each element of a list, else the whole result'
+name\t'One name per line: shards, logs, operations; nothing if the result has no names'"
+complete -c logctl -n "__fish_logctl_using_subcommand import; and __fish_seen_subcommand_from rekor" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
+complete -c logctl -n "__fish_logctl_using_subcommand import; and __fish_seen_subcommand_from rekor" -l inactive-only -d 'Leave out the shard that the other Rekor writes to'
+complete -c logctl -n "__fish_logctl_using_subcommand import; and __fish_seen_subcommand_from rekor" -l dry-run -d 'Show what the command would do, and stop'
+complete -c logctl -n "__fish_logctl_using_subcommand import; and __fish_seen_subcommand_from rekor" -l drop -d 'Drop what was copied for a log that is not created yet'
+complete -c logctl -n "__fish_logctl_using_subcommand import; and __fish_seen_subcommand_from rekor" -s y -l yes -d 'Answer yes to every question; a protected context needs --confirm'
+complete -c logctl -n "__fish_logctl_using_subcommand import; and __fish_seen_subcommand_from rekor" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand import; and __fish_seen_subcommand_from rekor" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
+complete -c logctl -n "__fish_logctl_using_subcommand import; and __fish_seen_subcommand_from rekor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import" -l log -d 'Log to work on; by default the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import" -l config -d 'Context file; by default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import" -l context -d 'Context to use; by default the file\'s `current`' -r
@@ -1248,6 +1276,7 @@ complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subc
 complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -a "rekor" -d 'Bring the shards of another Rekor along, as the first shards of a new log'
 complete -c logctl -n "__fish_logctl_using_subcommand top" -l interval -d 'Time between two updates' -r
 complete -c logctl -n "__fish_logctl_using_subcommand top" -l log -d 'Log to work on; by default the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand top" -l config -d 'Context file; by default $XDG_CONFIG_HOME/logctl/config.toml' -r -F

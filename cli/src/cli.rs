@@ -15,6 +15,7 @@ use crate::commands::change::ChangeArgs;
 use crate::commands::config::{ApplyArgs, ConfigCommand, EditArgs, RollbackArgs};
 use crate::commands::context::ContextCommand;
 use crate::commands::import::ImportArgs;
+use crate::commands::import_rekor::{ImportSource, RekorArgs};
 use crate::commands::log::LogCommand;
 use crate::commands::merge::MergeCommand;
 use crate::commands::op::OpCommand;
@@ -262,6 +263,10 @@ impl Command {
             )
             | Self::Token(TokenCommand::Create(CreateArgs { change, .. }))
             | Self::Api(ApiArgs { change, .. })
+            | Self::Import(ImportArgs {
+                source: Some(ImportSource::Rekor(RekorArgs { change, .. })),
+                ..
+            })
             | Self::Qos(QosCommand::Set(
                 QosSet::Tier(TierArgs { change, .. }) | QosSet::Tenant(TenantArgs { change, .. }),
             )) => Some(change),

@@ -3,9 +3,9 @@
 use logconfig::{LogConfig, Span};
 use wire::routes::Name;
 use wire::{
-    AuditPage, BASE, ConfigAnswer, Diagnostics, History, LogStatus, Logs, MergeStatus, NewToken,
-    Operation, Operations, QosStatus, Replica, Replicas, Revoked, Simulation, TokenRequest, Tokens,
-    WhoAmI, codes,
+    AuditPage, BASE, ConfigAnswer, Diagnostics, History, ImportDropped, ImportPage, ImportProgress,
+    ImportRequest, LogStatus, Logs, MergeStatus, NewToken, NoRequest, Operation, Operations,
+    QosStatus, Replica, Replicas, Revoked, Simulation, TokenRequest, Tokens, WhoAmI, codes,
 };
 
 use super::{Call, ChangeHeaders, Deadline, idempotency_key, transport};
@@ -211,6 +211,38 @@ impl Admin {
     ) -> Result<Revoked, Error> {
         let call = Call::new(Name::RevokeToken, name, &wire::NoRequest {})?;
         self.write(call.because(asked.reason), None, asked.key, deadline)
+            .await
+    }
+
+    /// `PUT logs/{log}/import`: begins an import, or asks how far it is.
+    pub(crate) async fn begin_import(
+        &self,
+        log: &str,
+        request: &ImportRequest,
+        deadline: Deadline,
+    ) -> Result<ImportProgress, Error> {
+        self.read(Call::new(Name::BeginImport, log, request)?, deadline)
+            .await
+    }
+
+    /// `POST logs/{log}/import`: adds entries, unless they are there already.
+    pub(crate) async fn add_to_import(
+        &self,
+        log: &str,
+        page: &ImportPage,
+        deadline: Deadline,
+    ) -> Result<ImportProgress, Error> {
+        self.read(Call::new(Name::AddToImport, log, page)?, deadline)
+            .await
+    }
+
+    /// `DELETE logs/{log}/import`: drops an import.
+    pub(crate) async fn drop_import(
+        &self,
+        log: &str,
+        deadline: Deadline,
+    ) -> Result<ImportDropped, Error> {
+        self.read(Call::new(Name::DropImport, log, &NoRequest {})?, deadline)
             .await
     }
 

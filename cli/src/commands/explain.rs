@@ -10,6 +10,7 @@ use super::api::ApiArgs;
 use super::audit::AuditCommand;
 use super::config::{ApplyArgs, ConfigCommand, DiffArgs, PlanArgs};
 use super::context::ContextCommand;
+use super::import::ImportArgs;
 use super::log::LogCommand;
 use super::merge::MergeCommand;
 use super::op::OpCommand;
@@ -279,6 +280,9 @@ fn asks(command: &Command) -> Asks {
         Command::Doctor => {
             always(&[Name::WhoAmI]).and(&[ListTokens, ShowDiagnostics, ShowAuditObject])
         }
+        Command::Import(ImportArgs {
+            source: Some(_), ..
+        }) => change(CreateLog).and(&[BeginImport, AddToImport, DropImport]),
         // Entries go to the log's public address, like any writer's.
         Command::Import(_) | Command::Load(_) => Asks::default().and(&[ListLogs, ShowLog]),
         Command::Top(_) => always(&[ListLogs]).and(&[ShowQos]),
@@ -311,7 +315,7 @@ fn shard(args: &ShardArgs) -> Asks {
         (_, _, None | Some(ShardCommand::List | ShardCommand::Show { .. })) => always(&[ShowLog]),
         // Everything else comes from the log's public address, like anybody's.
         (_, _, Some(ShardCommand::Verify(_))) => Asks::default().and(&[ShowLog]),
-        (_, _, Some(ShardCommand::Export(_))) => always(&[ShowConfig]).and(&[ListHistory]),
+        (_, _, Some(ShardCommand::Export(_))) => always(&[ShowConfig]).and(&[ShowLog, ListHistory]),
         (_, _, Some(ShardCommand::Step(step))) => match step {
             ShardStep::Plan { announce, .. } if announce.announce => {
                 change(AnnounceShard).and(&[PlanShard, ShowConfig, ListHistory])

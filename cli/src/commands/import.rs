@@ -15,6 +15,7 @@ use wire::data::Range;
 
 use crate::auth::secret::Token;
 use crate::client::transport;
+use crate::commands::import_rekor::{self, ImportSource};
 use crate::commands::{LogAddress, Session};
 use crate::error::Error;
 use crate::exit;
@@ -31,10 +32,13 @@ use crate::ui::{Phase, Ui};
 
 /// The arguments of `logctl import`.
 #[derive(Debug, PartialEq, Eq, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct ImportArgs {
+    #[command(subcommand)]
+    pub(crate) source: Option<ImportSource>,
     /// File with the entries; `-` is standard input
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub(crate) file: File,
+    #[arg(value_hint = ValueHint::FilePath, required = true)]
+    pub(crate) file: Option<File>,
     /// Format of the file
     #[arg(long, value_name = "FORM", value_enum, default_value_t = Format::Lines)]
     format: Format,
@@ -92,8 +96,12 @@ struct Imported {
     ranges: Vec<Range>,
 }
 
-pub(super) async fn run(session: &Session<'_>, args: ImportArgs) -> Result<Outcome, Error> {
-    let (input, bytes) = open(&args.file)?;
+pub(super) async fn run(session: &Session<'_>, mut args: ImportArgs) -> Result<Outcome, Error> {
+    if let Some(ImportSource::Rekor(args)) = args.source {
+        return import_rekor::run(session, args).await;
+    }
+    let file = args.file.take().unwrap_or(File::Standard);
+    let (input, bytes) = open(&file)?;
     let token = args
         .writer_token_file
         .as_deref()
@@ -115,7 +123,7 @@ pub(super) async fn run(session: &Session<'_>, args: ImportArgs) -> Result<Outco
     session.enter()?;
     session.ui.confirm_if_protected(&format!(
         "import {} into {}/{}?",
-        name(&args.file),
+        name(&file),
         place.url,
         place.log
     ))?;
@@ -207,7 +215,7 @@ pub(super) async fn run(session: &Session<'_>, args: ImportArgs) -> Result<Outco
     };
     if let Some(Broken::Form { what, hint }) = broken {
         return Err(Error::BadEntries {
-            message: format!("{}: {what}; nothing was imported", name(&args.file)),
+            message: format!("{}: {what}; nothing was imported", name(&file)),
             hint: hint.to_owned(),
         });
     }
@@ -237,7 +245,7 @@ pub(super) async fn run(session: &Session<'_>, args: ImportArgs) -> Result<Outco
         format!("{resume}: nothing is written twice, and the answer has their indexes"),
     );
     let trouble = broken.map(|broken| Error::BadEntries {
-        message: format!("{}: {broken}", name(&args.file)),
+        message: format!("{}: {broken}", name(&file)),
         hint: format!("the entries before it are in the log; correct the file there, and {resume}"),
     });
     Outcome::with_trouble(&imported, trouble)

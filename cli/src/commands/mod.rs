@@ -10,6 +10,7 @@ mod doctor;
 pub(crate) mod document;
 mod explain;
 pub(crate) mod import;
+pub(crate) mod import_rekor;
 pub(crate) mod log;
 pub(crate) mod merge;
 pub(crate) mod op;

@@ -3,13 +3,18 @@
 //! [`entries`] reads the file in large pieces and writes bundle encoding, without an allocation per entry; [`feed`] keeps entries that are
 //! not acknowledged yet; [`send`] sends it, and resumes after a broken connection at the position that the server reports.
 //!
+//! [`source`] is another Rekor, for `logctl import rekor`: [`rekor`] asks it, and [`folder`] keeps what it answered.
+//!
 //! What must never happen: an entry is in the log twice or is skipped because the connection broke; memory grows with the file.
 
 pub(crate) mod entries;
 pub(crate) mod feed;
+pub(crate) mod folder;
 pub(crate) mod meter;
 mod plain;
+pub(crate) mod rekor;
 pub(crate) mod send;
+pub(crate) mod source;
 
 use wire::data::Range;
 

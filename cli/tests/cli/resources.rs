@@ -210,7 +210,7 @@ const LIST: &str = "- treeID: 3904496407287907110
 fn shards_from_rekor_and_back() {
     let bench = Bench::new();
     bench.write("sharding.yaml", LIST);
-    let line = "shard --create-config first.yaml --from rekor:sharding.yaml --log dev --origin log.example.org/dev";
+    let line = "shard --create-config first.yaml --from rekor:sharding.yaml --log dev --origin log.example.org";
     let ran = bench.run(line);
     assert_eq!(ran.code, Some(0), "{}", ran.shown());
     insta::assert_snapshot!("from_rekor", ran.shown());
@@ -284,6 +284,10 @@ fn hosts(fake: &Fake) {
     config.shards[0].vkey = Some(signer.verifier().to_string());
     let answer = json!({ "etag": config.etag(1), "config": config });
     fake.says("GET /logs/dev/config", [Answer::Json(200, answer)]);
+    let shard = json!({"name": "2026a", "state": "active", "treeId": "7", "origin": "2026a.log.example.org", "vkey": signer.verifier().to_string()});
+    let status = json!({"log": "dev", "condition": "open", "generation": 1, "etag": config.etag(1),
+        "watermarks": {"ordered": 0, "integrated": 0, "published": 0}, "shards": [shard]});
+    fake.says("GET /logs/dev", [Answer::Json(200, status)]);
     let made = json!({"generation": 1, "action": "create", "time": "2026-01-02T12:00:00.5Z", "slot": 0, "atIndex": 0,
         "operation": "op", "summary": "created", "etag": config.etag(1), "differences": []});
     fake.says(

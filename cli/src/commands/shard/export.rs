@@ -2,7 +2,6 @@
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
-use logconfig::LogConfig;
 use rekor::export::{
     ExportError, Shard, SigningConfig, TrustedRoot, WriteUrl, client_trust_config, monitor_config,
     split_client_trust_config,
@@ -78,12 +77,15 @@ pub(super) async fn run(session: &Session<'_>, args: ExportArgs) -> Result<Outco
             sharding_config: logconfig::write_rekor(&running),
         });
     }
-    let keys = keys(&running)?;
+    let listed = server.admin.log(&log, server.deadline).await?.shards;
     if args.format == Format::Vkeys {
-        let content = keys.iter().map(|key| format!("{key}\n")).collect();
+        let vkeys = listed.iter();
+        let vkeys = vkeys.map(|shard| shard.ecdsa_vkey.as_ref().unwrap_or(&shard.vkey));
+        let content = vkeys.map(|vkey| format!("{vkey}\n")).collect();
         return Outcome::done(&ShardExport { log, content });
     }
     let since = since(&server, &log).await?;
+    let keys = keys(&listed, since)?;
     let now = Timestamp::now().as_millisecond().unsigned_abs();
     let merge = match &args.merge {
         Some(file) => Some(document::read(file).await?.1),
@@ -92,9 +94,10 @@ pub(super) async fn run(session: &Session<'_>, args: ExportArgs) -> Result<Outco
     let file = Export {
         shards: keys
             .iter()
-            .map(|key| Shard {
-                key,
-                valid_from: since,
+            .filter(|known| !known.imported || args.format != Format::MonitorConfig)
+            .map(|known| Shard {
+                key: &known.key,
+                valid_from: known.since,
             })
             .collect(),
         operator: &running.origin,
@@ -117,17 +120,42 @@ pub(super) async fn since(server: &Server, log: &str) -> Result<u64, Error> {
     Ok(made.map_or(0, |made: Timestamp| made.as_millisecond().unsigned_abs()))
 }
 
-/// The keys that clients verify the shards' checkpoints with: ECDSA where a shard has such a key.
-pub(super) fn keys(running: &LogConfig) -> Result<Vec<VerifierKey>, Error> {
-    let vkeys = running.shards.iter();
-    let vkeys = vkeys.filter_map(|shard| shard.ecdsa_vkey.as_ref().or(shard.vkey.as_ref()));
-    let keys = vkeys.map(|vkey| {
-        vkey.parse().map_err(|error| Error::Usage {
+/// A key that clients verify with.
+pub(super) struct KnownKey {
+    pub(super) key: VerifierKey,
+    /// Since when it is valid, milliseconds since the Unix epoch.
+    pub(super) since: u64,
+    /// Whether it is that of another Rekor, whose entries were imported. A monitor finds nothing new there.
+    pub(super) imported: bool,
+}
+
+/// The keys that clients verify the shards' checkpoints with: ECDSA where a shard has such a key, and for an imported shard that of the Rekor
+/// that it comes from, which may have signed for several shards. `since` is when the log was made.
+pub(super) fn keys(shards: &[wire::Shard], since: u64) -> Result<Vec<KnownKey>, Error> {
+    let mut keys: Vec<KnownKey> = Vec::new();
+    for shard in shards {
+        let own = shard.ecdsa_vkey.as_ref().unwrap_or(&shard.vkey);
+        let vkey = shard.imported_vkey.as_ref().unwrap_or(own);
+        let key: VerifierKey = vkey.parse().map_err(|error| Error::Usage {
             message: format!("{vkey} is not a verifier key: {error}"),
             hint: "use a logctl that is at least as new as the server".to_owned(),
-        })
-    });
-    keys.collect()
+        })?;
+        let before = shard
+            .imported_since
+            .as_ref()
+            .and_then(|time| time.parse().ok());
+        let before = before.map(|time: Timestamp| time.as_millisecond().unsigned_abs());
+        let since = before.unwrap_or(since);
+        match keys.iter_mut().find(|known| known.key == key) {
+            Some(known) => known.since = known.since.min(since),
+            None => keys.push(KnownKey {
+                key,
+                since,
+                imported: shard.imported_vkey.is_some(),
+            }),
+        }
+    }
+    Ok(keys)
 }
 
 struct Export<'a> {

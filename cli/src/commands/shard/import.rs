@@ -1,6 +1,7 @@
-//! `logctl shard --create-config FILE --from rekor:FILE|URL`: the first configuration of a log from the shards of another system.
+//! `logctl shard --create-config FILE --from rekor:FILE|URL`: the first configuration of a log that begins with the shards of another Rekor.
+//! `logctl import rekor` creates it with their entries.
 
-use logconfig::{RekorShards, ShardState};
+use logconfig::{Algorithm, OriginForm, RekorShards, ShardState};
 
 use super::create_config::{NewLog, first, may_overwrite, place};
 use crate::client::fetch;
@@ -44,6 +45,13 @@ pub(super) async fn run(
             findings: findings.into_iter().map(wire_finding).collect(),
         })?;
     let mut config = first(log)?;
+    // Such a log as Rekor's clients need; its frozen shards are those that `logctl import rekor` brings.
+    config.origin_form = OriginForm::Host;
+    config.key.algorithm = Algorithm::EcdsaP256;
+    config.rekor.v1 = true;
+    for shard in &mut config.shards {
+        shard.key = config.key;
+    }
     // The shard that `first` opens comes after the existing ones.
     let place_of_active = config
         .shards

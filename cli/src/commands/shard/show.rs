@@ -53,6 +53,9 @@ impl Present for ShardShown {
         if let Some(vkey) = &shard.ecdsa_vkey {
             fields.insert(6, ("ECDSA key", vkey.as_str().into()));
         }
+        if let Some(vkey) = &shard.imported_vkey {
+            fields.insert(6, ("imported key", vkey.as_str().into()));
+        }
         for seen in shard.announced.iter().flat_map(|record| &record.seen) {
             fields.push((
                 "key seen",

@@ -11,7 +11,7 @@ use super::place::Place;
 use super::{AnnounceArgs, Until};
 use crate::client::Deadline;
 use crate::commands::Session;
-use crate::commands::shard::export;
+use crate::commands::shard::export::{self, KnownKey};
 use crate::error::Error;
 
 /// How long a key settles if neither the command nor the configuration says so.
@@ -21,8 +21,8 @@ const SETTLE: Span = Span::from_secs(7 * 86_400);
 pub(super) struct Target {
     pub(super) name: String,
     pub(super) key: VerifierKey,
-    /// All keys of the log, for the trusted root, and since when they are valid.
-    pub(super) keys: Vec<VerifierKey>,
+    /// All keys of the log, for the trusted root, and since when this shard's is valid.
+    pub(super) keys: Vec<KnownKey>,
     pub(super) since: u64,
     pub(super) settle: Span,
     pub(super) places: Vec<Place>,
@@ -35,9 +35,9 @@ impl Target {
     pub(super) fn root(&self, merge: Option<&str>) -> Result<TrustedRoot, Error> {
         let keys = self.keys.iter();
         let shards: Vec<_> = keys
-            .map(|key| Shard {
-                key,
-                valid_from: self.since,
+            .map(|known| Shard {
+                key: &known.key,
+                valid_from: known.since,
             })
             .collect();
         TrustedRoot::new(&shards, merge).map_err(export::refused)
@@ -54,8 +54,9 @@ impl Target {
         let server = session.server()?;
         let running = server.admin.config(log, server.deadline).await?;
         let running: LogConfig = running.config;
-        let keys = export::keys(&running)?;
         let since = export::since(&server, log).await?;
+        let listed = server.admin.log(log, server.deadline).await?.shards;
+        let keys = export::keys(&listed, since)?;
         let shard = ShardName::try_from(name.clone()).ok();
         let shard = shard.and_then(|name| running.shard(&name));
         let Some(shard) = shard else {
@@ -66,7 +67,8 @@ impl Target {
             });
         };
         let origin = running.shard_origin(&name);
-        let Some(key) = keys.iter().find(|key| key.name() == origin).cloned() else {
+        let mut all = keys.iter().map(|known| &known.key);
+        let Some(key) = all.find(|key| key.name() == origin).cloned() else {
             return Err(Error::Bug(format!("shard {name} has no key")));
         };
         let id = key.log_id().to_base64();

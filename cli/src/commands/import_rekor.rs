@@ -1,0 +1,389 @@
+//! `logctl import rekor`: brings the shards of another Rekor along, as the first shards of a new log.
+//!
+//! The entries are copied beside the stores' logs first, where no reader sees them, and the log is created with them at the end, by the
+//! same steps as every log. What is copied is kept: the same command continues it.
+
+mod shown;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use clap::ValueHint;
+use futures_util::StreamExt as _;
+use logconfig::{LogConfig, ShardConfig, ShardName, ShardState};
+use tlog::TreeSize;
+use wire::routes::Name;
+use wire::{CreateLogRequest, ImportEntry, ImportPage, ImportProgress, ImportRequest, ImportShard};
+
+use super::change::{self, ChangeArgs, Consent, Trial};
+use super::document::Document;
+use super::{Server, Session, log_name};
+use crate::client::Call;
+use crate::error::Error;
+use crate::file::File;
+use crate::import::folder::Folder;
+use crate::import::rekor::OldShard;
+use crate::import::source::Source;
+use crate::numbers::grouped;
+use crate::report::{Outcome, Present as _};
+use crate::ui::Phase;
+use shown::{Dropped, Planned, Saved};
+
+/// Text of entries in one request: a server takes 4 MiB.
+const PAGE_BYTES: usize = 2 << 20;
+/// Entries in one request: the server verifies a signature of each.
+const PAGE_ENTRIES: usize = 1024;
+/// How long a server that restarts is waited for, and how often it is asked.
+const SERVER_TIMEOUT: Duration = Duration::from_secs(60);
+const SERVER_BACKOFF: Duration = Duration::from_secs(1);
+/// Time between two lines about the progress, where no bar is drawn.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Where an import comes from, if not from a file.
+#[derive(Debug, PartialEq, Eq, clap::Subcommand)]
+pub(crate) enum ImportSource {
+    /// Bring the shards of another Rekor along, as the first shards of a new log
+    ///
+    /// The log that FILE describes is created with the shards of the other Rekor before its own: frozen, under their tree IDs, indexes
+    /// and entry IDs, with its signatures and its public keys. The entries are copied first, where no reader sees them. The server checks
+    /// each signed entry timestamp, and each root against the signed tree head; the log is created only if all are right. The other Rekor must not
+    /// take entries any more. The same command continues an import that was interrupted.
+    #[command(after_help = "Examples:
+  logctl import rekor neon.yaml --from https://rekor.example.org --dry-run
+  logctl import rekor neon.yaml --from https://rekor.example.org
+  logctl import rekor --from https://rekor.example.org --save rekor && logctl import rekor neon.yaml --from rekor
+  logctl import rekor --drop --log neon")]
+    Rekor(RekorArgs),
+}
+
+/// The arguments of `logctl import rekor`.
+#[derive(Debug, PartialEq, Eq, clap::Args)]
+pub(crate) struct RekorArgs {
+    /// The first document of the log, YAML or JSON; `-` is standard input
+    #[arg(value_hint = ValueHint::FilePath, required_unless_present_any = ["drop", "save"])]
+    pub(crate) file: Option<File>,
+    /// The other Rekor: its URL, without /api/v1, or a folder that --save wrote
+    #[arg(long, value_name = "URL|DIR", required_unless_present = "drop")]
+    from: Option<String>,
+    /// Write what the other Rekor answers to this folder, and stop; a second run continues
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with_all = ["file", "dry_run", "drop"])]
+    save: Option<PathBuf>,
+    /// Leave out the shard that the other Rekor writes to
+    #[arg(long)]
+    inactive_only: bool,
+    /// Requests to the other Rekor at a time
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
+    connections: u8,
+    /// Show what the command would do, and stop
+    #[arg(long)]
+    dry_run: bool,
+    /// Drop what was copied for a log that is not created yet
+    #[arg(long, conflicts_with_all = ["file", "from", "dry_run", "inactive_only"])]
+    drop: bool,
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
+}
+
+pub(super) async fn run(session: &Session<'_>, args: RekorArgs) -> Result<Outcome, Error> {
+    let Some(from) = &args.from else {
+        return drop(session).await;
+    };
+    let source = Source::new(from, session.overrides.ca.as_deref())?;
+    let Some(file) = &args.file else {
+        return save(session, &source, from, &args).await;
+    };
+    let document = Document::read(file).await?;
+    let shards = shards(session, &source, from, &args).await?;
+    let config = with_shards(&document, &shards)?;
+    let log = config.log.as_str().to_owned();
+    let planned = Planned::new(&log, from, &shards);
+    if shards.is_empty() {
+        return Err(Error::Usage {
+            message: format!("{from} has no shard with entries to import"),
+            hint: "`logctl log create` creates a log without imported shards".into(),
+        });
+    }
+    if args.dry_run {
+        return Outcome::done(&planned);
+    }
+    if !config.rekor.v1 {
+        session.ui.warn("the document does not open the front of version 1 (`rekor: {v1: true}`): clients do not reach the imported entries before it is open");
+    }
+    let server = session.server()?;
+    session.ui.works_on(&log, server.settings.log.as_deref());
+    session.ui.confirm_if_protected(&format!(
+        "import the shards of {from} into the new log {log}?"
+    ))?;
+    session.ui.show(&planned.page());
+    copy(session, &server, &log, &source, &shards, &args).await?;
+    unchanged(&source, &shards, args.inactive_only).await?;
+    let call = Call::new(Name::CreateLog, "", &CreateLogRequest { config })?;
+    let consent = Consent {
+        question: format!("create {log} with these shards?"),
+        log,
+        base: None,
+        typed: None,
+        preview: true,
+        trial: Trial::default(),
+    };
+    change::carry_out(session, &server, call, consent)
+        .await
+        .map_err(|error| document.place_below("/config", error))
+}
+
+/// The shards that are to be imported.
+async fn shards(
+    session: &Session<'_>,
+    source: &Source,
+    from: &str,
+    args: &RekorArgs,
+) -> Result<Vec<OldShard>, Error> {
+    let _phase = session.ui.phase(&format!("asking {from}"));
+    let mut shards = source.shards().await?;
+    shards.retain(|shard| !(args.inactive_only && shard.is_active));
+    Ok(shards)
+}
+
+/// Writes what the other Rekor answers to a folder.
+async fn save(
+    session: &Session<'_>,
+    source: &Source,
+    from: &str,
+    args: &RekorArgs,
+) -> Result<Outcome, Error> {
+    let Some(path) = &args.save else {
+        return Err(Error::Bug("neither a document nor a folder".into()));
+    };
+    let shards = shards(session, source, from, args).await?;
+    let folder = Folder::new(path);
+    folder.save(&shards)?;
+    let total = shards.iter().map(|shard| shard.head.size).sum();
+    let mut shown = Shown::begin(session, total);
+    for shard in &shards {
+        let (mut saved, there) = folder.append(shard)?;
+        shown.set(shown.done + there);
+        let mut entries = source.entries(shard, there, usize::from(args.connections))?;
+        while let Some(some) = entries.next().await.transpose()? {
+            shown.set(shown.done + some.len() as u64);
+            saved.add(some)?;
+        }
+        saved.end()?;
+    }
+    unchanged(source, &shards, args.inactive_only).await?;
+    Outcome::done(&Saved {
+        folder: path.display().to_string(),
+        from: from.to_owned(),
+        entries: total,
+    })
+}
+
+/// The document with the imported shards before its own. It may list the first of them already.
+fn with_shards(document: &Document, shards: &[OldShard]) -> Result<LogConfig, Error> {
+    let mut config = document.config.clone();
+    let frozen = |shard: &ShardConfig| shard.state == ShardState::Frozen;
+    let listed = config.shards.iter().filter(|shard| frozen(shard)).count();
+    let mut trees = shards.iter().map(|shard| shard.tree_id.as_str());
+    let mut known = config.shards.iter().take(listed);
+    if !known.all(|shard| frozen(shard) && trees.next() == Some(shard.name.as_str())) {
+        return Err(Error::Usage {
+            message: format!(
+                "{} lists other frozen shards than are imported",
+                document.subject
+            ),
+            hint: "leave the frozen shards out of the document: the import adds them".into(),
+        });
+    }
+    // What the document says of those that it lists is for the server to check.
+    for (at, shard) in shards.iter().enumerate().skip(listed) {
+        let name: ShardName = shard.tree_id.parse().map_err(|error| {
+            Error::Bug(format!(
+                "tree {} cannot be a shard's name: {error}",
+                shard.tree_id
+            ))
+        })?;
+        config
+            .shards
+            .insert(at, ShardConfig::new(name, ShardState::Frozen));
+    }
+    Ok(config)
+}
+
+/// Copies what is not there yet.
+async fn copy(
+    session: &Session<'_>,
+    server: &Server,
+    log: &str,
+    source: &Source,
+    shards: &[OldShard],
+    args: &RekorArgs,
+) -> Result<(), Error> {
+    let request = ImportRequest {
+        shards: shards
+            .iter()
+            .map(|shard| ImportShard {
+                tree_id: shard.tree_id.clone(),
+                public_key: STANDARD.encode(shard.key.bytes()),
+                signed_tree_head: shard.note.clone(),
+            })
+            .collect(),
+    };
+    let progress = server
+        .admin
+        .begin_import(log, &request, session.deadline())
+        .await?;
+    session.ui.stand(
+        "what was copied is kept, and no reader sees it",
+        "run the same command to continue",
+    );
+    let total: u64 = shards.iter().map(|shard| shard.head.size).sum();
+    let mut shown = Shown::begin(session, total);
+    shown.set(done(&progress));
+    for shard in shards {
+        let there = progress
+            .shards
+            .iter()
+            .find(|known| known.tree_id == shard.tree_id);
+        let mut from = there.map_or(0, |known| known.imported.get());
+        let mut entries = source.entries(shard, from, usize::from(args.connections))?;
+        let (mut page, mut bytes) = (Vec::new(), 0);
+        loop {
+            let more = entries.next().await.transpose()?;
+            let is_end = more.is_none();
+            for entry in more.into_iter().flatten() {
+                bytes += entry.body.len() + entry.signed_entry_timestamp.len() + 128;
+                page.push(entry);
+            }
+            let is_full = bytes >= PAGE_BYTES || page.len() >= PAGE_ENTRIES;
+            if !page.is_empty() && (is_full || is_end) {
+                let count = page.len() as u64;
+                add(session, server, log, shard, from, std::mem::take(&mut page)).await?;
+                (from, bytes) = (from + count, 0);
+                shown.set(shown.done + count);
+            }
+            if is_end {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Sends a page of entries. A server that restarts is waited for: the same page again is harmless.
+async fn add(
+    session: &Session<'_>,
+    server: &Server,
+    log: &str,
+    shard: &OldShard,
+    from: u64,
+    entries: Vec<ImportEntry>,
+) -> Result<(), Error> {
+    let page = ImportPage {
+        tree_id: shard.tree_id.clone(),
+        from: TreeSize::new(from),
+        entries,
+    };
+    let began = Instant::now();
+    loop {
+        match server
+            .admin
+            .add_to_import(log, &page, session.deadline())
+            .await
+        {
+            Err(Error::Unreachable { .. }) if began.elapsed() < SERVER_TIMEOUT => {
+                tokio::time::sleep(SERVER_BACKOFF).await;
+            }
+            added => return added.map(|_| ()),
+        }
+    }
+}
+
+/// Refuses a Rekor that still takes entries, or shows other trees now.
+async fn unchanged(source: &Source, shards: &[OldShard], inactive_only: bool) -> Result<(), Error> {
+    let mut now = source.shards().await?;
+    now.retain(|shard| !(inactive_only && shard.is_active));
+    let same = |one: &OldShard, other: &OldShard| {
+        (&one.tree_id, &one.head, &one.key) == (&other.tree_id, &other.head, &other.key)
+    };
+    let changed = now.iter().zip(shards).find(|(now, then)| !same(now, then));
+    match changed {
+        None if now.len() == shards.len() => Ok(()),
+        changed => {
+            let what = match changed {
+                Some((now, then)) if now.tree_id == then.tree_id => format!(
+                    "tree {} had {} entries when the import began and has {} now",
+                    then.tree_id, then.head.size, now.head.size
+                ),
+                _ => "it shows other trees than when the import began".to_owned(),
+            };
+            Err(Error::BadEntries {
+                message: format!("the other Rekor changes: {what}"),
+                hint: "freeze it, so that it takes no entries, and run the same command to continue; or leave its active shard out with --inactive-only".into(),
+            })
+        }
+    }
+}
+
+async fn drop(session: &Session<'_>) -> Result<Outcome, Error> {
+    let server = session.server()?;
+    let Some(log) = &server.settings.log else {
+        return Err(Error::Usage {
+            message: "--drop needs the name of the log that was to be created".into(),
+            hint: "name it with --log".into(),
+        });
+    };
+    let log = log_name(log)?;
+    session
+        .ui
+        .confirm(&format!("drop what was copied for the log {log}?"))?;
+    let answer = server.admin.drop_import(&log, session.deadline()).await?;
+    Outcome::done(&Dropped {
+        log: answer.log,
+        dropped: answer.dropped,
+    })
+}
+
+fn done(progress: &ImportProgress) -> u64 {
+    progress
+        .shards
+        .iter()
+        .map(|shard| shard.imported.get())
+        .sum()
+}
+
+/// The progress as it is shown: a bar on a terminal, elsewhere a line now and then.
+struct Shown<'a> {
+    session: &'a Session<'a>,
+    phase: Phase,
+    total: u64,
+    done: u64,
+    /// When the last line was printed.
+    line: Instant,
+}
+
+impl<'a> Shown<'a> {
+    fn begin(session: &'a Session<'a>, total: u64) -> Self {
+        let phase = session.ui.phase("copying entries");
+        phase.total(total);
+        Self {
+            session,
+            phase,
+            total,
+            done: 0,
+            line: Instant::now(),
+        }
+    }
+
+    fn set(&mut self, done: u64) {
+        self.done = done;
+        self.phase.position(done);
+        if !self.phase.is_drawn() && self.line.elapsed() >= LINE_EVERY {
+            self.line = Instant::now();
+            let (done, total) = (grouped(done), grouped(self.total));
+            self.session
+                .ui
+                .line(&format!("{done} of {total} entries copied"));
+        }
+    }
+}
