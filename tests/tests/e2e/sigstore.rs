@@ -278,3 +278,89 @@ fn rekor_cli_writes_and_finds_what_was_signed_with_openpgp() -> Done {
     }
     Ok(())
 }
+
+/// A server with a log of the first version goes away, and another one answers for its shards: old bundles verify against the trusted root of the
+/// new one, rekor-cli reads and verifies old entries there, and new ones continue the indexes.
+#[test]
+fn what_an_imported_rekor_signed_verifies_with_real_clients() -> Done {
+    let Some(sigstore) = Sigstore::start()? else {
+        skip(
+            "Sigstore's clients against an imported Rekor",
+            "cosign, sigstore-go, sigstore-python, sigstore-js and rekor-cli are not installed",
+        );
+        return Ok(());
+    };
+    let (old_folder, folder) = (folder()?, folder()?);
+    let (before, at) = (old_folder.path(), folder.path());
+    let old = Logd::start(before)?;
+    std::fs::write(before.join("argon.yaml"), document("{v1: true}"))?;
+    let file = before.join("argon.yaml").display().to_string();
+    run(before, &format!("log create {file} --yes"), 0)?;
+    let url = format!("http://{}/argon", old.address);
+    std::fs::write(sigstore.file("art.txt"), "an artifact\n")?;
+    sigstore.key()?;
+    let (mut bundles, mut uuids) = (Vec::new(), Vec::new());
+    for round in 0..2 {
+        export(&sigstore, before, ("--v1-url", &url))?;
+        for client in Client::ALL {
+            let bundle = format!("{client:?}-{round}.json");
+            let signed = sigstore.sign(client, "art.txt", &bundle);
+            signed.with_context(|| format!("{client:?} signs in round {round}"))?;
+            bundles.push(bundle);
+        }
+        let upload = sigstore.upload(&format!("old-{round}"), "an old artifact\n")?;
+        let said = sigstore.rekor_cli(&url, &upload)?;
+        let uuid = said.trim().rsplit_once('/').context("the entry's name")?.1;
+        uuids.push(uuid.to_owned());
+        if round == 0 {
+            run(before, "--log argon shard rotate --yes", 0)?;
+        }
+    }
+    run(before, "--log argon log freeze --yes", 0)?;
+
+    let logd = Logd::start(at)?;
+    let fresh = document("{v1: true}").replace("log.example.org", "new.example.org");
+    std::fs::write(at.join("argon.yaml"), fresh)?;
+    let file = at.join("argon.yaml").display().to_string();
+    run(at, &format!("import rekor {file} --from {url} --yes"), 0)?;
+    old.kill()?;
+    let url = format!("http://{}/argon", logd.address);
+    export(&sigstore, at, ("--v1-url", &url))?;
+    for bundle in &bundles {
+        for client in Client::ALL {
+            let verified = sigstore.verify(client, "art.txt", bundle);
+            verified.with_context(|| format!("{client:?} verifies {bundle}"))?;
+        }
+    }
+    let cli = |words: &str| {
+        sigstore
+            .rekor_cli(&url, words)
+            .with_context(|| words.to_owned())
+    };
+    wait::until("the imported shards are shown", || {
+        Ok(cli("loginfo").is_ok().then_some(()))
+    })?;
+    for (round, uuid) in uuids.iter().enumerate() {
+        // The index follows the log.
+        wait::until("the entry is found", || {
+            Ok(cli(&format!("get --uuid {uuid}")).is_ok().then_some(()))
+        })?;
+        let said = cli(&format!("verify --uuid {uuid}"))?;
+        ensure!(said.contains("Inclusion Proof"), "{said}");
+        let said = cli(&format!("search --artifact old-{round}"))?;
+        ensure!(said.contains(uuid), "{said}");
+    }
+    // Statements, bundles and uploads: the old log's indexes end here, and the new shard begins with its statement.
+    let count = bundles.len() + uuids.len() + 2;
+    let upload = sigstore.upload("new", "a new artifact\n")?;
+    let said = cli(&upload)?;
+    let index = format!("Created entry at index {}, ", count + 1);
+    ensure!(said.contains(&index), "{said}");
+    for client in Client::ALL {
+        let signed = sigstore.sign(client, "art.txt", "new.json");
+        signed.with_context(|| format!("{client:?} signs against the new server"))?;
+        let verified = sigstore.verify(client, "art.txt", "new.json");
+        verified.with_context(|| format!("{client:?} verifies what it signed there"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,470 @@
+//! `logctl import rekor`: what an old Rekor said of its entries, a log says in its place, and nothing else.
+
+use std::path::Path;
+use std::sync::atomic::Ordering::SeqCst;
+
+use anyhow::{Context as _, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
+use serde_json::{Value, json};
+use tests::http::Http;
+use tests::process::{Logd, Start, logctl};
+use tests::{verify, wait};
+use tlog_tiles::{Hash, RecordProof, check_record};
+
+use crate::copies::secondary;
+use crate::old_rekor::{HOST, OldEntry, OldRekor, OldShard};
+use crate::{Done, does, folder, run};
+
+const FIRST: u64 = 1_193_050_959_916_656_506;
+const SECOND: u64 = 3_904_496_407_287_907_110;
+
+const DOCUMENT: &str = "apiVersion: logctl/v1\nkind: LogConfig\nlog: neon\norigin: log.example.org\noriginForm: host\nkey: {algorithm: ecdsa-p256}\nshards: [{name: 2026a, state: active}]\nrekor: {v1: true}\n";
+
+/// A server, and the words that import `rekor` into its log `neon`.
+fn begin(at: &Path, rekor: &OldRekor) -> anyhow::Result<(Logd, String)> {
+    let logd = Logd::start(at)?;
+    let file = at.join("neon.yaml");
+    std::fs::write(&file, DOCUMENT)?;
+    let line = format!("import rekor {} --from {}", file.display(), rekor.url());
+    Ok((logd, line))
+}
+
+fn two_shards() -> anyhow::Result<OldRekor> {
+    OldRekor::start(vec![
+        OldShard::new(FIRST, 0, 300)?,
+        OldShard::new(SECOND, 300, 7)?,
+    ])
+}
+
+/// The one entry of an answer, and its name.
+fn only(answer: &Value) -> anyhow::Result<(String, Value)> {
+    let all = answer.as_object().context("an object")?;
+    ensure!(all.len() == 1, "{answer}");
+    let (id, entry) = all.iter().next().context("an entry")?;
+    Ok((id.clone(), entry.clone()))
+}
+
+/// An entry is answered as the old Rekor answered it, with a proof that leads to its tree head.
+fn same(answer: &Value, entry: &OldEntry, index: u64, leaf: u64, shard: &OldShard) -> Done {
+    let (id, said) = only(answer)?;
+    let right = json!({
+        "body": STANDARD.encode(&entry.leaf),
+        "integratedTime": entry.time,
+        "logID": entry.log_id,
+        "logIndex": index,
+    });
+    ensure!(id == entry.id, "{id} where it was {}", entry.id);
+    for (key, value) in right.as_object().context("an object")? {
+        ensure!(
+            said[key] == *value,
+            "{key}: {} where it was {value}",
+            said[key]
+        );
+    }
+    let verification = &said["verification"];
+    ensure!(
+        verification["signedEntryTimestamp"] == entry.timestamp,
+        "{verification}"
+    );
+    let proof = &verification["inclusionProof"];
+    ensure!(proof["checkpoint"] == shard.note, "{proof}");
+    ensure!(
+        proof["logIndex"] == leaf && proof["rootHash"] == shard.root,
+        "{proof}"
+    );
+    let hashes = proof["hashes"].as_array().context("hashes")?;
+    let hashes = hashes
+        .iter()
+        .map(|hash| tests::proof::hex(hash.as_str().unwrap_or("")));
+    let hashes: RecordProof = hashes.collect::<anyhow::Result<_>>()?;
+    let (size, root) = (shard.entries.len() as u64, tests::proof::hex(&shard.root)?);
+    let leaf_hash: Hash = tlog_tiles::record_hash(&entry.leaf);
+    check_record(&hashes, size, root, leaf, leaf_hash)
+        .context("the proof does not lead to the root")
+}
+
+/// Everything that the old Rekor had is there, as it was.
+fn all_there(logd: &Logd, rekor: &OldRekor) -> Done {
+    let mut http = logd.http();
+    let base = "/neon/api/v1";
+    let state = rekor
+        .state
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let info = wait::until("the imported shards are published", || {
+        let answer = http
+            .get(&format!("{base}/log"), &[])?
+            .expect_status(200)?
+            .json()?;
+        let inactive = answer["inactiveShards"].as_array().map_or(0, Vec::len);
+        Ok((inactive >= state.shards.len()).then_some(answer))
+    })?;
+    let mut start = 0;
+    for (n, shard) in state.shards.iter().enumerate() {
+        let shown = &info["inactiveShards"][n];
+        ensure!(shown["treeID"] == shard.tree.to_string(), "{info}");
+        ensure!(
+            shown["signedTreeHead"] == shard.note && shown["rootHash"] == shard.root,
+            "{info}"
+        );
+        let path = format!("{base}/log/publicKey?treeID={}", shard.tree);
+        let pem = http.get(&path, &[])?.expect_status(200)?.text();
+        let bare = |pem: &str| pem.split_whitespace().collect::<String>();
+        ensure!(
+            bare(&pem) == bare(&shard.pem),
+            "{pem} where it was {}",
+            shard.pem
+        );
+        let size = shard.entries.len();
+        let path = format!(
+            "{base}/log/proof?firstSize=2&lastSize={size}&treeID={}",
+            shard.tree
+        );
+        let proof = http.get(&path, &[])?.expect_status(200)?.json()?;
+        ensure!(
+            proof["rootHash"] == shard.root && proof["hashes"][0].is_string(),
+            "{proof}"
+        );
+        for (leaf, entry) in shard.entries.iter().enumerate() {
+            let (leaf, index) = (leaf as u64, start + leaf as u64);
+            let path = format!("{base}/log/entries?logIndex={index}");
+            let answer = http.get(&path, &[])?.expect_status(200)?.json()?;
+            same(&answer, entry, index, leaf, shard).with_context(|| path.clone())?;
+            // By name, through the search index; not each one, for that takes long.
+            if leaf % 50 != 0 {
+                continue;
+            }
+            for name in [&entry.id, &entry.id[16..]] {
+                let path = format!("{base}/log/entries/{name}");
+                let found = wait::until("the entry is found by its name", || {
+                    let answer = http.get(&path, &[])?;
+                    Ok((answer.status == 200).then_some(answer))
+                })?;
+                same(&found.json()?, entry, index, leaf, shard).with_context(|| path.clone())?;
+            }
+            let query = json!({"hash": format!("sha256:{}", entry.artifact)}).to_string();
+            wait::until("the entry is found by its artifact", || {
+                let kind = [("content-type", "application/json")];
+                let answer =
+                    http.post(&format!("{base}/index/retrieve"), &kind, query.as_bytes())?;
+                Ok((answer.expect_status(200)?.json()? == json!([entry.id])).then_some(()))
+            })?;
+        }
+        start += size as u64;
+    }
+    Ok(())
+}
+
+#[test]
+fn an_old_rekor_is_brought_along_and_answers_as_before() -> Done {
+    let rekor = two_shards()?;
+    rekor.change(|state| state.refuse_every = 5);
+    let folder = folder()?;
+    let at = folder.path();
+    let (logd, line) = begin(at, &rekor)?;
+    let planned = does(at, &format!("{line} --dry-run"))?;
+    ensure!(planned["entries"] == 307, "{planned}");
+    ensure!(rekor.asked.load(SeqCst) == 0, "a dry run asks for entries");
+    run(at, &format!("{line} --yes"), 0)?;
+    all_there(&logd, &rekor)?;
+    // The same again is no change.
+    run(at, &format!("{line} --yes"), 0)?;
+    // New entries continue the indexes, and a rotation changes nothing for the old ones.
+    let added = logd.http();
+    write(added, 308)?;
+    run(at, "--log neon shard rotate --yes", 0)?;
+    write(logd.http(), 310)?;
+    all_there(&logd, &rekor)?;
+    let shards = does(at, "--log neon shard list")?;
+    let shards = shards["shards"].as_array().context("shards")?;
+    let imported = shards
+        .iter()
+        .filter(|shard| shard["importedVkey"].is_string());
+    ensure!(imported.count() == 2, "{shards:?}");
+    // Clients get the old keys, under the old name.
+    let ran = logctl(
+        at,
+        &[
+            "--log",
+            "neon",
+            "shard",
+            "export",
+            "--format",
+            "trusted-root",
+        ],
+    )?;
+    let root: Value = serde_json::from_str(&ran.expect_code(0)?.stdout)?;
+    let tlogs = root["tlogs"].as_array().context("tlogs")?;
+    ensure!(tlogs.len() == 4, "{root}");
+    for (tlog, shard) in tlogs.iter().zip(
+        &rekor
+            .state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .shards,
+    ) {
+        ensure!(tlog["baseUrl"] == format!("https://{HOST}"), "{tlog}");
+        let id = STANDARD.decode(tlog["logId"]["keyId"].as_str().context("an id")?)?;
+        let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+        ensure!(id == shard.log_id, "{tlog}");
+        let start = tlog["publicKey"]["validFor"]["start"]
+            .as_str()
+            .context("a start")?;
+        ensure!(
+            start <= "2020-09-13T12:26:40Z",
+            "{tlog}: its first entry is older"
+        );
+    }
+    run(at, "doctor", 0)?;
+    ensure!(run(at, "--log neon shard verify", 0)?.code == 0);
+    let status = logd.terminate()?;
+    ensure!(status.success());
+    verify::clean(at)?;
+    let logd = Logd::start(at)?;
+    ensure!(logd.halted.is_empty(), "{:?}", logd.halted);
+    all_there(&logd, &rekor)
+}
+
+/// Writes an entry, which gets this index.
+fn write(mut http: Http, index: u64) -> Done {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+    let digest = <sha2::Sha256 as sha2::Digest>::digest(format!("new {index}"));
+    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let signature = rcgen::SigningKey::sign(&key, format!("new {index}").as_bytes())?;
+    let request = json!({
+        "apiVersion": "0.0.1",
+        "kind": "hashedrekord",
+        "spec": {
+            "data": {"hash": {"algorithm": "sha256", "value": digest}},
+            "signature": {"content": STANDARD.encode(signature), "publicKey": {"content": STANDARD.encode(key.public_key_pem())}},
+        },
+    });
+    let kind = [("content-type", "application/json")];
+    let answer = http.post(
+        "/neon/api/v1/log/entries",
+        &kind,
+        request.to_string().as_bytes(),
+    )?;
+    let (_, entry) = only(&answer.expect_status(201)?.json()?)?;
+    ensure!(entry["logIndex"] == index, "{entry}");
+    Ok(())
+}
+
+/// Whatever interrupts it, the same command continues it, and what is copied is not asked for again.
+#[test]
+fn an_interrupted_import_continues() -> Done {
+    let rekor = OldRekor::start(vec![OldShard::new(FIRST, 0, 2600)?])?;
+    let folder = folder()?;
+    let at = folder.path();
+    let (logd, line) = begin(at, &rekor)?;
+    // The source gives out in the middle.
+    rekor.most.store(150, SeqCst);
+    run(at, &format!("{line} --yes"), 6)?;
+    ensure!(
+        logd.http().get("/neon/api/v1/log", &[])?.status == 404,
+        "it is served already"
+    );
+    run(
+        at,
+        &format!("log create {} --yes", at.join("neon.yaml").display()),
+        5,
+    )?;
+    logd.kill()?;
+    verify::clean(at)?;
+    let logd = Logd::start(at)?;
+    rekor.most.store(u64::MAX, SeqCst);
+    let before = rekor.asked.load(SeqCst);
+    run(at, &format!("{line} --yes"), 0)?;
+    let asked = rekor.asked.load(SeqCst) - before;
+    ensure!(asked < 260 - 100, "{asked} requests in the second run");
+    all_there(&logd, &rekor)
+}
+
+/// A source that does not give what it signed is refused, and none of it is served.
+#[test]
+fn what_an_old_rekor_has_not_signed_is_refused() -> Done {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+    let rekor = OldRekor::start(vec![OldShard::of(&key, FIRST, 0, 30)?])?;
+    let folder = folder()?;
+    let at = folder.path();
+    let (logd, line) = begin(at, &rekor)?;
+    let unserved = |logd: &Logd| -> Done {
+        ensure!(
+            logd.http().get("/neon/api/v1/log", &[])?.status == 404,
+            "it is served"
+        );
+        Ok(())
+    };
+    // An entry in another's place: its timestamp is over another index.
+    rekor.change(|state| {
+        let other = state.shards[0].entries[4].clone();
+        state.swapped.insert(3, other);
+    });
+    let ran = run(at, &format!("{line} --yes"), 5)?;
+    ensure!(ran.stderr.contains("entry 3 "), "{}", ran.stderr);
+    unserved(&logd)?;
+    // One that is signed for this place, but is not in the tree.
+    let forged = OldShard::forged(&key, FIRST, 3)?;
+    rekor.change(|state| {
+        state.swapped.insert(3, forged);
+    });
+    let ran = run(at, &format!("{line} --yes"), 5)?;
+    ensure!(ran.stderr.contains("root"), "{}", ran.stderr);
+    unserved(&logd)?;
+    // It stays wrong until it is dropped.
+    rekor.change(|state| state.swapped.clear());
+    run(at, &format!("{line} --yes"), 5)?;
+    unserved(&logd)?;
+    run(at, "import rekor --drop --log neon --yes", 0)?;
+    run(at, &format!("{line} --yes"), 0)?;
+    all_there(&logd, &rekor)
+}
+
+/// A Rekor that still takes entries is refused until it stops; then only what is new is copied.
+#[test]
+fn an_old_rekor_that_grows_is_refused() -> Done {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+    let rekor = OldRekor::start(vec![OldShard::of(&key, FIRST, 0, 20)?])?;
+    let folder = folder()?;
+    let at = folder.path();
+    let (logd, line) = begin(at, &rekor)?;
+    rekor.most.store(1, SeqCst);
+    run(at, &format!("{line} --yes"), 6)?;
+    // It grew since the import began: the newer tree head counts.
+    let grown = OldShard::of(&key, FIRST, 0, 290)?;
+    rekor.change(|state| {
+        let same = state.shards[0].entries.clone();
+        state.shards = vec![grown];
+        // Signatures differ each time; the entries are the same.
+        for (index, entry) in (0..).zip(same) {
+            state.swapped.insert(index, entry);
+        }
+    });
+    rekor.most.store(u64::MAX, SeqCst);
+    run(at, &format!("{line} --yes"), 0)?;
+    rekor.change(|state| {
+        for (index, entry) in std::mem::take(&mut state.swapped) {
+            state.shards[0].entries[usize::try_from(index).unwrap_or(0)] = entry;
+        }
+    });
+    all_there(&logd, &rekor)?;
+    // There is a log now, and imported shards are a log's first ones.
+    let other = OldRekor::start(vec![OldShard::new(SECOND, 0, 3)?])?;
+    let file = at.join("neon.yaml");
+    run(
+        at,
+        &format!(
+            "import rekor {} --from {} --yes",
+            file.display(),
+            other.url()
+        ),
+        5,
+    )?;
+    Ok(())
+}
+
+/// The same from a folder with what the old Rekor answered, which need not be there any more. What a killed run left of a line is removed.
+#[test]
+fn an_old_rekor_is_brought_along_from_a_folder() -> Done {
+    let rekor = two_shards()?;
+    let folder = folder()?;
+    let at = folder.path();
+    let (logd, line) = begin(at, &rekor)?;
+    let saved = at.join("saved");
+    let save = format!(
+        "import rekor --from {} --save {}",
+        rekor.url(),
+        saved.display()
+    );
+    rekor.most.store(11, SeqCst);
+    run(at, &save, 6)?;
+    let lines = saved.join(format!("{FIRST}.jsonl"));
+    let text = std::fs::read_to_string(&lines)?;
+    ensure!(text.lines().count() >= 50, "{} lines", text.lines().count());
+    std::fs::write(&lines, format!("{text}{{\"to"))?;
+    rekor.most.store(u64::MAX, SeqCst);
+    run(at, &save, 0)?;
+    let whole = line.replace(&rekor.url(), &saved.display().to_string());
+    // A line is lost: what is missing is named.
+    let text = std::fs::read_to_string(&lines)?;
+    let (_, without) = text.split_once('\n').context("a line")?;
+    std::fs::write(&lines, without)?;
+    let ran = run(at, &format!("{whole} --yes"), 6)?;
+    ensure!(ran.stderr.contains("line 1 "), "{}", ran.stderr);
+    std::fs::write(&lines, text)?;
+    let asked = rekor.asked.load(SeqCst);
+    run(at, &format!("{whole} --yes"), 0)?;
+    ensure!(rekor.asked.load(SeqCst) == asked, "the old Rekor was asked");
+    all_there(&logd, &rekor)
+}
+
+/// Nobody can sign again what the old Rekor signed, so its times and signatures are on the secondaries, too.
+#[test]
+fn a_restored_log_still_answers_for_the_old_rekor() -> Done {
+    let rekor = two_shards()?;
+    let folder = folder()?;
+    let at = folder.path().join("primary");
+    let (logd, line) = begin(&at, &rekor)?;
+    run(&at, &format!("{line} --yes"), 0)?;
+    let key = logd.http().get("/neon/replication-key", &[])?;
+    let key = key.expect_status(200)?.text().trim().to_owned();
+    let ams = secondary(folder.path(), "ams", &key)?;
+    let mut document = does(&at, "--log neon config show")?;
+    document["merge"]["backupQuorum"] = json!(1);
+    document["merge"]["secondaries"] = json!([{
+        "name": "ams", "url": format!("http://{}", ams.address), "vkey": ams.vkey,
+    }]);
+    let file = at.join("next.json");
+    std::fs::write(&file, document.to_string())?;
+    run(
+        &at,
+        &format!("--log neon shard --use-config {} --yes", file.display()),
+        0,
+    )?;
+    write(logd.http(), 308)?;
+    let mut copy = Http::new(ams.address);
+    for (tree, bundle) in [(FIRST, 0), (FIRST, 1), (SECOND, 0)] {
+        let origin = format!("{tree}.log.example.org");
+        let hash = <sha2::Sha256 as sha2::Digest>::digest(&origin);
+        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        wait::until("the secondary has the times", || {
+            let answer = copy.get(&format!("/times/{hash}/{bundle}"), &[])?;
+            Ok((answer.status == 200).then_some(()))
+        })?;
+    }
+    let kek = folder.path().join("kek");
+    std::fs::copy(at.join("kek"), &kek)?;
+    logd.kill()?;
+    let to = folder.path().join("restored");
+    let ran = tests::process::logd(&[
+        "restore",
+        "--log",
+        "log.example.org",
+        "--kek",
+        kek.to_str().context("UTF-8")?,
+        "--dir",
+        to.to_str().context("UTF-8")?,
+        "--from",
+        &format!("http://{}", ams.address),
+    ])?;
+    let ran = ran.expect_code(0)?;
+    ensure!(
+        !ran.stderr.contains("no secondary knows when"),
+        "{}",
+        ran.stderr
+    );
+    let settings = to.join("logd.toml");
+    let text = std::fs::read_to_string(&settings)?;
+    let text = text.replace("127.0.0.1:7070", "127.0.0.1:0");
+    std::fs::write(&settings, text.replace("127.0.0.1:7071", "127.0.0.1:0"))?;
+    let how = Start {
+        settings: Some(settings),
+        ..Start::default()
+    };
+    let logd = Logd::start_as(&to, &how)?;
+    all_there(&logd, &rekor)?;
+    ensure!(logd.terminate()?.success());
+    verify::clean(&to)
+}
