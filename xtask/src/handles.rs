@@ -47,6 +47,7 @@ const METHODS: [(&str, Kind, &[&str]); 8] = [
             "inclusion",
             "is_deleted",
             "is_next_announced",
+            "lacks_announcement",
             "is_unopened",
             "keyed_batch",
             "keyed_entry",

@@ -35,7 +35,7 @@ impl Formats {
         }
         let server = self.lacking(TWO_KEYS)?;
         Some(format!(
-            "server {server} on these stores runs an older version, which does not understand `originForm: host`, keys of ecdsa-p256 and `rekor`; upgrade it first"
+            "server {server} on these stores runs an older version, which does not understand `originForm: host`, keys of ecdsa-p256, `rekor` and announced keys; upgrade it first"
         ))
     }
 
@@ -111,7 +111,9 @@ mod tests {
             };
             log.change_unaudited(request, caller).await
         };
-        for next in [&next, &front] {
+        let mut announces = log.config();
+        announces.rotate.require_announced = true;
+        for next in [&next, &front, &announces] {
             let refused = configure(next).await;
             assert!(
                 matches!(&refused, Err(crate::ChangeError::Conflict(why)) if why.contains("old:7") && why.contains("upgrade")),

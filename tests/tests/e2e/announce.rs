@@ -292,6 +292,27 @@ fn a_log_that_requires_announcements_rotates_by_size_when_the_key_was_seen() -> 
     wait::until("the server rotates by itself", || {
         Ok((argon_shard(at, "b")?["state"] == "active").then_some(()))
     })?;
+    // A file from before the record is planned and applied, and the record stays.
+    let file = at.join("settings.yaml");
+    let settings = run(at, "--log argon config show", 0)?.stdout;
+    let (head, tail) = settings.split_once("    announced:").context("a record")?;
+    let tail = tail.split_once("rotate:").context("the rest")?.1;
+    let kept = tail.contains("announced:");
+    ensure!(!kept, "{settings}");
+    let settings = format!("{head}rotate:{tail}").replace("maxEntries: 20", "maxEntries: 30");
+    std::fs::write(&file, settings)?;
+    let plan = at.join("plan.json").display().to_string();
+    run(
+        at,
+        &format!("--log argon config plan {} -o {plan}", file.display()),
+        0,
+    )?;
+    run(at, &format!("--log argon config apply {plan} --yes"), 0)?;
+    // Over a restart the record is what it was.
+    let before = argon_shard(at, "b")?;
+    logd.kill()?;
+    let _logd = Logd::start(at)?;
+    ensure!(before["announced"].is_object() && argon_shard(at, "b")? == before);
     // Without a word the next one waits again; with force it opens, on record.
     let ran = run(at, "--log argon shard rotate c --yes -o json", 6)?;
     ensure!(ran.json()?["error"]["findings"][0]["code"] == "not-announced");
@@ -300,10 +321,5 @@ fn a_log_that_requires_announcements_rotates_by_size_when_the_key_was_seen() -> 
     ensure!(trail.contains("rotate-forced"), "{trail}");
     let history = run(at, "--log argon config history", 0)?.stdout;
     ensure!(history.contains("forced:"), "{history}");
-    // Over a restart the record is what it was.
-    let before = argon_shard(at, "b")?;
-    logd.kill()?;
-    let _logd = Logd::start(at)?;
-    ensure!(argon_shard(at, "b")? == before, "{before}");
     Ok(())
 }

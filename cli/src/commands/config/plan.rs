@@ -71,7 +71,10 @@ pub(super) async fn run(
         .map_err(|error| document.place(error))?;
     change::warn(session, &preview.warnings, &mut Vec::new());
     let from = PlanDocument::new(&running.config, preview.base_generation);
-    let to = PlanDocument::new(&document.config, preview.generation);
+    // The server keeps what a document leaves out of the records of announced keys.
+    let next = document.config.clone();
+    let next = next.keeping_announced(&running.config);
+    let to = PlanDocument::new(&next, preview.generation);
     // If the server reads this document, or the running one, differently, the plan would be worth nothing.
     let differs = |what: &str, ours: &str, theirs: &str| Error::Foreign {
         address: server.admin.address(),

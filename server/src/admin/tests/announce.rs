@@ -95,6 +95,13 @@ async fn every_rotation_waits_until_the_key_was_seen_and_has_settled() {
     });
     rule.await.unwrap();
     let log = engine.log("dev").unwrap();
+    // Early enough to do something about it.
+    let check = async || {
+        let checks = host.diagnose().await.unwrap().checks;
+        checks.into_iter().find(|check| check.check == "rotation")
+    };
+    let early = check().await.unwrap();
+    assert!(early.remedy.unwrap().contains("plan --announce"));
     let watching = tokio::spawn(Arc::clone(&host.audited).watch_shards());
     add(&engine, 10).await;
     let held = async |words: &'static str| {
@@ -131,7 +138,7 @@ async fn every_rotation_waits_until_the_key_was_seen_and_has_settled() {
     assert_eq!(made.state, OperationState::Done);
     let record = shard(&host, "b").await.announced.unwrap();
     assert_eq!(record.seen[0].at, AT);
-    assert!(log.is_next_announced());
+    assert!(log.is_next_announced() && !log.lacks_announcement());
     let why = held("settles until").await;
     let found = codes(rotate(&host, RotateRequest::default(), "settles").await);
     assert_eq!(found[0].code, "not-settled");

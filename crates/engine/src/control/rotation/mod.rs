@@ -106,6 +106,12 @@ impl Log {
         self.health.held_rotation()
     }
 
+    /// Whether a rotation by size or age would be held back now because the next shard is not announced.
+    pub fn lacks_announcement(&self) -> bool {
+        let required = self.running.now.load().document.rotate.require_announced;
+        required && self.rotating().is_some() && !self.is_next_announced()
+    }
+
     /// When a shard opened: the time of the slot that decided it.
     pub async fn opened_at(&self, shard: &str) -> Result<Option<UnixMillis>, StoreError> {
         let controls = self.controls().await?;
