@@ -270,7 +270,7 @@ fn unknown(plan: &[ShardName], shards: &[Shard]) -> Vec<ShardName> {
 }
 
 /// Joins the caller's reason and the engine's note.
-fn both(said: Option<String>, own: Option<String>) -> Option<String> {
+pub(super) fn both(said: Option<String>, own: Option<String>) -> Option<String> {
     match (said, own) {
         (Some(said), Some(own)) => Some(format!("{said}; {own}")),
         (said, own) => said.or(own),

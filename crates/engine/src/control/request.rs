@@ -151,6 +151,17 @@ impl Request {
         }
     }
 
+    /// What is reported, in words for the audit trail.
+    pub(super) fn said(&self) -> Option<String> {
+        match self {
+            Self::Announce { shard, seen_at, .. } => Some(format!(
+                "the key of {shard} was seen at {}",
+                seen_at.join(", ")
+            )),
+            _ => None,
+        }
+    }
+
     pub(super) fn digest(&self) -> Hash {
         record::digest(&serde_json::to_vec(self).unwrap_or_default())
     }
@@ -158,10 +169,7 @@ impl Request {
     pub(super) fn reason(&self) -> Option<String> {
         match self {
             Self::RotateOut { why, .. } => Some(why.clone()),
-            Self::Announce { shard, seen_at, .. } => Some(format!(
-                "the key of {shard} was seen at {}",
-                seen_at.join(", ")
-            )),
+            Self::Announce { .. } => self.said(),
             Self::Revert { operation, .. } => Some(format!("nobody confirmed {operation} in time")),
             _ => None,
         }

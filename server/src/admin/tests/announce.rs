@@ -204,6 +204,11 @@ async fn force_and_records_are_in_the_trail_and_the_history() {
     let actions: Vec<_> = actions.collect();
     assert!(actions.contains(&"announce"), "{actions:?}");
     assert_eq!(actions.last(), Some(&"rotate-forced"));
+    let said = records.iter().any(|record| match record {
+        Record::Intent(intent) => intent.reason.as_ref().is_some_and(|r| r.contains(AT)),
+        _ => false,
+    });
+    assert!(said, "{records:?}");
     let history = host.history("dev").await.unwrap();
     let reason = history[0].reason.as_deref().unwrap();
     assert!(reason.contains("forced: the key of shard b"), "{reason}");

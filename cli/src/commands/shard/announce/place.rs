@@ -223,6 +223,10 @@ fn is_hex(byte: u8) -> bool {
 }
 
 fn local(path: &Path) -> std::io::Result<Vec<u8>> {
+    // Opening a pipe into which nobody writes would not end.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::other("it is not a regular file"));
+    }
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path)?;
     file.take(LARGEST as u64 + 1).read_to_end(&mut bytes)?;

@@ -150,7 +150,7 @@ mod tests {
         let failed = sh("exit 3 # s3cret", None, MINUTE).await.unwrap_err();
         assert!(failed.contains("exit status: 3"), "{failed}");
         assert!(!failed.contains("s3cret"), "{failed}");
-        let hangs = sh("sleep 1000", None, Duration::from_millis(50)).await;
+        let hangs = sh("exec sleep 1000", None, Duration::from_millis(50)).await;
         assert!(hangs.unwrap_err().contains("did not end within"));
     }
 

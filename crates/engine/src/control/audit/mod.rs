@@ -28,7 +28,8 @@ use self::known::{Known, UnderWay};
 pub use self::receipt::Receipt;
 use self::record::Intent;
 use self::trail::Came;
-use crate::control::{Applied, Author, ChangeError, Request, intake};
+use crate::control::reconfigure::both;
+use crate::control::{Applied, Author, ChangeError, Request, fits, intake};
 use crate::engine::Engine;
 use crate::ingest::answer::AppendError;
 use crate::log::Log;
@@ -88,6 +89,8 @@ struct AskedChange<'a> {
     /// SHA-256 of the request.
     request: Hash,
     caller: Author,
+    /// The part of the request that the intent says in words, beside the caller's reason.
+    said: Option<String>,
     /// Whether somebody waits for the proof of the intent.
     proven: bool,
 }
@@ -99,6 +102,7 @@ impl<'a> AskedChange<'a> {
             action: request.word(),
             request: request.digest(),
             caller,
+            said: request.said(),
             proven: true,
         }
     }
@@ -109,6 +113,7 @@ impl<'a> AskedChange<'a> {
             action: CREATE,
             request: Hash(config.digest()),
             caller,
+            said: None,
             proven: true,
         }
     }
@@ -237,7 +242,7 @@ impl Audited {
             action: asked.action.to_owned(),
             actor: caller.actor.clone(),
             request: asked.request,
-            reason: caller.reason.clone(),
+            reason: both(caller.reason.clone(), asked.said).map(fits::reason),
             replica: self.engine.replica_id().to_owned(),
             time: self.engine.clock.now_text(),
         };
