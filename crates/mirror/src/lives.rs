@@ -132,6 +132,12 @@ impl Mirror {
         }
         let mut superseding = None;
         if before < signed.restored {
+            // Another history may be cosigned here already.
+            if let Some(origin) = self.in_doubt(key) {
+                return Err(Refusal::Storage(format!(
+                    "a write failed, and it is not known up to where {origin} was cosigned; start this mirror again"
+                )));
+            }
             let ahead = || {
                 let here = cosigned(before);
                 entries

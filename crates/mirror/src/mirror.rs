@@ -99,6 +99,13 @@ impl Mirror {
         own.map(|at| at.mirrored.get()).sum()
     }
 
+    /// A shard of a log of which more may have been cosigned than is known, since a write failed.
+    pub(crate) fn in_doubt(&self, log: &VerifierKey) -> Option<String> {
+        let all = self.status().into_iter();
+        let mut of_log = all.filter(|at| self.key(&at.origin).is_some_and(|key| key == log));
+        of_log.find(|at| at.in_doubt).map(|at| at.origin)
+    }
+
     pub(crate) fn by_hash(&self, hash: &str) -> Option<Arc<Origin>> {
         self.origins
             .read()
@@ -209,8 +216,14 @@ impl Mirror {
     }
 
     /// The newest mirror checkpoint of the log with this origin hash, which may be ahead of what the log has published.
-    pub async fn cosigned_checkpoint(&self, hash: &str) -> Option<String> {
-        self.by_hash(hash)?.cosigned_checkpoint().await
+    ///
+    /// # Errors
+    /// [`StoreError`] where that is not known since a write failed.
+    pub async fn cosigned_checkpoint(&self, hash: &str) -> Result<Option<String>, StoreError> {
+        match self.by_hash(hash) {
+            Some(origin) => origin.cosigned_checkpoint().await,
+            None => Ok(None),
+        }
     }
 
     /// A tile or bundle of the log with this origin hash.

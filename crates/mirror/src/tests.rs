@@ -665,7 +665,7 @@ async fn readers_get_what_the_shard_has_signed() {
     assert!(verifies(read.clone()));
     checked(
         &mirror,
-        &mirror.cosigned_checkpoint(&hash).await.unwrap(),
+        &mirror.cosigned_checkpoint(&hash).await.unwrap().unwrap(),
         310,
     );
     drop(mirror);
@@ -1123,6 +1123,33 @@ async fn a_pending_checkpoint_of_unknown_outcome_is_found() {
             primary.copy(&mirror, 20).await;
         }
     }
+}
+
+/// A write of which nobody knows whether it is there says neither that nothing was cosigned nor lets another life begin; the next start knows.
+#[tokio::test(start_paused = true)]
+async fn what_may_be_cosigned_is_not_denied() {
+    let (faults, disk) = (Faults::new(), MemoryDisk::new());
+    let rows = FaultyCoordination::new(Arc::new(MemoryCoordination::new()), faults.clone());
+    let rows = Arc::new(rows);
+    let mirror = open_memory(&disk, &rows).await.unwrap();
+    let mut primary = Primary::new();
+    primary.grow(10).await;
+    primary.pending(&mirror, 0, 10).await.unwrap();
+    faults.nth_write(0, Fault::Unknown);
+    let sent = primary.send(&mirror, 0, 10, usize::MAX, 99).await;
+    assert!(matches!(sent, Err(Refusal::Storage(_))), "{sent:?}");
+    faults.clear();
+    let hash = origin_hash(ORIGIN);
+    mirror.cosigned_checkpoint(&hash).await.unwrap_err();
+    let mut lost = primary.restored(0).await;
+    lost.began = 0;
+    let refused = mirror.put_manifest(&lost.manifest(9, 77), Some(0)).await;
+    assert!(matches!(refused, Err(Refusal::Storage(_))), "{refused:?}");
+    drop(mirror);
+    let mirror = open_memory(&disk, &rows).await.unwrap();
+    assert!(mirror.cosigned_checkpoint(&hash).await.unwrap().is_some());
+    let refused = mirror.put_manifest(&lost.manifest(9, 77), Some(0)).await;
+    assert!(matches!(refused, Err(Refusal::Ahead(_))), "{refused:?}");
 }
 
 /// What a lost primary announced must be gone before its successor is accepted. Where that fails, the shard is refused until the next start.

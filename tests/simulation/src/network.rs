@@ -342,7 +342,10 @@ async fn page(mirror: &Mirror, path: &str) -> Result<Option<Bytes>, StoreError> 
     match path.split_once('/') {
         Some(("manifest", hash)) => mirror.manifest(hash).await,
         Some((hash, "checkpoint")) => Ok(mirror.checkpoint(hash).await.map(Bytes::from)),
-        Some((hash, COSIGNED)) => Ok(mirror.cosigned_checkpoint(hash).await.map(Bytes::from)),
+        Some((hash, COSIGNED)) => {
+            let note = mirror.cosigned_checkpoint(hash).await?;
+            Ok(note.map(Bytes::from))
+        }
         Some((hash, tile)) => match tile.parse() {
             Ok(tile) => mirror.tile(hash, tile).await,
             Err(_) => Ok(None),

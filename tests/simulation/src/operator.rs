@@ -128,6 +128,7 @@ async fn make(world: &Arc<World>, number: u64, change: Change, times: u64) -> Kn
                     && [first.outcome, outcome] == [ChangeOutcome::Decided; 2]
                     && first.operation == applied.operation
                     && first.time_ms != applied.time_ms
+                    && !world.judge.is_in_doubt()
                 {
                     let what = format!(
                         "{name}: {change:?}: decided at {:?}, then at {:?}",

@@ -103,7 +103,10 @@ impl Network {
                 }
             },
             (hash, "checkpoint") => mirror.checkpoint(hash).await.map(Bytes::from),
-            (hash, COSIGNED) => mirror.cosigned_checkpoint(hash).await.map(Bytes::from),
+            (hash, COSIGNED) => {
+                let found = mirror.cosigned_checkpoint(hash).await;
+                found.unwrap().map(Bytes::from)
+            }
             (hash, tile) => mirror.tile(hash, tile.parse().unwrap()).await.unwrap(),
         };
         PeerAnswer {

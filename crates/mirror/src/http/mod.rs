@@ -349,11 +349,12 @@ impl MirrorPlane {
         if rest == "checkpoint" || rest == COSIGNED {
             let note = match rest {
                 COSIGNED => self.mirror.cosigned_checkpoint(hash).await,
-                _ => self.mirror.checkpoint(hash).await,
+                _ => Ok(self.mirror.checkpoint(hash).await),
             };
             return match note {
-                Some(note) => reply(StatusCode::OK, TEXT, note),
-                None => not_found(),
+                Ok(Some(note)) => reply(StatusCode::OK, TEXT, note),
+                Ok(None) => not_found(),
+                Err(e) => failed(e),
             };
         }
         let Ok(tile) = rest.parse::<TilePath>() else {

@@ -46,6 +46,8 @@ pub struct OriginStatus {
     pub alarm: Option<Alarm>,
     /// Why it is stuck, other than an alarm.
     pub broken: Option<String>,
+    /// Whether more may have been cosigned than `mirrored`.
+    pub in_doubt: bool,
 }
 
 /// Everything about the log, under its lock.
@@ -63,6 +65,8 @@ struct OriginState {
     files: Files,
     /// How often uncosigned entries were dropped: uploads from before are over.
     drops: u64,
+    /// A write of the mirror checkpoint failed: more may have been cosigned than is known here, until the next start.
+    in_doubt: bool,
     /// A write or sync failed. The files are not touched any more: a second sync could succeed with the data lost.
     broken: Option<String>,
 }
@@ -224,6 +228,7 @@ impl Origin {
             tree,
             files,
             drops: 0,
+            in_doubt: false,
             broken,
         };
         let loaded = Self {
@@ -249,6 +254,7 @@ impl Origin {
             mirrored: held.mirrored_size(),
             alarm: held.alarm.clone(),
             broken: held.broken.clone(),
+            in_doubt: held.in_doubt,
         }
     }
 
@@ -291,9 +297,16 @@ impl Origin {
     }
 
     /// The newest mirror checkpoint, whichever key of the log signed it: what a restore asks for.
-    pub(crate) async fn cosigned_checkpoint(&self) -> Option<String> {
+    ///
+    /// # Errors
+    /// After a failed write: more may have been cosigned than is known here, and the next start finds out.
+    pub(crate) async fn cosigned_checkpoint(&self) -> Result<Option<String>, StoreError> {
         let held = self.held.lock().await;
-        held.mirrored.as_ref().map(|m| m.note.clone())
+        if held.in_doubt {
+            let why = held.broken.clone().unwrap_or_default();
+            return Err(StoreError::Io(why));
+        }
+        Ok(held.mirrored.as_ref().map(|m| m.note.clone()))
     }
 
     /// A tile or bundle.

@@ -194,6 +194,7 @@ impl Upload {
         {
             // It is unknown whether this was written; the next start finds out.
             held.broken = Some(format!("writing the position down: {e}"));
+            held.in_doubt = true;
             origin.show(&held);
             return Err(e.into());
         }
