@@ -93,6 +93,7 @@ impl Engine {
         caller: Author,
     ) -> Result<Option<Applied>, ChangeError> {
         let name = config.log.as_str();
+        self.imports_are_understood()?;
         self.vacant(config).await?;
         if let Some(why) = self.formats.refuses(config, false) {
             return Err(ChangeError::Conflict(why));

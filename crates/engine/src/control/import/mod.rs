@@ -105,11 +105,7 @@ impl Engine {
                 "the name {SYSTEM} is reserved"
             )));
         }
-        if let Some(server) = self.formats.lacking(IMPORTS) {
-            return Err(ChangeError::Conflict(format!(
-                "server {server} on these stores runs an older version, which does not understand imported shards; upgrade it first"
-            )));
-        }
+        self.imports_are_understood()?;
         let mut next = Importing {
             begun: self.clock.now(),
             shards: Vec::new(),
@@ -169,6 +165,16 @@ impl Engine {
         }
         self.note_import(name, guards, &next).await?;
         Ok(next.progress())
+    }
+
+    /// Refuses imports while an older server lives on these stores.
+    pub(super) fn imports_are_understood(&self) -> Result<(), ChangeError> {
+        match self.formats.lacking(IMPORTS) {
+            None => Ok(()),
+            Some(server) => Err(ChangeError::Conflict(format!(
+                "server {server} on these stores runs an older version, which does not understand imported shards; upgrade it first"
+            ))),
+        }
     }
 
     /// Adds entries to a shard that is being imported, `from` its first one. Those that are there already are compared with nothing: the
