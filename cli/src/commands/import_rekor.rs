@@ -18,7 +18,7 @@ use wire::routes::Name;
 use wire::{CreateLogRequest, ImportEntry, ImportPage, ImportProgress, ImportRequest, ImportShard};
 
 use super::change::{self, ChangeArgs, Consent, Trial};
-use super::document::Document;
+use super::document::{self, Document};
 use super::{Server, Session, log_name};
 use crate::client::Call;
 use crate::error::Error;
@@ -51,7 +51,7 @@ pub(crate) enum ImportSource {
     /// each signed entry timestamp, and each root against the signed tree head; the log is created only if all are right. The other Rekor must not
     /// take entries any more. The same command continues an import that was interrupted.
     #[command(after_help = "Examples:
-  logctl import rekor neon.yaml --from https://rekor.example.org --dry-run
+  logctl import rekor neon.yaml --from https://rekor.example.org --trusted-root trusted_root.json --dry-run
   logctl import rekor neon.yaml --from https://rekor.example.org
   logctl import rekor --from https://rekor.example.org --save rekor && logctl import rekor neon.yaml --from rekor
   logctl import rekor --drop --log neon")]
@@ -70,6 +70,9 @@ pub(crate) struct RekorArgs {
     /// Write what the other Rekor answers to this folder, and stop; a second run continues
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with_all = ["file", "dry_run", "drop"])]
     save: Option<PathBuf>,
+    /// Refuse shards whose key is not in this trusted root, the one that clients have
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    trusted_root: Option<File>,
     /// Leave out the shard that the other Rekor writes to
     #[arg(long)]
     inactive_only: bool,
@@ -80,7 +83,7 @@ pub(crate) struct RekorArgs {
     #[arg(long)]
     dry_run: bool,
     /// Drop what was copied for a log that is not created yet
-    #[arg(long, conflicts_with_all = ["file", "from", "dry_run", "inactive_only"])]
+    #[arg(long, conflicts_with_all = ["file", "from", "dry_run", "inactive_only", "trusted_root"])]
     drop: bool,
     #[command(flatten)]
     pub(crate) change: ChangeArgs,
@@ -143,7 +146,35 @@ async fn shards(
     let _phase = session.ui.phase(&format!("asking {from}"));
     let mut shards = source.shards().await?;
     shards.retain(|shard| !(args.inactive_only && shard.is_active));
+    if let Some(file) = &args.trusted_root {
+        let (subject, root) = document::read(file).await?;
+        trusted(&subject, &root, &shards)?;
+    }
     Ok(shards)
+}
+
+/// Refuses shards whose key is not in a trusted root: whoever answers may be another one.
+fn trusted(subject: &str, root: &str, shards: &[OldShard]) -> Result<(), Error> {
+    let root: serde_json::Value = serde_json::from_str(root).map_err(|error| Error::Usage {
+        message: format!("{subject} is not a trusted root: {error}"),
+        hint: "name the trusted_root.json that your clients have".into(),
+    })?;
+    let tlogs = root["tlogs"].as_array().into_iter().flatten();
+    let keys = tlogs.filter_map(|tlog| tlog["publicKey"]["rawBytes"].as_str());
+    let keys: Vec<_> = keys.filter_map(|key| STANDARD.decode(key).ok()).collect();
+    let unknown = |shard: &&OldShard| !keys.iter().any(|key| key == shard.key.bytes());
+    match shards.iter().find(unknown) {
+        None => Ok(()),
+        Some(shard) => Err(Error::BadEntries {
+            message: format!(
+                "{subject} does not have the key of tree {}, whose log ID is {}",
+                shard.tree_id,
+                tlog::hex(&shard.key.log_id().0)
+            ),
+            hint: "nothing was imported; check that --from is the Rekor that your clients know"
+                .into(),
+        }),
+    }
 }
 
 /// Writes what the other Rekor answers to a folder.

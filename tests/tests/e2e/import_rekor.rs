@@ -104,7 +104,8 @@ fn all_there(logd: &Logd, rekor: &OldRekor) -> Done {
     let mut start = 0;
     for (n, shard) in state.shards.iter().enumerate() {
         let shown = &info["inactiveShards"][n];
-        ensure!(shown["treeID"] == shard.tree.to_string(), "{info}");
+        let tree = shard.tree.to_string();
+        ensure!(shown["treeID"].as_str() == Some(&tree), "{info}");
         ensure!(
             shown["signedTreeHead"] == shard.note && shown["rootHash"] == shard.root,
             "{info}"
@@ -216,6 +217,14 @@ fn an_old_rekor_is_brought_along_and_answers_as_before() -> Done {
             start <= "2020-09-13T12:26:40Z",
             "{tlog}: its first entry is older"
         );
+    }
+    // Clients' trusted root says whether it is the Rekor that they know.
+    let (known, other) = (at.join("root.json"), at.join("other.json"));
+    std::fs::write(&known, root.to_string())?;
+    std::fs::write(&other, json!({"tlogs": [root["tlogs"][0]]}).to_string())?;
+    for (file, code) in [(known, 0), (other, 6)] {
+        let line = format!("{line} --trusted-root {} --dry-run", file.display());
+        run(at, &line, code)?;
     }
     run(at, "doctor", 0)?;
     ensure!(run(at, "--log neon shard verify", 0)?.code == 0);

@@ -274,7 +274,7 @@ fn answer(
                 return Ok((403, "application/json", b"{}".to_vec()));
             }
             if state.refuse_every > 0 && number.is_multiple_of(state.refuse_every) {
-                let status = if number % 2 == 0 { 429 } else { 503 };
+                let status = if number.is_multiple_of(2) { 429 } else { 503 };
                 return Ok((status, "application/json", b"{}".to_vec()));
             }
             let request: Value = serde_json::from_slice(body)?;
