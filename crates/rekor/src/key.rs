@@ -17,6 +17,8 @@ use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::RSAPublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
+use crate::certificate;
+
 /// The hash functions that entries may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HashAlgorithm {
@@ -111,7 +113,9 @@ impl<'a> PublicKey<'a> {
     /// The key of a certificate in DER with nothing behind it.
     pub(crate) fn from_certificate(der: &'a [u8]) -> Result<Self, KeyError> {
         match x509_parser::parse_x509_certificate(der) {
-            Ok(([], certificate)) => Self::new(&certificate.tbs_certificate.subject_pki),
+            Ok(([], certificate)) if certificate::is_read(&certificate) => {
+                Self::new(&certificate.tbs_certificate.subject_pki)
+            }
             _ => Err(KeyError::Certificate),
         }
     }

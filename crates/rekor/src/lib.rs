@@ -61,6 +61,7 @@
 )]
 
 mod base64;
+mod certificate;
 pub mod export;
 mod first;
 mod inclusion;
