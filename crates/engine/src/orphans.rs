@@ -32,6 +32,13 @@ pub(crate) struct Orphan {
 }
 
 impl Orphan {
+    /// Whether a server has signed something of the shard.
+    pub(crate) fn was_signed(&self) -> bool {
+        ["/checkpoint", "/seal"]
+            .iter()
+            .any(|part| self.path.ends_with(part))
+    }
+
     /// The origin of its checkpoint, if no shard of this name in the log of `sibling` has that origin: somebody copied the folder of another
     /// shard. It says nothing about how old the coordination store is.
     pub(crate) fn strayed(&self, sibling: &ShardIdentity) -> Option<&str> {

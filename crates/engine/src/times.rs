@@ -138,6 +138,12 @@ impl Times {
     }
 }
 
+/// Whether the first entries of a bundle, so many of them, all have a time in the times of the bundle.
+pub(crate) fn are_whole(times: &[u8], each: usize, count: usize) -> bool {
+    let mut all = times.chunks_exact(each).take(count);
+    all.len() == count && all.all(|one| one.iter().take(LEN).any(|byte| *byte != 0))
+}
+
 /// The time of an entry in the times of its bundle, each of as many bytes; `None` where it is not known.
 fn nth(times: &[u8], each: usize, leaf: LeafIndex) -> Option<EntryTime> {
     let at = usize::try_from(leaf.get() % TILE_WIDTH).ok()?;

@@ -7,13 +7,14 @@ use logconfig::{Difference, Finding, LogConfig, LogName, ShardName, ShardState, 
 use tlog::Hash;
 
 use crate::control::{
-    Action, Applied, Author, ChangeError, ChangeOutcome, fits, mixed, not_permitted, prepare,
+    Action, Applied, Author, ChangeError, ChangeOutcome, fits, import, mixed, not_permitted,
+    prepare,
 };
 use crate::engine::{Engine, EngineError, EngineOptions, SYSTEM};
 use crate::ledger::CommitError;
 use crate::log::Log;
 use crate::orphans;
-use order::keys::{IMPORTING, LOGS, ORIGINS, RESTORING};
+use order::keys::{LOGS, ORIGINS, RESTORING};
 use order::mutant::{Mutant, left_out};
 use order::slot::{Control, Decision};
 use order::state::Refusal;
@@ -111,8 +112,11 @@ impl Engine {
         if let Some(applied) = self.existing(&config, &caller).await? {
             return Ok(applied);
         }
-        self.import_of(&config).await?;
+        let import = self.import_of(&config).await?;
         self.vacant(&config).await?;
+        if let Some(import) = &import {
+            self.has_all_of(config.log.as_str(), import).await?;
+        }
         if let Some(why) = self.formats.refuses(&config, false) {
             return Err(ChangeError::Conflict(why));
         }
@@ -185,24 +189,10 @@ impl Engine {
         if self.store.get(&row).await?.is_some() {
             return Ok(());
         }
-        if self
-            .store
-            .get(&format!("{RESTORING}{name}"))
-            .await?
-            .is_some()
-        {
-            return Err(ChangeError::Conflict(format!(
-                "`logd restore` of the log {name} into these stores did not come to its end; run it again"
-            )));
-        }
+        self.not_restoring(name).await?;
         // An import writes objects before the log is there.
-        if self
-            .store
-            .get(&format!("{IMPORTING}{name}"))
-            .await?
-            .is_some()
-        {
-            return Ok(());
+        if let Some(importing) = self.importing(name).await? {
+            return self.only_imported(name, &importing).await;
         }
         // Objects are written after the row: if there are objects and no row, the row was lost.
         match orphans::of_log(&*self.objects, name).await? {
@@ -220,14 +210,18 @@ impl Engine {
         let mut origin = format!("{ORIGINS}{}", config.origin);
         let (mut tries, mut passed) = (0, 0);
         while tries < 2 && passed < GIVEN_UP {
-            let mut row = Transaction {
-                guards: vec![
-                    Guard::Absent(format!("{RESTORING}{name}")),
-                    Guard::Absent(format!("{IMPORTING}{name}")),
-                ],
-                puts: vec![(format!("{LOGS}{name}"), record::encode(&name))],
-                ..Transaction::default()
+            let free = import::none_under_way(&*self.store, &name).await?;
+            let Some(free) = free else {
+                return Err(ChangeError::Conflict(format!(
+                    "an import into the log {name} has begun meanwhile; `logctl import rekor --drop --log {name}` drops it"
+                )));
             };
+            let mut row = Transaction {
+                guards: free.guards,
+                puts: vec![(format!("{LOGS}{name}"), record::encode(&name))],
+                deletes: free.deletes,
+            };
+            row.guards.push(Guard::Absent(format!("{RESTORING}{name}")));
             match self.store.get(&origin).await? {
                 Some(owner) => {
                     let owner: String = record::decode(&owner)

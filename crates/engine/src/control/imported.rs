@@ -68,6 +68,15 @@ impl Engine {
             )));
         }
         differs(config, &importing)?;
+        self.imports_are_understood()?;
+        if config.active().is_none() {
+            return Err(ChangeError::Invalid(vec![Finding::new(
+                "no-active-shard",
+                "no shard is active, so the log could take no writes".to_owned(),
+                "/shards".to_owned(),
+                "list a shard with `state: active` behind the imported ones",
+            )]));
+        }
         for shard in &importing.shards {
             if shard.imported != shard.size {
                 return Err(ChangeError::Conflict(format!(
@@ -95,6 +104,7 @@ impl Engine {
         let name = config.log.as_str();
         self.imports_are_understood()?;
         self.vacant(config).await?;
+        self.has_all_of(name, importing).await?;
         if let Some(why) = self.formats.refuses(config, false) {
             return Err(ChangeError::Conflict(why));
         }
@@ -158,7 +168,10 @@ impl Engine {
             guards: absent
                 .into_iter()
                 .map(Guard::Absent)
-                .chain([Guard::Present(import.clone())])
+                .chain([
+                    Guard::Present(import.clone()),
+                    Guard::AtMost(import.clone(), importing.edition),
+                ])
                 .collect(),
             puts,
             deletes: vec![import],

@@ -8,7 +8,7 @@ mod create;
 pub(crate) mod fits;
 mod freeze;
 pub(crate) mod history;
-mod import;
+pub(crate) mod import;
 mod imported;
 mod intake;
 mod outcome;

@@ -24,6 +24,7 @@ use serde::Serialize;
 
 pub use large::{NodeReport, OpenNode};
 
+use crate::control::import;
 use crate::orphans;
 use crate::orphans::Orphan;
 use order::keys::{CLOCK, IMPORTING, LOGS, ORIGINS, RESTORING};
@@ -342,17 +343,17 @@ async fn unknown(
             log: name,
             list: Vec::new(),
         };
-        let found = orphans::of_others(objects, name, |_| false, usize::MAX).await;
+        // An import writes objects before its log is there: no reader sees them, and nothing of them is signed.
+        let found = match import::known(coordination, name).await {
+            Ok(Some(importing)) => import::foreign(objects, name, &importing).await,
+            Ok(None) => orphans::of_others(objects, name, |_| false, usize::MAX).await,
+            Err(error) => {
+                findings.row(format!("{IMPORTING}{name}"), error, remedy::ROW);
+                orphans::of_others(objects, name, |_| false, usize::MAX).await
+            }
+        };
         // A running server may have made the log since.
         if coordination.get(&format!("{LOGS}{name}")).await?.is_none() {
-            if coordination
-                .get(&format!("{IMPORTING}{name}"))
-                .await?
-                .is_some()
-            {
-                // An import that is under way: no reader sees its objects.
-                continue;
-            }
             let restoring = coordination.get(&format!("{RESTORING}{name}")).await?;
             findings.orphans(found, |orphan| {
                 if restoring.is_some() {

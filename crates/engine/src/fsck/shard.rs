@@ -252,10 +252,16 @@ impl One<'_> {
                     continue;
                 }
             };
-            let least = usize::from(bundle.width) * times::each(identity);
+            let (each, width) = (times::each(identity), usize::from(bundle.width));
             let opened = times::opened(self.name(), found, &object);
-            if opened.is_none_or(|times| identity.imported.is_some() && times.len() < least) {
-                findings.object(path, "does not match its digest", remedy::TIMES);
+            match opened {
+                None => findings.object(path, "does not match its digest", remedy::TIMES),
+                Some(times)
+                    if identity.imported.is_some() && !times::are_whole(&times, each, width) =>
+                {
+                    findings.object(path, "lacks the time of an imported entry", remedy::TIMES);
+                }
+                Some(_) => {}
             }
         }
         Ok(())

@@ -86,6 +86,11 @@ pub enum RestoreError {
         "the object store has {0} already, which no restore wrote: it may be all that is left of the log, so name a new folder"
     )]
     Occupied(String),
+    /// Another system's shards are being imported into a log of this name.
+    #[error(
+        "an import into the log {0} has begun in these stores; drop it with `logctl import rekor --drop --log {0}`, or name new stores"
+    )]
+    Importing(String),
     /// A log of this name exists already.
     #[error("the stores have a log {0} already: a restore needs new ones")]
     Exists(String),

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use tlog::{Hash, TreeSize, UnixMillis};
 
+use crate::control::import::{self, Free};
 use crate::document;
 use crate::ledger::snapshot;
 use crate::life::Life;
@@ -142,20 +143,25 @@ impl Restore {
         before(&manifest.log).map_err(RestoreError::Last)?;
         let log = format!("{LOGS}{}", manifest.log);
         last.push((log.clone(), record::encode(&manifest.log)));
-        let there = Transaction {
-            guards: vec![Guard::Absent(log)],
+        let free = self.no_import(&manifest.log).await?;
+        let mut there = Transaction {
+            guards: free.guards,
             puts: last,
-            deletes: vec![format!("{RESTORING}{}", manifest.log)],
+            deletes: free.deletes,
         };
+        there.guards.push(Guard::Absent(log));
+        there.deletes.push(format!("{RESTORING}{}", manifest.log));
         self.transact(&manifest.log, there).await
     }
 
     /// Notes that the log's rows and objects are those of an unfinished restore, and removes what an earlier one left: a server would take an
     /// entry behind its order for the sign of an older store. Rows and objects that no restore has written are not touched, because they may
     /// be all that is left of a log.
-    pub(super) async fn begin(&self, log: &str) -> Result<(), RestoreError> {
+    pub(crate) async fn begin(&self, log: &str) -> Result<(), RestoreError> {
         let note = format!("{RESTORING}{log}");
         let begun = self.coordination.get(&note).await?.is_some();
+        // While a restore is noted, no import begins.
+        let free = self.no_import(log).await?;
         let mut left = self.objects.list(&format!("{log}/")).await?;
         if let Some(first) = left.first().filter(|_| !begun) {
             return Err(RestoreError::Occupied(first.clone()));
@@ -183,10 +189,17 @@ impl Restore {
             self.transact(log, remove).await?;
         }
         let put = Transaction {
+            guards: free.guards,
             puts: vec![(note, record::encode(&log))],
             ..Transaction::default()
         };
         self.transact(log, put).await
+    }
+
+    /// Refuses a restore beside an import: each would remove what the other writes.
+    async fn no_import(&self, log: &str) -> Result<Free, RestoreError> {
+        let free = import::none_under_way(&*self.coordination, log).await?;
+        free.ok_or_else(|| RestoreError::Importing(log.to_owned()))
     }
 
     async fn transact(&self, log: &str, transaction: Transaction) -> Result<(), RestoreError> {

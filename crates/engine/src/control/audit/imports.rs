@@ -1,9 +1,11 @@
-//! Imports, whose beginning and end without a log are events of the trail. The log that an import ends in is created like any other.
+//! Imports, whose beginning, with the tree heads each time, and end without a log are events of the trail. The log that an import ends in is
+//! created like any other.
 
 use logconfig::LogName;
 use tlog::TreeSize;
 
 use super::Audited;
+use crate::control::import::Beginning;
 use crate::control::{ChangeError, ImportedSoFar, OldEntry, OldShard};
 
 impl Audited {
@@ -17,11 +19,14 @@ impl Audited {
         shards: &[OldShard],
         actor: String,
     ) -> Result<Vec<ImportedSoFar>, ChangeError> {
-        if self.engine.importing(log.as_str()).await?.is_none() {
-            let detail = format!("log {log}: {} shards", shards.len());
-            self.event("import-begin", actor, detail).await?;
+        match self.engine.import_beginning(log, shards).await? {
+            Beginning::Known(progress) => Ok(progress),
+            Beginning::New(begins) => {
+                let detail = format!("log {log}: {}", begins.described());
+                self.event("import-begin", actor, detail).await?;
+                self.engine.import_begun(log, begins).await
+            }
         }
-        self.engine.import_begun(log, shards).await
     }
 
     /// Adds entries to a shard of an import, `from` its first one in the tree. Those that are there already are skipped.
@@ -43,7 +48,7 @@ impl Audited {
     /// # Errors
     /// [`ChangeError`] where the log is made already, or the store fails; then the rest is dropped by another call.
     pub async fn drop_import(&self, log: &LogName, actor: String) -> Result<bool, ChangeError> {
-        if self.engine.importing(log.as_str()).await?.is_none() {
+        if !self.engine.has_import(log).await? {
             return Ok(false);
         }
         self.event("import-drop", actor, format!("log {log}"))

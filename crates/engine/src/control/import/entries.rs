@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use store::StoreError;
-use tlog::{EntryTimestamp, TreeSize, UnixMillis, VerifierKey};
+use tlog::{EntryTimestamp, LeafIndex, TILE_WIDTH, TreeSize, UnixMillis, VerifierKey};
 
 use super::OldEntry;
 use super::row::ImportingShard;
@@ -10,8 +10,9 @@ use crate::control::ChangeError;
 use crate::objects::LogObjects;
 use crate::position::Position;
 use crate::recover;
-use crate::times;
+use crate::times::{self, Times};
 use order::SlotNumber;
+use order::slot::ShardIdentity;
 
 /// The longest entry (C2SP tlog-tiles: two bytes of length).
 const MAX_ENTRY: usize = u16::MAX as usize;
@@ -81,7 +82,7 @@ pub(super) async fn grow(
         slots: SlotNumber::ZERO,
     };
     let mut tree = recover::resume(objects, &identity.name, Some(&position)).await?;
-    let mut times = recover::times(objects, &identity, shard.imported).await?;
+    let mut times = times_before(objects, shard, &identity).await?;
     let mut tiles = Vec::new();
     for (leaf, one) in entries {
         times.push_one(tree.size(), one);
@@ -100,4 +101,30 @@ pub(super) async fn grow(
     shard.imported = TreeSize::new(tree.size());
     shard.so_far = tree.root();
     Ok(())
+}
+
+/// The times of the bundle that is not full yet. A shard of a log may have entries without one, an imported one not: nobody could make up
+/// for them.
+async fn times_before(
+    objects: &LogObjects,
+    shard: &ImportingShard,
+    identity: &ShardIdentity,
+) -> Result<Times, StoreError> {
+    let (each, size) = (times::each(identity), shard.imported);
+    let count = (size.get() % TILE_WIDTH) as usize;
+    let stored = match size.get().checked_sub(1).filter(|_| count > 0) {
+        Some(last) => {
+            let last = LeafIndex::new(last);
+            objects.times(&identity.name, last, size).await?
+        }
+        None => None,
+    };
+    let known = stored.as_deref().unwrap_or_default();
+    if !times::are_whole(known, each, count) {
+        return Err(StoreError::Corrupt(format!(
+            "the times of the last of the {size} entries of tree {} are missing or damaged: drop the import with `logctl import rekor --drop`, and import again",
+            shard.tree_id
+        )));
+    }
+    Ok(Times::resume(size, Some(known), each))
 }

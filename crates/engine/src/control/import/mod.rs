@@ -5,12 +5,16 @@
 //! decided there is no log: no reader sees any of it, nothing is signed, and it can be dropped.
 //!
 //! A row, `importing/{log}`, says how far it is, and it grows like the cuts of a log: tiles and times first, then size and root in the row. So an
-//! import that is interrupted continues where the row says.
+//! import that is interrupted continues where the row says. Each write of the row follows the one that it knows, so of two processes that
+//! change an import, drop it or make the log with it, one is refused before it has touched what the other relies on.
 //!
 //! What must never happen: an entry that the other Rekor has not signed with that index and time, or a shard whose root is not the one under
-//! its last tree head. Nobody here has its private key, so what it signed is kept and answered as it is.
+//! its last tree head. Nobody here has its private key, so what it signed is kept and answered as it is. Nor that objects are deleted, of
+//! which a log is made: a drop is noted in the row first, and no log is made from such a row.
 
+mod dropped;
 mod entries;
+mod fence;
 mod row;
 #[cfg(test)]
 mod tests;
@@ -20,22 +24,26 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use logconfig::LogName;
-use store::{Guard, Outcome, StoreError, Transaction, record};
+use store::{Coordination, Guard, Key, Outcome, StoreError, Transaction, record};
 use tlog::{TilePath, TreeSize, UnixMillis};
 
 use self::entries::{grow, verified};
-pub(super) use self::row::{Importing, ImportingShard};
+pub(crate) use self::fence::foreign;
+use self::row::Stage;
+pub(crate) use self::row::{Importing, ImportingShard};
 use crate::control::ChangeError;
 use crate::engine::{Engine, SYSTEM};
 use crate::nodes::Nodes;
 use crate::objects::LogObjects;
-use crate::orphans;
+
 use crate::times;
 use order::keys::{IMPORTING, LOGS, RESTORING};
 use order::slot::IMPORTS;
 
 /// The most shards that one import brings: all of them are in one row.
 const MAX_SHARDS: usize = 32;
+/// Attempts to add the same entries, while other processes write the same import.
+const ADD_ATTEMPTS: usize = 4;
 
 /// A shard of another Rekor, as it describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,29 +78,106 @@ pub struct ImportedSoFar {
     pub imported: TreeSize,
 }
 
+/// What the beginning of an import comes to.
+#[derive(Debug)]
+pub(super) enum Beginning {
+    /// Nothing is to be written: it has begun with these shards, or the log is made with them.
+    Known(Vec<ImportedSoFar>),
+    /// It begins, or gets newer tree heads.
+    New(Begins),
+}
+
+/// An import that begins, and what its row must follow.
+#[derive(Debug)]
+pub(super) struct Begins {
+    next: Importing,
+    guards: Vec<Guard>,
+}
+
+impl Begins {
+    /// The shards, for the trail.
+    pub(super) fn described(&self) -> String {
+        self.next.described()
+    }
+}
+
+/// That no import into a log is under way: what a transaction guards that makes the log, and the rows that it deletes.
+#[derive(Debug)]
+pub(crate) struct Free {
+    pub(crate) guards: Vec<Guard>,
+    pub(crate) deletes: Vec<Key>,
+}
+
 fn row(log: &str) -> String {
     format!("{IMPORTING}{log}")
 }
 
+/// The row of an import into a log, also of one that was dropped.
+pub(crate) async fn known(
+    store: &dyn Coordination,
+    log: &str,
+) -> Result<Option<Importing>, StoreError> {
+    let key = row(log);
+    let Some(bytes) = store.get(&key).await? else {
+        return Ok(None);
+    };
+    let read = Importing::read(&bytes);
+    read.map(Some)
+        .map_err(|e| StoreError::Corrupt(format!("{key}: {e}")))
+}
+
+/// That no import into a log is under way; `None` if one is.
+pub(crate) async fn none_under_way(
+    store: &dyn Coordination,
+    log: &str,
+) -> Result<Option<Free>, StoreError> {
+    let key = row(log);
+    Ok(match known(store, log).await? {
+        None => Some(Free {
+            guards: vec![Guard::Absent(key)],
+            deletes: Vec::new(),
+        }),
+        Some(dropped) if dropped.stage == Stage::Dropped => Some(Free {
+            guards: vec![Guard::AtMost(key.clone(), dropped.edition)],
+            deletes: vec![key],
+        }),
+        Some(_) => None,
+    })
+}
+
 impl Engine {
-    /// The import into a log that is not made yet.
-    pub(super) async fn importing(&self, log: &str) -> Result<Option<Importing>, StoreError> {
-        let key = row(log);
-        let Some(bytes) = self.store.get(&key).await? else {
-            return Ok(None);
-        };
-        let read = record::decode_numbered(&bytes);
-        let (_, importing) = read.map_err(|e| StoreError::Corrupt(format!("{key}: {e}")))?;
-        Ok(Some(importing))
+    /// The import into a log that is not made yet; `None` also for one that was dropped.
+    ///
+    /// # Errors
+    /// [`ChangeError::Conflict`] while it is being dropped.
+    pub(super) async fn importing(&self, log: &str) -> Result<Option<Importing>, ChangeError> {
+        let importing = known(&*self.store, log).await?;
+        match importing.as_ref().map(|importing| importing.stage) {
+            Some(Stage::Dropping) => Err(ChangeError::Conflict(format!(
+                "the import into the log {log} is being dropped, and some of it is deleted; `logctl import rekor --drop --log {log}` continues that"
+            ))),
+            Some(Stage::Dropped) => Ok(None),
+            Some(Stage::Growing) | None => Ok(importing),
+        }
     }
 
-    /// Begins the import of another Rekor's shards, oldest first, or looks how far it is. Newer tree heads of the same shards replace the
-    /// known ones.
-    pub(super) async fn import_begun(
+    /// Refuses what needs imported shards while a server lives that does not understand them.
+    pub(super) fn imports_are_understood(&self) -> Result<(), ChangeError> {
+        match self.formats.lacking(IMPORTS) {
+            Some(server) => Err(ChangeError::Conflict(format!(
+                "server {server} on these stores runs an older version, which does not understand imported shards; upgrade it first"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// What the beginning of an import of another Rekor's shards, oldest first, comes to. Newer tree heads of the same shards replace the
+    /// known ones. Nothing is written.
+    pub(super) async fn import_beginning(
         self: &Arc<Self>,
         log: &LogName,
         shards: &[OldShard],
-    ) -> Result<Vec<ImportedSoFar>, ChangeError> {
+    ) -> Result<Beginning, ChangeError> {
         let name = log.as_str();
         if shards.is_empty() || shards.len() > MAX_SHARDS {
             return Err(ChangeError::Conflict(format!(
@@ -106,75 +191,61 @@ impl Engine {
             )));
         }
         self.imports_are_understood()?;
-        let mut next = Importing {
-            begun: self.clock.now(),
-            shards: Vec::new(),
-        };
-        for old in shards {
-            let shard = ImportingShard::verified(old).map_err(ChangeError::Conflict)?;
-            if next
-                .shards
-                .iter()
-                .any(|other| other.tree_id == shard.tree_id)
-            {
-                return Err(ChangeError::Conflict(format!(
-                    "tree {} is there twice",
-                    shard.tree_id
-                )));
-            }
-            next.shards.push(shard);
-        }
-        let mut sizes = next.shards.iter().map(|shard| shard.size.get());
-        let sum = sizes.try_fold(0, u64::checked_add);
-        if sum.is_none_or(|sum| i64::try_from(sum).is_err()) {
-            return Err(ChangeError::Conflict(
-                "the shards have more entries than a log can have".to_owned(),
-            ));
-        }
-        let before = self.importing(name).await?;
+        let mut next = Importing::of(shards).map_err(ChangeError::Conflict)?;
         let mut guards = vec![
             Guard::Absent(format!("{LOGS}{name}")),
             Guard::Absent(format!("{RESTORING}{name}")),
         ];
-        match before {
-            Some(before) => {
-                next.continue_from(&before).map_err(|why| {
-                    ChangeError::Conflict(format!(
-                        "another import into the log {name} has begun: {why}; `logctl import rekor --drop --log {name}` drops it"
-                    ))
-                })?;
-                guards.push(Guard::Present(row(name)));
+        if let Some(before) = self.importing(name).await? {
+            next.continue_from(&before).map_err(|why| {
+                ChangeError::Conflict(format!(
+                    "another import into the log {name} has begun: {why}; `logctl import rekor --drop --log {name}` drops it"
+                ))
+            })?;
+            if next.has_heads_of(&before) {
+                return Ok(Beginning::Known(next.progress()));
             }
-            None => {
-                // Another process may have made it.
-                let is_there = self.open_made(name).await?;
-                let made = self.log(name);
-                if let Some(progress) = made.and_then(|log| next.is_done(&log.ledger.state())) {
-                    return Ok(progress);
+            guards.push(Guard::Present(row(name)));
+        } else {
+            // Another process may have made it.
+            let is_there = self.open_made(name).await?;
+            let made = self.log(name);
+            if let Some(progress) = made.and_then(|log| next.is_done(&log.ledger.state())) {
+                return Ok(Beginning::Known(progress));
+            }
+            if is_there {
+                return Err(ChangeError::Conflict(format!(
+                    "there is a log {name} already: imported shards are the first ones of a log, so they come into one that is made with them; choose another name"
+                )));
+            }
+            self.not_restoring(name).await?;
+            match known(&*self.store, name).await? {
+                Some(dropped) => {
+                    if let Some(left) = self.left_of(name, &dropped).await? {
+                        return Err(ChangeError::Conflict(format!(
+                            "the object store holds {left}, of an import that was dropped; `logctl import rekor --drop --log {name}` removes it"
+                        )));
+                    }
+                    next.edition = dropped.edition;
+                    guards.push(Guard::Present(row(name)));
                 }
-                if is_there {
-                    return Err(ChangeError::Conflict(format!(
-                        "there is a log {name} already: imported shards are the first ones of a log, so they come into one that is made with them; choose another name"
-                    )));
-                }
-                if let Some(orphan) = orphans::of_log(&*self.objects, name).await? {
-                    return Err(ChangeError::Conflict(orphans::occupied(name, &orphan)));
-                }
-                guards.push(Guard::Absent(row(name)));
+                None => guards.push(Guard::Absent(row(name))),
             }
         }
-        self.note_import(name, guards, &next).await?;
-        Ok(next.progress())
+        self.only_imported(name, &next).await?;
+        Ok(Beginning::New(Begins { next, guards }))
     }
 
-    /// Refuses imports while an older server lives on these stores.
-    pub(super) fn imports_are_understood(&self) -> Result<(), ChangeError> {
-        match self.formats.lacking(IMPORTS) {
-            None => Ok(()),
-            Some(server) => Err(ChangeError::Conflict(format!(
-                "server {server} on these stores runs an older version, which does not understand imported shards; upgrade it first"
-            ))),
-        }
+    /// Writes the row of an import that begins, or gets newer tree heads.
+    pub(super) async fn import_begun(
+        &self,
+        log: &LogName,
+        begins: Begins,
+    ) -> Result<Vec<ImportedSoFar>, ChangeError> {
+        let Begins { next, guards } = begins;
+        let progress = next.progress();
+        self.note_import(log.as_str(), guards, next).await?;
+        Ok(progress)
     }
 
     /// Adds entries to a shard that is being imported, `from` its first one. Those that are there already are compared with nothing: the
@@ -187,16 +258,42 @@ impl Engine {
         entries: Vec<OldEntry>,
     ) -> Result<Vec<ImportedSoFar>, ChangeError> {
         let name = log.as_str();
-        let none = || {
-            ChangeError::Conflict(format!(
-                "no import into the log {name} has begun, or the log is made already"
-            ))
-        };
         if self.low_space.load(Relaxed) {
             let why = "less space is free than is kept in reserve";
             return Err(ChangeError::Full(why.to_owned()));
         }
-        let mut importing = self.importing(name).await?.ok_or_else(none)?;
+        let mut left = ADD_ATTEMPTS;
+        loop {
+            self.not_restoring(name).await?;
+            let importing = self.importing(name).await?.ok_or_else(|| {
+                ChangeError::Conflict(format!(
+                    "no import into the log {name} has begun, or the log is made already"
+                ))
+            })?;
+            let edition = importing.edition;
+            let error = match self
+                .add(name, importing, (tree_id, from, entries.clone()))
+                .await
+            {
+                Ok(progress) => return Ok(progress),
+                Err(error) => error,
+            };
+            // Another process wrote the row, and may have removed what was read here: what it left is what counts.
+            left -= 1;
+            let now = known(&*self.store, name).await?;
+            if left == 0 || now.is_some_and(|now| now.edition == edition) {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Adds entries to an import as it was read.
+    async fn add(
+        &self,
+        name: &str,
+        mut importing: Importing,
+        (tree_id, from, entries): (u64, TreeSize, Vec<OldEntry>),
+    ) -> Result<Vec<ImportedSoFar>, ChangeError> {
         let at = importing
             .shards
             .iter()
@@ -241,9 +338,10 @@ impl Engine {
         let (identity, progress) = (shard.identity(), importing.progress());
         let guards = vec![
             Guard::Absent(format!("{LOGS}{name}")),
+            Guard::Absent(format!("{RESTORING}{name}")),
             Guard::Present(row(name)),
         ];
-        self.note_import(name, guards, &importing).await?;
+        self.note_import(name, guards, importing).await?;
         // Nobody reads them any more; what an error leaves is harmless.
         let behind = tlog::partial_tiles(old.get()).into_iter();
         let stale =
@@ -262,38 +360,18 @@ impl Engine {
         Ok(progress)
     }
 
-    /// Drops an import: its entries and the row. Returns whether there was one.
-    pub(super) async fn import_dropped(&self, log: &LogName) -> Result<bool, ChangeError> {
-        let name = log.as_str();
-        if self.store.get(&row(name)).await?.is_none() {
-            return Ok(false);
-        }
-        if self.store.get(&format!("{LOGS}{name}")).await?.is_some() {
-            return Err(ChangeError::Conflict(format!("the log {name} is made")));
-        }
-        // The row goes last: what is left of an interrupted drop is dropped by the next one.
-        let objects = self.objects.list(&format!("{name}/")).await?;
-        for some in objects.chunks(256) {
-            self.objects.delete(some.to_vec()).await?;
-        }
-        let transaction = Transaction {
-            guards: vec![Guard::Absent(format!("{LOGS}{name}"))],
-            deletes: vec![row(name)],
-            ..Transaction::default()
-        };
-        self.written(name, transaction).await?;
-        Ok(true)
-    }
-
+    /// Writes the row that follows the one which was read.
     async fn note_import(
         &self,
         name: &str,
         mut guards: Vec<Guard>,
-        importing: &Importing,
+        importing: Importing,
     ) -> Result<(), ChangeError> {
-        let number = importing.number();
-        guards.push(Guard::AtMost(row(name), number));
-        let puts = vec![(row(name), record::encode_numbered(number, importing))];
+        guards.push(Guard::AtMost(row(name), importing.edition));
+        let puts = vec![(
+            row(name),
+            record::encode_numbered(importing.edition + 1, &importing),
+        )];
         let transaction = Transaction {
             guards,
             puts,

@@ -6,6 +6,7 @@ use tlog::{Checkpoint, Hash, Note, TreeSize, UnixMillis, VerifierKey};
 use super::{ImportedSoFar, OldShard};
 use order::slot::{Imported, ShardIdentity};
 use order::state::State;
+use store::record::{self, RecordError};
 
 /// The longest tree head, bytes.
 const MAX_NOTE: usize = 1024;
@@ -13,17 +14,32 @@ const MAX_NOTE: usize = 1024;
 /// An import, as its row has it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::control) struct Importing {
-    /// When it began: what the number of the row is counted from.
-    pub(super) begun: UnixMillis,
+pub(crate) struct Importing {
+    /// The number of the row. Each write raises it by one and is refused over any other row than the one it follows.
+    #[serde(skip)]
+    pub(in crate::control) edition: u64,
+    pub(super) stage: Stage,
     /// The shards in the order of their indexes.
     pub(in crate::control) shards: Vec<ImportingShard>,
+}
+
+/// What may be done with an import.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Stage {
+    /// It gets entries, and a log may be made with it.
+    Growing,
+    /// Its objects are being deleted, some may be gone: it can only be dropped.
+    Dropping,
+    /// Nothing is left of it but this row, from which the editions of the next import count on: what a process still writes of this
+    /// one is refused.
+    Dropped,
 }
 
 /// A shard that is being imported.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::control) struct ImportingShard {
+pub(crate) struct ImportingShard {
     pub(in crate::control) tree_id: u64,
     /// Its key and its last tree head.
     pub(in crate::control) from: Imported,
@@ -36,11 +52,60 @@ pub(in crate::control) struct ImportingShard {
 }
 
 impl Importing {
-    /// The number of the row, which never falls: entries that are here, in all shards, above the second in which the import began. What a process
-    /// still writes of an import that was dropped is below that, and is refused.
-    pub(super) fn number(&self) -> u64 {
-        let here: u64 = self.shards.iter().map(|shard| shard.imported.get()).sum();
-        ((self.begun.get() / 1000) << 32).saturating_add(here)
+    /// An import that begins with these shards.
+    pub(super) fn of(shards: &[OldShard]) -> Result<Self, String> {
+        let mut all: Vec<ImportingShard> = Vec::new();
+        for old in shards {
+            let shard = ImportingShard::verified(old)?;
+            if all.iter().any(|other| other.tree_id == shard.tree_id) {
+                return Err(format!("tree {} is there twice", shard.tree_id));
+            }
+            all.push(shard);
+        }
+        let mut sizes = all.iter().map(|shard| shard.size.get());
+        let sum = sizes.try_fold(0, u64::checked_add);
+        if sum.is_none_or(|sum| i64::try_from(sum).is_err()) {
+            return Err("the shards have more entries than a log can have".to_owned());
+        }
+        Ok(Self {
+            edition: 0,
+            stage: Stage::Growing,
+            shards: all,
+        })
+    }
+
+    /// The import in a row.
+    pub(super) fn read(row: &[u8]) -> Result<Self, RecordError> {
+        let (edition, read) = record::decode_numbered::<Self>(row)?;
+        Ok(Self { edition, ..read })
+    }
+
+    /// The names of the shards, which are those of their folders.
+    pub(crate) fn folders(&self) -> impl Iterator<Item = String> + '_ {
+        self.shards.iter().map(|shard| shard.tree_id.to_string())
+    }
+
+    /// Whether the other one has the same shards up to the same sizes. A Rekor signs its tree head whenever it is asked, so the notes differ.
+    pub(super) fn has_heads_of(&self, other: &Self) -> bool {
+        let heads = |all: &Self| -> Vec<_> {
+            let shards = all.shards.iter();
+            let head = |s: &ImportingShard| (s.tree_id, s.from.vkey.clone(), s.size, s.root);
+            shards.map(head).collect()
+        };
+        heads(self) == heads(other)
+    }
+
+    /// Its shards for the trail: what a person compares with what the other Rekor says.
+    pub(super) fn described(&self) -> String {
+        let shards = self.shards.iter().map(|shard| {
+            let key = shard.from.vkey.parse::<VerifierKey>();
+            let log_id = key.map_or_else(|e| e.to_string(), |key| tlog::hex(&key.log_id().0));
+            format!(
+                "tree {} of log ID {log_id} with {} entries and root {}",
+                shard.tree_id, shard.size, shard.root
+            )
+        });
+        shards.collect::<Vec<_>>().join("; ")
     }
 
     pub(super) fn progress(&self) -> Vec<ImportedSoFar> {
@@ -129,7 +194,7 @@ impl Importing {
 
     /// Takes over how far an earlier beginning is: the same shards with the same keys, of which nothing was taken back.
     pub(super) fn continue_from(&mut self, before: &Self) -> Result<(), String> {
-        self.begun = before.begun;
+        self.edition = before.edition;
         let ids = |all: &Self| all.shards.iter().map(|s| s.tree_id).collect::<Vec<_>>();
         if ids(self) != ids(before) {
             return Err(format!(
@@ -143,10 +208,17 @@ impl Importing {
             if next.from.vkey != known.from.vkey {
                 return Err(format!("tree {id} has another key or name there"));
             }
-            if next.size < known.imported {
+            // A process may still write entries up to the larger size.
+            if next.size < known.size {
                 return Err(format!(
-                    "of tree {id} it has {} entries already",
-                    known.imported
+                    "of tree {id} it has a tree head over {} entries, and this one is over {}",
+                    known.size, next.size
+                ));
+            }
+            if next.size == known.size && next.root != known.root {
+                return Err(format!(
+                    "of tree {id} it has another root of {} entries",
+                    known.size
                 ));
             }
             (next.imported, next.so_far) = (known.imported, known.so_far);
