@@ -1200,6 +1200,7 @@ complete -c logctl -n "__fish_logctl_using_subcommand import; and not __fish_see
 complete -c logctl -n "__fish_logctl_using_subcommand import; and not __fish_seen_subcommand_from rekor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand import; and not __fish_seen_subcommand_from rekor" -a "rekor" -d 'Bring the shards of another Rekor along, as the first shards of a new log'
 complete -c logctl -n "__fish_logctl_using_subcommand import; and __fish_seen_subcommand_from rekor" -l from -d 'The other Rekor: its URL, without /api/v1, or a folder that --save wrote' -r
+complete -c logctl -n "__fish_logctl_using_subcommand import; and __fish_seen_subcommand_from rekor" -l from-ca -d 'A PEM file of authorities to trust for the other Rekor, in place of the system\'s; --ca is for the server' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand import; and __fish_seen_subcommand_from rekor" -l save -d 'Write what the other Rekor answers to this folder, and stop; a second run continues' -r -f -a "(__fish_complete_directories)"
 complete -c logctl -n "__fish_logctl_using_subcommand import; and __fish_seen_subcommand_from rekor" -l trusted-root -d 'Refuse shards whose key is not in this trusted root, the one that clients have' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand import; and __fish_seen_subcommand_from rekor" -l connections -d 'Requests to the other Rekor at a time' -r

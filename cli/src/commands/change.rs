@@ -92,6 +92,17 @@ pub(super) struct Consent {
 pub(super) async fn carry_out(
     session: &Session<'_>,
     server: &Server,
+    call: Call,
+    consent: Consent,
+) -> Result<Outcome, Error> {
+    carry_out_unless(session, server, call, consent, async || Ok(())).await
+}
+
+/// The same. `changed` looks once more at what the change rests on, after a person has thought about it and right before the request: with
+/// its error, nothing is sent.
+pub(super) async fn carry_out_unless(
+    session: &Session<'_>,
+    server: &Server,
     mut call: Call,
     Consent {
         log,
@@ -101,6 +112,7 @@ pub(super) async fn carry_out(
         preview,
         trial,
     }: Consent,
+    changed: impl AsyncFnOnce() -> Result<(), Error>,
 ) -> Result<Outcome, Error> {
     if let Some(time) = trial.confirm_within {
         if !server.capabilities().await.probation {
@@ -139,6 +151,7 @@ pub(super) async fn carry_out(
         Some(word) => session.ui.confirm_typed(&question, &word)?,
         None => session.ui.confirm(&question)?,
     }
+    changed().await?;
     // The person's time to think is not the server's time to answer.
     let deadline = session.deadline();
     let pins = audit_receipt::before(session, server).await?;

@@ -18,8 +18,8 @@ use wire::routes::Name;
 use wire::{CreateLogRequest, ImportEntry, ImportPage, ImportProgress, ImportRequest, ImportShard};
 
 use super::change::{self, ChangeArgs, Consent, Trial};
-use super::document::{self, Document};
-use super::{Server, Session, log_name};
+use super::document::{self, Document, wire_finding};
+use super::{Server, Session, log_name, now};
 use crate::client::Call;
 use crate::error::Error;
 use crate::file::File;
@@ -67,6 +67,9 @@ pub(crate) struct RekorArgs {
     /// The other Rekor: its URL, without /api/v1, or a folder that --save wrote
     #[arg(long, value_name = "URL|DIR", required_unless_present = "drop")]
     from: Option<String>,
+    /// A PEM file of authorities to trust for the other Rekor, in place of the system's; --ca is for the server
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "drop")]
+    from_ca: Option<PathBuf>,
     /// Write what the other Rekor answers to this folder, and stop; a second run continues
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with_all = ["file", "dry_run", "drop"])]
     save: Option<PathBuf>,
@@ -93,13 +96,13 @@ pub(super) async fn run(session: &Session<'_>, args: RekorArgs) -> Result<Outcom
     let Some(from) = &args.from else {
         return drop(session).await;
     };
-    let source = Source::new(from, session.overrides.ca.as_deref())?;
+    let source = Source::new(from, args.from_ca.as_deref())?;
     let Some(file) = &args.file else {
         return save(session, &source, from, &args).await;
     };
     let document = Document::read(file).await?;
     let shards = shards(session, &source, from, &args).await?;
-    let config = with_shards(&document, &shards)?;
+    let config = with_shards(document.config.clone(), &document.subject, &shards)?;
     let log = config.log.as_str().to_owned();
     let planned = Planned::new(&log, from, &shards);
     if shards.is_empty() {
@@ -131,7 +134,9 @@ pub(super) async fn run(session: &Session<'_>, args: RekorArgs) -> Result<Outcom
         preview: true,
         trial: Trial::default(),
     };
-    change::carry_out(session, &server, call, consent)
+    // An open Rekor takes entries while a person thinks: their indexes would be given again.
+    let changed = async || unchanged(&source, &shards, args.inactive_only).await;
+    change::carry_out_unless(session, &server, call, consent, changed)
         .await
         .map_err(|error| document.place_below("/config", error))
 }
@@ -211,22 +216,37 @@ async fn save(
 }
 
 /// The document with the imported shards before its own. It may list the first of them already.
-fn with_shards(document: &Document, shards: &[OldShard]) -> Result<LogConfig, Error> {
-    let mut config = document.config.clone();
+fn with_shards(
+    mut config: LogConfig,
+    subject: &str,
+    shards: &[OldShard],
+) -> Result<LogConfig, Error> {
     let frozen = |shard: &ShardConfig| shard.state == ShardState::Frozen;
+    // The shard that accepts entries is named like that of every new log, if the document does not list it.
+    let mut known: Vec<_> = config
+        .shards
+        .iter()
+        .take_while(|s| frozen(s))
+        .cloned()
+        .collect();
+    config.shards.drain(..known.len());
+    let mut config = config
+        .with_first_shard(now())
+        .map_err(|finding| Error::Invalid {
+            subject: subject.to_owned(),
+            findings: vec![wire_finding(finding)],
+        })?;
+    known.append(&mut config.shards);
+    config.shards = known;
     let listed = config.shards.iter().filter(|shard| frozen(shard)).count();
     let mut trees = shards.iter().map(|shard| shard.tree_id.as_str());
     let mut known = config.shards.iter().take(listed);
     if !known.all(|shard| frozen(shard) && trees.next() == Some(shard.name.as_str())) {
         return Err(Error::Usage {
-            message: format!(
-                "{} lists other frozen shards than are imported",
-                document.subject
-            ),
+            message: format!("{subject} lists other frozen shards than are imported"),
             hint: "leave the frozen shards out of the document: the import adds them".into(),
         });
     }
-    // What the document says of those that it lists is for the server to check.
     for (at, shard) in shards.iter().enumerate().skip(listed) {
         let name: ShardName = shard.tree_id.parse().map_err(|error| {
             Error::Bug(format!(
@@ -237,6 +257,13 @@ fn with_shards(document: &Document, shards: &[OldShard]) -> Result<LogConfig, Er
         config
             .shards
             .insert(at, ShardConfig::new(name, ShardState::Frozen));
+    }
+    // The log is made with what was shown, or not at all: the server compares.
+    for (shard, old) in config.shards.iter_mut().zip(shards) {
+        shard.length.get_or_insert(old.head.size);
+        shard
+            .root_hash
+            .get_or_insert_with(|| old.head.root.to_string());
     }
     Ok(config)
 }
@@ -416,5 +443,63 @@ impl<'a> Shown<'a> {
                 .ui
                 .line(&format!("{done} of {total} entries copied"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use logconfig::LogName;
+    use tlog::{Checkpoint, Signer};
+
+    use super::*;
+
+    fn old(tree: u64, start: u64, size: u64) -> OldShard {
+        let signer = Signer::from_p256("rekor.example.org", &[tree as u8; 32]).unwrap();
+        OldShard {
+            tree_id: tree.to_string(),
+            is_active: false,
+            start,
+            head: Checkpoint {
+                origin: format!("rekor.example.org - {tree}"),
+                size,
+                root: tlog::Hash([tree as u8; 32]),
+                extensions: Vec::new(),
+            },
+            note: String::new(),
+            key: signer.verifier().clone(),
+        }
+    }
+
+    /// Whatever shards a document lists, the log is asked for with the imported ones as they were shown, and with one that accepts entries.
+    #[test]
+    fn the_document_says_what_was_shown() {
+        let name: LogName = "neon".parse().unwrap();
+        let base = LogConfig::new(name, "log.example.org".to_owned(), "own".parse().unwrap());
+        let all = [old(7, 0, 300), old(9, 300, 5)];
+        let frozen = || ShardConfig::new("7".parse().unwrap(), ShardState::Frozen);
+        for (listed, own) in [(0, true), (0, false), (1, true), (1, false)] {
+            let mut config = base.clone();
+            if !own {
+                config.shards.clear();
+            }
+            if listed == 1 {
+                config.shards.insert(0, frozen());
+            }
+            let made = with_shards(config, "neon.yaml", &all).unwrap();
+            assert!(made.active().is_some(), "{listed} {own}");
+            assert_eq!(made.shards.len(), 3);
+            assert!(made.validate().is_empty(), "{:?}", made.validate());
+            for (shard, old) in made.shards.iter().zip(&all) {
+                assert_eq!(shard.name.as_str(), old.tree_id);
+                assert_eq!(shard.length, Some(old.head.size));
+                assert_eq!(shard.root_hash, Some(old.head.root.to_string()));
+            }
+        }
+        let mut other = base;
+        other.shards.insert(
+            0,
+            ShardConfig::new("8".parse().unwrap(), ShardState::Frozen),
+        );
+        assert!(with_shards(other, "neon.yaml", &all).is_err());
     }
 }

@@ -58,7 +58,10 @@ impl Folder {
         for tree in trees(&self.read("log.json")?).map_err(|why| self.bad(why))? {
             let pem = self.read(&format!("{}.pem", tree.tree_id))?;
             let shard = OldShard::new(tree, &pem, start).map_err(|why| self.bad(why))?;
-            start += shard.as_ref().map_or(0, |shard| shard.head.size);
+            start = shard
+                .as_ref()
+                .map_or(Ok(start), OldShard::end)
+                .map_err(|why| self.bad(why))?;
             shards.extend(shard);
         }
         Ok(shards)

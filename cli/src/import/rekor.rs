@@ -23,8 +23,10 @@ use crate::settings::Address;
 
 /// Entries of one request: more are refused.
 const AT_ONCE: u64 = 10;
-/// The longest answer: ten entries with what old servers store beside them.
-const MAX_ANSWER: usize = 64 << 20;
+/// The longest answer: ten entries with the attestations that servers store beside them. There are as many answers in memory as connections.
+const MAX_ANSWER: usize = 8 << 20;
+/// The most trees of a log, each of which costs a request: an import brings 32 shards, and the active one may be empty or left out.
+const MAX_TREES: usize = 33;
 /// The longest wait for an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Attempts for one answer, and the pauses between them.
@@ -88,8 +90,16 @@ pub(super) fn trees(info: &[u8]) -> Result<Vec<Tree>, String> {
         .map_err(|error| format!("it does not describe a log of Rekor: {error}"))?;
     let inactive = info.inactive.unwrap_or_default().into_iter();
     let inactive = inactive.map(|shard| (shard.tree_id, shard.note, false));
-    let all = inactive.chain([(info.tree_id, info.note, true)]);
-    let trees = all.map(|(tree_id, note, is_active)| match tree_id.parse::<u64>() {
+    let trees: Vec<_> = inactive.chain([(info.tree_id, info.note, true)]).collect();
+    if trees.len() > MAX_TREES {
+        return Err(format!(
+            "it has {} trees, and an import brings at most {} and the one that takes entries",
+            trees.len(),
+            MAX_TREES - 1
+        ));
+    }
+    let trees = trees.into_iter();
+    let trees = trees.map(|(tree_id, note, is_active)| match tree_id.parse::<u64>() {
         Ok(_) => Ok(Tree {
             tree_id,
             note,
@@ -128,6 +138,20 @@ impl OldShard {
             note: tree.note,
             tree_id: tree.tree_id,
         }))
+    }
+}
+
+impl OldShard {
+    /// The index behind its last entry.
+    pub(super) fn end(&self) -> Result<u64, String> {
+        let end = self.start.checked_add(self.head.size);
+        let end = end.filter(|end| i64::try_from(*end).is_ok());
+        end.ok_or_else(|| {
+            format!(
+                "tree {} has {} entries from index {} on, more than a log can have",
+                self.tree_id, self.head.size, self.start
+            )
+        })
     }
 }
 
@@ -202,7 +226,10 @@ impl OtherRekor {
             let path = format!("log/publicKey?treeID={}", tree.tree_id);
             let pem = self.get(&path, None).await?;
             let shard = OldShard::new(tree, &pem, start).map_err(|why| self.bad(why))?;
-            start += shard.as_ref().map_or(0, |shard| shard.head.size);
+            start = shard
+                .as_ref()
+                .map_or(Ok(start), OldShard::end)
+                .map_err(|why| self.bad(why))?;
             shards.extend(shard);
         }
         Ok(shards)
@@ -261,7 +288,7 @@ impl OtherRekor {
                         .into(),
                 });
             }
-            tokio::time::sleep(after.unwrap_or(pause).min(SOURCE_BACKOFF_MAX)).await;
+            tokio::time::sleep(wait(after, pause)).await;
             pause *= 2;
         }
         Err(Error::Bug("no attempt was made".into()))
@@ -316,10 +343,75 @@ impl OtherRekor {
     }
 }
 
+/// The pause before another attempt: never shorter than the own one, whatever the other side asks for.
+fn wait(asked: Option<Duration>, own: Duration) -> Duration {
+    asked.unwrap_or_default().max(own).min(SOURCE_BACKOFF_MAX)
+}
+
 /// The bytes of a public key in PEM.
 fn spki(pem: &str) -> Option<Vec<u8>> {
     let (_, rest) = pem.split_once("-----BEGIN PUBLIC KEY-----")?;
     let (inner, _) = rest.split_once("-----END PUBLIC KEY-----")?;
     let inner: String = inner.split_whitespace().collect();
     STANDARD.decode(inner).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Whoever asks for no pause, or for a long one, gets the own one at least and no day.
+    #[test]
+    fn pauses_are_bounded() {
+        let asked = [None, Some(0), Some(2), Some(60), Some(u64::MAX)];
+        for asked in asked.map(|asked| asked.map(Duration::from_secs)) {
+            for own in [500, 4000, 600_000].map(Duration::from_millis) {
+                let pause = wait(asked, own);
+                assert!(pause >= own.min(SOURCE_BACKOFF_MAX) && pause <= SOURCE_BACKOFF_MAX);
+                assert!(pause >= asked.unwrap_or_default().min(SOURCE_BACKOFF_MAX));
+            }
+        }
+    }
+
+    #[test]
+    fn a_log_has_not_any_number_of_trees() {
+        let info = |count: usize| {
+            let inactive: Vec<_> = (0..count)
+                .map(|n| json!({"treeID": n.to_string(), "signedTreeHead": ""}))
+                .collect();
+            json!({"treeID": "99", "signedTreeHead": "", "inactiveShards": inactive}).to_string()
+        };
+        assert_eq!(trees(info(32).as_bytes()).unwrap().len(), 33);
+        assert!(
+            trees(info(33).as_bytes())
+                .err()
+                .unwrap()
+                .contains("34 trees")
+        );
+    }
+
+    /// A size that nobody can have may be signed.
+    #[test]
+    fn indexes_do_not_overflow() {
+        let signer = tlog::Signer::from_p256("rekor.example.org", &[7; 32]).unwrap();
+        let shard = |start, size| OldShard {
+            tree_id: "7".to_owned(),
+            is_active: false,
+            start,
+            head: Checkpoint {
+                origin: String::new(),
+                size,
+                root: tlog::empty_root(),
+                extensions: Vec::new(),
+            },
+            note: String::new(),
+            key: signer.verifier().clone(),
+        };
+        assert_eq!(shard(3, 4).end(), Ok(7));
+        for (start, size) in [(3, u64::MAX), (3, u64::MAX - 3), (1, i64::MAX as u64)] {
+            assert!(shard(start, size).end().is_err());
+        }
+    }
 }

@@ -374,6 +374,59 @@ fn an_old_rekor_that_grows_is_refused() -> Done {
     Ok(())
 }
 
+/// It takes an entry after the last one was copied, while a person reads the preview: the log would give its index again.
+#[test]
+fn an_old_rekor_that_grows_before_the_creation_is_refused() -> Done {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+    let rekor = OldRekor::start(vec![OldShard::of(&key, FIRST, 0, 20)?])?;
+    let folder = folder()?;
+    let at = folder.path();
+    let (logd, line) = begin(at, &rekor)?;
+    let mut grown = OldShard::of(&key, FIRST, 0, 21)?;
+    // Asked for the shards, and after the copy; then it grows.
+    rekor.change(|state| {
+        for (entry, same) in grown.entries.iter_mut().zip(&state.shards[0].entries) {
+            entry.clone_from(same);
+        }
+        state.grows = Some((2, vec![grown]));
+    });
+    let ran = run(at, &format!("{line} --yes"), 6)?;
+    ensure!(ran.stderr.contains("has 21 now"), "{}", ran.stderr);
+    ensure!(
+        logd.http().get("/neon/api/v1/log", &[])?.status == 404,
+        "it is served"
+    );
+    run(at, &format!("{line} --yes"), 0)?;
+    all_there(&logd, &rekor)
+}
+
+/// A document that lists no shards is one of every new log: it gets a shard that accepts entries. The trail says what was imported.
+#[test]
+fn a_document_without_shards_gets_one() -> Done {
+    let rekor = OldRekor::start(vec![OldShard::new(FIRST, 0, 30)?])?;
+    let folder = folder()?;
+    let at = folder.path();
+    let (logd, line) = begin(at, &rekor)?;
+    let file = at.join("neon.yaml");
+    let without: Vec<_> = DOCUMENT
+        .lines()
+        .filter(|line| !line.starts_with("shards"))
+        .collect();
+    std::fs::write(&file, without.join("\n"))?;
+    run(at, &format!("{line} --yes"), 0)?;
+    all_there(&logd, &rekor)?;
+    write(logd.http(), 31)?;
+    let trail = does(at, "audit list")?.to_string();
+    let (mut log_id, mut root) = (String::new(), String::new());
+    rekor.change(|state| {
+        (log_id, root) = (state.shards[0].log_id.clone(), state.shards[0].root.clone())
+    });
+    for named in [FIRST.to_string(), log_id, root, "30 entries".to_owned()] {
+        ensure!(trail.contains(&named), "{named} is not in {trail}");
+    }
+    Ok(())
+}
+
 /// The same from a folder with what the old Rekor answered, which need not be there any more. What a killed run left of a line is removed.
 #[test]
 fn an_old_rekor_is_brought_along_from_a_folder() -> Done {

@@ -51,6 +51,8 @@ pub(crate) struct State {
     pub swapped: HashMap<u64, OldEntry>,
     /// Each of as many requests is refused for now.
     pub refuse_every: u64,
+    /// After so many more questions about the log, it has these shards.
+    pub grows: Option<(u64, Vec<OldShard>)>,
 }
 
 /// A Rekor that answers until it is dropped.
@@ -166,6 +168,7 @@ impl OldRekor {
                 shards,
                 swapped: HashMap::new(),
                 refuse_every: 0,
+                grows: None,
             })),
             asked: Arc::default(),
             most: Arc::new(AtomicU64::new(u64::MAX)),
@@ -244,11 +247,18 @@ fn answer(
     asked: &AtomicU64,
     most: &AtomicU64,
 ) -> Result<Reply> {
-    let state = state.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
     let json = |value: &Value| (200, "application/json", value.to_string().into_bytes());
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     Ok(match path {
         "/api/v1/log" => {
+            state.grows = match state.grows.take() {
+                Some((0, shards)) => {
+                    state.shards = shards;
+                    None
+                }
+                grows => grows.map(|(left, shards)| (left - 1, shards)),
+            };
             let tree = |shard: &OldShard| {
                 json!({
                     "rootHash": shard.root,
