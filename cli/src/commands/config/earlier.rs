@@ -35,6 +35,11 @@ pub(super) fn candidates(history: &[HistoryItem]) -> Vec<u64> {
     let mut entries = BTreeMap::new();
     for item in history.iter().rev() {
         let generation = item.generation;
+        if records(item) {
+            // Its settings are those of the generation before it.
+            entries.insert(generation, stack.last().copied().unwrap_or(generation));
+            continue;
+        }
         // A freeze is no generation of its own.
         if entries.contains_key(&generation) {
             continue;
@@ -63,6 +68,14 @@ pub(super) fn candidates(history: &[HistoryItem]) -> Vec<u64> {
     stack.pop();
     stack.reverse();
     stack
+}
+
+/// Whether a change only recorded where a shard's key was seen. A record is no setting, so there is nothing to go back to.
+pub(super) fn records(item: &HistoryItem) -> bool {
+    let differences = item.differences.as_deref().unwrap_or_default();
+    let mut subjects = differences.iter().map(|one| one.subject.as_str());
+    let record = |subject: &str| subject.starts_with("shard ") && subject.ends_with(" announced");
+    item.action == Action::Configure && !differences.is_empty() && subjects.all(record)
 }
 
 /// Whether a generation may have other settings than the one before it.
@@ -173,6 +186,30 @@ mod tests {
         assert_eq!(candidates(&items), [3, 2, 1]);
         items[0].takes_back = Some("0f".repeat(16));
         assert!(candidates(&items).is_empty());
+    }
+
+    #[test]
+    fn a_record_of_an_announced_key_is_no_setting() {
+        let change = (Action::Configure, None);
+        let difference = |subject: &str| {
+            let one = serde_json::json!({"subject": subject, "before": null, "after": "x"});
+            serde_json::from_value(one).unwrap()
+        };
+        let create = (Action::Create, None);
+        // The third generation is a record.
+        let mut items = history(&[create, change, change]);
+        items[0].differences = Some(vec![difference("shard b announced")]);
+        assert_eq!(candidates(&items), [1]);
+        items[0].differences = Some(vec![
+            difference("shard b announced"),
+            difference("rotate.settle"),
+        ]);
+        assert_eq!(candidates(&items), [2, 1]);
+        // After a change, and before one that is taken back.
+        let back = (Action::Configure, Some("roll back to generation 3"));
+        let mut items = history(&[create, change, change, change, back]);
+        items[2].differences = Some(vec![difference("shard b announced")]);
+        assert_eq!(candidates(&items), [1]);
     }
 
     #[test]

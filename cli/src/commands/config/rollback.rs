@@ -121,7 +121,8 @@ async fn newest(
 /// Whether the running settings wait for their confirmation: then the ones before them were never taken back.
 async fn is_on_probation(server: &Server, history: &[HistoryItem]) -> Result<bool, Error> {
     let mut changes = history.iter();
-    let Some(newest) = changes.find(|item| item.action == Action::Configure) else {
+    let sets = |item: &&HistoryItem| item.action == Action::Configure && !earlier::records(item);
+    let Some(newest) = changes.find(sets) else {
         return Ok(false);
     };
     let operation = server
