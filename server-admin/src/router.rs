@@ -300,6 +300,10 @@ async fn capable(host: &dyn Host, log: &str, change: &Change) -> Result<(), Refu
             let what = "this server does not record which keys were announced".to_owned();
             return Err(HostError::Unsupported(what).into());
         }
+        Change::Rotate { request, .. } if request.settle.is_some() && !can.announce => {
+            let what = "this server does not record which keys were announced, so it can't wait until one has settled".to_owned();
+            return Err(HostError::Unsupported(what).into());
+        }
         _ => return Ok(()),
     };
     if confirm && !can.probation {

@@ -490,6 +490,15 @@ async fn a_host_is_not_asked_for_what_it_cannot_do() {
         assert_eq!(found, ["/qos", "/merge", "/witnesses"], "{refused:?}");
         assert!(refused.findings.iter().all(|found| found.hint.is_some()));
     }
+    // It can't wait for what it does not record.
+    let settle = r#"{"settle": "0s"}"#;
+    let settled = request(
+        "POST",
+        "/logs/argon/rotations",
+        &[("content-type", "application/json")],
+        settle,
+    );
+    endpoint.ask(settled).await.problem(codes::UNSUPPORTED);
     assert!(
         endpoint.toy.seen.lock().unwrap().is_empty(),
         "the host was not asked"
