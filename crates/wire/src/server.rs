@@ -86,12 +86,12 @@ pub struct WhoAmI {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
     /// The server's capabilities beyond the basics.
-    #[serde(default)]
+    #[serde(default = "Capabilities::unlisted")]
     pub capabilities: Capabilities,
 }
 
 /// Features of a server beyond shards, rotation and `merge.checkpointInterval`, which documents and requests may use. A server that
-/// does not list them is assumed to have all.
+/// does not list them is assumed to have all but `announce`, which is newer than the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Capabilities {
@@ -108,7 +108,22 @@ pub struct Capabilities {
     /// A front for Sigstore's clients: `rekor` in a document.
     pub rekor: bool,
     /// Records of announced keys: `POST logs/{log}/announcements`, `rotate.requireAnnounced` and `rotate.settle` in a document.
+    #[serde(default = "no")]
     pub announce: bool,
+}
+
+fn no() -> bool {
+    false
+}
+
+impl Capabilities {
+    /// The capabilities of a server that lists none.
+    fn unlisted() -> Self {
+        Self {
+            announce: false,
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for Capabilities {
@@ -122,5 +137,22 @@ impl Default for Capabilities {
             rekor: true,
             announce: true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_server_that_says_so_records_announced_keys() {
+        let can = |capabilities: &str| {
+            let text = format!(r#"{{"actor": "uid:0", "permissions": []{capabilities}}}"#);
+            let who: WhoAmI = serde_json::from_str(&text).unwrap();
+            (who.capabilities.announce, who.capabilities.rekor)
+        };
+        assert_eq!(can(""), (false, true));
+        assert_eq!(can(r#", "capabilities": {"rekor": true}"#), (false, true));
+        assert_eq!(can(r#", "capabilities": {"announce": true}"#), (true, true));
     }
 }
