@@ -160,7 +160,8 @@ impl Engine {
             )));
         }
         let (running, etag) = log.configuration();
-        if running.stripped() != config.stripped() {
+        let asked = config.clone().keeping_announced(&running);
+        if running.stripped() != asked.stripped() {
             return Err(ChangeError::Conflict(format!(
                 "there is a log {name} already, with another configuration; change that one, or choose another name"
             )));
@@ -363,6 +364,11 @@ fn checked(config: LogConfig, now_seconds: i64) -> Result<LogConfig, ChangeError
     let findings = config.validate();
     if !findings.is_empty() {
         return Err(ChangeError::Invalid(findings));
+    }
+    // They are about the keys of another log, from which the document was copied: this one makes its own.
+    let mut config = config;
+    for shard in &mut config.shards {
+        shard.announced = None;
     }
     let config = config
         .with_first_shard(now_seconds)

@@ -18,6 +18,32 @@ fn create(name: &str) -> Change {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_copied_document_brings_no_record_of_an_announced_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(&folder).await;
+    let host = host(&engine);
+    let mut copied = creation("new");
+    copied.config.shards[0].announced = Some(logconfig::Announced {
+        key: "KEY".to_owned(),
+        seen: vec![logconfig::Seen {
+            at: "https://example.org/trusted_root.json".to_owned(),
+            since: "2020-01-01T00:00:00Z".to_owned(),
+            gone: None,
+        }],
+    });
+    for (key, state) in [
+        ("first", OperationState::Done),
+        ("again", OperationState::Unchanged),
+    ] {
+        let change = Change::Create(copied.clone());
+        let made = host.apply("new", change, Mode::Apply, caller(key)).await;
+        assert_eq!(made.unwrap().state, state);
+        let running = host.config("new").await.unwrap().config;
+        assert_eq!(running.shards[0].announced, None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_log_is_created_on_all_replicas_and_its_name_is_taken() {
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = (engine(&folder).await, engine(&folder).await);
