@@ -6030,7 +6030,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__shard__subcmd__plan)
-            opts="-y -o -h --dry-run --announce --out --exec --seen-at --seen-ca --merge --reason --idempotency-key --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
+            opts="-y -o -h --dry-run --announce --out --exec --seen-at --seen-ca --merge --new-root --reason --idempotency-key --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -6182,7 +6182,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__shard__subcmd__rotate)
-            opts="-y -o -h --dry-run --force --settle --announce --out --exec --seen-at --seen-ca --merge --reason --idempotency-key --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
+            opts="-y -o -h --dry-run --force --settle --announce --out --exec --seen-at --seen-ca --merge --new-root --reason --idempotency-key --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

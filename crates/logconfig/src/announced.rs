@@ -16,6 +16,8 @@ use crate::span::Span;
 pub const MAX_PLACES: usize = 8;
 /// The longest name of a place, bytes.
 pub const MAX_PLACE: usize = 512;
+/// How long a key settles where nothing else is said: clients then have fetched it.
+pub const SETTLE: Span = Span::from_secs(7 * 86_400);
 
 /// The places where the key of a shard was seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -37,22 +39,37 @@ pub struct Seen {
     pub at: String,
     /// Since when, by the server's clock, RFC 3339.
     pub since: String,
+    /// Since when it is gone from there, RFC 3339; absent while it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone: Option<String>,
 }
 
 impl Announced {
-    /// Since when the key has been seen at every place; `None` if a time can't be read.
+    /// Since when the key has been seen at every place; `None` if it is gone from one, or a time can't be read.
     #[must_use]
     pub fn since(&self) -> Option<Timestamp> {
+        if self.gone().is_some() {
+            return None;
+        }
         let times = self.seen.iter().map(|seen| seen.since.parse().ok());
         let times: Option<Vec<Timestamp>> = times.collect();
         times?.into_iter().max()
+    }
+
+    /// A place from which the key is gone.
+    #[must_use]
+    pub fn gone(&self) -> Option<&Seen> {
+        self.seen.iter().find(|seen| seen.gone.is_some())
     }
 
     /// One line: different records have different texts.
     pub(crate) fn text(&self) -> String {
         let seen = self.seen.iter();
         let seen: Vec<_> = seen
-            .map(|seen| format!("since {} at {}", seen.since, seen.at))
+            .map(|seen| match &seen.gone {
+                Some(gone) => format!("since {} at {}, gone since {gone}", seen.since, seen.at),
+                None => format!("since {} at {}", seen.since, seen.at),
+            })
             .collect();
         format!("{} (key {})", seen.join(", "), self.key)
     }
@@ -92,7 +109,8 @@ impl LogConfig {
 }
 
 /// The running configuration with the key of a planned or active shard recorded as seen at these places since now. A place that is
-/// recorded already keeps its time; a record of another key is replaced.
+/// recorded already keeps its time, unless the key was gone from it; a record of another key is replaced. Places from which the key is
+/// gone and that are not named are forgotten, and then the time of all others begins again.
 ///
 /// # Errors
 /// `no-such-shard`, `shard-frozen`, `bad-place` or `too-many-places`.
@@ -102,6 +120,66 @@ pub fn with_announced(
     key: &str,
     places: &[String],
     now_unix_seconds: i64,
+) -> Result<LogConfig, Finding> {
+    let recorded = |mut seen: Vec<Seen>, now: &str| {
+        let before = seen.len();
+        seen.retain(|seen| seen.gone.is_none() || places.contains(&seen.at));
+        let forgotten = seen.len() < before;
+        for seen in &mut seen {
+            if forgotten || seen.gone.take().is_some() {
+                seen.gone = None;
+                now.clone_into(&mut seen.since);
+            }
+        }
+        for place in places {
+            if !seen.iter().any(|seen| seen.at == *place) {
+                seen.push(Seen {
+                    at: place.clone(),
+                    since: now.to_owned(),
+                    gone: None,
+                });
+            }
+        }
+        seen
+    };
+    with_record(running, name, key, places, now_unix_seconds, recorded)
+}
+
+/// The running configuration with the key of a shard recorded as gone from these places since now. Only a place where it was recorded as
+/// seen changes. The record counts for nothing until the key is recorded as seen there again.
+///
+/// # Errors
+/// As for [`with_announced`].
+pub fn with_withdrawn(
+    running: &LogConfig,
+    name: &ShardName,
+    key: &str,
+    places: &[String],
+    now_unix_seconds: i64,
+) -> Result<LogConfig, Finding> {
+    let recorded = |shard: &ShardConfig| shard.announced.as_ref().is_some_and(|r| r.key == key);
+    if running.shard(name).is_some_and(|shard| !recorded(shard)) {
+        return Ok(running.clone());
+    }
+    let recorded = |mut seen: Vec<Seen>, now: &str| {
+        for seen in &mut seen {
+            if seen.gone.is_none() && places.contains(&seen.at) {
+                seen.gone = Some(now.to_owned());
+            }
+        }
+        seen
+    };
+    with_record(running, name, key, places, now_unix_seconds, recorded)
+}
+
+/// The running configuration with another record of a shard's key: `edit` makes it from the known one and the time.
+fn with_record(
+    running: &LogConfig,
+    name: &ShardName,
+    key: &str,
+    places: &[String],
+    now_unix_seconds: i64,
+    edit: impl FnOnce(Vec<Seen>, &str) -> Vec<Seen>,
 ) -> Result<LogConfig, Finding> {
     let refused = |code, message: String, hint: &str| {
         let problem = Problem::new(code, message);
@@ -124,7 +202,7 @@ pub fn with_announced(
         let message = format!("the server's clock shows no time: {error}");
         Problem::new("bad-time", message).at("")
     })?;
-    let mut seen = match shard.announced.take() {
+    let known = match shard.announced.take() {
         Some(known) if known.key == key => known.seen,
         _ => Vec::new(),
     };
@@ -139,13 +217,8 @@ pub fn with_announced(
             );
             return Err(problem.at(format!("/seenAt/{number}")));
         }
-        if !seen.iter().any(|seen| seen.at == *place) {
-            seen.push(Seen {
-                at: place.clone(),
-                since: since.to_string(),
-            });
-        }
     }
+    let seen = edit(known, &since.to_string());
     if seen.is_empty() || seen.len() > MAX_PLACES {
         let message = format!(
             "{} places would be recorded for shard {name}, and 1 to {MAX_PLACES} can be",
@@ -166,6 +239,8 @@ pub fn with_announced(
 pub enum NotAnnounced {
     /// Its key has not been seen.
     Unseen,
+    /// Its key was seen, and is gone from this place.
+    Gone(String),
     /// Its key has been seen, not for long enough.
     Settling {
         /// Since when it has been seen.
@@ -187,6 +262,9 @@ pub fn is_announced(
     now: Timestamp,
 ) -> Result<(), NotAnnounced> {
     let record = record.filter(|record| Some(record.key.as_str()) == key);
+    if let Some(gone) = record.and_then(Announced::gone) {
+        return Err(NotAnnounced::Gone(gone.at.clone()));
+    }
     let since = record
         .and_then(Announced::since)
         .ok_or(NotAnnounced::Unseen)?;
@@ -234,10 +312,51 @@ mod tests {
         let twice = announced(&once, "https://two", 300);
         let since = |config| record(config).unwrap().since().unwrap().as_second();
         assert_eq!((since(&once), since(&twice)), (100, 300));
-        // Of another key nothing is known.
+        // A record of one key says nothing about another key.
         let other = with_announced(&twice, &shard("b"), "OTHER", &at("https://one"), 400).unwrap();
         assert_eq!(since(&other), 400);
         assert_eq!(record(&other).unwrap().seen.len(), 1);
+    }
+
+    #[test]
+    fn what_is_withdrawn_counts_no_more_and_begins_again() {
+        let two = announced(&announced(&log(), "https://one", 100), "https://two", 200);
+        let at_second = |config: &LogConfig, now| {
+            let now = Timestamp::from_second(now).unwrap();
+            is_announced(record(config), Some("KEY"), Span::from_secs(60), now)
+        };
+        assert_eq!(at_second(&two, 260), Ok(()));
+        let gone = |config: &LogConfig, key, place, now| {
+            with_withdrawn(config, &shard("b"), key, &at(place), now).unwrap()
+        };
+        // Another key, another place and a shard without a record have nothing to withdraw.
+        assert_eq!(gone(&two, "OTHER", "https://one", 300), two);
+        assert_eq!(gone(&two, "KEY", "https://three", 300), two);
+        assert_eq!(gone(&log(), "KEY", "https://one", 300), log());
+        let without = gone(&two, "KEY", "https://one", 300);
+        assert!(!crate::diff(&two, &without).is_empty());
+        assert_eq!(gone(&without, "KEY", "https://one", 400), without);
+        let refused = at_second(&without, 10_000);
+        assert_eq!(refused, Err(NotAnnounced::Gone("https://one".to_owned())));
+        // What is seen at the other place does not help.
+        let other = gone(&without, "KEY", "https://none", 400);
+        assert_eq!(other, without);
+        let back = announced(&without, "https://one", 500);
+        let since = |config| record(config).unwrap().since().unwrap().as_second();
+        assert_eq!(since(&back), 500);
+        assert_eq!(
+            record(&back).unwrap().seen[1],
+            record(&two).unwrap().seen[1]
+        );
+        assert!(at_second(&back, 559).is_err() && at_second(&back, 560).is_ok());
+        // A place that is given up is forgotten, and nothing is gained by that.
+        let moved = announced(&without, "https://two", 600);
+        assert_eq!(
+            (since(&moved), record(&moved).unwrap().seen.len()),
+            (600, 1)
+        );
+        let code = with_withdrawn(&log(), &shard("c"), "KEY", &at("x"), 0);
+        assert_eq!(code.unwrap_err().code, "no-such-shard");
     }
 
     #[test]

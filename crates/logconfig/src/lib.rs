@@ -69,7 +69,8 @@ mod validate;
 mod write;
 
 pub use announced::{
-    Announced, MAX_PLACE, MAX_PLACES, NotAnnounced, Seen, is_announced, with_announced,
+    Announced, MAX_PLACE, MAX_PLACES, NotAnnounced, SETTLE, Seen, is_announced, with_announced,
+    with_withdrawn,
 };
 pub use change::{DocumentChange, change};
 pub use diff::{Difference, diff};

@@ -187,7 +187,7 @@ pub struct RotateConfig {
     /// A shard opens only when its key was seen where clients look, for as long as settle.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub require_announced: bool,
-    /// Time between that and the rotation, in which clients fetch the key; 0s to 3650d.
+    /// Time between that and the rotation, in which clients fetch the key; 0s to 3650d (absent: 7d).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub settle: Option<Span>,
 }

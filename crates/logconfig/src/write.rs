@@ -169,6 +169,9 @@ impl Yaml {
             for seen in &record.seen {
                 self.field("        - ", "at", &at("at"), &text(&seen.at));
                 self.field("          ", "since", &at("since"), &text(&seen.since));
+                if let Some(gone) = &seen.gone {
+                    self.field("          ", "gone", &at("gone"), &text(gone));
+                }
             }
         }
     }

@@ -55,7 +55,7 @@ pub struct Shard {
     /// Root of the published tree, hex.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root_hash: Option<String>,
-    /// Where its key was seen by those who look for it; absent if it was not, and for a frozen shard.
+    /// Where its key was seen; absent if it was not seen, if it is gone from a place, and for a frozen shard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub announced: Option<Announced>,
 }
@@ -103,7 +103,7 @@ pub struct RotateRequest {
     pub settle: Option<Span>,
 }
 
-/// `POST logs/{log}/announcements`: the key of a shard has been seen where clients look. A preview with `?dryRun=true`.
+/// `POST logs/{log}/announcements`: the key of a shard has been seen where clients look, or is gone from there. A preview with `?dryRun=true`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AnnounceRequest {
@@ -113,6 +113,9 @@ pub struct AnnounceRequest {
     pub key: String,
     /// The places where it was seen, by their URLs. A place that is known already keeps its time.
     pub seen_at: Vec<String>,
+    /// The key is gone from these places: the record counts for nothing until the key is seen there again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gone: bool,
 }
 
 /// `POST logs/{log}/shards`: plans a shard. A preview with `?dryRun=true`.

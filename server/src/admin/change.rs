@@ -129,11 +129,13 @@ pub(super) fn request(
             shard,
             key,
             seen_at,
+            gone,
         }) => Request::Announce {
             shard: ShardName::try_from(shard)
                 .map_err(|error| HostError::Internal(error.to_string()))?,
             key,
             seen_at,
+            gone,
         },
         Change::Plan {
             request: PlanRequest { name },

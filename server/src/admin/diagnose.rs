@@ -405,13 +405,13 @@ impl EngineHost {
         if let Some(why) = log.rotation_held() {
             let on = format!("--log {}", log.name());
             let remedy = format!(
-                "where its key has to be announced: `logctl shard rotate --announce --seen-at URL {on}` publishes it and waits until it is seen. Otherwise plan the next shard (`logctl shard plan {on}`) and give its key (`logctl shard show NAME {on}`) to the witnesses' operators; check the secondaries (`logctl merge status {on}`). The server retries the rotation by itself. `logctl shard rotate --force {on}` opens the shard anyway: it is not published until they know it, and clients without its key refuse what it signs"
+                "where its key has to be announced: `logctl shard plan --announce --exec COMMAND --seen-at URL {on}` publishes it and waits until it is seen. Otherwise plan the next shard (`logctl shard plan {on}`) and give its key (`logctl shard show NAME {on}`) to the witnesses' operators; check the secondaries (`logctl merge status {on}`). The server retries the rotation by itself. `logctl shard rotate --force {on}` opens the shard anyway: it is not published until they know it, and clients without its key refuse what it signs"
             );
             checks.push(found("rotation", Severity::Warning, why, remedy));
         } else if log.lacks_announcement() {
             let why = "no shard is announced: a rotation by size or age would wait".to_owned();
             let remedy = format!(
-                "`logctl shard plan --announce --seen-at URL --log {}` publishes the key of the next shard and waits until it is seen",
+                "`logctl shard plan --announce --exec COMMAND --seen-at URL --log {}` publishes the key of the next shard and waits until it is seen",
                 log.name()
             );
             checks.push(found("rotation", Severity::Warning, why, remedy));

@@ -16,7 +16,7 @@ use crate::{Done, folder, run};
 /// What clients see: a file server whose answers change during a test.
 struct Published {
     address: SocketAddr,
-    answer: Arc<Mutex<(u16, String)>>,
+    answer: Arc<Mutex<(u16, u64, String)>>,
     asked: Arc<Mutex<u64>>,
 }
 
@@ -25,19 +25,19 @@ impl Published {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let published = Self {
             address: listener.local_addr()?,
-            answer: Arc::new(Mutex::new((status, body.to_owned()))),
+            answer: Arc::new(Mutex::new((status, 0, body.to_owned()))),
             asked: Arc::default(),
         };
         let (answer, asked) = (published.answer.clone(), published.asked.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (status, body) = answer
+                let (status, age, body) = answer
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .clone();
                 *asked.lock().unwrap_or_else(PoisonError::into_inner) += 1;
                 // A client that hangs up is none of this server's business.
-                let _ = serve(stream, status, &body);
+                let _ = serve(stream, status, age, &body);
             }
         });
         Ok(published)
@@ -48,7 +48,13 @@ impl Published {
     }
 
     fn set(&self, status: u16, body: &str) {
-        *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = (status, body.to_owned());
+        self.set_aged(status, 0, body);
+    }
+
+    /// An answer that a cache has kept for so many seconds.
+    fn set_aged(&self, status: u16, age: u64, body: &str) {
+        *self.answer.lock().unwrap_or_else(PoisonError::into_inner) =
+            (status, age, body.to_owned());
     }
 
     fn asked(&self) -> u64 {
@@ -56,7 +62,12 @@ impl Published {
     }
 }
 
-fn serve(mut stream: std::net::TcpStream, status: u16, body: &str) -> std::io::Result<()> {
+fn serve(
+    mut stream: std::net::TcpStream,
+    status: u16,
+    age: u64,
+    body: &str,
+) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream.try_clone()?).lines();
     while lines
         .next()
@@ -66,7 +77,7 @@ fn serve(mut stream: std::net::TcpStream, status: u16, body: &str) -> std::io::R
     let length = body.len();
     write!(
         stream,
-        "HTTP/1.1 {status} x\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+        "HTTP/1.1 {status} x\r\nage: {age}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
     )
 }
 
@@ -188,17 +199,40 @@ fn an_announced_rotation_continues_over_interruptions_and_bad_publications() -> 
         "{list}"
     );
 
-    // A cache brings the old file back: no rotation, although the key has settled.
-    published.set(200, &before);
-    let ran = announce(at, &["rotate", "--settle", "0s", "--timeout", "1s"], 7)?;
-    says(&ran, "does not have it")?;
+    // A cache brings the old file back, from before the key was seen: no rotation, although the key has settled, and no publication
+    // that is made from the old file.
+    published.set_aged(200, 86_400, &before);
+    std::fs::remove_file(&next)?;
+    let ran = announce(at, &with(&["2s", "--settle", "0s"]), 7)?;
+    says(&ran, "from before the key was seen")?;
+    ensure!(!next.exists(), "nothing is published over what was seen");
+    published.set(503, "");
+    announce(at, &with(&["1s", "--settle", "0s"]), 7)?;
+    ensure!(!next.exists(), "nothing is published over what was seen");
     ensure!(argon_shard(at, &name)?["state"] == "planned");
     ensure!(
         argon_shard(at, &name)?["announced"] == record,
         "the first time stays"
     );
 
+    // Somebody else publishes a file without the key. A nightly look takes the record back, and publishes again; the time begins again.
+    published.set(200, &before);
+    let plan = ["plan", "--exec", &publish, "--timeout", "2s"];
+    let ran = announce(at, &plan, 7)?;
+    says(&ran, "does not have it")?;
+    ensure!(planned(&argon_shard(at, &name)?), "the record is withdrawn");
+    ensure!(next.exists(), "the key is published again");
+    let ran = announce(at, &["rotate", "--settle", "0s", "--timeout", "1s"], 7)?;
+    says(&ran, "does not have it")?;
     published.set(200, &text);
+    announce(at, &["plan"], 0)?;
+    let again = argon_shard(at, &name)?["announced"].clone();
+    ensure!(again["seen"][0]["at"] == place.as_str(), "{again}");
+    ensure!(
+        again["since"].as_str() > record["since"].as_str(),
+        "{again}"
+    );
+
     announce(at, &["rotate", &name, "--settle", "0s"], 0)?;
     ensure!(argon_shard(at, &name)?["state"] == "active");
     // The job runs once more.
@@ -206,6 +240,7 @@ fn an_announced_rotation_continues_over_interruptions_and_bad_publications() -> 
     ensure!(ran.json()?["unchanged"] == true, "{ran:?}");
     let trail = run(at, "audit list -o json", 0)?.stdout;
     ensure!(trail.contains("\"announce\""), "{trail}");
+    ensure!(trail.contains("\"withdraw\""), "{trail}");
     Ok(())
 }
 
@@ -217,7 +252,12 @@ fn two_operators_announce_one_shard() -> Done {
     let file = at.join("published.json");
     let place = file.display().to_string();
     let publish = format!("cp $LOGCTL_TRUSTED_ROOT {place}");
-    let words = ["plan", "--exec", &publish, "--seen-at", &place];
+    let bare = ["plan", "--exec", &publish, "--seen-at", &place];
+    // A wrong address looks as if nothing was published.
+    let early = [&bare[..], &["--timeout", "1s"]].concat();
+    says(&announce(at, &early, 7)?, "--new-root")?;
+    ensure!(!file.exists(), "nothing is published by mistake");
+    let words = [&bare[..], &["--new-root"]].concat();
     let both = std::thread::scope(|scope| {
         let runs = [(); 2].map(|()| scope.spawn(|| announce(at, &words, 0)));
         runs.map(|run| run.join().ok().context("a thread"))
@@ -260,7 +300,7 @@ fn two_operators_announce_one_shard() -> Done {
 fn a_log_that_requires_announcements_rotates_by_size_when_the_key_was_seen() -> Done {
     let folder = folder()?;
     let at = folder.path();
-    let logd = argon(at, "requireAnnounced: true, maxEntries: 20")?;
+    let logd = argon(at, "requireAnnounced: true, settle: 0s, maxEntries: 20")?;
     for n in 0..20 {
         let add = logd
             .http()

@@ -24,7 +24,7 @@ pub(crate) enum ShardStep {
     ///
     /// With --announce, the shard's key is published: the command plans a shard only if there is none, or none of that name. It writes
     /// the trusted root of Sigstore's clients with the key, runs the command that publishes it, and waits until the published one has
-    /// the key. Where time runs out (--timeout), it says what it waits for and exits with 7; the same command continues, also on
+    /// the key. If the time runs out (--timeout), it says what it waits for and exits with 7; the same command continues, also on
     /// another machine. A log with rotate.requireAnnounced then rotates by itself when it is due.
     #[command(after_help = "Examples:
   logctl shard plan --yes
@@ -59,7 +59,7 @@ pub(crate) enum ShardStep {
     /// key to their operators, then rotate.
     ///
     /// With --announce, the shard's key is published before the shard opens, as by `shard plan --announce`; then the command waits
-    /// until the key has been seen for --settle, so that clients have fetched it, looks once more, and rotates. Where time runs out
+    /// until the key has been seen for --settle, so that clients have fetched it, looks once more, and rotates. If the time runs out
     /// (--timeout), it says what it waits for and exits with 7; the same command continues, also on another machine. Name the shard in a
     /// job that runs again and again: without a name, a run after the rotation announces the next shard.
     #[command(after_help = "Examples:

@@ -53,7 +53,8 @@ impl Log {
                 shard,
                 key,
                 seen_at,
-            } => return self.plan_announced(running, shard, key, seen_at),
+                gone,
+            } => return self.plan_announced(running, (shard, key), seen_at, *gone),
             Request::Rotate { name, .. } | Request::RotateAnnounced { name, .. } => {
                 logconfig::with_rotation(running, name.clone(), seconds).map_err(one)?
             }

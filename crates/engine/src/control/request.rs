@@ -50,6 +50,9 @@ pub enum Request {
         key: String,
         /// The places where it was seen.
         seen_at: Vec<String>,
+        /// Whether it is gone from them.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        gone: bool,
     },
     /// Add a planned shard.
     PlanShard {
@@ -135,6 +138,7 @@ impl Request {
     pub(super) fn word(&self) -> &'static str {
         match self {
             Self::Rotate { force: true, .. } => return "rotate-forced",
+            Self::Announce { gone: true, .. } => return "withdraw",
             Self::Announce { .. } => return "announce",
             _ => {}
         }
@@ -154,8 +158,14 @@ impl Request {
     /// What is reported, in words for the audit trail.
     pub(super) fn said(&self) -> Option<String> {
         match self {
-            Self::Announce { shard, seen_at, .. } => Some(format!(
-                "the key of {shard} was seen at {}",
+            Self::Announce {
+                shard,
+                seen_at,
+                gone,
+                ..
+            } => Some(format!(
+                "the key of {shard} {} {}",
+                if *gone { "is gone from" } else { "was seen at" },
                 seen_at.join(", ")
             )),
             _ => None,

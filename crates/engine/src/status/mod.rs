@@ -240,7 +240,8 @@ impl Log {
             let state = self.ledger.state();
             let mut known = state.shards.iter().rev();
             let known = known.find(|known| known.identity.name == name);
-            known.and_then(|known| known.identity.log_id()).as_ref() == Some(&record.key)
+            let key = known.and_then(|known| known.identity.log_id());
+            record.gone().is_none() && key.as_ref() == Some(&record.key)
         })
     }
 

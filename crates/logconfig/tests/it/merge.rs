@@ -160,10 +160,18 @@ pub(crate) fn example() -> LogConfig {
     let last = config.shards.last_mut().unwrap();
     last.announced = Some(Announced {
         key: "2sm2M9oVbG2eFwl5JsvKTq5mCxLXvVlBJKpUYYwBjfM=".to_owned(),
-        seen: vec![Seen {
-            at: "https://example.org/trusted_root.json".to_owned(),
-            since: "2026-11-30T12:00:00Z".to_owned(),
-        }],
+        seen: vec![
+            Seen {
+                at: "https://example.org/trusted_root.json".to_owned(),
+                since: "2026-11-30T12:00:00Z".to_owned(),
+                gone: None,
+            },
+            Seen {
+                at: "https://mirror.example.org/".to_owned(),
+                since: "2026-11-30T12:00:00Z".to_owned(),
+                gone: Some("2026-12-01T12:00:00Z".to_owned()),
+            },
+        ],
     });
     config
 }

@@ -135,6 +135,7 @@ fn announce(shard: &mut ShardConfig, to: u8) {
     let seen = logconfig::Seen {
         at: format!("https://example.org/{to}: \"#{{"),
         since: "2026-11-30T12:00:00Z".to_owned(),
+        gone: None,
     };
     shard.announced = (shard.state != ShardState::Frozen).then(|| logconfig::Announced {
         key: format!("{to}+/="),
@@ -142,6 +143,7 @@ fn announce(shard: &mut ShardConfig, to: u8) {
             seen.clone(),
             logconfig::Seen {
                 at: "b".to_owned(),
+                gone: (to % 2 == 0).then(|| "2026-12-02T10:00:00Z".to_owned()),
                 ..seen
             },
         ],

@@ -52,10 +52,21 @@ async fn shard(host: &EngineHost, name: &str) -> Shard {
 }
 
 async fn announce(host: &EngineHost, name: &str, key: &str, at: &[&str], by: &str) -> Answered {
+    report(host, (name, key), at, false, by).await
+}
+
+async fn report(
+    host: &EngineHost,
+    (name, key): (&str, &str),
+    at: &[&str],
+    gone: bool,
+    by: &str,
+) -> Answered {
     let request = AnnounceRequest {
         shard: name.to_owned(),
         key: key.to_owned(),
         seen_at: at.iter().map(|at| (*at).to_owned()).collect(),
+        gone,
     };
     let change = Change::Announce(request);
     host.apply("dev", change, Mode::Apply, caller(by)).await
@@ -179,6 +190,19 @@ async fn force_and_records_are_in_the_trail_and_the_history() {
     plan(&host, "c").await;
     let key = key_of(&host, "c").await;
     announce(&host, "c", &key, &[AT], "seen").await.unwrap();
+    // Where nobody says how long, a key settles for as long as `logctl` waits.
+    let early = RotateRequest {
+        name: Some("c".to_owned()),
+        ..RotateRequest::default()
+    };
+    assert_eq!(
+        codes(rotate(&host, early, "early").await)[0].code,
+        "not-settled"
+    );
+    let soon = configure(&host, "soon", |config| {
+        config.rotate.settle = Some(Span::from_secs(0))
+    });
+    soon.await.unwrap();
     // Seen is seen: the other shard waits, this one opens.
     assert_eq!(
         codes(rotate(&host, RotateRequest::default(), "next").await)[0].code,
@@ -293,4 +317,54 @@ async fn a_record_outlives_documents_of_before_and_ends_with_its_shard() {
     plan(&host, "b").await;
     assert_eq!(key_of(&host, "b").await, key);
     assert_eq!(shard(&host, "b").await.announced, None);
+}
+
+#[tokio::test]
+async fn a_key_that_is_gone_opens_nothing_until_it_is_seen_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(&folder).await;
+    let host = host(&engine);
+    let rule = configure(&host, "rule", |config| {
+        config.rotate.require_announced = true;
+        config.rotate.settle = Some(Span::from_secs(0));
+    });
+    rule.await.unwrap();
+    plan(&host, "b").await;
+    let key = key_of(&host, "b").await;
+    let log = engine.log("dev").unwrap();
+    // Nothing was seen, so nothing can be withdrawn.
+    let early = report(&host, ("b", &key), &[AT], true, "early").await;
+    assert_eq!(early.unwrap().state, OperationState::Unchanged);
+    announce(&host, "b", &key, &[AT], "seen").await.unwrap();
+    assert!(log.is_next_announced());
+    // A report about another key withdraws nothing.
+    let other = key_of(&host, "a").await;
+    let found = report(&host, ("b", &other), &[AT], true, "other").await;
+    assert_eq!(codes(found)[0].code, "other-key");
+    let gone = report(&host, ("b", &key), &[AT], true, "gone").await;
+    assert_eq!(gone.unwrap().state, OperationState::Done);
+    assert!(!log.is_next_announced());
+    assert_eq!(shard(&host, "b").await.announced, None);
+    // A file from before does not bring the record back, and nobody else does.
+    let kept = configure(&host, "kept", |config| {
+        config.shards.last_mut().unwrap().announced = None;
+        config.merge.idle_republish = Span::from_secs(77);
+    });
+    assert_eq!(kept.await.unwrap().differences.len(), 1);
+    let found = codes(rotate(&host, RotateRequest::default(), "held").await);
+    assert_eq!(found[0].code, "not-announced");
+    assert!(found[0].message.contains(AT), "{}", found[0].message);
+    let records = trail(&engine).await;
+    let said = records.iter().any(|record| match record {
+        Record::Intent(intent) => {
+            let said = intent.reason.as_deref().unwrap_or_default();
+            intent.action == "withdraw" && said.contains("is gone from") && said.contains(AT)
+        }
+        _ => false,
+    });
+    assert!(said, "{records:?}");
+    announce(&host, "b", &key, &[AT], "back").await.unwrap();
+    rotate(&host, RotateRequest::default(), "opens")
+        .await
+        .unwrap();
 }

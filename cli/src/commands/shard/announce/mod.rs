@@ -15,9 +15,9 @@ use std::time::Duration;
 
 use clap::ValueHint;
 use jiff::Timestamp;
-use logconfig::Span;
+use logconfig::{ShardState, Span};
 use wire::routes::Name;
-use wire::{AnnounceRequest, PlanRequest, Problem, RotateRequest, ShardState, codes};
+use wire::{AnnounceRequest, PlanRequest, Problem, RotateRequest, codes};
 
 use super::show;
 use crate::client::{Call, Deadline};
@@ -58,6 +58,9 @@ pub(crate) struct AnnounceArgs {
     /// With --announce: a trusted root whose other content is kept (`-`: standard input) [default: the published one]
     #[arg(long, value_name = "FILE", requires = "announce", value_hint = ValueHint::FilePath)]
     merge: Option<File>,
+    /// With --announce: if nothing is published yet, publish a trusted root with the keys of this log alone
+    #[arg(long, requires = "announce", conflicts_with = "merge")]
+    new_root: bool,
 }
 
 /// The end of the work.
@@ -128,13 +131,14 @@ impl Announcing<'_> {
         let mut moved = None;
         for _ in 0..TRIES {
             let server = self.session.server()?;
-            let status = server.admin.log(&self.log, server.deadline).await?;
-            let mut shards = status.shards.iter();
+            // The next shard is the first planned one of the configuration, whose order a document may change.
+            let running = server.admin.config(&self.log, server.deadline).await?;
+            let mut shards = running.config.shards.iter();
             let found = match &name {
-                Some(name) => shards.find(|shard| shard.name == *name),
+                Some(name) => shards.find(|shard| shard.name.as_str() == name),
                 None => shards.find(|shard| shard.state == ShardState::Planned),
             };
-            match found.map(|shard| (shard.state, shard.name.clone())) {
+            match found.map(|shard| (shard.state, shard.name.to_string())) {
                 Some((ShardState::Planned, name)) => return Ok(Planned::Waits(name)),
                 Some((ShardState::Active, name)) => return Ok(Planned::Open(name)),
                 Some((ShardState::Frozen, name)) => {
@@ -149,7 +153,7 @@ impl Announcing<'_> {
             let request = PlanRequest { name: name.clone() };
             let call = Call::new(Name::PlanShard, &self.log, &request)?;
             let question = format!("plan the next shard of {}, to announce its key?", self.log);
-            match self.step(&server, call, question, Some(status.etag)).await {
+            match self.step(&server, call, question, Some(running.etag)).await {
                 Ok(()) => self.session.ui.stepped(
                     format!("{}: the next shard was planned", self.log),
                     "the same command continues",
@@ -229,22 +233,23 @@ impl Announcing<'_> {
                         }
                     }
                 }
-            } else if !published {
-                published = self.publish(&target, &look, deadline).await?;
-                match published {
-                    true => pause = SEEN_POLL_MIN,
-                    false => {
-                        let why = "the trusted root is not written: what is published can't be read, and must not be lost; --merge FILE names a file to add the key to";
-                        waits = format!("{waits}; {why}");
-                        if told.insert((String::new(), why.to_owned())) {
-                            ui.line(why);
+            } else {
+                self.withdraw(&mut target, &look).await?;
+                if !published && target.lacks(&look) {
+                    match self.publish(&target, &look, deadline).await? {
+                        None => (published, pause) = (true, SEEN_POLL_MIN),
+                        Some(why) => {
+                            waits = format!("{waits}; {why}");
+                            if told.insert((String::new(), why.to_owned())) {
+                                ui.line(why);
+                            }
                         }
                     }
                 }
             }
             phase.update(&waits);
             // The server decides by its own clock; this one only says whether waiting makes sense.
-            let left = at_least.map(|time| time.duration_since(Timestamp::now()).unsigned_abs());
+            let left = at_least.map(|time| left(time, Timestamp::now()));
             let too_late = left.is_some_and(|left| left > deadline.left());
             if too_late || !deadline.pause(left.unwrap_or(pause).min(pause)).await {
                 return Err(Error::Waits {
@@ -257,18 +262,22 @@ impl Announcing<'_> {
         }
     }
 
-    /// Writes the trusted root and runs the command; whether it did. What is published must be known, or it would be lost.
+    /// Writes the trusted root and runs the command, or says why not. What is published must be known, or it would be lost.
     async fn publish(
         &self,
         target: &Target,
         look: &Look,
         deadline: Deadline,
-    ) -> Result<bool, Error> {
-        let base = self.merge.as_ref().or(look.base.as_ref());
-        if base.is_none() && !look.nothing {
-            return Ok(false);
-        }
-        let root = target.root(base.map(String::as_str))?;
+    ) -> Result<Option<&'static str>, Error> {
+        let base = match &self.merge {
+            Some(text) => Ok(Some(text.as_str())),
+            None => look.base.root(self.args.new_root),
+        };
+        let base = match base {
+            Ok(base) => base,
+            Err(why) => return Ok(Some(why)),
+        };
+        let root = target.root(base)?;
         for warning in root.warnings() {
             self.session.ui.warn(&warning.to_string());
         }
@@ -285,32 +294,61 @@ impl Announcing<'_> {
             let file = self.args.out.as_deref();
             publish::run(command, file, &text, about, deadline).await?;
         }
-        Ok(true)
+        Ok(None)
+    }
+
+    /// Reports to the server that the key was seen at places, or is gone from them.
+    async fn report(&self, target: &Target, places: &[String], gone: bool) -> Result<(), Error> {
+        let request = AnnounceRequest {
+            shard: target.name.clone(),
+            key: target.key.log_id().to_base64(),
+            seen_at: places.to_owned(),
+            gone,
+        };
+        let call = Call::new(Name::AnnounceShard, &self.log, &request)?;
+        let server = self.session.server()?;
+        let question = format!(
+            "record that the key of shard {} {} {}?",
+            target.name,
+            if gone { "is gone from" } else { "was seen at" },
+            places.join(", ")
+        );
+        self.step(&server, call, question, None).await
+    }
+
+    /// Records that the key is gone from places where it was seen, so that no rotation counts on them.
+    async fn withdraw(&self, target: &mut Target, look: &Look) -> Result<(), Error> {
+        let places = look.gone.iter();
+        let places = places.filter(|place| target.recorded.contains(*place));
+        let places: Vec<String> = places.cloned().collect();
+        if !places.is_empty() {
+            self.report(target, &places, true).await?;
+            self.session.ui.stepped(
+                format!("the key of shard {} was recorded as gone", target.name),
+                "the same command continues",
+            );
+            for place in places {
+                target.recorded.remove(&place);
+                target.gone.insert(place);
+            }
+        }
+        Ok(())
     }
 
     /// Records the places where it was seen.
     async fn record(&self, target: &mut Target) -> Result<(), Error> {
         let places = target.places.iter().map(|place| place.name.clone());
         let places: Vec<String> = places.collect();
-        if places.iter().any(|place| !target.recorded.contains(place)) {
-            let request = AnnounceRequest {
-                shard: target.name.clone(),
-                key: target.key.log_id().to_base64(),
-                seen_at: places.clone(),
-            };
-            let call = Call::new(Name::AnnounceShard, &self.log, &request)?;
-            let server = self.session.server()?;
-            let question = format!(
-                "record that the key of shard {} was seen at {}?",
-                target.name,
-                places.join(", ")
-            );
-            self.step(&server, call, question, None).await?;
+        let new = places.iter().any(|place| !target.recorded.contains(place));
+        if new || !target.gone.is_empty() {
+            self.report(target, &places, false).await?;
             self.session.ui.stepped(
                 format!("the key of shard {} was recorded as seen", target.name),
                 "the same command continues",
             );
             target.recorded.extend(places);
+            target.gone.clear();
+            target.seen_since = Some(Timestamp::now());
         }
         Ok(())
     }
@@ -321,6 +359,12 @@ impl Announcing<'_> {
         let shards = server.admin.log(&self.log, server.deadline).await?.shards;
         let shard = shards.into_iter().find(|shard| shard.name == target.name);
         match shard {
+            // It was taken back meanwhile, or somebody else saw that the key is gone.
+            Some(shard) if shard.announced.is_none() => Err(Error::Waits {
+                log: self.log.clone(),
+                shard: shard.name,
+                why: "the server has no record of its key any more".to_owned(),
+            }),
             Some(shard) => show::outcome(self.log.clone(), shard),
             None => Err(Error::NotFound {
                 kind: "planned shard",
@@ -376,6 +420,12 @@ enum Settled {
     Until(Option<Timestamp>, String),
 }
 
+/// How long it is until a time; not less than a pause, for a clock may be ahead of the server's.
+fn left(until: Timestamp, now: Timestamp) -> Duration {
+    let left = Duration::try_from(until.duration_since(now));
+    left.unwrap_or_default().max(SEEN_POLL_MIN)
+}
+
 /// A refusal because the key has not been seen for long enough is a wait, any other one an error.
 fn settles(problem: Box<Problem>) -> Result<Settled, Error> {
     let only = match problem.findings.as_slice() {
@@ -404,6 +454,14 @@ mod tests {
         });
         problem.findings = findings.collect();
         settles(Box::new(problem))
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_makes_no_endless_wait() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        assert_eq!(left(at(100), at(40)), Duration::from_secs(60));
+        assert_eq!(left(at(100), at(9_000)), SEEN_POLL_MIN);
+        assert_eq!(left(at(100), at(100)), SEEN_POLL_MIN);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use reqwest::header::{AGE, CACHE_CONTROL};
 use reqwest::{StatusCode, Url};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -38,6 +39,14 @@ pub(super) struct Place {
 enum Source {
     Web(reqwest::Client, Url),
     Local(PathBuf),
+}
+
+/// The text of a published file, and how old the answer is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) text: String,
+    /// For how long a cache on the way has kept it, as the answer says.
+    pub(super) age: Duration,
 }
 
 /// Why a file could not be had.
@@ -122,17 +131,19 @@ impl Place {
     }
 
     /// The published file as it is now.
-    pub(super) async fn read(&self, deadline: Deadline) -> Result<String, Miss> {
-        let bytes = match self.repository {
+    pub(super) async fn read(&self, deadline: Deadline) -> Result<Found, Miss> {
+        let (bytes, age) = match self.repository {
             true => self.target(deadline).await?,
-            false => self.get(None, deadline).await?,
+            false => self.get_aged(None, deadline).await?,
         };
-        String::from_utf8(bytes).map_err(|_| Miss::new("it is not text"))
+        let text = String::from_utf8(bytes).map_err(|_| Miss::new("it is not text"))?;
+        Ok(Found { text, age })
     }
 
-    /// The file that the repository names now.
-    async fn target(&self, deadline: Deadline) -> Result<Vec<u8>, Miss> {
-        let timestamp = self.metadata("timestamp.json", deadline).await?;
+    /// The file that the repository names now. It is as old as the timestamp: all other files have their version or hash in their name.
+    async fn target(&self, deadline: Deadline) -> Result<(Vec<u8>, Duration), Miss> {
+        let (timestamp, age) = self.get_aged(Some("timestamp.json"), deadline).await?;
+        let timestamp = json("timestamp.json", &timestamp)?;
         let expires = timestamp.pointer("/signed/expires").and_then(Value::as_str);
         let expires = expires.and_then(|time| time.parse::<Timestamp>().ok());
         if let Some(expires) = expires.filter(|expires| *expires <= Timestamp::now()) {
@@ -164,7 +175,7 @@ impl Place {
         };
         let bytes = bytes.map_err(|miss| Miss::new(miss.why))?;
         match tlog::hex(&Sha256::digest(&bytes)) == hash.to_ascii_lowercase() {
-            true => Ok(bytes),
+            true => Ok((bytes, age)),
             false => Err(Miss::new(format!(
                 "{TARGET} is not the file that the TUF repository names"
             ))),
@@ -191,21 +202,29 @@ impl Place {
     }
 
     async fn metadata(&self, name: &str, deadline: Deadline) -> Result<Value, Miss> {
-        let bytes = self.get(Some(name), deadline).await?;
-        serde_json::from_slice(&bytes).map_err(|_| Miss::new(format!("{name} is not JSON")))
+        json(name, &self.get(Some(name), deadline).await?)
     }
 
-    /// A file below the source, or the source itself.
     async fn get(&self, below: Option<&str>, deadline: Deadline) -> Result<Vec<u8>, Miss> {
+        Ok(self.get_aged(below, deadline).await?.0)
+    }
+
+    /// A file below the source, or the source itself, and its age.
+    async fn get_aged(
+        &self,
+        below: Option<&str>,
+        deadline: Deadline,
+    ) -> Result<(Vec<u8>, Duration), Miss> {
         match &self.source {
             Source::Local(path) => {
                 let path = below.map_or_else(|| path.clone(), |below| path.join(below));
                 let reading = tokio::task::spawn_blocking(move || local(&path));
                 let read = reading.await.unwrap_or_else(|error| Err(error.into()));
-                bounded(read.map_err(|error| Miss {
+                let bytes = bounded(read.map_err(|error| Miss {
                     absent: error.kind() == std::io::ErrorKind::NotFound,
                     why: error.to_string(),
-                })?)
+                })?)?;
+                Ok((bytes, Duration::ZERO))
             }
             Source::Web(http, url) => {
                 let url = match below {
@@ -240,10 +259,24 @@ fn bounded(bytes: Vec<u8>) -> Result<Vec<u8>, Miss> {
     }
 }
 
-async fn web(http: &reqwest::Client, url: Url, deadline: Deadline) -> Result<Vec<u8>, Miss> {
+fn json(name: &str, bytes: &[u8]) -> Result<Value, Miss> {
+    serde_json::from_slice(bytes).map_err(|_| Miss::new(format!("{name} is not JSON")))
+}
+
+async fn web(
+    http: &reqwest::Client,
+    url: Url,
+    deadline: Deadline,
+) -> Result<(Vec<u8>, Duration), Miss> {
     let passing = |error: reqwest::Error| Miss::new(cause(&error.without_url()));
     let limit = FILE_TIMEOUT.min(deadline.left());
-    let mut answer = http.get(url).timeout(limit).send().await.map_err(passing)?;
+    // A cache that obeys this asks its source.
+    let request = http.get(url).header(CACHE_CONTROL, "no-cache");
+    let answer = request.timeout(limit).send().await;
+    let mut answer = answer.map_err(passing)?;
+    let age = answer.headers().get(AGE);
+    let age = age.and_then(|age| age.to_str().ok()?.trim().parse().ok());
+    let age = Duration::from_secs(age.unwrap_or(0));
     let status = answer.status();
     match status {
         StatusCode::OK => {}
@@ -260,7 +293,7 @@ async fn web(http: &reqwest::Client, url: Url, deadline: Deadline) -> Result<Vec
         bytes.extend_from_slice(&chunk);
         bytes = bounded(bytes)?;
     }
-    Ok(bytes)
+    Ok((bytes, age))
 }
 
 #[cfg(test)]
@@ -271,7 +304,8 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     async fn read(place: &Place) -> Result<String, Miss> {
-        place.read(Deadline::after(MINUTE)).await
+        let read = place.read(Deadline::after(MINUTE)).await;
+        read.map(|read| read.text)
     }
 
     #[test]

@@ -3,19 +3,16 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
-use logconfig::{LogConfig, ShardName, Span};
+use logconfig::{LogConfig, MAX_PLACE, MAX_PLACES, SETTLE, Seen, ShardName, Span};
 use rekor::export::{Published, Shard, TrustedRoot};
 use tlog::VerifierKey;
 
-use super::place::Place;
+use super::place::{Found, Miss, Place};
 use super::{AnnounceArgs, Until};
 use crate::client::Deadline;
 use crate::commands::Session;
 use crate::commands::shard::export::{self, KnownKey};
 use crate::error::Error;
-
-/// How long a key settles if neither the command nor the configuration says so.
-const SETTLE: Span = Span::from_secs(7 * 86_400);
 
 /// The shard whose key is announced.
 pub(super) struct Target {
@@ -26,8 +23,12 @@ pub(super) struct Target {
     pub(super) since: u64,
     pub(super) settle: Span,
     pub(super) places: Vec<Place>,
-    /// The places that are recorded already.
+    /// The places that are recorded already, and from which the key is not gone.
     pub(super) recorded: HashSet<String>,
+    /// The places from which it is recorded as gone.
+    pub(super) gone: HashSet<String>,
+    /// When it was recorded as seen, if ever.
+    pub(super) seen_since: Option<Timestamp>,
 }
 
 impl Target {
@@ -73,13 +74,23 @@ impl Target {
         };
         let id = key.log_id().to_base64();
         let seen = shard.announced.iter().filter(|record| record.key == id);
-        let seen = seen.flat_map(|record| &record.seen);
-        let recorded: Vec<String> = seen.map(|seen| seen.at.clone()).collect();
+        let seen: Vec<_> = seen.flat_map(|record| &record.seen).collect();
+        let known: Vec<String> = seen.iter().map(|seen| seen.at.clone()).collect();
         let named = match args.seen_at.is_empty() {
-            true => &recorded,
+            true => &known,
             false => &args.seen_at,
         };
         let places = places(named, args)?;
+        let (here, gone) = seen
+            .iter()
+            .partition::<Vec<_>, _>(|seen| seen.gone.is_none());
+        let names = |seen: Vec<&&Seen>| seen.iter().map(|seen| seen.at.clone()).collect();
+        let (recorded, gone): (HashSet<String>, _) = (names(here), names(gone));
+        let named = places.iter().map(|place| &place.name);
+        let all: HashSet<_> = named.chain(&recorded).collect();
+        if all.len() > MAX_PLACES {
+            return Err(too_many(all.len()));
+        }
         if places.is_empty() {
             return Err(nowhere());
         }
@@ -95,7 +106,9 @@ impl Target {
             since,
             settle: settle.unwrap_or(SETTLE),
             places,
-            recorded: recorded.into_iter().collect(),
+            recorded,
+            gone,
+            seen_since: seen.iter().filter_map(|seen| seen.since.parse().ok()).max(),
         };
         // Keys that no trusted root can have are refused before anything is waited for.
         target.root(None)?;
@@ -104,53 +117,118 @@ impl Target {
 
     /// Reads every place once.
     pub(super) async fn look(&self, deadline: Deadline) -> Look {
-        let now = Timestamp::now().as_millisecond().unsigned_abs();
+        let read = self.places.iter().map(|place| place.read(deadline));
+        let read = futures_util::future::join_all(read).await;
+        let names = self.places.iter().map(|place| place.name.as_str());
+        self.judge(names.zip(read), Timestamp::now())
+    }
+
+    /// What the published files say at a time.
+    fn judge<'a>(
+        &self,
+        read: impl Iterator<Item = (&'a str, Result<Found, Miss>)>,
+        now: Timestamp,
+    ) -> Look {
         let shard = Shard {
             key: &self.key,
             valid_from: self.since,
         };
-        let mut look = Look {
-            nothing: true,
-            ..Look::default()
-        };
-        let read = self.places.iter().map(|place| place.read(deadline));
-        let read = futures_util::future::join_all(read).await;
-        for (place, read) in self.places.iter().zip(read) {
+        let millis = now.as_millisecond().unsigned_abs();
+        let (mut look, mut bases, mut nothing) = (Look::default(), Vec::new(), true);
+        for (place, read) in read {
             let why = match read {
                 Err(miss) => {
-                    look.nothing &= miss.absent;
+                    nothing &= miss.absent;
+                    bases.push(None);
                     miss.why
                 }
-                Ok(text) => {
-                    look.nothing = false;
-                    let found = shard.published_in(&text, now);
-                    if look.base.is_none() && TrustedRoot::new(&[], Some(&text)).is_ok() {
-                        look.base = Some(text);
-                    }
+                Ok(Found { text, age }) => {
+                    nothing = false;
+                    let found = shard.published_in(&text, millis, self.settle.duration());
+                    // What a cache has kept since before the key was seen says nothing about today.
+                    let from = now.checked_sub(age).unwrap_or(Timestamp::MIN);
+                    let old = !age.is_zero() && self.seen_since.is_some_and(|seen| from <= seen);
+                    bases.push(
+                        self.root(Some(&text))
+                            .ok()
+                            .filter(|_| !old)
+                            .map(|root| (text, root)),
+                    );
                     match found {
                         Published::Held => continue,
+                        Published::Absent if old => format!(
+                            "a cache answers with a file of {}s ago, from before the key was seen",
+                            age.as_secs()
+                        ),
                         Published::Absent => {
+                            look.gone.push(place.to_owned());
                             "the published trusted root does not have it".to_owned()
                         }
                         Published::Unusable(why) => why,
                     }
                 }
             };
-            look.lacking.push((place.name.clone(), why));
+            look.lacking.push((place.to_owned(), why));
         }
+        let mut readable = bases.iter().flatten();
+        look.base = match readable.next() {
+            _ if nothing => Base::Nothing,
+            Some((_, first)) if readable.any(|(_, root)| root != first) => Base::Differ,
+            Some((text, _)) if bases.iter().all(Option::is_some) => Base::Root(text.clone()),
+            _ => Base::Unreadable,
+        };
         look
+    }
+
+    /// Whether the key has to be published: it was never seen, or a published file shows that it is not there. Where it was seen, no
+    /// failure of the network and no old file of a cache is a reason to publish again.
+    pub(super) fn lacks(&self, look: &Look) -> bool {
+        self.recorded.is_empty() || !look.gone.is_empty()
     }
 }
 
 /// The published files, as they are now.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Look {
-    /// A trusted root to which the key can be added.
-    pub(super) base: Option<String>,
-    /// Whether every place answered that nothing is published.
-    pub(super) nothing: bool,
+    /// The trusted root to which the key can be added.
+    pub(super) base: Base,
     /// The places that lack the key, and why.
     pub(super) lacking: Vec<(String, String)>,
+    /// The places whose file is sound and current, and does not have the key.
+    pub(super) gone: Vec<String>,
+}
+
+/// What is published apart from this log's keys.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) enum Base {
+    /// This trusted root, at every place.
+    Root(String),
+    /// Every place answered that nothing is published.
+    Nothing,
+    /// The places have different ones.
+    Differ,
+    /// Some place can't be read now.
+    #[default]
+    Unreadable,
+}
+
+impl Base {
+    /// The trusted root to add the key to, if any; or why nothing may be published. `new` permits to begin with nothing.
+    pub(super) fn root(&self, new: bool) -> Result<Option<&str>, &'static str> {
+        match self {
+            Self::Root(text) => Ok(Some(text)),
+            Self::Nothing if new => Ok(None),
+            Self::Nothing => Err(
+                "the trusted root is not written: nothing is published yet, and one with the keys of this log alone has no authorities; --merge FILE names a file to add the key to, and --new-root permits to begin with these keys",
+            ),
+            Self::Differ => Err(
+                "the trusted root is not written: the published ones differ in more than the keys of this log; --merge FILE names the one to add the key to",
+            ),
+            Self::Unreadable => Err(
+                "the trusted root is not written: what is published can't be read, and must not be lost; --merge FILE names a file to add the key to",
+            ),
+        }
+    }
 }
 
 /// The places that are named, each once.
@@ -158,11 +236,28 @@ pub(super) fn places(named: &[String], args: &AnnounceArgs) -> Result<Vec<Place>
     let mut places: Vec<Place> = Vec::new();
     for text in named {
         let place = Place::parse(text, args.seen_ca.as_deref())?;
+        // The server would refuse to record it, after the key was published.
+        if place.name.len() > MAX_PLACE || !place.name.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(Error::Usage {
+                message: format!("--seen-at: {:?} can't be recorded", place.name),
+                hint: format!("a place has at most {MAX_PLACE} visible ASCII characters"),
+            });
+        }
         if !places.iter().any(|known| known.name == place.name) {
             places.push(place);
         }
     }
-    Ok(places)
+    match places.len() > MAX_PLACES {
+        true => Err(too_many(places.len())),
+        false => Ok(places),
+    }
+}
+
+fn too_many(places: usize) -> Error {
+    Error::Usage {
+        message: format!("{places} places would be recorded, and at most {MAX_PLACES} can be"),
+        hint: "name fewer: one for each way in which clients get the file".into(),
+    }
 }
 
 /// The mistake of naming no place.
@@ -170,5 +265,132 @@ pub(super) fn nowhere() -> Error {
     Error::Usage {
         message: "nothing says where clients see the key".into(),
         hint: "name the published trusted root: --seen-at https://HOST/trusted_root.json".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+    use std::time::Duration;
+    use tlog::Signer;
+
+    const NOW: i64 = 1_800_000_000;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn known(host: &str, seed: u8) -> KnownKey {
+        let signer = Signer::from_p256(host, &[seed; 32]).unwrap();
+        KnownKey {
+            key: signer.verifier().clone(),
+            since: 1_700_000_000_000,
+            imported: false,
+        }
+    }
+
+    /// A log with the shards a and b, whose key b is announced; it was seen at these places an hour ago.
+    fn target(recorded: &[&str]) -> Target {
+        let keys = vec![known("a.example.org", 1), known("b.example.org", 2)];
+        Target {
+            name: "b".to_owned(),
+            key: keys[1].key.clone(),
+            keys,
+            since: 1_700_000_000_000,
+            settle: SETTLE,
+            places: Vec::new(),
+            recorded: recorded.iter().map(|place| (*place).to_owned()).collect(),
+            gone: HashSet::new(),
+            seen_since: (!recorded.is_empty()).then(|| at(NOW - 3600)),
+        }
+    }
+
+    /// A trusted root with this authority and the log's first keys.
+    fn file(authority: &str, keys: usize) -> String {
+        let keys = &target(&[]).keys[..keys];
+        let shards: Vec<_> = keys
+            .iter()
+            .map(|known| Shard {
+                key: &known.key,
+                valid_from: known.since,
+            })
+            .collect();
+        let root = TrustedRoot::new(&shards, None).unwrap().to_json();
+        let mut root: Value = serde_json::from_str(&root).unwrap();
+        root["certificateAuthorities"] = json!([{ "uri": authority }]);
+        root.to_string()
+    }
+
+    fn look(target: &Target, read: &[Result<(&str, u64), bool>]) -> Look {
+        let read = read.iter().enumerate().map(|(number, read)| {
+            let read = read.map(|(text, age)| Found {
+                text: text.to_owned(),
+                age: Duration::from_secs(age),
+            });
+            let place = ["one", "two", "three"][number];
+            let read = read.map_err(|absent| Miss {
+                absent,
+                why: "no".to_owned(),
+            });
+            (place, read)
+        });
+        target.judge(read, at(NOW))
+    }
+
+    #[test]
+    fn where_a_key_was_seen_only_a_current_file_shows_that_it_is_gone() {
+        let (old, new) = (file("ca", 1), file("ca", 2));
+        let seen = target(&["one"]);
+        // Neither a failure, nor another file, nor what a cache kept since before is a reason to publish again.
+        for read in [Err(false), Err(true), Ok(("<html>", 0)), Ok((&*old, 7200))] {
+            let look = look(&seen, &[read]);
+            assert!(look.lacking.len() == 1 && look.gone.is_empty(), "{look:?}");
+            assert!(!seen.lacks(&look), "{read:?}");
+            assert!(matches!(look.base, Base::Unreadable | Base::Nothing));
+        }
+        for age in [0, 60] {
+            let look = look(&seen, &[Ok((&old, age))]);
+            assert_eq!(look.gone, ["one"]);
+            assert!(seen.lacks(&look) && look.base == Base::Root(old.clone()));
+        }
+        assert!(look(&seen, &[Ok((&new, 7200))]).lacking.is_empty());
+        // Where it was never seen, a cached file is the best that there is.
+        let unseen = target(&[]);
+        let found = look(&unseen, &[Ok((&old, 7200))]);
+        assert!(unseen.lacks(&found) && found.base == Base::Root(old.clone()));
+    }
+
+    #[test]
+    fn a_file_is_the_base_only_if_all_places_agree() {
+        let unseen = target(&[]);
+        let (old, new, other) = (file("ca", 1), file("ca", 2), file("other", 1));
+        let base = |read: &[Result<(&str, u64), bool>]| look(&unseen, read).base;
+        // They may differ in this log's keys alone.
+        assert_eq!(
+            base(&[Ok((&old, 0)), Ok((&new, 0))]),
+            Base::Root(old.clone())
+        );
+        assert_eq!(base(&[Ok((&old, 0)), Ok((&other, 0))]), Base::Differ);
+        for miss in [Err(true), Err(false), Ok(("<html>", 0))] {
+            assert_eq!(base(&[Ok((&old, 0)), miss]), Base::Unreadable);
+        }
+        assert_eq!(base(&[Err(true), Err(true)]), Base::Nothing);
+        assert_eq!(base(&[Err(true), Err(false)]), Base::Unreadable);
+        // That nothing is published is often a wrong address.
+        assert!(Base::Nothing.root(false).is_err());
+        assert_eq!(Base::Nothing.root(true), Ok(None));
+        assert_eq!(Base::Root(old.clone()).root(false), Ok(Some(&*old)));
+        assert!(Base::Differ.root(true).is_err() && Base::Unreadable.root(true).is_err());
+    }
+
+    #[test]
+    fn what_the_server_would_not_record_is_refused_before() {
+        let refused = |named: &[String]| places(named, &AnnounceArgs::default()).is_err();
+        let many = |count: usize| (0..count).map(|n| format!("/srv/{n}")).collect::<Vec<_>>();
+        assert!(!refused(&many(MAX_PLACES)));
+        assert!(refused(&many(MAX_PLACES + 1)));
+        assert!(refused(&["/srv/two words".to_owned()]));
+        assert!(refused(&[format!("/{}", "x".repeat(MAX_PLACE))]));
     }
 }

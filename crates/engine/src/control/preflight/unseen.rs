@@ -5,8 +5,8 @@
 
 use jiff::Timestamp;
 use logconfig::{
-    DocumentChange, Finding, LogConfig, NotAnnounced, ShardName, Span, diff, is_announced,
-    with_announced,
+    DocumentChange, Finding, LogConfig, NotAnnounced, ShardName, diff, is_announced,
+    with_announced, with_withdrawn,
 };
 
 use crate::control::{ChangeError, Request};
@@ -15,18 +15,22 @@ use order::state::State;
 use tlog::UnixMillis;
 
 impl Log {
-    /// The running document with a key recorded as seen; `None` if every place is recorded already.
+    /// The running document with the key of a shard recorded as seen, or as gone; `None` if every place is recorded already.
     pub(crate) fn plan_announced(
         &self,
         running: &LogConfig,
-        shard: &ShardName,
-        key: &str,
+        (shard, key): (&ShardName, &str),
         places: &[String],
+        gone: bool,
     ) -> Result<Option<(LogConfig, DocumentChange)>, ChangeError> {
         let one = |finding: Finding| ChangeError::Invalid(vec![finding]);
         let state = self.ledger.state();
         let seconds = now(&state, self.ledger.clock.now()).as_second();
-        let next = with_announced(running, shard, key, places, seconds).map_err(one)?;
+        let next = match gone {
+            true => with_withdrawn(running, shard, key, places, seconds),
+            false => with_announced(running, shard, key, places, seconds),
+        };
+        let next = next.map_err(one)?;
         // A shard that was taken back and planned again under another name has another key.
         let known = key_of(&state, shard).unwrap_or_default();
         if known != key {
@@ -62,7 +66,7 @@ impl Log {
         let required = settings
             .iter()
             .filter(|rotate| rotate.require_announced)
-            .map(|rotate| rotate.settle.unwrap_or(Span::from_secs(0)));
+            .map(|rotate| rotate.settle.unwrap_or(logconfig::SETTLE));
         let settle = required.chain(asked).max()?;
         let state = self.ledger.state();
         let key = key_of(&state, open);
@@ -91,6 +95,9 @@ fn finding(open: &ShardName, planned: bool, why: &NotAnnounced, asked: bool) -> 
     let force = format!(
         "`logctl shard rotate {open} --force` opens it anyway, which is on record: clients that do not have its key yet refuse what it signs"
     );
+    let publish = format!(
+        "`logctl shard plan {open} --announce --exec COMMAND --seen-at URL` publishes the key and waits until it is seen; {force}"
+    );
     let (code, message, hint) = match why {
         NotAnnounced::Unseen => (
             "not-announced",
@@ -98,9 +105,12 @@ fn finding(open: &ShardName, planned: bool, why: &NotAnnounced, asked: bool) -> 
                 true => format!("the key of shard {open} has not been seen where clients look"),
                 false => format!("shard {open} is not planned yet, so no client has its key"),
             },
-            format!(
-                "`logctl shard rotate --announce --seen-at URL` publishes the key and waits for it; {force}"
-            ),
+            publish,
+        ),
+        NotAnnounced::Gone(place) => (
+            "not-announced",
+            format!("the key of shard {open} was seen, and is gone from {place}"),
+            publish,
         ),
         NotAnnounced::Settling { since, until } => (
             "not-settled",
