@@ -193,6 +193,14 @@ impl Indexes {
         found.map_err(|error| unusable(&error))
     }
 
+    /// Gives a log an index that nobody extends.
+    #[cfg(test)]
+    pub(crate) fn stand_still(&self, log: &str, index: Index, position: GlobalIndex) {
+        let seat = Seat::default();
+        seat.open(Arc::new(index), position);
+        self.seats().insert(log.to_owned(), Arc::new(seat));
+    }
+
     fn seat(&self, log: &str) -> Option<Arc<Seat>> {
         self.seats().get(log).cloned()
     }

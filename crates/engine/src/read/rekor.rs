@@ -53,6 +53,9 @@ pub struct RekorShard {
     pub start: GlobalIndex,
     /// Whether it is the one that accepts entries.
     pub is_active: bool,
+    /// The index behind its last entry, if it was imported: then a server remembers none of them, and knows their names from its search
+    /// index alone.
+    pub imported_to: Option<GlobalIndex>,
 }
 
 /// The published tree of a shard as Rekor's first API answers it.
@@ -165,6 +168,10 @@ impl Log {
                     tree_id: shard.identity.tree_id,
                     start: shard.start()?,
                     is_active: Some(&shard.identity.name) == active,
+                    imported_to: match (&shard.identity.imported, state.length(shard)) {
+                        (Some(_), Some(length)) => Some(shard.start()? + length),
+                        _ => None,
+                    },
                 })
             })
             .collect()

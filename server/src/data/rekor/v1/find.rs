@@ -98,8 +98,15 @@ pub(super) async fn search(
         return Ok(reply(StatusCode::OK, JSON, "no-store", v1::ids(&[])));
     }
     let indexes = plane.readiness.indexes().ok_or_else(Refusal::starting)?;
+    let shards = log.rekor_shards().into_iter();
+    let imported = shards.filter_map(|shard| shard.imported_to).max();
+    let position = indexes.view(log).map(|view| view.position);
     let found = indexes.find(log, &query).await;
     let found = found.map_err(|error| unsearched(&error))?;
+    // What clients found at the Rekor that the shards come from is not denied.
+    if imported.is_some() && position < imported {
+        return Err(unsearched(&SearchError::Opening).into());
+    }
     Ok(reply(StatusCode::OK, JSON, "no-store", v1::ids(&found)))
 }
 
@@ -167,6 +174,11 @@ async fn in_shards(
         let within = |index: &&GlobalIndex| log.tree_of(**index) == Some(shard.tree_id);
         if let Some(index) = known.iter().find(within) {
             return entry(log, *index).await;
+        }
+        if shard.imported_to.is_some_and(|end| position < end) {
+            // It may have the entry, and later shards are not asked before it.
+            let why = indexed.as_ref().err().unwrap_or(&SearchError::Opening);
+            return Err(unsearched(why).into());
         }
         let is_indexed = older(shard).is_some_and(|active| position >= active.start);
         if is_indexed || number >= MOST_SHARDS {

@@ -500,3 +500,104 @@ async fn an_entry_that_its_shard_no_longer_remembers_is_found_by_its_name() {
     let keys = keys(&server).await;
     assert_eq!(only(&reply, 200, &keys[0]).index, appended.index.get());
 }
+
+/// What the index has not reached of an imported shard is not denied: a monitor would take it for a removal.
+#[tokio::test(flavor = "multi_thread")]
+async fn imported_entries_are_not_denied_while_the_index_is_built() {
+    let server = Server::start().await;
+    let audited = engine::Audited::new(std::sync::Arc::clone(&server.engine));
+    let signer = tlog::Signer::from_p256("rekor.example.org", &[7; 32]).unwrap();
+    let (name, mut tree) = ("argon".parse().unwrap(), tlog::ShardTree::default());
+    let leaves: Vec<Vec<u8>> = (0..3).map(|n| format!("entry {n}").into_bytes()).collect();
+    let entries = (0..).zip(&leaves).map(|(index, leaf)| {
+        tree.push(leaf, &mut Vec::new());
+        let signed = tlog::EntryTimestamp {
+            log_id: signer.verifier().log_id(),
+            index,
+            time: 1_600_000_000,
+            leaf,
+        };
+        engine::OldEntry {
+            timestamp: signed.sign(&signer).unwrap(),
+            leaf: leaf.clone().into(),
+            seconds: 1_600_000_000,
+        }
+    });
+    let entries = entries.collect();
+    let head = Checkpoint {
+        origin: "rekor.example.org - 7".to_owned(),
+        size: 3,
+        root: tree.root(),
+        extensions: Vec::new(),
+    };
+    let shard = engine::OldShard {
+        tree_id: 7,
+        key: signer.verifier().bytes().to_vec(),
+        note: tlog::sign(&head.to_text(), &[&signer]).unwrap(),
+    };
+    let actor = || "test".to_owned();
+    audited
+        .begin_import(&name, &[shard], actor())
+        .await
+        .unwrap();
+    let from = tlog::TreeSize::ZERO;
+    audited
+        .add_to_import(&name, 7, from, entries)
+        .await
+        .unwrap();
+    let mut config =
+        logconfig::LogConfig::new(name, "log.example.org".to_owned(), "own".parse().unwrap());
+    config.origin_form = logconfig::OriginForm::Host;
+    config.key.algorithm = Algorithm::EcdsaP256;
+    config.shards[0].key = config.key;
+    config.rekor = open();
+    let frozen = logconfig::ShardConfig::new("7".parse().unwrap(), logconfig::ShardState::Frozen);
+    config.shards.insert(0, frozen);
+    let caller = engine::Author {
+        actor: actor(),
+        idempotency_key: None,
+        reason: None,
+    };
+    server
+        .engine
+        .create_log_unaudited(config, caller)
+        .await
+        .unwrap();
+    let log = server.engine.log("argon").unwrap();
+    log.wait_published(tlog::GlobalIndex::new(2)).await.unwrap();
+    let own = log.rekor_shards()[1].tree_id;
+
+    let indexes = crate::indexes::Indexes::new(server.folder.path().join("index"));
+    server.readiness.search(std::sync::Arc::clone(&indexes));
+    let leaf = tlog::hex(&tlog::leaf_hash(&leaves[1]).0);
+    for (position, status) in [(0, 503), (2, 503), (3, 404)] {
+        let file = server.folder.path().join(format!("{position}.index"));
+        let index = rekor_index::Index::open(&file, "log.example.org", 1 << 20).unwrap();
+        indexes.stand_still("argon", index, tlog::GlobalIndex::new(position));
+        for id in [leaf.clone(), format!("{:016x}{leaf}", 7)] {
+            let reply = server.get(&format!("/argon/api/v1/log/entries/{id}")).await;
+            assert_eq!(reply.status, status, "{position} {id}: {}", reply.text());
+            let reply = post(
+                &server,
+                "log/entries/retrieve",
+                &json!({"entryUUIDs": [id]}),
+            )
+            .await;
+            let found = if status == 503 { 503 } else { 200 };
+            assert_eq!(reply.status, found, "{position}: {}", reply.text());
+        }
+        let reply = post(
+            &server,
+            "index/retrieve",
+            &json!({"hash": format!("sha256:{leaf}")}),
+        )
+        .await;
+        let found = if status == 503 { 503 } else { 200 };
+        assert_eq!(reply.status, found, "{position}: {}", reply.text());
+        // Of the log's own shards, as before.
+        let reply = server
+            .get(&format!("/argon/api/v1/log/entries/{own:016x}{leaf}"))
+            .await;
+        assert_eq!(reply.status, 404, "{}", reply.text());
+    }
+}
