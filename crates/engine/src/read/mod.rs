@@ -6,6 +6,8 @@
 mod checkpoint;
 mod rekor;
 
+#[cfg(test)]
+pub(crate) use rekor::is_as_imported;
 pub use rekor::{Consistency, RekorEntry, RekorShard, RekorTree};
 
 use std::ops::Range;

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tlog::{
-    EntryTimestamp, GlobalIndex, Hash, LeafIndex, TilePath, TreeSize, UnixMillis, VerifierKey,
+    Checkpoint, EntryTimestamp, GlobalIndex, Hash, LeafIndex, Note, TilePath, TreeSize, UnixMillis,
+    VerifierKey,
 };
 
 use super::ReadError;
@@ -18,6 +19,7 @@ use crate::log::Log;
 use crate::position;
 use crate::shard::{Shard, Signed};
 use crate::times;
+use order::state::State;
 
 /// An entry as Rekor's first API answers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,18 +82,38 @@ pub struct Consistency {
     pub proof: Option<Vec<Hash>>,
 }
 
+/// Whether an imported shard has the entries, under the indexes, that the other Rekor signed. After a restore that was forced it may have
+/// fewer, and the shards behind it have moved: no signature here is over that. Other shards are always as they are.
+pub(crate) fn is_as_imported(state: &State, name: &str) -> bool {
+    let imported = |shard: &&order::state::Shard| shard.identity.imported.is_some();
+    let mut shards = state.shards.iter().take_while(imported);
+    let Some(at) = shards.position(|shard| shard.identity.name == name) else {
+        return true;
+    };
+    // Its first index follows from the sizes of those before it.
+    state.shards.iter().take(at + 1).all(|shard| {
+        let note = shard.identity.imported.as_ref().map(|from| &from.note);
+        let head = note.and_then(|note| Note::parse(note).ok());
+        let head = head.and_then(|note| Checkpoint::parse(note.text).ok());
+        head.map(|head| TreeSize::new(head.size)) == state.length(shard)
+    })
+}
+
 impl Log {
     /// A published entry for Rekor's first API; `None` until it is published.
     ///
     /// # Errors
-    /// [`ReadError::Untimed`] for an entry from before servers kept times, [`ReadError::NoEcdsa`], [`ReadError::Sign`] where this server does
-    /// not have the shard's key, as after a restore.
+    /// [`ReadError::Untimed`] for an entry from before servers kept times, and for an imported one that a forced restore moved,
+    /// [`ReadError::NoEcdsa`], [`ReadError::Sign`] where this server does not have the shard's key, as after a restore.
     pub async fn rekor_entry(&self, index: GlobalIndex) -> Result<Option<RekorEntry>, ReadError> {
         let Some(proven) = self.proven(index).await? else {
             return Ok(None);
         };
         let (shard, leaf_index) = (&proven.shard, proven.entry.leaf_index);
         let size = proven.signed.at.size;
+        if !is_as_imported(&self.ledger.state(), &shard.name) {
+            return Err(ReadError::Untimed(index));
+        }
         let lacks_key = || ReadError::NoEcdsa(shard.name.to_string());
         let key = shard.rekor_key()?.ok_or_else(lacks_key)?;
         let known = self.objects.time(&shard.identity, leaf_index, size).await?;
@@ -131,6 +153,9 @@ impl Log {
         let Some(shard) = self.shards.get(&state, shard) else {
             return Ok(None);
         };
+        if !is_as_imported(&state, &shard.name) {
+            return Ok(None);
+        }
         if let Some(signed) = self.publication.signed(&shard).await? {
             return self.rekor_tree_of(&shard, &signed).await.map(Some);
         }
