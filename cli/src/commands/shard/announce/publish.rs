@@ -8,6 +8,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Command;
 
 use crate::client::{Deadline, idempotency_key, seconds};
@@ -72,6 +73,18 @@ impl Drop for Passing {
     }
 }
 
+/// The processes of a command. They are ended with this, unless the command ended by itself: a copy that goes out later would publish an
+/// older file over a newer one.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0.take() {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
 /// Runs the command in a shell, with the file's name in its environment. Its output goes to standard error.
 pub(super) async fn run(
     command: &str,
@@ -94,10 +107,17 @@ pub(super) async fn run(
         .envs(about)
         .stdin(Stdio::null())
         .stdout(Stdio::from(io::stderr()))
+        .process_group(0)
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| failed(format!("cannot be run: {error}")))?;
-    match tokio::time::timeout(deadline.left(), child.wait()).await {
+    let id = child.id().and_then(|id| i32::try_from(id).ok());
+    let mut group = Group(id.and_then(Pid::from_raw));
+    let ended = tokio::time::timeout(deadline.left(), child.wait()).await;
+    if ended.is_ok() {
+        group.0 = None;
+    }
+    match ended {
         Ok(Ok(status)) if status.success() => Ok(()),
         Ok(Ok(status)) => Err(failed(format!("failed ({status})"))),
         Ok(Err(error)) => Err(failed(format!("cannot be waited for: {error}"))),
@@ -152,6 +172,26 @@ mod tests {
         assert!(!failed.contains("s3cret"), "{failed}");
         let hangs = sh("exec sleep 1000", None, Duration::from_millis(50)).await;
         assert!(hangs.unwrap_err().contains("did not end within"));
+    }
+
+    #[tokio::test]
+    async fn what_a_command_started_ends_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("id");
+        // The child is known once the command waits for it.
+        let command = format!("sleep 1000 & echo $! > {}; wait", file.display());
+        let hangs = sh(&command, None, Duration::from_secs(2)).await;
+        assert!(hangs.unwrap_err().contains("did not end within"));
+        let id = std::fs::read_to_string(&file).unwrap();
+        let stat = format!("/proc/{}/stat", id.trim());
+        // A process that nobody has waited for yet is dead as well.
+        let lives = || std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z "));
+        let dies = async {
+            while lives() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(MINUTE, dies).await.unwrap();
     }
 
     #[test]
