@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use logconfig::LogConfig;
-use order::slot::TWO_KEYS;
+use order::slot::{ANNOUNCES, TWO_KEYS};
 
 /// The live server with the oldest newest format, if that is older than this server's.
 #[derive(Debug, Default)]
@@ -28,15 +28,34 @@ impl Formats {
         }
     }
 
-    /// Why a live server would not understand a configuration; `already`: one like it runs, so the others have read it.
-    pub(crate) fn refuses(&self, next: &LogConfig, already: bool) -> Option<String> {
-        if already || !next.is_unreadable_before_two_keys() {
-            return None;
-        }
-        let server = self.lacking(TWO_KEYS)?;
-        Some(format!(
-            "server {server} on these stores runs an older version, which does not understand `originForm: host`, keys of ecdsa-p256, `rekor` and announced keys; upgrade it first"
-        ))
+    /// Why a live server would not understand a configuration. What runs already was read by the others; `two_keys`: there is a shard with
+    /// a second key.
+    pub(crate) fn refuses(
+        &self,
+        next: &LogConfig,
+        running: Option<&LogConfig>,
+        two_keys: bool,
+    ) -> Option<String> {
+        let is_new = |has: fn(&LogConfig) -> bool| has(next) && !running.is_some_and(has);
+        let needs = [
+            (
+                !two_keys && is_new(LogConfig::is_unreadable_before_two_keys),
+                TWO_KEYS,
+                "`originForm: host`, keys of ecdsa-p256 and `rekor`",
+            ),
+            (
+                is_new(LogConfig::announces),
+                ANNOUNCES,
+                "`rotate.requireAnnounced`, `rotate.settle` and records of announced keys",
+            ),
+        ];
+        let mut needs = needs.into_iter().filter(|(needed, ..)| *needed);
+        needs.find_map(|(_, format, what)| {
+            let server = self.lacking(format)?;
+            Some(format!(
+                "server {server} on these stores runs an older version, which does not understand {what}; upgrade it first"
+            ))
+        })
     }
 
     /// The server that does not understand a format, if one lives.
@@ -122,6 +141,22 @@ mod tests {
         }
         // Work that every version understands is accepted.
         log.append(Bytes::from_static(b"z")).await.unwrap();
+        // A server of the version before announced keys understands all but them.
+        let beat = json!({
+            "label": "older:8", "format": 4, "generations": {}, "time": rig.rows.now().await.unwrap(),
+        });
+        let row = Transaction {
+            puts: vec![(key.to_owned(), record::encode(&beat))],
+            ..Transaction::default()
+        };
+        assert!(matches!(rig.rows.transact(row).await, Outcome::Committed));
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let refused = configure(&announces).await;
+        assert!(
+            matches!(&refused, Err(crate::ChangeError::Conflict(why)) if why.contains("older:8") && why.contains("requireAnnounced")),
+            "{refused:?}"
+        );
+        configure(&front).await.unwrap();
         let gone = Transaction {
             deletes: vec![key.to_owned()],
             ..Transaction::default()
@@ -129,7 +164,9 @@ mod tests {
         assert!(matches!(rig.rows.transact(gone).await, Outcome::Committed));
         tokio::time::sleep(Duration::from_secs(3)).await;
         place().await.unwrap();
-        configure(&front).await.unwrap();
+        let mut announces = log.config();
+        announces.rotate.require_announced = true;
+        configure(&announces).await.unwrap();
         engine.shutdown().await;
     }
 }

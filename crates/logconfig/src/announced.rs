@@ -99,7 +99,7 @@ impl LogConfig {
         self
     }
 
-    /// Whether it has settings or records of announcements.
+    /// Whether it has settings or records of announcements, which older programs do not know.
     #[must_use]
     pub fn announces(&self) -> bool {
         self.rotate.require_announced

@@ -393,7 +393,7 @@ impl LogConfig {
     /// Whether servers of a version before keys of ECDSA cannot read the document.
     #[must_use]
     pub fn is_unreadable_before_two_keys(&self) -> bool {
-        self.has_hosts_or_ecdsa() || !self.rekor.is_default() || self.announces()
+        self.has_hosts_or_ecdsa() || !self.rekor.is_default()
     }
 
     /// The shard that takes writes.

@@ -9,15 +9,17 @@ use crate::token::Token;
 use crate::{Generation, SlotNumber};
 
 /// The newest slot format that this program reads and writes. Each slot carries the oldest format that can express it: 1, or 2 with a shard
-/// condition or a place, or 3 if it plans a shard with a second key. No slot has format 4: it stands for shards that were
-/// [imported](Imported), which are in no slot.
-pub const FORMAT: u32 = 4;
+/// condition or a place, or 3 if it plans a shard with a second key. No slot has format 4 or 5: they stand for shards that were
+/// [imported](Imported) and for documents about announced keys, which are in no slot.
+pub const FORMAT: u32 = 5;
 /// The oldest format with shard conditions and places.
 pub const PLACES: u32 = 2;
 /// The oldest format with shards of two keys. Its programs also know origins that are host names.
 pub const TWO_KEYS: u32 = 3;
 /// The oldest format whose programs know imported shards.
 pub const IMPORTS: u32 = 4;
+/// The oldest format whose programs know records of announced keys.
+pub const ANNOUNCES: u32 = 5;
 
 /// A batch as a slot names it. Its bytes are entries in C2SP bundle encoding, under the token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -117,7 +117,7 @@ impl Engine {
         if let Some(import) = &import {
             self.has_all_of(config.log.as_str(), import).await?;
         }
-        if let Some(why) = self.formats.refuses(&config, false) {
+        if let Some(why) = self.formats.refuses(&config, None, false) {
             return Err(ChangeError::Conflict(why));
         }
         let mut applied = created(&config, String::new());
@@ -272,7 +272,7 @@ impl Engine {
     ) -> Result<Option<Applied>, ChangeError> {
         let name = config.log.to_string();
         self.vacant(&config).await?;
-        if let Some(why) = self.formats.refuses(&config, false) {
+        if let Some(why) = self.formats.refuses(&config, None, false) {
             return Err(ChangeError::Conflict(why));
         }
         self.register(&config).await?;

@@ -105,7 +105,7 @@ impl Engine {
         self.imports_are_understood()?;
         self.vacant(config).await?;
         self.has_all_of(name, importing).await?;
-        if let Some(why) = self.formats.refuses(config, false) {
+        if let Some(why) = self.formats.refuses(config, None, false) {
             return Err(ChangeError::Conflict(why));
         }
         // A key that is sealed with another key-encryption key could not be opened anywhere.

@@ -167,8 +167,9 @@ impl Log {
                 return Err(ChangeError::Invalid(too_large));
             }
             let known = state.shards.iter().any(|s| s.identity.ecdsa.is_some());
-            let already = known || self.running.config().is_unreadable_before_two_keys();
-            if let Some(why) = self.ingest.formats.refuses(&next, already) {
+            let before = self.running.config();
+            let formats = &self.ingest.formats;
+            if let Some(why) = formats.refuses(&next, Some(&before), known) {
                 return Err(ChangeError::Conflict(why));
             }
             applied.warnings = self.warnings(request, &next).await?;
