@@ -115,8 +115,8 @@ pub(crate) async fn foreign(
     let trees: HashSet<String> = importing.folders().collect();
     let mut found =
         orphans::of_others(objects, name, |folder| trees.contains(folder), usize::MAX).await?;
-    for tree in &trees {
-        let orphan = orphans::of_shard(objects, name, tree).await?;
+    for tree in importing.folders() {
+        let orphan = orphans::of_shard(objects, name, &tree).await?;
         found.extend(orphan.filter(orphans::Orphan::was_signed));
     }
     Ok(found)

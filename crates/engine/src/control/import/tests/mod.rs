@@ -194,7 +194,7 @@ proptest! {
                 let to = (from + length).min(old.entries.len());
                 add(engine, old, from, to).await.unwrap();
                 at = at.max(to);
-                let there = begin(&engine, &heads(&all)).await.unwrap();
+                let there = begin(engine, &heads(&all)).await.unwrap();
                 prop_assert_eq!(there[0].imported.get(), at as u64);
             }
             import(&other, &all, 64).await.unwrap();
