@@ -251,7 +251,8 @@ fn two_operators_announce_one_shard() -> Done {
     let _logd = argon(at, "")?;
     let file = at.join("published.json");
     let place = file.display().to_string();
-    let publish = format!("cp $LOGCTL_TRUSTED_ROOT {place}");
+    // As a whole: the other one may look in between.
+    let publish = format!("cp $LOGCTL_TRUSTED_ROOT {place}.$$ && mv {place}.$$ {place}");
     let bare = ["plan", "--exec", &publish, "--seen-at", &place];
     // A wrong address looks as if nothing was published.
     let early = [&bare[..], &["--timeout", "1s"]].concat();
