@@ -30,8 +30,6 @@ use crate::writer::{self, LOG};
 
 /// How long everything may take to be published once nothing goes wrong any more.
 const RECOVERY: Duration = Duration::from_secs(900);
-/// How long the collection of what piled up may take, seconds.
-const COLLECTED_SECONDS: u32 = 120;
 
 /// A pause after which keys and locations may be forgotten: a little less than they are kept.
 const FORGETS_MS: u64 = 6 * 86_400_000;
@@ -328,7 +326,6 @@ async fn settle(world: &Arc<World>) {
             }
         }
     }
-    collected(world).await;
     // Nothing moves any more, so a reader sees one state.
     for server in &world.servers {
         server.stop(Duration::from_secs(86_400));
@@ -343,19 +340,6 @@ async fn settle(world: &Arc<World>) {
         }
         network.copies.last(&network.secondaries, &rows).await;
         world.frontends.last(&server.site().objects);
-    }
-}
-
-/// Waits for some time until what piled up while the stores failed is collected.
-async fn collected(world: &World) {
-    let Some(server) = world.servers.first() else {
-        return;
-    };
-    for _ in 0..COLLECTED_SECONDS {
-        if rows::judge(world, &server.site().coordination.rows()).is_ok() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 
