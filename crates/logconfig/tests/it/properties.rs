@@ -143,7 +143,9 @@ fn announce(shard: &mut ShardConfig, to: u8) {
             seen.clone(),
             logconfig::Seen {
                 at: "b".to_owned(),
-                gone: to.is_multiple_of(2).then(|| "2026-12-02T10:00:00Z".to_owned()),
+                gone: to
+                    .is_multiple_of(2)
+                    .then(|| "2026-12-02T10:00:00Z".to_owned()),
                 ..seen
             },
         ],
