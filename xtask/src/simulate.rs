@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::run::{cargo, output, root, succeeds, target};
 
 /// How long fresh lives are lived among the tests, seconds: ordinary ones, then those in which members change.
-const SECONDS: [u64; 2] = [90, 30];
+const SECONDS: [u64; 2] = [105, 15];
 
 /// A cargo that works on that workspace.
 fn inside() -> Command {
