@@ -155,8 +155,7 @@ fn of_one(kind: &str, facts: &Facts, log: OfLog, history: u64) -> Option<u64> {
     // What a request leaves although it is refused: of a process's own there are at most as many for each that was decided.
     let asked = facts.requests + history * facts.processes;
     Some(match kind {
-        // Where the store fails in the wrong moment, a window passes before it is tried again.
-        "slot" => 3 * facts.window + UNCOLLECTED,
+        "slot" => 2 * facts.window + UNCOLLECTED,
         "bag" | "unnamed" | "queue" => LEFT,
         // A publication deletes them; what it could not, goes with the slot.
         "batch" => log.named + LEFT,

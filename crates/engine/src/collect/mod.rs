@@ -50,12 +50,13 @@ async fn delete(ledger: &Ledger, deletes: Vec<Key>) -> Result<(), StoreError> {
 }
 
 /// Collects everything that `published`, the state after the last published slot, allows; `unpublished` are the slots after it. Does
-/// nothing until it is worth it.
+/// nothing until it is worth it, or `owed`: the floor was raised, and what is below it is still to be deleted.
 pub(crate) async fn collect<'a>(
     ledger: &Ledger,
     nodes: &Nodes,
     published: &State,
     unpublished: impl Iterator<Item = &'a Slot>,
+    owed: &mut bool,
 ) -> Result<(), StoreError> {
     let keys = &ledger.keys;
     let limits = Limits::default();
@@ -66,24 +67,31 @@ pub(crate) async fn collect<'a>(
     if !left_out(Mutant::CollectsUnpublishedSlots) {
         most = most.min(published.len);
     }
-    if most < before + limits.window {
+    if most < before + limits.window && !*owed {
         return Ok(());
     }
     let evidence = Evidence::new(limits, published.len, unpublished);
     let raise = writes::raise(keys, limits, before, evidence.len(), published);
-    let Some((floor, transaction)) = raise else {
-        return Ok(());
+    let floor = match raise {
+        Some((floor, transaction)) => {
+            freeze_shards(ledger, published).await?;
+            *owed = true; // Its outcome may be unknown.
+            if !apply(ledger, transaction).await? {
+                *owed = false;
+                return Ok(()); // Another replica is further.
+            }
+            floor
+        }
+        None if *owed => before,
+        None => return Ok(()),
     };
-    freeze_shards(ledger, published).await?;
-    let raised = apply(ledger, transaction).await?;
-    if !raised {
-        return Ok(()); // Another replica is further.
-    }
     let evidence = evidence.with_floor(floor);
     sweep_bag(ledger, nodes, evidence.clone()).await?;
     sweep_slots(ledger, nodes, &evidence).await?;
     sweep_snapshots(ledger, &evidence).await?;
-    sweep_unnamed(ledger, nodes, evidence).await
+    sweep_unnamed(ledger, nodes, evidence).await?;
+    *owed = false;
+    Ok(())
 }
 
 /// Writes the rows of the shards that froze since the last snapshot: every replica writes the same.

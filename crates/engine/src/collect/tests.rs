@@ -1,6 +1,8 @@
 //! The engine with programs that run alone, hours apart.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use bytes::Bytes;
 
@@ -15,9 +17,9 @@ use order::state::State;
 use order::token::Token;
 use order::work::Work;
 use order::{Limits, SlotNumber, WINDOW};
-use store::fault::Faults;
+use store::fault::{Fault, Faults, Operation};
 use store::record;
-use store::{Coordination as _, Objects as _, Outcome, Transaction};
+use store::{Coordination as _, Objects as _, Outcome, StoreError, Transaction};
 
 fn token(number: u64) -> Token {
     Token::from_bytes(u128::from(number).to_be_bytes())
@@ -111,6 +113,36 @@ async fn programs_that_run_alone_hours_apart_lose_nothing() {
     assert_eq!(log.status().reason, None);
     assert_eq!(census(&log).await, once(written));
     assert_eq!(batches(&rig), (0, 0));
+    engine.shutdown().await;
+}
+
+/// A collection that fails after it raised the floor is continued with the next publication, not a window later.
+#[tokio::test(start_paused = true)]
+async fn what_a_failed_collection_left_goes_with_the_next_publication() {
+    let (rig, faults, keys) = (Rig::new(), Faults::new(), Keys::new("dev"));
+    let (engine, log) = rig.server(&faults).await;
+    let (bag, failed) = (keys.bag(), Arc::new(AtomicBool::new(false)));
+    let (floor, rows, hit) = (keys.floor(), rig.rows.clone(), Arc::clone(&failed));
+    faults.plan(move |_, operation| {
+        let raised = rows.rows().contains_key(&floor);
+        let scans = matches!(operation, Operation::Scan(prefix) if *prefix == bag);
+        let first = raised && scans && !hit.swap(true, SeqCst);
+        first.then(|| Fault::Fail(StoreError::Io("injected".into())))
+    });
+    let mut written = 0;
+    let mut write = async || {
+        fill(&log, written, written + 1).await;
+        log.wait_published(GlobalIndex::new(written)).await.unwrap();
+        written += 1;
+    };
+    while !failed.load(SeqCst) {
+        write().await;
+    }
+    for _ in 0..3 {
+        write().await;
+    }
+    let slots = rig.with(&keys.slots()) as u64;
+    assert!(slots <= WINDOW + 64, "{slots} slots");
     engine.shutdown().await;
 }
 

@@ -334,6 +334,7 @@ impl Engine {
                     closing,
                     steps: to_publish,
                     unpublished: VecDeque::new(),
+                    sweep_owed: false,
                     published: snapshot,
                     open,
                     sealed,

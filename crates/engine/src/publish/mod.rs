@@ -85,6 +85,8 @@ pub(crate) struct Publisher {
     pub steps: mpsc::UnboundedReceiver<Step>,
     /// Slots that are not published whole.
     pub unpublished: VecDeque<Step>,
+    /// Set while a collection has raised the floor and not deleted all that is below it.
+    pub sweep_owed: bool,
     /// The state after the last slot that is.
     pub published: Arc<State>,
     /// Shards that are not published whole and sealed, oldest first.
@@ -338,13 +340,14 @@ impl Publisher {
         Ok(true)
     }
 
-    async fn collect_published(&self) -> Result<(), StoreError> {
+    async fn collect_published(&mut self) -> Result<(), StoreError> {
         let slots = self.unpublished.iter().map(|(slot, _)| &**slot);
         collect::collect(
             &self.shared.ledger,
             &self.shared.objects.nodes,
             &self.published,
             slots,
+            &mut self.sweep_owed,
         )
         .await
     }

@@ -192,6 +192,7 @@ mod tests {
             closing: watch::channel(false).1,
             steps: mpsc::unbounded_channel().1,
             unpublished: VecDeque::new(),
+            sweep_owed: false,
             published: Arc::clone(&state),
             // It knows of the first, which is not done here.
             open: vec![names[0].to_owned()],

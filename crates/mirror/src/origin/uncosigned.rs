@@ -10,26 +10,22 @@ use crate::refusal::Refusal;
 use crate::rows::Pending;
 use crate::storage::transact;
 
+/// Why nothing is taken of a shard while, or after, its entries that were never cosigned could not be dropped.
+const NOT_DROPPED: &str =
+    "entries that were never cosigned are not dropped yet; if this stays, start this mirror again";
+
 impl Origin {
     /// The log was restored from what its mirrors had cosigned: drops later announcements and their entries. Cosigned entries stay, and so
     /// does an alarm. After a failure this shard is refused until the next start, which drops them.
     pub(crate) async fn drop_uncosigned(&self) -> Result<(), Refusal> {
-        let dropped = self.drop_beyond().await;
-        if let Err(refusal) = &dropped {
-            let mut held = self.held.lock().await;
-            let why = || format!("cannot drop entries that were never cosigned: {refusal}");
-            held.broken.get_or_insert_with(why);
-            self.show(&held);
-        }
-        dropped
-    }
-
-    async fn drop_beyond(&self) -> Result<(), Refusal> {
         let mut held = Arc::clone(&self.held).lock_owned().await;
         if held.alarm.is_some() {
             return Ok(());
         }
         held.usable()?;
+        // Until it is done, whatever ends it.
+        held.broken = Some(NOT_DROPPED.to_owned());
+        self.show(&held);
         self.be_sure(&mut held).await?;
         let size = held.mirrored_size();
         if held.pending_size() <= size && held.tree.size() <= size.get() {
@@ -37,7 +33,10 @@ impl Origin {
                 deletes: vec![self.rows.owed()],
                 ..Transaction::default()
             };
-            return Ok(transact(&*self.store, paid).await?);
+            transact(&*self.store, paid).await?;
+            held.broken = None;
+            self.show(&held);
+            return Ok(());
         }
         let durable = held.position;
         let (mut held, position) = blocking(&self.disk, move || {
@@ -80,10 +79,10 @@ impl Origin {
         held.drops += 1;
         let held = blocking(&self.disk, move || {
             match held.files.cut(position) {
-                Ok((files, tree)) => (held.files, held.tree) = (files, tree),
-                Err(e) => {
-                    held.broken = Some(format!("cannot drop entries that were never cosigned: {e}"))
+                Ok((files, tree)) => {
+                    (held.files, held.tree, held.broken) = (files, tree, None);
                 }
+                Err(e) => held.broken = Some(format!("{NOT_DROPPED}: {e}")),
             }
             held
         })
