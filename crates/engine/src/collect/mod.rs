@@ -50,7 +50,7 @@ async fn delete(ledger: &Ledger, deletes: Vec<Key>) -> Result<(), StoreError> {
 }
 
 /// Collects everything that `published`, the state after the last published slot, allows; `unpublished` are the slots after it. Does
-/// nothing until it is worth it, or `owed`: the floor was raised, and what is below it is still to be deleted.
+/// nothing until it is worth it, or `owed`: the floor was raised, and slots below it are still to be deleted.
 pub(crate) async fn collect<'a>(
     ledger: &Ledger,
     nodes: &Nodes,
@@ -82,16 +82,19 @@ pub(crate) async fn collect<'a>(
             }
             floor
         }
-        None if *owed => before,
-        None => return Ok(()),
+        None => {
+            // Slots alone: older snapshots go only once a new one is there.
+            sweep_slots(ledger, nodes, &evidence.with_floor(before)).await?;
+            *owed = false;
+            return Ok(());
+        }
     };
     let evidence = evidence.with_floor(floor);
     sweep_bag(ledger, nodes, evidence.clone()).await?;
     sweep_slots(ledger, nodes, &evidence).await?;
-    sweep_snapshots(ledger, &evidence).await?;
-    sweep_unnamed(ledger, nodes, evidence).await?;
     *owed = false;
-    Ok(())
+    sweep_snapshots(ledger, &evidence).await?;
+    sweep_unnamed(ledger, nodes, evidence).await
 }
 
 /// Writes the rows of the shards that froze since the last snapshot: every replica writes the same.

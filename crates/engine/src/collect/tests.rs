@@ -143,6 +143,7 @@ async fn what_a_failed_collection_left_goes_with_the_next_publication() {
     }
     let slots = rig.with(&keys.slots()) as u64;
     assert!(slots <= WINDOW + 64, "{slots} slots");
+    assert!(rig.with(&keys.snapshots()) > 0, "a start needs one");
     engine.shutdown().await;
 }
 

@@ -85,7 +85,7 @@ pub(crate) struct Publisher {
     pub steps: mpsc::UnboundedReceiver<Step>,
     /// Slots that are not published whole.
     pub unpublished: VecDeque<Step>,
-    /// Set while a collection has raised the floor and not deleted all that is below it.
+    /// Set while a collection has raised the floor and not deleted all slots below it.
     pub sweep_owed: bool,
     /// The state after the last slot that is.
     pub published: Arc<State>,
