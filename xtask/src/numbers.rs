@@ -35,7 +35,7 @@ const NAMES: [&str; 26] = [
     "until",
 ];
 /// Fields that stay bare numbers, by the beginning of the path and the name, each with the reason.
-const BARE: [(&str, &str, &str); 10] = [
+const BARE: [(&str, &str, &str); 11] = [
     (
         "crates/engine/src/control/request.rs",
         "within_ms",
@@ -51,6 +51,7 @@ const BARE: [(&str, &str, &str); 10] = [
         "bundle_at",
         "an offset in a file",
     ),
+    ("crates/mirror/src/manifest.rs", "generation", MIRROR),
     ("crates/qos/src/scheduler", "start", VIRTUAL),
     ("crates/qos/src/scheduler", "virtual_time", VIRTUAL),
     ("crates/wire/src/", "generation", WIRE),
@@ -63,6 +64,7 @@ const BARE: [(&str, &str, &str); 10] = [
     ("crates/wire/src/operation.rs", "base_generation", WIRE),
     ("crates/wire/src/qos.rs", "arrived", "a count of entries"),
 ];
+const MIRROR: &str = "a mirror does not know the order, which numbers generations";
 const VIRTUAL: &str = "virtual time: a cost divided by a weight";
 const WIRE: &str = "the API's crate does not know the order, which numbers generations and slots";
 

@@ -6,7 +6,9 @@
 //! 1. It is **announced**: N-q+1 of the N secondaries of every membership that the restore found have taken its manifest. From
 //!    then on they refuse every earlier life, which therefore can't reach a quorum any more.
 //! 2. A secondary that has more than the life was restored with does not accept its manifest: an earlier life has continued there. The
-//!    secondary compares after it has stopped accepting that life, so nothing can happen in between.
+//!    secondary compares after it has stopped accepting that life, so nothing can happen in between. What an earlier life did without an
+//!    entry (it sealed a shard, or changed its secondaries) shows in the generation of its manifest: a quorum has taken that, from a life
+//!    that was announced, before it is done; and a life that was restored from less is not accepted ([`mirror::Settled`]).
 //! 3. N-q+1 of them, and at least q, have verified what it was restored with. A secondary that takes the manifest of a life may
 //!    have other entries than that life: it never verifies those, and counts for one life only. And entries that were copied from a
 //!    single secondary may never have been published; they are published from now on.
@@ -24,7 +26,7 @@ use crate::ledger::Ledger;
 use crate::position;
 use crate::running::Running;
 use crate::running::eras::Membership;
-use mirror::PeerLife;
+use mirror::{PeerLife, Settled, Stamp};
 use order::state::State;
 use store::record;
 use store::{Guard, Outcome, StoreError, Transaction};
@@ -33,7 +35,7 @@ use tlog::{GlobalIndex, UnixMillis};
 /// Random bits at the end of a life's number.
 const CHANCE: u32 = 22;
 
-/// The life of a restored log, and the entries it began with.
+/// The life of a restored log, and what it began with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Life {
@@ -43,6 +45,9 @@ pub(crate) struct Life {
     pub generation: Generation,
     /// Entries, in all shards.
     pub entries: GlobalIndex,
+    /// What the manifests that it was restored from had settled. Older versions did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<(u64, Generation)>,
     /// After a forced restore: the secondaries that must have taken its manifest, by name. Without
     /// third-party mirrors, which take no manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -113,6 +118,7 @@ impl LogLife {
                 id,
                 generation: Generation::ZERO,
                 entries: GlobalIndex::new(u64::MAX),
+                settled: None,
                 forced: Some(Vec::new()),
             }))
         };
@@ -137,6 +143,39 @@ impl LogLife {
             id: life.id,
             entries: life.entries.get(),
         }))
+    }
+
+    /// What a manifest says that is sent now, in this generation.
+    pub(crate) async fn stamp(
+        &self,
+        generation: Generation,
+        edition: u64,
+    ) -> Result<Stamp, StoreError> {
+        let life = self.known().await?;
+        let restored = life.map_or(0, |life| life.id);
+        let may_sign = match life {
+            Some(life) if !self.is_announced() => {
+                self.running.ledger.announced_life().await? >= life.id
+            }
+            _ => true,
+        };
+        let before = life.and_then(|life| life.settled);
+        let before = before.unwrap_or((restored, Generation::ZERO));
+        let (by, generation) = if may_sign {
+            (restored, generation)
+        } else {
+            before
+        };
+        Ok(Stamp {
+            restored,
+            entries: life.map_or(u64::MAX, |life| life.entries.get()),
+            // It settles more from some time on, without a slot.
+            edition: edition + u64::from(may_sign),
+            settled: Settled {
+                life: by,
+                generation: generation.get(),
+            },
+        })
     }
 
     /// Why this life of the log may not sign yet; `None` when it may, from then on.

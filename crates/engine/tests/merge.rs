@@ -109,6 +109,7 @@ impl Backup {
     /// It has taken the manifest of a generation.
     async fn told(&self, name: &str, incarnation: &str, generation: u64) {
         let row = Described {
+            unsettled: false,
             incarnation: incarnation.to_owned(),
             vkey: secondary(name).vkey,
             generation: Generation::new(generation),

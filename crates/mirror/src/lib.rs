@@ -116,7 +116,7 @@ pub use ask::{NoPeerClient, PeerAnswer, PeerClient, PeerError, PeerLife, PeerReq
 #[cfg(any(test, feature = "testing"))]
 pub use disk::MemoryDisk;
 pub use disk::{Disk, DiskEntry, DiskFile, DiskWork, Folder};
-pub use manifest::{MAX_MANIFEST, SignedManifest, Stamp};
+pub use manifest::{MAX_MANIFEST, Settled, SignedManifest, Stamp};
 pub use mirror::Mirror;
 pub use origin::OriginStatus;
 pub use origin::upload::{Ended, Upload};

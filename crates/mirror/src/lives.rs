@@ -9,7 +9,7 @@ use tlog::VerifierKey;
 use tlog::mirror::origin_hash;
 
 use crate::ask::PeerLife;
-use crate::manifest::SignedManifest;
+use crate::manifest::{Settled, SignedManifest};
 use crate::mirror::Mirror;
 use crate::refusal::Refusal;
 use crate::rows::Rows;
@@ -70,7 +70,7 @@ impl Mirror {
     /// restored with, if the request names it.
     ///
     /// # Errors
-    /// [`Refusal::Size`] with the number of a newer one; [`Refusal::Superseded`] or [`Refusal::Ahead`]; [`Refusal::Malformed`], [`Refusal::Unsigned`] or [`Refusal::Storage`] for a body that cannot be read or kept.
+    /// [`Refusal::Size`] with the number of a newer one; [`Refusal::Superseded`], [`Refusal::Ahead`] or [`Refusal::Outdated`]; [`Refusal::Malformed`], [`Refusal::Unsigned`] or [`Refusal::Storage`] for a body that cannot be read or kept.
     pub async fn put_manifest(
         self: &Arc<Self>,
         bytes: &[u8],
@@ -115,9 +115,18 @@ impl Mirror {
             number(rows.restored()).await?,
         );
         let edition = number(rows.edition()).await?;
+        let settled = match self.rows.get(&rows.settled()).await? {
+            Some(row) => {
+                let (life, generation) = record::decode_numbered(&row)
+                    .map_err(|e| Refusal::Storage(format!("{}: {e}", rows.settled())))?;
+                Settled { life, generation }
+            }
+            None => Settled::default(),
+        };
         // A header is not signed, so it proves nothing.
         let entries = signed.entries.or(entries);
-        // The later of two lives of a log wins, however far the earlier one had come; within one life, the later state wins.
+        // The later of two lives of a log wins, however far the earlier one had come, if it was restored from all that the earlier one has
+        // settled; within one life, the later state wins.
         let accepted = self.life(key);
         let cosigned = |id| PeerLife {
             id,
@@ -126,8 +135,9 @@ impl Mirror {
         if signed.restored < accepted.load(SeqCst).max(before) {
             return Err(Refusal::Superseded(cosigned(accepted.load(SeqCst))));
         }
+        let less = signed.settled < settled;
         let older = (signed.number, signed.edition) < (stored, edition);
-        if signed.restored == before && older {
+        if signed.restored == before && (less || older) {
             return Err(Refusal::Size(stored));
         }
         let mut superseding = None;
@@ -137,6 +147,9 @@ impl Mirror {
                 return Err(Refusal::Storage(format!(
                     "a write failed, and it is not known up to where {origin} was cosigned; start this mirror again"
                 )));
+            }
+            if less {
+                return Err(Refusal::Outdated(cosigned(before)));
             }
             let ahead = || {
                 let here = cosigned(before);
@@ -162,6 +175,10 @@ impl Mirror {
                 (rows.manifest(), record::encode_number(signed.number)),
                 (rows.edition(), record::encode_number(signed.edition)),
                 (rows.restored(), record::encode_number(signed.restored)),
+                (
+                    rows.settled(),
+                    record::encode_numbered(signed.settled.life, &signed.settled.generation),
+                ),
             ],
             ..Transaction::default()
         };

@@ -3,16 +3,29 @@
 //!
 //! The envelope is signed with the log's replication key. Anybody may read a manifest and send it to a secondary again, so the
 //! envelope has everything that orders it among others: the life of the log, the number of slots, and, for manifests after the same
-//! slot, the edition. An older one never replaces a newer one.
+//! slot, the edition. An older one never replaces a newer one. It also says which state of the log its life has *settled*: see [`Settled`].
 
 use store::record;
 use tlog::{Note, NoteError, Signer, VerifierKey};
 
-/// The first line of each manifest's note, and of those that older versions wrote, which had no edition.
-const TYPE: &str = "logctl.dev/manifest/v2";
-const OLDER: &str = "logctl.dev/manifest/v1";
+/// The first line of each manifest's note, by how many numbers follow the origin: older versions wrote no edition, and nothing settled.
+const TYPES: [(usize, &str); 3] = [
+    (2, "logctl.dev/manifest/v1"),
+    (4, "logctl.dev/manifest/v2"),
+    (6, "logctl.dev/manifest/v3"),
+];
 /// The longest manifest, bytes.
 pub const MAX_MANIFEST: usize = 16 << 20;
+
+/// The newest state of a log that may have had an effect outside of it, such as a sealed shard, as far as the author of a manifest knows. It
+/// never goes back: a life that was restored from less is restored again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Settled {
+    /// The life that made it: the one of the manifest, if that life may sign; otherwise an earlier one, from which it was restored.
+    pub life: u64,
+    /// The newest generation that it made.
+    pub generation: u64,
+}
 
 /// The fields of an envelope beside the slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +36,8 @@ pub struct Stamp {
     pub entries: u64,
     /// Grows with what changes without a slot.
     pub edition: u64,
+    /// The state that this life has settled.
+    pub settled: Settled,
 }
 
 /// A manifest in its envelope.
@@ -38,15 +53,18 @@ pub struct SignedManifest {
     pub entries: Option<u64>,
     /// Of manifests with the same number, the one with the larger edition is newer; 0 in those of older versions.
     pub edition: u64,
+    /// The state that its life has settled. Older versions did not say: then the life counts as one that may sign, in no generation.
+    pub settled: Settled,
     note: String,
     sealed: Vec<u8>,
 }
 
-fn text(origin: &str, numbers: &[u64], sealed: &[u8]) -> String {
+/// What is signed; none for a count of numbers that no version wrote.
+fn text(origin: &str, numbers: &[u64], sealed: &[u8]) -> Option<String> {
     let digest = record::digest(sealed).to_base64();
-    let kind = if numbers.len() > 2 { TYPE } else { OLDER };
+    let (_, kind) = TYPES.iter().find(|(count, _)| *count == numbers.len())?;
     let numbers: String = numbers.iter().map(|number| format!("{number}\n")).collect();
-    format!("{kind}\n{origin}\n{numbers}{digest}\n")
+    Some(format!("{kind}\n{origin}\n{numbers}{digest}\n"))
 }
 
 impl SignedManifest {
@@ -61,8 +79,17 @@ impl SignedManifest {
         signer: &Signer,
     ) -> Result<Vec<u8>, NoteError> {
         let origin = signer.verifier().name();
-        let numbers = [number, stamp.restored, stamp.entries, stamp.edition];
-        let note = tlog::sign(&text(origin, &numbers, sealed), &[signer])?;
+        let Settled { life, generation } = stamp.settled;
+        let numbers = [
+            number,
+            stamp.restored,
+            stamp.entries,
+            stamp.edition,
+            life,
+            generation,
+        ];
+        let text = text(origin, &numbers, sealed).ok_or(NoteError::Malformed("no such version"))?;
+        let note = tlog::sign(&text, &[signer])?;
         let length = u32::try_from(note.len()).map_err(|_| NoteError::Malformed("too long"))?;
         let mut bytes = length.to_be_bytes().to_vec();
         bytes.extend_from_slice(note.as_bytes());
@@ -83,22 +110,30 @@ impl SignedManifest {
         let parsed = Note::parse(note)?;
         let mut lines = parsed.text.lines().skip(1);
         let origin = lines.next();
-        let numbers: Vec<u64> = lines.map_while(|line| line.parse().ok()).take(4).collect();
-        let (number, restored, entries, edition) = match *numbers {
-            [number, restored] => (number, restored, None, 0),
-            [number, restored, entries, edition] => (number, restored, Some(entries), edition),
-            _ => return Err(malformed),
-        };
-        let Some(origin) = origin.filter(|origin| parsed.text == text(origin, &numbers, sealed))
-        else {
+        let numbers: Vec<u64> = lines.map_while(|line| line.parse().ok()).take(6).collect();
+        let signed = |origin: &&str| Some(parsed.text) == text(origin, &numbers, sealed).as_deref();
+        let Some(origin) = origin.filter(signed) else {
             return Err(malformed);
         };
+        let (number, restored, entries, edition, settled) = match *numbers {
+            [number, restored] => (number, restored, None, 0, None),
+            [number, restored, entries, edition, ref settled @ ..] => (
+                number,
+                restored,
+                Some(entries),
+                edition,
+                settled.first_chunk(),
+            ),
+            _ => return Err(malformed),
+        };
+        let [life, generation] = *settled.unwrap_or(&[restored, 0]);
         Ok(Self {
             origin: origin.to_owned(),
             number,
             restored,
             entries,
             edition,
+            settled: Settled { life, generation },
             note: note.to_owned(),
             sealed: sealed.to_vec(),
         })
@@ -135,6 +170,10 @@ mod tests {
             restored: 5,
             entries: 70,
             edition: 3,
+            settled: Settled {
+                life: 4,
+                generation: 9,
+            },
         };
         let bytes = SignedManifest::sign(b"sealed", 17, stamp, &signer).unwrap();
         let signed = SignedManifest::parse(&bytes).unwrap();
@@ -143,6 +182,7 @@ mod tests {
             ("example.org/log", 17, 5)
         );
         assert_eq!((signed.entries, signed.edition), (Some(70), 3));
+        assert_eq!(signed.settled, stamp.settled);
         assert_eq!(signed.sealed(), b"sealed");
         signed.verify(signer.verifier()).unwrap();
         let other = Signer::from_seed("example.org/log", &[4; 32]).unwrap();
@@ -158,15 +198,26 @@ mod tests {
     }
 
     #[test]
-    fn an_envelope_of_an_older_version_is_read() {
+    fn envelopes_of_older_versions_are_read() {
         let signer = Signer::from_seed("example.org/log", &[3; 32]).unwrap();
-        let note = tlog::sign(&text("example.org/log", &[17, 5], b"sealed"), &[&signer]).unwrap();
-        assert!(note.starts_with(OLDER));
-        let mut bytes = u32::try_from(note.len()).unwrap().to_be_bytes().to_vec();
-        bytes.extend_from_slice(note.as_bytes());
-        bytes.extend_from_slice(b"sealed");
-        let signed = SignedManifest::parse(&bytes).unwrap();
-        signed.verify(signer.verifier()).unwrap();
-        assert_eq!((signed.age(), signed.entries), ((5, 17, 0), None));
+        let made = |numbers: &[u64]| {
+            let text = text("example.org/log", numbers, b"sealed").unwrap();
+            let note = tlog::sign(&text, &[&signer]).unwrap();
+            let mut bytes = u32::try_from(note.len()).unwrap().to_be_bytes().to_vec();
+            bytes.extend_from_slice(note.as_bytes());
+            bytes.extend_from_slice(b"sealed");
+            let signed = SignedManifest::parse(&bytes).unwrap();
+            signed.verify(signer.verifier()).unwrap();
+            signed
+        };
+        let first = made(&[17, 5]);
+        assert_eq!((first.age(), first.entries), ((5, 17, 0), None));
+        let second = made(&[17, 5, 70, 3]);
+        assert_eq!((second.age(), second.entries), ((5, 17, 3), Some(70)));
+        let settled = Settled {
+            life: 5,
+            generation: 0,
+        };
+        assert_eq!((first.settled, second.settled), (settled, settled));
     }
 }

@@ -36,6 +36,11 @@ pub enum Refusal {
         .0.entries
     )]
     Ahead(PeerLife),
+    /// 409: a later state of the log is known here than the one from which the life that announces itself was restored.
+    #[error(
+        "a later state of this log is known here than the one from which it was restored: an earlier life of it went on; restore it again"
+    )]
+    Outdated(PeerLife),
     /// 422: two roots were seen for one size.
     #[error(
         "alarm: the root at size {} is another one here ({}); this log is no longer mirrored",
@@ -57,7 +62,7 @@ impl Refusal {
             Self::Unsigned(_) => 403,
             Self::Malformed(_) => 400,
             Self::Superseded(_) => 410,
-            Self::Ahead(_) => 409,
+            Self::Ahead(_) | Self::Outdated(_) => 409,
             Self::Wrong(_) | Self::Alarm(_) => 422,
             Self::Storage(_) => 503,
         };

@@ -96,6 +96,10 @@ impl Rows {
     pub(crate) fn edition(&self) -> String {
         format!("edition/{}", self.0)
     }
+    /// The newest settled state that a manifest named, behind its life; of a log, not of a shard.
+    pub(crate) fn settled(&self) -> String {
+        format!("settled/{}", self.0)
+    }
     /// Set if entries are to be dropped at the next start.
     pub(crate) fn owed(&self) -> String {
         format!("owed/{}", self.0)

@@ -29,6 +29,8 @@ struct Primary {
     life: u64,
     /// With how many entries its manifests say that this began.
     began: u64,
+    /// What its manifests have settled: the life, in one generation.
+    settled: Option<u64>,
 }
 
 impl Primary {
@@ -41,6 +43,7 @@ impl Primary {
             salt: 0,
             life: 0,
             began: u64::MAX,
+            settled: None,
         }
     }
 
@@ -67,6 +70,10 @@ impl Primary {
             restored,
             entries: self.began,
             edition,
+            settled: Settled {
+                life: self.settled.unwrap_or(restored),
+                generation: 1,
+            },
         };
         SignedManifest::sign(b"sealed", len, stamp, &self.signer).unwrap()
     }
@@ -580,6 +587,57 @@ async fn a_restored_log_frees_what_was_never_copied() {
         Err(Refusal::Size(1000))
     ));
     assert!(mirror.status()[0].alarm.is_some());
+}
+
+/// What a life did without an entry binds those that are restored as well as entries do.
+#[tokio::test]
+async fn a_life_that_was_restored_from_less_than_is_settled_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mirror = open(dir.path()).await.unwrap();
+    let mut primary = Primary::new();
+    primary.grow(300).await;
+    primary.pending(&mirror, 0, 300).await.unwrap();
+    primary.copy(&mirror, 300).await;
+    let put = async |life, by, number| {
+        let mut primary = Primary::new();
+        primary.settled = Some(by);
+        mirror
+            .put_manifest(&primary.manifest(number, life), None)
+            .await
+    };
+    put(0, 0, 5).await.unwrap();
+    // Two are restored from it; neither may sign, so the later one counts.
+    put(7, 0, 20).await.unwrap();
+    put(8, 0, 20).await.unwrap();
+    assert!(matches!(put(7, 0, 21).await, Err(Refusal::Superseded(_))));
+    put(8, 8, 20).await.unwrap();
+    let missed = put(9, 0, 20).await;
+    assert!(
+        matches!(
+            missed,
+            Err(Refusal::Outdated(PeerLife {
+                id: 8,
+                entries: 300
+            }))
+        ),
+        "{missed:?}"
+    );
+    // Another process of the same life does not know yet that it may sign.
+    assert!(matches!(put(8, 0, 99).await, Err(Refusal::Size(20))));
+    drop(mirror);
+    let mirror = open(dir.path()).await.unwrap();
+    let put = async |life, by, number| {
+        let mut primary = Primary::new();
+        primary.settled = Some(by);
+        mirror
+            .put_manifest(&primary.manifest(number, life), None)
+            .await
+    };
+    assert!(matches!(put(9, 7, 20).await, Err(Refusal::Outdated(_))));
+    put(9, 8, 20).await.unwrap();
+    // What was settled before it stays settled while it cannot sign itself.
+    assert!(matches!(put(10, 7, 20).await, Err(Refusal::Outdated(_))));
+    put(10, 8, 20).await.unwrap();
 }
 
 /// C2SP tlog-mirror, "add-entries": `upload_end` may be that of a previously valid pending checkpoint, and the mirror checkpoint's

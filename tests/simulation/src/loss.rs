@@ -205,7 +205,8 @@ pub fn remedy(world: &Arc<World>, why: &str) {
     }
     // What a witness has cosigned of the other primary is ahead of this one.
     let ahead = why.contains("is older than what was made from it");
-    if (ahead || why.contains(twins::ELSEWHERE)) && twins::adopt(world) {
+    let behind = why.contains(twins::BEHIND);
+    if (ahead || behind || why.contains(twins::ELSEWHERE)) && twins::adopt(world) {
         return;
     }
     let lacks = |(origin, (size, _)): (&String, &(u64, tlog::Hash))| {
@@ -220,10 +221,13 @@ pub fn remedy(world: &Arc<World>, why: &str) {
         let number = 1_000_000 + world.primary.lives();
         let force = world.primary.forced.load(Relaxed);
         tokio::spawn(lose(Arc::clone(world), number, u32::MAX, force));
-    } else if has_more {
+    } else if has_more || why.contains(twins::FUTILE) {
         let secondaries = world.network.secondaries.iter();
-        for secondary in secondaries.filter(|one| why.contains(&format!("secondary {} ", one.name)))
-        {
+        let named = |name: &str| {
+            why.contains(&format!("secondary {name} "))
+                || why.contains(&format!("{name}: {}", twins::FUTILE))
+        };
+        for secondary in secondaries.filter(|one| named(&one.name)) {
             let mut dice = world.dice(&format!("empty-{}", secondary.name));
             secondary.lose(Fate::Empty, 0, &mut dice);
         }

@@ -1,7 +1,7 @@
 //! Two restored primaries at once: somebody else restores the lost log as well, and lets a server run on the result.
 //!
-//! Both take writes, and one of them publishes at most: the secondaries take the later one and refuse the other, which halts for good. What
-//! the one that halts has acknowledged since is lost, as its operators are told.
+//! One of them publishes at most: the secondaries take the later one and refuse the other, which halts for good. What that one has
+//! acknowledged since is lost, as its operators are told. Or the earlier one signs before the later one has come, which then waits for good.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,6 +21,12 @@ use crate::writer::LOG;
 
 /// What a log says that learns of a later life of itself.
 pub const ELSEWHERE: &str = "restored elsewhere";
+
+/// What a log says that was restored from less than another copy of it has done.
+pub const BEHIND: &str = "knows a later state of this log";
+
+/// What a log says of a secondary that has taken such a copy.
+pub const FUTILE: &str = "it says that the log was restored elsewhere, and has no manifest";
 
 /// The other restored primary, if there is one.
 #[derive(Default)]

@@ -50,8 +50,8 @@ impl Publication {
         Ok(())
     }
 
-    /// Whether enough secondaries of a membership (a quorum if all are ours) hold a manifest that names this generation or a later one; if
-    /// so, the guards by which those that were counted still do.
+    /// Whether enough secondaries of a membership (a quorum if all are ours) hold a manifest that names this generation or a later one, from
+    /// a life that may sign; if so, the guards by which those that were counted still do.
     pub(super) async fn told(
         &self,
         of: &Membership,
@@ -74,7 +74,8 @@ impl Publication {
             let live = live.is_none_or(|live| {
                 (&live.incarnation, &live.vkey) == (&row.incarnation, &row.vkey)
             });
-            if live && row.vkey == secondary.vkey && row.generation >= generation {
+            let names = row.generation >= generation && !row.unsettled;
+            if live && row.vkey == secondary.vkey && names {
                 told += 1;
                 counted.push(unmoved());
             }

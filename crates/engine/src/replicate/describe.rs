@@ -19,12 +19,11 @@ use crate::publish::sign_guard::SignGuard;
 use crate::replicate::manifest::Manifest;
 use crate::replicate::{Copier, CopyError, PROBED_AFTER, SHORT};
 use crate::running::eras::Membership;
-use mirror::{MAX_MANIFEST, PeerRequest, SignedManifest, Stamp};
+use mirror::{MAX_MANIFEST, PeerRequest, Settled, SignedManifest};
 use order::keys::trailing_number;
 use order::state::{Shard, State};
 use store::record;
 use store::{Guard, Outcome, StoreError, Transaction};
-use tlog::GlobalIndex;
 
 /// Sealed keys read at a time.
 const KEYS: usize = 512;
@@ -40,6 +39,8 @@ pub(crate) struct Sent {
     base: Generation,
     /// Which storages it vouches for.
     vouched: Vec<Vouched>,
+    /// What the life of the log has settled.
+    settled: Settled,
     /// The storage that has it.
     incarnation: String,
     /// The number of slots at which it was refused, because another server of this log had sent a newer one. That one may know less of what
@@ -67,6 +68,7 @@ impl Sent {
             shards,
             base,
             vouched,
+            settled,
             incarnation,
             refused: _,
             age: _,
@@ -74,7 +76,7 @@ impl Sent {
             seen_at: _,
         } = self;
         (generation, base, incarnation) == (&other.generation, &other.base, &other.incarnation)
-            && *vouched == other.vouched
+            && (vouched, settled) == (&other.vouched, &other.settled)
             && (Arc::ptr_eq(shards, &other.shards) || *shards == other.shards)
     }
 }
@@ -95,6 +97,7 @@ impl Copier {
                 vouched.push(one);
             }
         }
+        let stamp = guard.life.stamp(state.generation, edition).await?;
         let mut of = Sent {
             generation: state.generation,
             shards: Arc::clone(&state.shards),
@@ -102,6 +105,7 @@ impl Copier {
                 .first()
                 .map_or(Generation::ZERO, |base| base.generation),
             vouched,
+            settled: stamp.settled,
             incarnation: self.incarnation.clone().unwrap_or_default(),
             refused: None,
             age: None,
@@ -115,17 +119,11 @@ impl Copier {
         }
         let manifest = manifest(&guard, state, members, of.vouched.clone()).await?;
         let signer = guard.keyring.replication().await?;
-        let life = guard.life.known().await?;
-        let stamp = Stamp {
-            restored: life.map_or(0, |life| life.id),
-            entries: life.map_or(u64::MAX, |life| life.entries.get()),
-            edition,
-        };
         let bytes = manifest
             .sign(&guard.keyring.kek, signer, stamp, &guard.ledger.random)
             .map_err(|e| CopyError::Refused(e.to_string()))?;
         (of.age, of.length) = (
-            Some((stamp.restored, state.len.get(), edition)),
+            Some((stamp.restored, state.len.get(), stamp.edition)),
             bytes.len(),
         );
         let answer = self
@@ -134,7 +132,14 @@ impl Copier {
         match answer.status {
             200 => {
                 let heard = answer.life.map_or(0, |life| life.id);
-                self.took(state.len.get(), state.generation, heard).await?;
+                let row = Described {
+                    incarnation: self.incarnation.clone().unwrap_or_default(),
+                    vkey: self.vkey.clone(),
+                    generation: state.generation,
+                    life: heard,
+                    unsettled: stamp.settled.life != stamp.restored,
+                };
+                self.took(state.len.get(), row).await?;
             }
             // The secondary accepts another life of this log.
             409 if let Some(there) = answer.life => {
@@ -147,14 +152,16 @@ impl Copier {
                         .forgot("it no longer accepts the life of the log that it had taken")
                         .await?);
                 }
-                let entries = guard
-                    .life
-                    .known()
-                    .await?
-                    .map_or(GlobalIndex::ZERO, |life| life.entries);
+                if there.entries <= stamp.entries {
+                    // Where enough others take it, this one follows.
+                    return Err(CopyError::Refused(format!(
+                        "it knows a later state of this log than the one that was restored: another copy of the log has changed something since. If that copy runs, stop this server and keep the other one; otherwise restore the log again into a new folder, with secondary {} among those after --from; see \"Restore\" in docs/operations.md",
+                        self.name
+                    )));
+                }
                 let why = format!(
-                    "secondary {} has verified {} entries of this log, which was restored with {entries}",
-                    self.name, there.entries
+                    "secondary {} has verified {} entries of this log, which was restored with {}",
+                    self.name, there.entries, stamp.entries
                 );
                 if guard.life.is_announced() {
                     return Err(CopyError::Refused(format!(
@@ -224,14 +231,8 @@ impl Copier {
 
     /// Records the manifest that the secondary holds; `number` is that of the manifest. Not if its storage turned out meanwhile to be another
     /// one, or an older copy of itself: that one does not hold it.
-    async fn took(&self, number: u64, generation: Generation, life: u64) -> Result<(), CopyError> {
+    async fn took(&self, number: u64, row: Described) -> Result<(), CopyError> {
         let guard = &self.guard;
-        let row = Described {
-            incarnation: self.incarnation.clone().unwrap_or_default(),
-            vkey: self.vkey.clone(),
-            generation,
-            life,
-        };
         let (store, keys) = (&*guard.ledger.store, &guard.ledger.keys);
         let known = self.storage.unwrap_or_default();
         let key = keys.manifest(&self.name);

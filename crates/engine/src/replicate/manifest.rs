@@ -94,6 +94,7 @@ mod tests {
             replication: "cmVw".into(),
         };
         let stamp = Stamp {
+            settled: mirror::Settled::default(),
             restored: 5,
             entries: 70,
             edition: 3,

@@ -40,10 +40,10 @@ impl Copier {
         self.heed(&answer).await?;
         let own = life.map_or(0, |life| life.id);
         if answer.life.is_some_and(|heard| heard.id > own) {
-            // Its signed manifest proves that; then this copy of the log halts.
+            // Its signed manifest proves that; then this copy of the log halts, unless the other one knows less and signs nothing.
             sign_guard::outdated(&guard, &self.name, &self.url).await?;
             return Err(CopyError::Refused(
-                "it says that the log was restored elsewhere, and has no manifest that proves it"
+                "it says that the log was restored elsewhere, and has no manifest of a copy that may sign. If such a copy waits for this one to stop, or was started by mistake, stop it; then give this secondary an empty folder: see \"Restore\" in docs/operations.md"
                     .to_owned(),
             ));
         }

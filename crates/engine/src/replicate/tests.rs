@@ -134,12 +134,14 @@ async fn a_life_that_was_taken_and_forgotten_is_not_believed_taken() {
     let keys = Keys::new("dev");
     let (life, row) = (
         Life {
+            settled: None,
             id: 7,
             generation: Generation::new(2),
             entries: GlobalIndex::ZERO,
             forced: None,
         },
         Described {
+            unsettled: false,
             incarnation: "1".to_owned(),
             vkey: secondary().vkey,
             generation: Generation::new(2),

@@ -280,6 +280,7 @@ impl Restore {
             id: life::new(state.time, believed.life, random),
             generation: state.generation,
             entries: start,
+            settled: Some(believed.settled),
             // A secondary that did not answer, or another operator's mirror, would never accept the manifest.
             forced: (!forced.is_empty()).then(|| {
                 let own = sources.iter().filter(|of| of.incarnation.is_some());

@@ -15,10 +15,19 @@ use crate::position::{UNNAMED, Vouched};
 use crate::replicate::manifest::Manifest;
 use crate::restore::{Restore, RestoreError};
 use crate::running::eras::Membership;
-use mirror::{COSIGNED, MAX_MANIFEST, SignedManifest};
+use mirror::{COSIGNED, MAX_MANIFEST, Settled, SignedManifest};
+use order::Generation;
 
-/// The age of a manifest, which orders it among others: the life of its log, its slots, its edition.
-type Age = (u64, u64, u64);
+/// A manifest that was found.
+struct Found {
+    manifest: Manifest,
+    /// How much it may be believed: what its life has settled; then its age.
+    rank: (Settled, (u64, u64, u64)),
+    /// The life of the log that it describes.
+    life: u64,
+    /// How many entries this life was restored with, if it was restored and the envelope says so.
+    entries: Option<GlobalIndex>,
+}
 
 /// The holdings of one secondary.
 pub(crate) struct Source {
@@ -59,9 +68,12 @@ impl Source {
 /// The manifest that is believed.
 pub(crate) struct Believed {
     pub(crate) manifest: Manifest,
-    /// The life of the log that it describes.
+    /// What its life has settled.
+    pub(crate) settled: (u64, Generation),
+    /// The latest life of the log that any manifest found describes. It need not be the one that is believed: of two lives that were restored
+    /// at once, the one that may sign is, although it may be the earlier one.
     pub(crate) life: u64,
-    /// How many entries this life was restored with, if it was restored and the envelope says so.
+    /// The most entries that any of these lives was restored with.
     pub(crate) entries: Option<GlobalIndex>,
     /// The storages that answered, and why they gave no manifest, by URL.
     answered: BTreeMap<String, (Option<String>, Option<String>)>,
@@ -159,8 +171,9 @@ impl Restore {
         warnings: &mut Vec<String>,
     ) -> Result<Believed, RestoreError> {
         let path = format!("manifest/{}", origin_hash(&self.origin));
-        let (mut best, mut why) = (None::<(Age, Option<GlobalIndex>, Manifest)>, Vec::new());
+        let (mut best, mut why) = (None::<Found>, Vec::new());
         let (mut answered, mut vouched) = (BTreeMap::new(), Vec::new());
+        let (mut life, mut entries) = (0, None);
         for url in &self.from {
             let mut storage = None;
             let found = self.one_manifest(url, &path, &mut storage).await;
@@ -172,20 +185,27 @@ impl Restore {
             };
             why.extend(without.iter().map(|without| format!("{url}: {without}")));
             answered.insert(url.clone(), (storage, without));
-            if let Ok(Some((age, entries, manifest))) = found {
-                vouched.extend(manifest.vouched.iter().map(|one| (age.0, one.clone())));
-                if best.as_ref().is_none_or(|(best, ..)| *best < age) {
-                    best = Some((age, entries, manifest));
+            if let Ok(Some(found)) = found {
+                let all = found.manifest.vouched.iter();
+                vouched.extend(all.map(|one| (found.life, one.clone())));
+                (life, entries) = (found.life.max(life), found.entries.max(entries));
+                if best.as_ref().is_none_or(|best| best.rank < found.rank) {
+                    best = Some(found);
                 }
             }
         }
         match best {
-            Some(((life, ..), entries, manifest)) => {
+            Some(Found {
+                manifest,
+                rank: (settled, _),
+                ..
+            }) => {
                 warnings.extend(why);
                 Ok(Believed {
                     manifest,
+                    settled: (settled.life, Generation::new(settled.generation)),
                     life,
-                    entries: entries.filter(|entries| *entries != GlobalIndex::new(u64::MAX)),
+                    entries,
                     answered,
                     vouched,
                 })
@@ -197,14 +217,13 @@ impl Restore {
         }
     }
 
-    /// A manifest, its age compared with others, and the entries with which its life began. `None`: there is none. Notes which storage
-    /// answered.
+    /// A secondary's manifest; `None`: it has none. Notes which storage answered.
     async fn one_manifest(
         &self,
         url: &str,
         path: &str,
         storage: &mut Option<String>,
-    ) -> Result<Option<(Age, Option<GlobalIndex>, Manifest)>, String> {
+    ) -> Result<Option<Found>, String> {
         let answer = self.asked(url, path, MAX_MANIFEST).await;
         let answer = answer.map_err(|e| e.to_string())?;
         *storage = answer.incarnation;
@@ -218,11 +237,13 @@ impl Restore {
         if signed.origin != self.origin {
             return Err(format!("its manifest is of {}", signed.origin));
         }
-        Ok(Some((
-            signed.age(),
-            signed.entries.map(GlobalIndex::new),
+        let entries = signed.entries.filter(|entries| *entries != u64::MAX);
+        Ok(Some(Found {
             manifest,
-        )))
+            rank: (signed.settled, signed.age()),
+            life: signed.restored,
+            entries: entries.map(GlobalIndex::new),
+        }))
     }
 
     pub(crate) fn replication(&self, manifest: &Manifest) -> Result<Signer, String> {

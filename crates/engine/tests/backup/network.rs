@@ -220,7 +220,9 @@ impl Network {
             }
             _ => unreachable!("{path}"),
         };
-        if let Err(Refusal::Superseded(life) | Refusal::Ahead(life)) = &result {
+        if let Err(Refusal::Superseded(life) | Refusal::Ahead(life) | Refusal::Outdated(life)) =
+            &result
+        {
             heard = Some(*life);
         }
         let alarm = match &result {

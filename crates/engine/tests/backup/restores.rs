@@ -423,10 +423,6 @@ async fn of_two_that_are_restored_at_once_only_one_publishes() {
         }
         let second = world.primary(late).await;
         let other = second.log("dev").unwrap();
-        // A server that has nothing to send to its secondaries learns nothing from them.
-        if order == 0 {
-            published(&other, 100).await;
-        }
         let writer = Arc::clone(&log);
         let entry = tokio::spawn(async move {
             while order == 0
@@ -439,20 +435,22 @@ async fn of_two_that_are_restored_at_once_only_one_publishes() {
             }
         });
         let reason = |log: &engine::Log| log.status().reason.unwrap_or_default();
-        let (over, goes_on) = match (order, early) {
-            // The one that went on is not cut off by one that knows less.
-            (2.., _) => (&other, &log),
-            // If two know the same, the one that was restored later counts.
-            (_, "one") => (&log, &other),
-            _ => (&other, &log),
-        };
-        until("one of them stops", || {
-            over.status().condition == engine::Condition::Halted
+        let halted = |log: &engine::Log| log.status().condition == engine::Condition::Halted;
+        until("one of them stops, or waits for good", || {
+            halted(&log) || halted(&other) || is_behind(&log) || is_behind(&other)
         })
         .await;
+        let (over, goes_on) = if halted(&log) || is_behind(&log) {
+            (&log, &other)
+        } else {
+            (&other, &log)
+        };
+        // The one that went on is not cut off by one that knows less.
+        assert!(order < 2 || Arc::ptr_eq(over, &other), "{order}");
         let why = reason(over);
         assert!(
-            why.contains("restored elsewhere")
+            is_behind(over)
+                || why.contains("restored elsewhere")
                 || why.contains("restore the log again")
                 || why.contains("has cosigned shard a at size 110"),
             "{why}"
@@ -470,6 +468,145 @@ async fn of_two_that_are_restored_at_once_only_one_publishes() {
             "{sizes:?}"
         );
     }
+}
+
+/// Whether some secondary knows more of the log than this copy was restored with.
+fn is_behind(log: &engine::Log) -> bool {
+    let seen = log.peers().secondaries();
+    let mut why = seen.values().filter_map(|one| one.trouble.as_ref());
+    why.any(|why| why.contains("knows a later state"))
+}
+
+/// A log on three secondaries, with so many entries, whose primary is lost.
+async fn lost(entries: usize) -> World {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &FROM, 2).await;
+    let key = log.replication_key().await.unwrap();
+    for name in FROM {
+        world.secondary(name, name, &key).await;
+    }
+    append(&log, entries).await;
+    published(&log, entries as u64).await;
+    engine.shutdown().await;
+    drop((log, engine));
+    world.gone("primary").await;
+    world
+}
+
+const FROM: [&str; 3] = ["x", "yy", "zzz"];
+
+/// Seals the shard behind its last entry, and writes none to the next one.
+async fn seal(world: &World, name: &str, log: &engine::Log) {
+    rotate(log).await;
+    let seal = world.path(name).join("objects/dev/a/seal");
+    until("it is sealed", || seal.exists()).await;
+}
+
+/// A seal is a promise, without any entry: a copy that does not know it would grow the shard.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_missed_a_rotation_never_signs() {
+    for alive in [false, true] {
+        let (world, engine, log);
+        if alive {
+            // The primary was not lost at all.
+            world = World::new();
+            engine = world.primary("primary").await;
+            log = create(&engine, &FROM, 2).await;
+            let key = log.replication_key().await.unwrap();
+            for name in FROM {
+                world.secondary(name, name, &key).await;
+            }
+            append(&log, 100).await;
+            published(&log, 100).await;
+        } else {
+            world = lost(100).await;
+            world.restore("primary", &FROM, false).run().await.unwrap();
+            engine = world.primary("primary").await;
+            log = engine.log("dev").unwrap();
+        }
+        world.restore("later", &FROM, false).run().await.unwrap();
+        published(&log, 100).await;
+        seal(&world, "primary", &log).await;
+        let second = world.primary("later").await;
+        let other = second.log("dev").unwrap();
+        until("it is told that it is behind", || is_behind(&other)).await;
+        assert_eq!(other.active_shard(), Some("a".into()));
+        until("it says that it signs nothing", || {
+            let why = other.status().reason.unwrap_or_default();
+            why.contains("signs nothing before")
+        })
+        .await;
+        append(&log, 10).await;
+        published(&log, 110).await;
+        for engine in [engine, second] {
+            engine.shutdown().await;
+        }
+        drop((log, other));
+        let again = world.restore("again", &FROM, false).run().await.unwrap();
+        assert_eq!((again.shards.len(), again.entries.get()), (2, 110));
+        let engine = world.primary("again").await;
+        let log = engine.log("dev").unwrap();
+        published(&log, 110).await;
+        append(&log, 10).await;
+        published(&log, 120).await;
+        engine.shutdown().await;
+    }
+}
+
+/// Of two that were restored at once the earlier one won, and a secondary that was away has taken the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_believes_the_copy_that_signed() {
+    let world = lost(100).await;
+    for name in ["one", "two"] {
+        world.restore(name, &FROM, false).run().await.unwrap();
+    }
+    let reach = |open: &[&str]| {
+        for name in FROM {
+            let way = if open.contains(&name) {
+                Way::Open
+            } else {
+                Way::Dead
+            };
+            world.network.set(&format!("{name}.example.org"), way);
+        }
+    };
+    reach(&["x"]);
+    let engine = world.primary("two").await;
+    let log = engine.log("dev").unwrap();
+    until("x has taken it", || {
+        let why = log.status().reason.unwrap_or_default();
+        why.contains("1 have (missing: yy, zzz;")
+    })
+    .await;
+    engine.shutdown().await;
+    drop((log, engine));
+    reach(&["yy", "zzz"]);
+    let engine = world.primary("one").await;
+    let log = engine.log("dev").unwrap();
+    published(&log, 100).await;
+    seal(&world, "one", &log).await;
+    // A copy that signs nothing does not stop it.
+    reach(&FROM);
+    until("x refuses it", || {
+        let seen = log.peers().secondaries();
+        let why = seen.get("x").and_then(|x| x.trouble.clone());
+        why.is_some_and(|why| why.contains("no manifest of a copy that may sign"))
+    })
+    .await;
+    append(&log, 1).await;
+    published(&log, 101).await;
+    engine.shutdown().await;
+    drop((log, engine));
+    let again = world.restore("again", &["x", "yy"], false).run().await;
+    let again = again.unwrap();
+    assert_eq!((again.shards.len(), again.entries.get()), (2, 101));
+    let engine = world.primary("again").await;
+    let log = engine.log("dev").unwrap();
+    published(&log, 101).await;
+    append(&log, 1).await;
+    published(&log, 102).await;
+    engine.shutdown().await;
 }
 
 /// The lost primary was not lost: its disk comes back after the restore.

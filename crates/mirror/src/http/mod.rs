@@ -80,7 +80,7 @@ fn refused(refusal: &Refusal) -> Response<Bytes> {
                 .headers_mut()
                 .insert(ALARM, HeaderValue::from(alarm.size.get()));
         }
-        Refusal::Superseded(life) | Refusal::Ahead(life) => {
+        Refusal::Superseded(life) | Refusal::Ahead(life) | Refusal::Outdated(life) => {
             response = with_life(response, *life);
         }
         Refusal::Storage(why) => {

@@ -9,6 +9,7 @@ use std::fmt;
 use tlog::{Hash, TreeSize, UnixMillis, empty_root};
 
 use crate::life::began;
+use mirror::Settled;
 use order::SlotNumber;
 
 /// The place of a finding.
@@ -287,23 +288,30 @@ pub(crate) fn judge(shard: &str, source: &FoundAt, found: &Found, known: &Known)
     }
 }
 
-/// The order according to a secondary's manifest: the life of the log, and its slots.
-pub(crate) fn judge_order(
-    source: &FoundAt,
-    found: (u64, SlotNumber),
-    known: (u64, SlotNumber),
-) -> Verdict {
-    let ((restored, slots), (here_restored, here)) = (found, known);
-    if restored > here_restored {
-        let began = i64::try_from(began(restored).get()).unwrap_or(i64::MAX);
+/// How far a copy of the log is: according to a secondary's manifest, or on this replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Order {
+    /// The life of the log that it is.
+    pub life: u64,
+    /// What that life has settled.
+    pub settled: Settled,
+    /// How many slots it has.
+    pub slots: SlotNumber,
+}
+
+/// A later life ends this one, unless it can't sign yet and was restored from less than this one has settled: then it never will, and it is
+/// the other one that must be restored again.
+pub(crate) fn judge_order(source: &FoundAt, found: &Order, here: &Order) -> Verdict {
+    if found.life > here.life && found.settled >= here.settled {
+        let began = i64::try_from(began(found.life).get()).unwrap_or(i64::MAX);
         let began = jiff::Timestamp::from_millisecond(began).unwrap_or(jiff::Timestamp::MAX);
         return Verdict::Halt(Conflict::Superseded(format!(
             "the log was restored elsewhere at {began}, as {source} says: this copy is of an earlier life of the log"
         )));
     }
-    if restored == here_restored && slots > here {
-        let has = format!("a manifest of {slots} slots");
-        return Verdict::Halt(older(source, &has, &format!("has {here}")));
+    if found.life == here.life && found.slots > here.slots {
+        let has = format!("a manifest of {} slots", found.slots);
+        return Verdict::Halt(older(source, &has, &format!("has {}", here.slots)));
     }
     Verdict::Fits
 }
@@ -315,6 +323,18 @@ mod tests {
     use super::*;
 
     const WHENCE: FoundAt = FoundAt::Process;
+
+    fn order() -> impl Strategy<Value = Order> {
+        let settled = (0u64..3, 0u64..3);
+        (0u64..3, settled, 0u64..9).prop_map(|(life, (by, generation), slots)| Order {
+            life,
+            settled: Settled {
+                life: by,
+                generation,
+            },
+            slots: SlotNumber::new(slots),
+        })
+    }
 
     /// The root of a history at a size: two histories are the same up to `fork`.
     fn root(history: u8, fork: u64, size: u64) -> Hash {
@@ -434,10 +454,11 @@ mod tests {
         }
 
         #[test]
-        fn the_order_never_goes_back(restored in 0u64..3, slots in 0u64..9, here_restored in 0u64..3, here in 0u64..9) {
-            let verdict = judge_order(&WHENCE, (restored, SlotNumber::new(slots)), (here_restored, SlotNumber::new(here)));
-            let behind = (restored, slots) > (here_restored, here);
-            prop_assert_eq!(verdict == Verdict::Fits, !behind);
+        fn the_order_never_goes_back(found in order(), here in order()) {
+            let verdict = judge_order(&WHENCE, &found, &here);
+            let newer = (found.life, found.slots) > (here.life, here.slots);
+            let futile = found.life > here.life && found.settled < here.settled;
+            prop_assert_eq!(verdict == Verdict::Fits, !newer || futile);
         }
     }
 

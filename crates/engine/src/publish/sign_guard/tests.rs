@@ -1013,6 +1013,7 @@ async fn a_life_from_the_future_is_bound_by_what_it_has_copied() {
     let keys = Keys::new("dev");
     let id = 2_500_000_000_000 << 22;
     let life = Life {
+        settled: None,
         id,
         generation: Generation::new(1),
         entries: GlobalIndex::new(10),
@@ -1038,6 +1039,7 @@ async fn a_life_from_the_future_is_bound_by_what_it_has_copied() {
         let (engine, log) = rig.process(&none, &none, beside(&silent)).await;
         let signer = log.guard.keyring.replication().await.unwrap();
         let stamp = mirror::Stamp {
+            settled: mirror::Settled::default(),
             restored: heard,
             entries: 10,
             edition: 1,

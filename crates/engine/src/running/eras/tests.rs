@@ -297,7 +297,12 @@ async fn a_storage_that_is_lost_while_a_size_is_published_does_not_count() {
 
 /// The row of the manifest that a secondary holds.
 fn described(name: &str, generation: u64, life: u64) -> (String, Bytes) {
+    sent(name, generation, life, false)
+}
+
+fn sent(name: &str, generation: u64, life: u64, unsettled: bool) -> (String, Bytes) {
     let row = Described {
+        unsettled,
         incarnation: "1".to_owned(),
         vkey: secondary(name).vkey,
         generation: Generation::new(generation),
@@ -345,6 +350,13 @@ async fn a_change_is_not_handed_over_on_the_word_of_a_storage_that_has_forgotten
     while log.held_by_before().is_none() {
         pause().await;
     }
+    // Nor on that of one that may drop it again, for another copy of the log.
+    put(&rig, vec![sent("x", 3, 0, true)]).await;
+    append(&log).await;
+    for _ in 0..100 {
+        assert!(log.held_by_before().is_some());
+        pause().await;
+    }
     forgets_before(&rig, &rows, Keys::new("dev").handover());
     put(&rig, vec![described("x", 3, 0)]).await;
     // The publisher looks again once it has something to do.
@@ -385,6 +397,7 @@ async fn a_restored_log_is_not_announced_to_a_storage_that_has_forgotten() {
         engine.shutdown().await;
         let keys = Keys::new("dev");
         let life = Life {
+            settled: None,
             id: 7,
             generation: Generation::new(2),
             entries: GlobalIndex::ZERO,

@@ -6,7 +6,7 @@ use super::{Said, SignerAnswer};
 use crate::position;
 use crate::publish::sign_guard::SignGuard;
 use crate::publish::sign_guard::judge::{
-    Found, FoundAt, Known, Lives, Verdict, judge, judge_order,
+    Found, FoundAt, Known, Lives, Order, Verdict, judge, judge_order,
 };
 use crate::running::Running;
 use crate::shard::{Shard, SignError};
@@ -27,11 +27,16 @@ pub(super) async fn compare(guard: &SignGuard, answers: &[SignerAnswer]) -> Resu
     );
     let life = guard.life.known().await?;
     let id = life.map_or(0, |life| life.id);
+    let here = Order {
+        life: id,
+        settled: guard.life.stamp(state.generation, 0).await?.settled,
+        slots: state.len,
+    };
     // Check first whether the log was restored elsewhere: otherwise entries of that life would look like more of this one.
     for (source, said) in answers {
         for said in said.iter().flatten() {
-            if let Said::Order(lived, slots) = said {
-                guard.enforce(judge_order(source, (*lived, *slots), (id, state.len)))?;
+            if let Said::Order(found) = said {
+                guard.enforce(judge_order(source, found, &here))?;
             }
         }
     }
@@ -39,7 +44,7 @@ pub(super) async fn compare(guard: &SignGuard, answers: &[SignerAnswer]) -> Resu
     for (source, said) in answers {
         let all = || said.iter().flatten();
         let heard = all().find_map(|said| match said {
-            Said::Order(lived, _) => Some(*lived),
+            Said::Order(found) => Some(found.life),
             Said::Shard(..) => None,
         });
         for said in all() {

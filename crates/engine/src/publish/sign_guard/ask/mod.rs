@@ -17,9 +17,8 @@ use self::compare::compare;
 use self::peers::{empties, frontend, manifest, secondary, witness};
 use crate::backoff::Backoff;
 use crate::publish::sign_guard::SignGuard;
-use crate::publish::sign_guard::judge::{Found, FoundAt};
+use crate::publish::sign_guard::judge::{Found, FoundAt, Order};
 use crate::shard::{Shard, SignError};
-use order::SlotNumber;
 use order::state::Phase;
 
 /// How long all of them together may take.
@@ -34,8 +33,7 @@ const TRIES: u32 = 60;
 
 enum Said {
     Shard(Arc<Shard>, Found),
-    /// About the order: the life of the log, and its slots.
-    Order(u64, SlotNumber),
+    Order(Order),
 }
 
 type SignerAnswer = (FoundAt, Result<Vec<Said>, String>);

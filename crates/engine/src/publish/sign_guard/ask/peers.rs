@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::{PEERS_TIMEOUT, Said};
 use crate::publish::sign_guard::SignGuard;
-use crate::publish::sign_guard::judge::Found;
+use crate::publish::sign_guard::judge::{Found, Order};
 use crate::publish::sign_guard::look::classify;
 use crate::publish::witness::submission;
 use crate::running::Running;
@@ -201,10 +201,11 @@ pub(super) async fn manifest(
     };
     let signed = SignedManifest::parse(&answer.body).map_err(|e| e.to_string())?;
     signed.verify(replication).map_err(|e| e.to_string())?;
-    Ok(Some(Said::Order(
-        signed.restored,
-        SlotNumber::new(signed.number),
-    )))
+    Ok(Some(Said::Order(Order {
+        life: signed.restored,
+        settled: signed.settled,
+        slots: SlotNumber::new(signed.number),
+    })))
 }
 
 /// The checkpoints of these shards without entries, to ask witnesses with. A shard whose key is not at hand is not asked about, which its
