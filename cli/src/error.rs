@@ -196,6 +196,16 @@ pub enum Error {
         /// The next step for the user.
         hint: String,
     },
+    /// Another Rekor whose entries are imported gives something that it did not sign, or changes meanwhile.
+    #[error("{message}")]
+    Source {
+        /// Decides the stable word and the exit code.
+        fault: SourceFault,
+        /// The Rekor or the file, and what is wrong.
+        message: String,
+        /// The next step for the user.
+        hint: String,
+    },
     /// The log's public address refused a write.
     #[error("{detail}")]
     WriteRefused {
@@ -388,6 +398,15 @@ impl fmt::Display for Stale {
             None => Ok(()),
         }
     }
+}
+
+/// The faults of another Rekor whose entries are imported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceFault {
+    /// A signature, a root or a key is not the right one.
+    Unverified,
+    /// It takes entries, or shows other trees than before.
+    Changed,
 }
 
 /// The faults of an audit trail.

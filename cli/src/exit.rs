@@ -2,9 +2,11 @@
 //!
 //! What must never happen: a situation has no next step, or one word has two exit codes.
 
+mod trail;
+
 use wire::{Problem, codes};
 
-use crate::error::{Error, TrailFault};
+use crate::error::{Error, SourceFault};
 
 /// Done, or nothing to do.
 pub(crate) const DONE: u8 = 0;
@@ -196,6 +198,10 @@ pub(crate) fn row(error: &Error) -> Row {
         ),
         Error::Problem(problem) => problem_row(problem),
         Error::BadEntries { hint, .. } => Row::new(REFUSED, "bad-entries", hint),
+        Error::Source { fault, hint, .. } => match fault {
+            SourceFault::Unverified => Row::new(UNVERIFIED, codes::UNVERIFIED, hint),
+            SourceFault::Changed => Row::new(CONFLICT, "source-changed", hint),
+        },
         Error::WriteRefused {
             status,
             code,
@@ -220,7 +226,7 @@ pub(crate) fn row(error: &Error) -> Row {
             "refused",
             "`logctl audit list` says why it was refused; correct that, and ask for it again",
         ),
-        Error::Trail { fault, .. } => trail_row(*fault),
+        Error::Trail { fault, .. } => trail::row(*fault),
         Error::NotFound { kind, name, known } => {
             Row::new(REFUSED, codes::NOT_FOUND, suggestion(kind, name, known))
         }
@@ -336,32 +342,6 @@ pub(crate) fn again(operation: Option<&str>, key: Option<&str>, kept: bool) -> S
     }
 }
 
-fn trail_row(fault: TrailFault) -> Row {
-    let (code, hint) = match fault {
-        TrailFault::Rewritten => (
-            "audit-rewritten",
-            "somebody with access to the server's stores changed the audit trail, or the server ran on an old backup: keep this output, and compare it with the pins of other operators; after a restore on purpose `logctl audit verify --repin` pins it again",
-        ),
-        TrailFault::Shorter => (
-            "audit-shorter",
-            "an older coordination store was put back, or the log `system` is halted: see `logctl doctor`; only if it was put back on purpose, remove the endpoint's file in $XDG_STATE_HOME/logctl/pins: the next contact is then a first one",
-        ),
-        TrailFault::OtherKey => (
-            "audit-key-changed",
-            "this is another server, or another trail under the same address: find out why; if it was replaced on purpose, `logctl audit verify --repin` pins it again",
-        ),
-        TrailFault::BadProof => (
-            "audit-proof-invalid",
-            "keep this output, and look at the whole trail with `logctl audit verify`",
-        ),
-        TrailFault::Unreadable => (
-            "pins-unreadable",
-            "put the file back from a backup, or remove it: the next contact is then a first one",
-        ),
-    };
-    Row::new(UNVERIFIED, code, hint)
-}
-
 fn problem_row(problem: &Problem) -> Row {
     let (exit, hint) = match problem.code.as_str() {
         codes::UNAUTHENTICATED => (
@@ -388,6 +368,10 @@ fn problem_row(problem: &Problem) -> Row {
         codes::INVALID => (
             REFUSED,
             "correct it and run the command again; nothing was changed",
+        ),
+        codes::UNVERIFIED => (
+            UNVERIFIED,
+            "none of it is served; `logctl import rekor --drop` drops what was copied",
         ),
         codes::KEY_REUSED => (
             REFUSED,

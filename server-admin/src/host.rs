@@ -70,8 +70,8 @@ pub enum Change {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ImportStep {
-    /// Begin it, or look how far it is. `PUT logs/{log}/import`.
-    Begin(ImportRequest),
+    /// Begin it, or look how far it is. `PUT logs/{log}/import`. A preview checks the same, and writes nothing.
+    Begin(Box<ImportRequest>, Mode),
     /// Add entries. `POST logs/{log}/import`.
     Add(ImportPage),
     /// Drop it: the answer lists the shards that there were. `DELETE logs/{log}/import`.
@@ -424,6 +424,9 @@ pub enum HostError {
     /// 409: the log's condition does not allow the change.
     #[error("{0}")]
     Conflict(String),
+    /// 422: what is to be imported is not what its source signed.
+    #[error("{0}")]
+    Unverified(String),
     /// 422: the idempotency key was used for another change.
     #[error("this idempotency key belongs to another change")]
     KeyReused {

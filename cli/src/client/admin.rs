@@ -225,6 +225,17 @@ impl Admin {
             .await
     }
 
+    /// `PUT logs/{log}/import?dryRun=true`: checks whether an import can begin, and writes nothing.
+    pub(crate) async fn preview_import(
+        &self,
+        log: &str,
+        request: &ImportRequest,
+        deadline: Deadline,
+    ) -> Result<ImportProgress, Error> {
+        let call = Call::new(Name::BeginImport, log, request)?;
+        self.read(call.previewed(), deadline).await
+    }
+
     /// `POST logs/{log}/import`: adds entries, unless they are there already.
     pub(crate) async fn add_to_import(
         &self,

@@ -11,6 +11,7 @@ use super::audit::AuditCommand;
 use super::config::{ApplyArgs, ConfigCommand, DiffArgs, PlanArgs};
 use super::context::ContextCommand;
 use super::import::ImportArgs;
+use super::import_rekor::{ImportSource, RekorAsks};
 use super::log::LogCommand;
 use super::merge::MergeCommand;
 use super::op::OpCommand;
@@ -169,6 +170,10 @@ fn named(command: &Command) -> Option<String> {
 async fn created(command: &Command) -> Option<String> {
     match command {
         Command::Log(LogCommand::Create { file, .. }) => document_log(file).await,
+        Command::Import(ImportArgs {
+            source: Some(ImportSource::Rekor(args)),
+            ..
+        }) => document_log(args.file.as_ref()?).await,
         _ => None,
     }
 }
@@ -229,6 +234,13 @@ fn change(name: Name) -> Asks {
 }
 
 impl Asks {
+    /// Adds the requests of a later step.
+    fn with(mut self, later: Self) -> Self {
+        self.always.extend(later.always);
+        self.sometimes.extend(later.sometimes);
+        self
+    }
+
     /// Adds requests that are made only if needed.
     fn and(mut self, names: &[Name]) -> Self {
         self.sometimes.extend_from_slice(names);
@@ -281,8 +293,14 @@ fn asks(command: &Command) -> Asks {
             always(&[Name::WhoAmI]).and(&[ListTokens, ShowDiagnostics, ShowAuditObject])
         }
         Command::Import(ImportArgs {
-            source: Some(_), ..
-        }) => change(CreateLog).and(&[BeginImport, AddToImport, DropImport]),
+            source: Some(ImportSource::Rekor(args)),
+            ..
+        }) => match args.asks() {
+            RekorAsks::Nothing => Asks::default(),
+            RekorAsks::Preview => always(&[BeginImport]),
+            RekorAsks::Drop => always(&[DropImport]),
+            RekorAsks::Import => always(&[BeginImport, AddToImport]).with(change(CreateLog)),
+        },
         // Entries go to the log's public address, like any writer's.
         Command::Import(_) | Command::Load(_) => Asks::default().and(&[ListLogs, ShowLog]),
         Command::Top(_) => always(&[ListLogs]).and(&[ShowQos]),

@@ -3,43 +3,31 @@
 //! The entries are copied beside the stores' logs first, where no reader sees them, and the log is created with them at the end, by the
 //! same steps as every log. What is copied is kept: the same command continues it.
 
+mod copy;
 mod shown;
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::ValueHint;
 use futures_util::StreamExt as _;
 use logconfig::{LogConfig, ShardConfig, ShardName, ShardState};
-use tlog::TreeSize;
 use wire::routes::Name;
-use wire::{CreateLogRequest, ImportEntry, ImportPage, ImportProgress, ImportRequest, ImportShard};
+use wire::{CreateLogRequest, ImportRequest, ImportShard, codes};
 
 use super::change::{self, ChangeArgs, Consent, Trial};
 use super::document::{self, Document, wire_finding};
-use super::{Server, Session, log_name, now};
+use super::{Session, log_name, now};
 use crate::client::Call;
-use crate::error::Error;
+use crate::error::{Error, SourceFault};
 use crate::file::File;
 use crate::import::folder::Folder;
-use crate::import::rekor::OldShard;
+use crate::import::shard::OldShard;
 use crate::import::source::Source;
-use crate::numbers::grouped;
 use crate::report::{Outcome, Present as _};
-use crate::ui::Phase;
+use copy::{Shown, copy, done};
 use shown::{Dropped, Planned, Saved};
-
-/// Text of entries in one request: a server takes 4 MiB.
-const PAGE_BYTES: usize = 2 << 20;
-/// Entries in one request: the server verifies a signature of each.
-const PAGE_ENTRIES: usize = 1024;
-/// How long a server that restarts is waited for, and how often it is asked.
-const SERVER_TIMEOUT: Duration = Duration::from_secs(60);
-const SERVER_BACKOFF: Duration = Duration::from_secs(1);
-/// Time between two lines about the progress, where no bar is drawn.
-const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Where an import comes from, if not from a file.
 #[derive(Debug, PartialEq, Eq, clap::Subcommand)]
@@ -64,7 +52,7 @@ pub(crate) struct RekorArgs {
     /// The first document of the log, YAML or JSON; `-` is standard input
     #[arg(value_hint = ValueHint::FilePath, required_unless_present_any = ["drop", "save"])]
     pub(crate) file: Option<File>,
-    /// The other Rekor: its URL, without /api/v1, or a folder that --save wrote
+    /// The other Rekor: its URL, or a folder that --save wrote
     #[arg(long, value_name = "URL|DIR", required_unless_present = "drop")]
     from: Option<String>,
     /// A PEM file of authorities to trust for the other Rekor, in place of the system's; --ca is for the server
@@ -92,38 +80,77 @@ pub(crate) struct RekorArgs {
     pub(crate) change: ChangeArgs,
 }
 
+/// What the command asks the server for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RekorAsks {
+    /// It only saves what the other Rekor answers.
+    Nothing,
+    Preview,
+    Drop,
+    Import,
+}
+
+impl RekorArgs {
+    pub(super) fn asks(&self) -> RekorAsks {
+        match (self.drop, &self.file, self.dry_run) {
+            (true, ..) => RekorAsks::Drop,
+            (false, None, _) => RekorAsks::Nothing,
+            (false, Some(_), true) => RekorAsks::Preview,
+            (false, Some(_), false) => RekorAsks::Import,
+        }
+    }
+}
+
 pub(super) async fn run(session: &Session<'_>, args: RekorArgs) -> Result<Outcome, Error> {
     let Some(from) = &args.from else {
         return drop(session).await;
     };
-    let source = Source::new(from, args.from_ca.as_deref())?;
+    let source = Source::new(from, args.from_ca.as_deref(), session.timeout)?;
     let Some(file) = &args.file else {
         return save(session, &source, from, &args).await;
     };
     let document = Document::read(file).await?;
     let shards = shards(session, &source, from, &args).await?;
-    let config = with_shards(document.config.clone(), &document.subject, &shards)?;
-    let log = config.log.as_str().to_owned();
-    let planned = Planned::new(&log, from, &shards);
     if shards.is_empty() {
         return Err(Error::Usage {
             message: format!("{from} has no shard with entries to import"),
             hint: "`logctl log create` creates a log without imported shards".into(),
         });
     }
-    if args.dry_run {
-        return Outcome::done(&planned);
-    }
+    let config = with_shards(document.config.clone(), &document.subject, &shards)?;
+    let log = config.log.as_str().to_owned();
     if !config.rekor.v1 {
         session.ui.warn("the document does not open the front of version 1 (`rekor: {v1: true}`): clients do not reach the imported entries before it is open");
     }
-    let server = session.server()?;
+    let request = begins(&config, &shards);
+    let server = match session.server() {
+        Err(error @ Error::NoEndpoint { .. }) if args.dry_run => {
+            session.ui.warn(&format!(
+                "no server was asked whether it can make the log {log}: {error}"
+            ));
+            return Outcome::done(&Planned::new(&log, from, &shards, None));
+        }
+        server => server?,
+    };
     session.ui.works_on(&log, server.settings.log.as_deref());
+    // A name or an origin that is taken is found before hours of copying.
+    let there = server
+        .admin
+        .preview_import(&log, &request, session.deadline())
+        .await
+        .map_err(|error| refused(document.place_below("/config", error), &source, &shards))?;
+    let planned = Planned::new(&log, from, &shards, Some(done(&there)));
+    if args.dry_run {
+        return Outcome::done(&planned);
+    }
     session.ui.confirm_if_protected(&format!(
         "import the shards of {from} into the new log {log}?"
     ))?;
     session.ui.show(&planned.page());
-    copy(session, &server, &log, &source, &shards, &args).await?;
+    let copied = copy(session, &server, &log, &source, &shards, &request, &args);
+    copied
+        .await
+        .map_err(|error| refused(document.place_below("/config", error), &source, &shards))?;
     unchanged(&source, &shards, args.inactive_only).await?;
     let call = Call::new(Name::CreateLog, "", &CreateLogRequest { config })?;
     let consent = Consent {
@@ -138,7 +165,47 @@ pub(super) async fn run(session: &Session<'_>, args: RekorArgs) -> Result<Outcom
     let changed = async || unchanged(&source, &shards, args.inactive_only).await;
     change::carry_out_unless(session, &server, call, consent, changed)
         .await
-        .map_err(|error| document.place_below("/config", error))
+        .map_err(|error| refused(document.place_below("/config", error), &source, &shards))
+}
+
+/// The request that begins the import of these shards into the log of this document.
+fn begins(config: &LogConfig, shards: &[OldShard]) -> ImportRequest {
+    let shards = shards.iter().map(|shard| ImportShard {
+        tree_id: shard.tree_id.clone(),
+        public_key: STANDARD.encode(shard.key.bytes()),
+        signed_tree_head: shard.note.clone(),
+    });
+    ImportRequest {
+        shards: shards.collect(),
+        config: Some(config.clone()),
+    }
+}
+
+/// A refusal of the server, with the next step: only here it is known where the entries come from.
+fn refused(error: Error, source: &Source, shards: &[OldShard]) -> Error {
+    let Error::Problem(mut problem) = error else {
+        return error;
+    };
+    match problem.code.as_str() {
+        codes::UNVERIFIED => {
+            let tree = problem.detail.split_once("tree ");
+            let tree = tree.and_then(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next());
+            let named = |shard: &&OldShard| Some(shard.tree_id.as_str()) == tree;
+            let hint = shards.iter().find(named).or(shards.first());
+            Error::Source {
+                fault: SourceFault::Unverified,
+                message: problem.detail.clone(),
+                hint: hint.map_or_else(String::new, |shard| source.not_signed(shard)),
+            }
+        }
+        codes::CONFLICT => {
+            problem.hint.get_or_insert_with(|| {
+                "no log was made; what was copied before is kept until it is dropped".to_owned()
+            });
+            Error::Problem(problem)
+        }
+        _ => Error::Problem(problem),
+    }
 }
 
 /// The shards that are to be imported.
@@ -170,10 +237,12 @@ fn trusted(subject: &str, root: &str, shards: &[OldShard]) -> Result<(), Error> 
     let unknown = |shard: &&OldShard| !keys.iter().any(|key| key == shard.key.bytes());
     match shards.iter().find(unknown) {
         None => Ok(()),
-        Some(shard) => Err(Error::BadEntries {
+        Some(shard) => Err(Error::Source {
+            fault: SourceFault::Unverified,
             message: format!(
-                "{subject} does not have the key of tree {}, whose log ID is {}",
+                "{subject} does not have the key of tree {}, whose log ID is {} in a trusted root and {} in Rekor",
                 shard.tree_id,
+                shard.key.log_id().to_base64(),
                 tlog::hex(&shard.key.log_id().0)
             ),
             hint: "nothing was imported; check that --from is the Rekor that your clients know"
@@ -268,95 +337,6 @@ fn with_shards(
     Ok(config)
 }
 
-/// Copies what is not there yet.
-async fn copy(
-    session: &Session<'_>,
-    server: &Server,
-    log: &str,
-    source: &Source,
-    shards: &[OldShard],
-    args: &RekorArgs,
-) -> Result<(), Error> {
-    let request = ImportRequest {
-        shards: shards
-            .iter()
-            .map(|shard| ImportShard {
-                tree_id: shard.tree_id.clone(),
-                public_key: STANDARD.encode(shard.key.bytes()),
-                signed_tree_head: shard.note.clone(),
-            })
-            .collect(),
-    };
-    let progress = server
-        .admin
-        .begin_import(log, &request, session.deadline())
-        .await?;
-    session.ui.stand(
-        "what was copied is kept, and no reader sees it",
-        "run the same command to continue",
-    );
-    let total: u64 = shards.iter().map(|shard| shard.head.size).sum();
-    let mut shown = Shown::begin(session, total);
-    shown.set(done(&progress));
-    for shard in shards {
-        let there = progress
-            .shards
-            .iter()
-            .find(|known| known.tree_id == shard.tree_id);
-        let mut from = there.map_or(0, |known| known.imported.get());
-        let mut entries = source.entries(shard, from, usize::from(args.connections))?;
-        let (mut page, mut bytes) = (Vec::new(), 0);
-        loop {
-            let more = entries.next().await.transpose()?;
-            let is_end = more.is_none();
-            for entry in more.into_iter().flatten() {
-                bytes += entry.body.len() + entry.signed_entry_timestamp.len() + 128;
-                page.push(entry);
-            }
-            let is_full = bytes >= PAGE_BYTES || page.len() >= PAGE_ENTRIES;
-            if !page.is_empty() && (is_full || is_end) {
-                let count = page.len() as u64;
-                add(session, server, log, shard, from, std::mem::take(&mut page)).await?;
-                (from, bytes) = (from + count, 0);
-                shown.set(shown.done + count);
-            }
-            if is_end {
-                break;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Sends a page of entries. A server that restarts is waited for: the same page again is harmless.
-async fn add(
-    session: &Session<'_>,
-    server: &Server,
-    log: &str,
-    shard: &OldShard,
-    from: u64,
-    entries: Vec<ImportEntry>,
-) -> Result<(), Error> {
-    let page = ImportPage {
-        tree_id: shard.tree_id.clone(),
-        from: TreeSize::new(from),
-        entries,
-    };
-    let began = Instant::now();
-    loop {
-        match server
-            .admin
-            .add_to_import(log, &page, session.deadline())
-            .await
-        {
-            Err(Error::Unreachable { .. }) if began.elapsed() < SERVER_TIMEOUT => {
-                tokio::time::sleep(SERVER_BACKOFF).await;
-            }
-            added => return added.map(|_| ()),
-        }
-    }
-}
-
 /// Refuses a Rekor that still takes entries, or shows other trees now.
 async fn unchanged(source: &Source, shards: &[OldShard], inactive_only: bool) -> Result<(), Error> {
     let mut now = source.shards().await?;
@@ -375,7 +355,8 @@ async fn unchanged(source: &Source, shards: &[OldShard], inactive_only: bool) ->
                 ),
                 _ => "it shows other trees than when the import began".to_owned(),
             };
-            Err(Error::BadEntries {
+            Err(Error::Source {
+                fault: SourceFault::Changed,
                 message: format!("the other Rekor changes: {what}"),
                 hint: "freeze it, so that it takes no entries, and run the same command to continue; or leave its active shard out with --inactive-only".into(),
             })
@@ -400,50 +381,6 @@ async fn drop(session: &Session<'_>) -> Result<Outcome, Error> {
         log: answer.log,
         dropped: answer.dropped,
     })
-}
-
-fn done(progress: &ImportProgress) -> u64 {
-    progress
-        .shards
-        .iter()
-        .map(|shard| shard.imported.get())
-        .sum()
-}
-
-/// The progress as it is shown: a bar on a terminal, elsewhere a line now and then.
-struct Shown<'a> {
-    session: &'a Session<'a>,
-    phase: Phase,
-    total: u64,
-    done: u64,
-    /// When the last line was printed.
-    line: Instant,
-}
-
-impl<'a> Shown<'a> {
-    fn begin(session: &'a Session<'a>, total: u64) -> Self {
-        let phase = session.ui.phase("copying entries");
-        phase.total(total);
-        Self {
-            session,
-            phase,
-            total,
-            done: 0,
-            line: Instant::now(),
-        }
-    }
-
-    fn set(&mut self, done: u64) {
-        self.done = done;
-        self.phase.position(done);
-        if !self.phase.is_drawn() && self.line.elapsed() >= LINE_EVERY {
-            self.line = Instant::now();
-            let (done, total) = (grouped(done), grouped(self.total));
-            self.session
-                .ui
-                .line(&format!("{done} of {total} entries copied"));
-        }
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! key of a tree; `TREE.jsonl`, its entries in order, one per line, each under its ID.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead as _, BufReader, BufWriter, Seek as _, SeekFrom, Write as _};
+use std::io::{BufRead as _, BufReader, BufWriter, ErrorKind, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -11,8 +11,8 @@ use futures_util::stream::{self, Stream};
 use serde_json::json;
 use wire::ImportEntry;
 
-use super::rekor::{Answered, OldShard, trees};
-use crate::error::Error;
+use super::shard::{Answered, Fault, OldShard, Part};
+use crate::error::{Error, SourceFault};
 
 /// Entries that are read at a time.
 const AT_ONCE: usize = 64;
@@ -39,32 +39,95 @@ impl Folder {
 
     fn read(&self, name: &str) -> Result<Vec<u8>, Error> {
         let path = self.0.join(name);
-        std::fs::read(&path).map_err(|source| Error::Read {
-            what: path.display().to_string(),
-            source,
-        })
+        std::fs::read(&path).map_err(|source| self.unreadable(&path, source))
     }
 
-    fn bad(&self, what: String) -> Error {
+    /// The description of the log.
+    pub(super) fn log(&self) -> Result<Vec<u8>, Error> {
+        self.read("log.json")
+    }
+
+    /// The key of a tree, PEM.
+    pub(super) fn key(&self, tree_id: &str) -> Result<Vec<u8>, Error> {
+        self.read(&format!("{tree_id}.pem"))
+    }
+
+    /// The file with the entries of a tree.
+    pub(super) fn entries_of(&self, tree_id: &str) -> PathBuf {
+        self.0.join(format!("{tree_id}.jsonl"))
+    }
+
+    /// The command that fetches what is missing.
+    fn save_again(&self) -> String {
+        format!(
+            "`logctl import rekor --from URL --save {}`",
+            self.0.display()
+        )
+    }
+
+    /// The next step where a file is damaged.
+    pub(super) fn again(&self, file: &Path) -> String {
+        format!(
+            "none of it is served; remove {} and save it again with {}, which fetches this file and keeps the others; then run the same command again",
+            file.display(),
+            self.save_again()
+        )
+    }
+
+    fn unreadable(&self, path: &Path, source: std::io::Error) -> Error {
+        let is_there = self.0.join("log.json").exists();
+        let hint = match is_there {
+            true => format!("{} fetches what is missing", self.save_again()),
+            false => format!(
+                "{} is no folder that --save wrote; {}",
+                self.0.display(),
+                super::source::FORMS
+            ),
+        };
+        Error::Usage {
+            message: format!("cannot read {}: {source}", path.display()),
+            hint,
+        }
+    }
+
+    fn bad(&self, path: &Path, what: &str) -> Error {
         Error::BadEntries {
-            message: format!("{}: {what}", self.0.display()),
-            hint: "save it again with `logctl import rekor --from URL --save DIR`, which continues where the folder ends".into(),
+            message: format!("{}: {what}", path.display()),
+            hint: self.again(path),
         }
     }
 
-    /// The shards, oldest first. One without entries is left out.
-    pub(super) fn shards(&self) -> Result<Vec<OldShard>, Error> {
-        let (mut shards, mut start) = (Vec::new(), 0);
-        for tree in trees(&self.read("log.json")?).map_err(|why| self.bad(why))? {
-            let pem = self.read(&format!("{}.pem", tree.tree_id))?;
-            let shard = OldShard::new(tree, &pem, start).map_err(|why| self.bad(why))?;
-            start = shard
-                .as_ref()
-                .map_or(Ok(start), OldShard::end)
-                .map_err(|why| self.bad(why))?;
-            shards.extend(shard);
+    fn short(&self, path: &Path, has: u64, size: u64) -> Error {
+        Error::BadEntries {
+            message: format!(
+                "{} has only {has} of the {size} entries of its tree",
+                path.display()
+            ),
+            hint: format!(
+                "{} continues where the file ends; then run the same command again",
+                self.save_again()
+            ),
         }
-        Ok(shards)
+    }
+
+    /// What is wrong with the files that describe the log.
+    pub(super) fn fault(&self, tree_id: &str, fault: Fault) -> Error {
+        let (log, key) = (
+            self.0.join("log.json"),
+            self.0.join(format!("{tree_id}.pem")),
+        );
+        match fault.part {
+            Part::Log => self.bad(&log, &fault.what),
+            Part::Key => self.bad(&key, &fault.what),
+            Part::Signature => Error::Source {
+                fault: SourceFault::Unverified,
+                message: format!("{} and {}: {}", log.display(), key.display(), fault.what),
+                hint: format!(
+                    "none of it is served; {} writes both files again and keeps the entries; then run the same command again",
+                    self.save_again()
+                ),
+            },
+        }
     }
 
     /// The entries of a shard from one of them on, in order.
@@ -73,31 +136,25 @@ impl Folder {
         shard: &OldShard,
         from: u64,
     ) -> Result<impl Stream<Item = Result<Vec<ImportEntry>, Error>> + use<>, Error> {
-        let path = self.0.join(format!("{}.jsonl", shard.tree_id));
-        let file = File::open(&path).map_err(|source| Error::Read {
-            what: path.display().to_string(),
-            source,
-        })?;
+        let path = self.entries_of(&shard.tree_id);
+        let file = File::open(&path).map_err(|source| self.unreadable(&path, source))?;
         let (folder, first, size) = (self.clone(), shard.start, shard.head.size);
         let mut lines = BufReader::new(file).lines();
         let mut at = 0;
         let mut next = move || -> Result<Option<(u64, ImportEntry)>, Error> {
-            let unreadable = |source| Error::Read {
-                what: path.display().to_string(),
-                source,
-            };
             while at < size {
-                let line = lines.next().transpose().map_err(unreadable)?;
-                let line = line.ok_or_else(|| {
-                    folder.bad(format!("it has only {at} of the {size} entries of a tree"))
-                })?;
+                let line = lines.next();
+                let line = line.ok_or_else(|| folder.short(&path, at, size))?;
                 at += 1;
+                let line = line.map_err(|error| match error.kind() {
+                    ErrorKind::InvalidData => folder.bad(&path, &format!("line {at} is not text")),
+                    _ => folder.unreadable(&path, error),
+                })?;
                 if at <= from {
                     continue;
                 }
                 let index = first + at - 1;
-                let named =
-                    |why: String| folder.bad(format!("line {at} of {}: {why}", path.display()));
+                let named = |why: String| folder.bad(&path, &format!("line {at}: {why}"));
                 let answered: Answered =
                     serde_json::from_str(&line).map_err(|error| named(error.to_string()))?;
                 return match answered.entries().next() {
@@ -149,6 +206,8 @@ impl Folder {
         if let Some((last, before)) = shards.split_last() {
             let mut info = tree(last);
             info["inactiveShards"] = before.iter().map(tree).collect();
+            // The place of the active shard is that of the last one here.
+            info["lastIsInactive"] = json!(!last.is_active);
             put("log.json", format!("{info}\n"))?;
         }
         Ok(())
@@ -156,7 +215,7 @@ impl Folder {
 
     /// The file with the entries of a shard, and how many it has. What a process that was killed left of a line is removed.
     pub(crate) fn append(&self, shard: &OldShard) -> Result<(Saved, u64), Error> {
-        let path = self.0.join(format!("{}.jsonl", shard.tree_id));
+        let path = self.entries_of(&shard.tree_id);
         let opened = || -> std::io::Result<(File, u64)> {
             let mut file = OpenOptions::new()
                 .read(true)

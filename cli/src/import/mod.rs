@@ -3,7 +3,8 @@
 //! [`entries`] reads the file in large pieces and writes bundle encoding, without an allocation per entry; [`feed`] keeps entries that are
 //! not acknowledged yet; [`send`] sends it, and resumes after a broken connection at the position that the server reports.
 //!
-//! [`source`] is another Rekor, for `logctl import rekor`: [`rekor`] asks it, and [`folder`] keeps what it answered.
+//! [`source`] is another Rekor, for `logctl import rekor`: [`rekor`] asks it, [`folder`] keeps what it answered, and [`shard`] is what both
+//! describe.
 //!
 //! What must never happen: an entry is in the log twice or is skipped because the connection broke; memory grows with the file.
 
@@ -12,8 +13,9 @@ pub(crate) mod feed;
 pub(crate) mod folder;
 pub(crate) mod meter;
 mod plain;
-pub(crate) mod rekor;
+mod rekor;
 pub(crate) mod send;
+pub(crate) mod shard;
 pub(crate) mod source;
 
 use wire::data::Range;

@@ -1,238 +1,74 @@
 //! Another Rekor, whose entries are imported: reads its shards and their entries, with their times and signatures.
 //!
 //! It may be old, small and busy. So few requests are under way at a time, and one that is refused for now is sent again later: after the time
-//! that it asks for, or after a pause that doubles. What must never happen: answers that do not belong together are taken for a log. All are
-//! checked by the server that imports them; what is checked here spares the way.
+//! that it asks for, or after a pause that doubles. One that has not answered yet may be a wrong address: it is waited for no longer than the
+//! caller said.
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use reqwest::StatusCode;
 use reqwest::header::RETRY_AFTER;
-use serde::Deserialize;
-use tlog::{Checkpoint, Note, VerifierKey};
 use wire::ImportEntry;
 
-use crate::client::{cause, transport};
-use crate::error::Error;
+use super::shard::{Answered, Fault, OldShard, Part};
+use crate::client::{Deadline, cause, seconds, transport};
+use crate::error::{Error, SourceFault};
 use crate::settings::Address;
 
 /// Entries of one request: more are refused.
 const AT_ONCE: u64 = 10;
 /// The longest answer: ten entries with the attestations that servers store beside them. There are as many answers in memory as connections.
 const MAX_ANSWER: usize = 8 << 20;
-/// The most trees of a log, each of which costs a request: an import brings 32 shards, and the active one may be empty or left out.
-const MAX_TREES: usize = 33;
-/// The longest wait for an answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Attempts for one answer, and the pauses between them.
 const ATTEMPTS: u32 = 9;
 const SOURCE_BACKOFF_MIN: Duration = Duration::from_millis(500);
 const SOURCE_BACKOFF_MAX: Duration = Duration::from_secs(60);
-
-/// A shard of the other Rekor.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct OldShard {
-    /// The number of its tree, decimal.
-    pub(crate) tree_id: String,
-    /// Whether it is the one that entries are written to.
-    pub(crate) is_active: bool,
-    /// The index of its first entry, over all shards.
-    pub(crate) start: u64,
-    /// The number of its entries, and their root.
-    pub(crate) head: Checkpoint,
-    /// The signed note that says so.
-    pub(crate) note: String,
-    /// The key that signs for it, under the name that its notes have.
-    pub(crate) key: VerifierKey,
-}
 
 /// A Rekor of which clients know the URL.
 #[derive(Clone, Debug)]
 pub(crate) struct OtherRekor {
     http: reqwest::Client,
     base: String,
-}
-
-/// The trees as they are answered to a question about the log.
-#[derive(Deserialize)]
-struct LogInfo {
-    #[serde(rename = "treeID")]
-    tree_id: String,
-    #[serde(rename = "signedTreeHead")]
-    note: String,
-    #[serde(rename = "inactiveShards", default)]
-    inactive: Option<Vec<InactiveShard>>,
-}
-
-#[derive(Deserialize)]
-struct InactiveShard {
-    #[serde(rename = "treeID")]
-    tree_id: String,
-    #[serde(rename = "signedTreeHead")]
-    note: String,
-}
-
-/// A tree with its signed note, and whether entries are written to it.
-pub(super) struct Tree {
-    pub(super) tree_id: String,
-    note: String,
-    is_active: bool,
-}
-
-/// The trees of a log, oldest first.
-pub(super) fn trees(info: &[u8]) -> Result<Vec<Tree>, String> {
-    let info: LogInfo = serde_json::from_slice(info)
-        .map_err(|error| format!("it does not describe a log of Rekor: {error}"))?;
-    let inactive = info.inactive.unwrap_or_default().into_iter();
-    let inactive = inactive.map(|shard| (shard.tree_id, shard.note, false));
-    let trees: Vec<_> = inactive.chain([(info.tree_id, info.note, true)]).collect();
-    if trees.len() > MAX_TREES {
-        return Err(format!(
-            "it has {} trees, and an import brings at most {} and the one that takes entries",
-            trees.len(),
-            MAX_TREES - 1
-        ));
-    }
-    let trees = trees.into_iter();
-    let trees = trees.map(|(tree_id, note, is_active)| match tree_id.parse::<u64>() {
-        Ok(_) => Ok(Tree {
-            tree_id,
-            note,
-            is_active,
-        }),
-        Err(_) => Err(format!("`{tree_id}` is not the number of a tree")),
-    });
-    trees.collect()
-}
-
-impl OldShard {
-    /// A shard that begins at a global index, with its key in PEM; `None` where it has no entries.
-    pub(super) fn new(tree: Tree, pem: &[u8], start: u64) -> Result<Option<Self>, String> {
-        let id = &tree.tree_id;
-        let failed = |why: &dyn std::fmt::Display| {
-            format!("the tree head of tree {id} is not usable: {why}")
-        };
-        let note = Note::parse(&tree.note).map_err(|e| failed(&e))?;
-        let head = Checkpoint::parse(note.text).map_err(|e| failed(&e))?;
-        if head.size == 0 {
-            return Ok(None);
-        }
-        let name = head.origin.strip_suffix(&format!(" - {id}"));
-        let name = name.ok_or_else(|| failed(&"it names another tree"))?;
-        let key = spki(&String::from_utf8_lossy(pem));
-        let key = key.and_then(|der| VerifierKey::from_p256(name, &der).ok());
-        let key = key.ok_or_else(|| {
-            format!("the key of tree {id} is not an ECDSA key over P-256, the only kind that can be imported")
-        })?;
-        note.verify(&[&key]).map_err(|e| failed(&e))?;
-        Ok(Some(Self {
-            is_active: tree.is_active,
-            start,
-            head,
-            key,
-            note: tree.note,
-            tree_id: tree.tree_id,
-        }))
-    }
-}
-
-impl OldShard {
-    /// The index behind its last entry.
-    pub(super) fn end(&self) -> Result<u64, String> {
-        let end = self.start.checked_add(self.head.size);
-        let end = end.filter(|end| i64::try_from(*end).is_ok());
-        end.ok_or_else(|| {
-            format!(
-                "tree {} has {} entries from index {} on, more than a log can have",
-                self.tree_id, self.head.size, self.start
-            )
-        })
-    }
-}
-
-/// Entries by their IDs, as they are answered.
-#[derive(Deserialize)]
-#[serde(transparent)]
-pub(super) struct Answered(BTreeMap<String, Entry>);
-
-impl Answered {
-    /// Each with its index.
-    pub(super) fn entries(self) -> impl Iterator<Item = (u64, Result<ImportEntry, String>)> {
-        self.0.into_values().map(|entry| {
-            let index = entry.index;
-            let timestamp = entry.verification.and_then(|of| of.timestamp);
-            let lacks = || format!("entry {index} has no signed entry timestamp");
-            let entry = timestamp.ok_or_else(lacks).map(|timestamp| ImportEntry {
-                body: entry.body,
-                integrated_time: entry.time,
-                signed_entry_timestamp: timestamp,
-            });
-            (index, entry)
-        })
-    }
-}
-
-#[derive(Deserialize)]
-pub(super) struct Entry {
-    body: String,
-    #[serde(rename = "integratedTime")]
-    time: u64,
-    #[serde(rename = "logIndex")]
-    index: u64,
-    #[serde(default)]
-    verification: Option<Verification>,
-}
-
-#[derive(Deserialize)]
-struct Verification {
-    #[serde(rename = "signedEntryTimestamp")]
-    timestamp: Option<String>,
+    /// The longest wait for an answer; for the first one, with all attempts.
+    timeout: Duration,
+    /// Whether it has answered.
+    has_answered: Arc<AtomicBool>,
 }
 
 enum Failed {
+    /// There is no connection.
+    Absent(String),
     /// Another attempt may succeed, after this time if it says so.
     Passing(String, Option<Duration>),
     Final(String),
 }
 
 impl OtherRekor {
-    /// The one at a URL, without `/api/v1`.
-    pub(super) fn new(url: &str, ca: Option<&Path>) -> Result<Self, Error> {
-        let base = url.trim_end_matches('/').trim_end_matches("/api/v1");
-        let sound = reqwest::Url::parse(base)
-            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-        if !sound {
-            return Err(Error::Usage {
-                message: format!("--from: `{url}` is not where a Rekor answers"),
-                hint: "write it as https://HOST or https://HOST/PATH, without /api/v1".into(),
-            });
-        }
+    /// The one that answers below this URL, which ends before `/api/v1`.
+    pub(super) fn new(base: String, ca: Option<&Path>, timeout: Duration) -> Result<Self, Error> {
         Ok(Self {
-            http: transport(&Address::Url(base.to_owned()), ca, None)?,
-            base: base.to_owned(),
+            http: transport(&Address::Url(base.clone()), ca, None)?,
+            base,
+            timeout,
+            has_answered: Arc::default(),
         })
     }
 
-    /// All of its shards, oldest first. One without entries is left out.
-    pub(super) async fn shards(&self) -> Result<Vec<OldShard>, Error> {
-        let (mut shards, mut start) = (Vec::new(), 0);
-        let info = self.get("log", None).await?;
-        for tree in trees(&info).map_err(|why| self.bad(why))? {
-            let path = format!("log/publicKey?treeID={}", tree.tree_id);
-            let pem = self.get(&path, None).await?;
-            let shard = OldShard::new(tree, &pem, start).map_err(|why| self.bad(why))?;
-            start = shard
-                .as_ref()
-                .map_or(Ok(start), OldShard::end)
-                .map_err(|why| self.bad(why))?;
-            shards.extend(shard);
-        }
-        Ok(shards)
+    /// The description of its log.
+    pub(super) async fn log(&self) -> Result<Vec<u8>, Error> {
+        self.get("log", None).await
+    }
+
+    /// The key of a tree, PEM.
+    pub(super) async fn key(&self, tree_id: &str) -> Result<Vec<u8>, Error> {
+        let path = format!("log/publicKey?treeID={tree_id}");
+        self.get(&path, None).await
     }
 
     /// The entries of a shard from one of them on, in order, a few at a time.
@@ -273,43 +109,61 @@ impl OtherRekor {
     }
 
     async fn get(&self, path: &str, body: Option<String>) -> Result<Vec<u8>, Error> {
+        let deadline = Deadline::after(self.timeout);
         let mut pause = SOURCE_BACKOFF_MIN;
         for left in (0..ATTEMPTS).rev() {
-            let (why, after) = match self.attempt(path, body.clone()).await {
-                Ok(bytes) => return Ok(bytes),
-                Err(Failed::Final(why)) => return Err(self.bad(format!("{path}: {why}"))),
-                Err(Failed::Passing(why, after)) => (why, after),
+            let is_new = !self.has_answered.load(Relaxed);
+            let limit = if is_new {
+                deadline.left()
+            } else {
+                self.timeout
             };
+            let (why, after) = match self.attempt(path, body.clone(), limit).await {
+                Ok(bytes) => {
+                    self.has_answered.store(true, Relaxed);
+                    return Ok(bytes);
+                }
+                Err(Failed::Final(why)) => return Err(self.refused(path, &why)),
+                Err(Failed::Absent(why)) if is_new => return Err(self.absent(path, why)),
+                Err(Failed::Passing(why, after)) => (why, after),
+                Err(Failed::Absent(why)) => (why, None),
+            };
+            let pause_now = wait(after, pause);
+            if is_new && pause_now >= deadline.left() {
+                return Err(self.absent(path, why));
+            }
             if left == 0 {
                 return Err(Error::Unreachable {
-                    address: format!("{}/api/v1/{path}", self.base),
+                    address: self.url(path),
                     cause: why,
-                    hint: "what was imported is kept: run the same command again to continue"
-                        .into(),
+                    hint: "what was copied is kept: run the same command again to continue".into(),
                 });
             }
-            tokio::time::sleep(wait(after, pause)).await;
+            tokio::time::sleep(pause_now).await;
             pause *= 2;
         }
         Err(Error::Bug("no attempt was made".into()))
     }
 
-    async fn attempt(&self, path: &str, body: Option<String>) -> Result<Vec<u8>, Failed> {
-        let passing = |error: reqwest::Error| Failed::Passing(cause(&error), None);
-        let url = format!("{}/api/v1/{path}", self.base);
+    async fn attempt(
+        &self,
+        path: &str,
+        body: Option<String>,
+        limit: Duration,
+    ) -> Result<Vec<u8>, Failed> {
+        let passing = |error: reqwest::Error| match error.is_connect() {
+            true => Failed::Absent(cause(&error)),
+            false => Failed::Passing(cause(&error), None),
+        };
         let request = match body {
             Some(body) => self
                 .http
-                .post(url)
+                .post(self.url(path))
                 .header("content-type", "application/json")
                 .body(body),
-            None => self.http.get(url),
+            None => self.http.get(self.url(path)),
         };
-        let mut answer = request
-            .timeout(ANSWER_TIMEOUT)
-            .send()
-            .await
-            .map_err(passing)?;
+        let mut answer = request.timeout(limit).send().await.map_err(passing)?;
         let status = answer.status();
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             let after = answer.headers().get(RETRY_AFTER);
@@ -334,12 +188,59 @@ impl OtherRekor {
         Ok(bytes)
     }
 
+    fn url(&self, path: &str) -> String {
+        format!("{}/api/v1/{path}", self.base)
+    }
+
+    /// That nothing answers, or not in time, where nothing has answered yet.
+    fn absent(&self, path: &str, cause: String) -> Error {
+        Error::Unreachable {
+            address: self.url(path),
+            cause,
+            hint: format!(
+                "nothing was changed; check --from, and that this address can be reached from here; --timeout waits longer than {}",
+                seconds(self.timeout)
+            ),
+        }
+    }
+
+    /// That it answers with an error that another attempt does not change.
+    fn refused(&self, path: &str, why: &str) -> Error {
+        let hint = match path {
+            "log" => format!("check --from: {}", super::source::FORMS),
+            _ => "what was copied is kept, and none of it is served: once the other Rekor answers this, the same command continues".to_owned(),
+        };
+        Error::BadEntries {
+            message: format!("{}: {why}", self.url(path)),
+            hint,
+        }
+    }
+
     fn bad(&self, what: String) -> Error {
         Error::BadEntries {
             message: format!("{}: {what}", self.base),
-            hint: "none of it is served; see \"Replace a running Rekor\" in docs/sigstore.md"
-                .into(),
+            hint: "none of it is served; docs/sigstore.md says under \"Replace a running Rekor\" what can be imported".into(),
         }
+    }
+
+    /// What is wrong with how it describes its log.
+    pub(super) fn fault(&self, fault: Fault) -> Error {
+        match fault.part {
+            Part::Log | Part::Key => self.bad(fault.what),
+            Part::Signature => Error::Source {
+                fault: SourceFault::Unverified,
+                message: format!("{}: {}", self.base, fault.what),
+                hint: self.not_signed(),
+            },
+        }
+    }
+
+    /// The next step where it gave what it has not signed.
+    pub(super) fn not_signed(&self) -> String {
+        format!(
+            "none of it is served: find out whether {} is the Rekor that your clients know, and who changed its answers",
+            self.base
+        )
     }
 }
 
@@ -348,18 +249,8 @@ fn wait(asked: Option<Duration>, own: Duration) -> Duration {
     asked.unwrap_or_default().max(own).min(SOURCE_BACKOFF_MAX)
 }
 
-/// The bytes of a public key in PEM.
-fn spki(pem: &str) -> Option<Vec<u8>> {
-    let (_, rest) = pem.split_once("-----BEGIN PUBLIC KEY-----")?;
-    let (inner, _) = rest.split_once("-----END PUBLIC KEY-----")?;
-    let inner: String = inner.split_whitespace().collect();
-    STANDARD.decode(inner).ok()
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     /// Whoever asks for no pause, or for a long one, gets the own one at least and no day.
@@ -372,46 +263,6 @@ mod tests {
                 assert!(pause >= own.min(SOURCE_BACKOFF_MAX) && pause <= SOURCE_BACKOFF_MAX);
                 assert!(pause >= asked.unwrap_or_default().min(SOURCE_BACKOFF_MAX));
             }
-        }
-    }
-
-    #[test]
-    fn a_log_has_not_any_number_of_trees() {
-        let info = |count: usize| {
-            let inactive: Vec<_> = (0..count)
-                .map(|n| json!({"treeID": n.to_string(), "signedTreeHead": ""}))
-                .collect();
-            json!({"treeID": "99", "signedTreeHead": "", "inactiveShards": inactive}).to_string()
-        };
-        assert_eq!(trees(info(32).as_bytes()).unwrap().len(), 33);
-        assert!(
-            trees(info(33).as_bytes())
-                .err()
-                .unwrap()
-                .contains("34 trees")
-        );
-    }
-
-    /// A size that nobody can have may be signed.
-    #[test]
-    fn indexes_do_not_overflow() {
-        let signer = tlog::Signer::from_p256("rekor.example.org", &[7; 32]).unwrap();
-        let shard = |start, size| OldShard {
-            tree_id: "7".to_owned(),
-            is_active: false,
-            start,
-            head: Checkpoint {
-                origin: String::new(),
-                size,
-                root: tlog::empty_root(),
-                extensions: Vec::new(),
-            },
-            note: String::new(),
-            key: signer.verifier().clone(),
-        };
-        assert_eq!(shard(3, 4).end(), Ok(7));
-        for (start, size) in [(3, u64::MAX), (3, u64::MAX - 3), (1, i64::MAX as u64)] {
-            assert!(shard(start, size).end().is_err());
         }
     }
 }

@@ -108,6 +108,30 @@ fn it_names_what_each_command_really_asks_for() {
     }
 }
 
+/// An import is about the log of its document, whatever log is in use.
+#[test]
+fn an_import_names_the_log_that_it_makes() {
+    let (bench, fake) = Bench::served();
+    let neon = running().to_yaml().replacen("log: dev", "log: neon", 1);
+    bench.write("neon.yaml", &neon);
+    fake.says("GET /whoami", [caller(&["*:*:*"])]);
+    for (line, needs) in [
+        ("import rekor neon.yaml --from saved", 6),
+        ("import rekor neon.yaml --from saved --dry-run", 1),
+        ("import rekor --drop --log neon", 1),
+        ("import rekor --from saved --save more", 0),
+    ] {
+        let ran = bench.run(&format!("{line} --explain-auth -o json"));
+        let json = ran.json();
+        let all = json["needs"].as_array().unwrap();
+        assert_eq!(all.len(), needs, "{line}: {json}");
+        for need in all {
+            let permission = need["permission"].as_str().unwrap();
+            assert!(permission.ends_with(":neon"), "{line}: {permission}");
+        }
+    }
+}
+
 #[test]
 fn it_says_what_is_missing() {
     let (bench, fake) = Bench::served();

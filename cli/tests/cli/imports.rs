@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::runner::Bench;
 
@@ -111,4 +112,35 @@ fn a_protected_context_wants_its_name_for_an_import() {
     let bench = serving(&[THREE], "");
     assert_eq!(bench.run("import entries --confirm prod").code, Some(2));
     assert_eq!(bench.run("import entries").code, Some(0));
+}
+
+/// An address that accepts connections and says nothing, or none.
+#[test]
+fn another_rekor_that_does_not_answer_is_waited_for_as_long_as_was_said() {
+    let bench = Bench::new();
+    bench.write("neon.yaml", "apiVersion: logctl/v1\nkind: LogConfig\nlog: neon\norigin: log.example.org\nshards: [{name: 2026a, state: active}]\n");
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let busy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = |listener: &TcpListener| listener.local_addr().unwrap();
+    let (silent_at, busy_at, nobody_at) = (at(&silent), at(&busy), at(&nobody));
+    drop(nobody);
+    thread::spawn(move || {
+        for stream in busy.incoming() {
+            answer(stream.unwrap(), "503 Busy", "");
+        }
+    });
+    for address in [silent_at, busy_at, nobody_at] {
+        let began = Instant::now();
+        let line = format!("import rekor neon.yaml --from http://{address} --timeout 2s");
+        let ran = bench.run(&line);
+        assert_eq!(ran.code, Some(11), "{}", ran.shown());
+        assert!(began.elapsed() < Duration::from_secs(20), "{line}");
+        assert!(
+            ran.err.contains("--timeout waits longer than 2 s") && ran.err.contains("check --from"),
+            "{}",
+            ran.shown()
+        );
+    }
+    drop(silent);
 }

@@ -270,6 +270,24 @@ fn a_list_from_an_address() {
     );
     assert_eq!(logconfig::parse(&ran.out).unwrap().shards.len(), 3);
     assert_eq!(from("missing").code, Some(11));
+    // Another Rekor is named as for `import rekor`, and so is a folder with its answers.
+    let log = json!({"treeID": "9", "inactiveShards": [{"treeID": "7", "treeSize": 3}]});
+    fake.says("GET /neon/api/v1/log", [Answer::Json(200, log.clone())]);
+    std::fs::create_dir(bench.path("saved")).unwrap();
+    bench.write("saved/log.json", &log.to_string());
+    let url = format!("http://127.0.0.1:{port}/neon");
+    for from in [
+        url.clone(),
+        format!("{url}/api/v1"),
+        format!("rekor:{url}/api/v1/log"),
+        "saved".to_owned(),
+        "rekor:saved/log.json".to_owned(),
+    ] {
+        let ran = bench.run(&format!("shard --create-config - --log dev --from {from}"));
+        assert_eq!(ran.code, Some(0), "{}", ran.shown());
+        let shards = logconfig::parse(&ran.out).unwrap().shards;
+        assert_eq!(shards[0].tree_id.as_deref(), Some("7"), "{from}");
+    }
 }
 
 /// The server's answers for a log whose origins are host names, made at noon.

@@ -24,6 +24,8 @@ pub const TOO_LARGE: &str = "too-large";
 pub const UNSUPPORTED_MEDIA_TYPE: &str = "unsupported-media-type";
 /// 422: validation refused the document; see the findings.
 pub const INVALID: &str = "invalid";
+/// 422: a signature or root of what is to be imported is wrong.
+pub const UNVERIFIED: &str = "unverified";
 /// 422: this idempotency key was used with another body.
 pub const KEY_REUSED: &str = "idempotency-key-reused";
 /// 428: a write needs `If-Match`.
@@ -64,6 +66,11 @@ pub const TABLE: &[Code] = &[
         "The body's type or encoding is not accepted",
     ),
     (INVALID, 422, "Refused by validation"),
+    (
+        UNVERIFIED,
+        422,
+        "What is to be imported is not what its source signed",
+    ),
     (
         KEY_REUSED,
         422,

@@ -1,15 +1,19 @@
 //! An import of another Rekor's shards into a log that is created with them afterwards.
 
+use logconfig::LogConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tlog::TreeSize;
 
-/// `PUT logs/{log}/import`: begins an import, or asks how far it is. Newer tree heads of the same shards replace the known ones.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// `PUT logs/{log}/import?dryRun=true`: begins an import, or asks how far it is. Newer tree heads of the same shards replace the known ones.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ImportRequest {
     /// The shards of the other Rekor, oldest first.
     pub shards: Vec<ImportShard>,
+    /// The document that the log will be created with: a conflict is found before anything is copied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<LogConfig>,
 }
 
 /// A shard of another Rekor.

@@ -70,8 +70,8 @@ pub use qos::{
     QosStatus, QueueStatus, Refused, SimulatedFigures, SimulatedTier, Simulation, TierStatus,
 };
 pub use query::{
-    ConfigQuery, ConfigureQuery, LogQuery, LogsQuery, MAX_REASON, NoQuery, ReasonQuery,
-    SimulateQuery, TRAIL_LIMIT, TrailQuery, WriteQuery,
+    ConfigQuery, ConfigureQuery, LogQuery, LogsQuery, MAX_REASON, NoQuery, PreviewQuery,
+    ReasonQuery, SimulateQuery, TRAIL_LIMIT, TrailQuery, WriteQuery,
 };
 pub use server::{Capabilities, Diagnosis, Diagnostics, Replica, Replicas, Severity, WhoAmI};
 pub use shard::{

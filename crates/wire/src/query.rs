@@ -53,6 +53,15 @@ pub struct ReasonQuery {
     pub reason: Option<String>,
 }
 
+/// The parameter of changes that have a preview and take no reason: `?dryRun=true`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct PreviewQuery {
+    /// Check the request, and change nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
 /// The parameters of changes that have a preview: `?dryRun=true&reason=TEXT`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]

@@ -3,9 +3,9 @@
 use axum::Json;
 use axum::extract::{Request, State};
 use wire::routes::Name;
-use wire::{ImportDropped, ImportProgress, NoQuery, NoRequest};
+use wire::{ImportDropped, ImportProgress, NoQuery, NoRequest, PreviewQuery};
 
-use super::{AppState, Envelope, JsonAnswer, Note, Segment};
+use super::{AppState, Envelope, JsonAnswer, Note, Segment, mode};
 use crate::access::Principal;
 use crate::host::ImportStep;
 
@@ -16,8 +16,9 @@ pub(crate) async fn begin(
     request: Request,
 ) -> JsonAnswer<ImportProgress> {
     app.on_log(&who, Name::BeginImport, &log)?;
-    let mut envelope = Envelope::<NoQuery>::without_base(request)?;
-    let step = ImportStep::Begin(envelope.json(&app.room).await?);
+    let mut envelope = Envelope::<PreviewQuery>::without_base(request)?;
+    let asked = Box::new(envelope.json(&app.room).await?);
+    let step = ImportStep::Begin(asked, mode(envelope.query.dry_run));
     let imported = app.import(&who, Name::BeginImport, log, step, note(envelope));
     Ok(Json(imported.await?))
 }
@@ -52,7 +53,7 @@ pub(crate) async fn drop(
     }))
 }
 
-fn note(envelope: Envelope<NoQuery>) -> Note {
+fn note<Q>(envelope: Envelope<Q>) -> Note {
     Note {
         idempotency_key: envelope.idempotency_key,
         reason: None,

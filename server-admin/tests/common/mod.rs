@@ -220,7 +220,7 @@ impl Host for Toy {
         _: Caller,
     ) -> Answer<'a, ImportProgress> {
         let shards = match step {
-            ImportStep::Begin(request) => request.shards,
+            ImportStep::Begin(request, _) => request.shards,
             _ => Vec::new(),
         };
         let shards = shards.into_iter().map(|shard| ImportedShard {

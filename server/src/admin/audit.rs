@@ -147,11 +147,13 @@ fn wire(index: GlobalIndex, bytes: &[u8]) -> AuditEntry {
         Ok(Record::Event(Event {
             action,
             actor,
+            log,
             detail,
             time,
             ..
         })) => AuditEntry {
             kind: "event".to_owned(),
+            log,
             time: Some(time),
             actor: Some(actor),
             action: Some(action),

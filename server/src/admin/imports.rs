@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use engine::{ImportedSoFar, OldEntry, OldShard};
 use logconfig::LogName;
-use server_admin::{Caller, HostError, ImportStep};
+use server_admin::{Caller, HostError, ImportStep, Mode};
 use wire::{Finding, ImportProgress, ImportedShard};
 
 use super::{EngineHost, convert};
@@ -24,7 +24,7 @@ impl EngineHost {
             )
         })?;
         let shards = match step {
-            ImportStep::Begin(request) => {
+            ImportStep::Begin(request, mode) => {
                 let shards = request.shards.iter().enumerate();
                 let shards = shards.map(|(at, shard)| {
                     Ok(OldShard {
@@ -34,9 +34,15 @@ impl EngineHost {
                     })
                 });
                 let shards = shards.collect::<Result<Vec<_>, HostError>>()?;
-                self.audited
-                    .begin_import(&name, &shards, caller.actor)
-                    .await
+                let document = request.config.as_ref();
+                match mode {
+                    Mode::Preview => self.audited.preview_import(&name, &shards, document).await,
+                    Mode::Apply => {
+                        self.audited
+                            .begin_import(&name, &shards, document, caller.actor)
+                            .await
+                    }
+                }
             }
             ImportStep::Add(page) => {
                 let tree = tree("/treeId", &page.tree_id)?;

@@ -222,7 +222,12 @@ fn an_old_rekor_is_brought_along_and_answers_as_before() -> Done {
     let (known, other) = (at.join("root.json"), at.join("other.json"));
     std::fs::write(&known, root.to_string())?;
     std::fs::write(&other, json!({"tlogs": [root["tlogs"][0]]}).to_string())?;
-    for (file, code) in [(known, 0), (other, 6)] {
+    let second = DOCUMENT.replace("log: neon", "log: argon");
+    std::fs::write(
+        at.join("neon.yaml"),
+        second.replace("log.example.org", "second.example.org"),
+    )?;
+    for (file, code) in [(known, 0), (other, 12)] {
         let line = format!("{line} --trusted-root {} --dry-run", file.display());
         run(at, &line, code)?;
     }
@@ -311,24 +316,83 @@ fn what_an_old_rekor_has_not_signed_is_refused() -> Done {
         let other = state.shards[0].entries[4].clone();
         state.swapped.insert(3, other);
     });
-    let ran = run(at, &format!("{line} --yes"), 5)?;
+    let ran = run(at, &format!("{line} --yes"), 12)?;
     ensure!(ran.stderr.contains("entry 3 "), "{}", ran.stderr);
+    ensure!(
+        ran.stderr.contains("that your clients know"),
+        "{}",
+        ran.stderr
+    );
     unserved(&logd)?;
     // One that is signed for this place, but is not in the tree.
     let forged = OldShard::forged(&key, FIRST, 3)?;
     rekor.change(|state| {
         state.swapped.insert(3, forged);
     });
-    let ran = run(at, &format!("{line} --yes"), 5)?;
+    let ran = run(at, &format!("{line} --yes"), 12)?;
     ensure!(ran.stderr.contains("root"), "{}", ran.stderr);
+    ensure!(ran.stderr.contains("--drop --log neon"), "{}", ran.stderr);
     unserved(&logd)?;
     // It stays wrong until it is dropped.
     rekor.change(|state| state.swapped.clear());
-    run(at, &format!("{line} --yes"), 5)?;
+    run(at, &format!("{line} --yes"), 12)?;
     unserved(&logd)?;
     run(at, "import rekor --drop --log neon --yes", 0)?;
     run(at, &format!("{line} --yes"), 0)?;
     all_there(&logd, &rekor)
+}
+
+/// A tree head that the tree's key did not sign.
+#[test]
+fn a_tree_head_of_another_key_is_refused() -> Done {
+    let rekor = OldRekor::start(vec![OldShard::new(FIRST, 0, 30)?])?;
+    let other = OldShard::new(FIRST, 0, 30)?;
+    rekor.change(|state| state.shards[0].note = other.note);
+    let folder = folder()?;
+    let (_logd, line) = begin(folder.path(), &rekor)?;
+    let ran = run(folder.path(), &format!("{line} --dry-run"), 12)?;
+    ensure!(
+        ran.stderr.contains("is not signed by the tree's key"),
+        "{}",
+        ran.stderr
+    );
+    Ok(())
+}
+
+/// What would be refused at the end is refused before anything is copied, and by a dry run.
+#[test]
+fn a_conflict_is_found_before_anything_is_copied() -> Done {
+    let rekor = two_shards()?;
+    let folder = folder()?;
+    let at = folder.path();
+    let (logd, line) = begin(at, &rekor)?;
+    let make = |name: &str, origin: &str| -> Done {
+        let file = at.join(format!("{name}.yaml"));
+        let text = DOCUMENT.replace("log: neon", &format!("log: {name}"));
+        std::fs::write(&file, text.replace("log.example.org", origin))?;
+        run(at, &format!("log create {} --yes", file.display()), 0).map(drop)
+    };
+    let refused = |code: i32, said: &str| -> Done {
+        for end in ["--dry-run", "--yes"] {
+            let ran = run(at, &format!("{line} {end}"), code)?;
+            ensure!(ran.stderr.contains(said), "{said}: {}", ran.stderr);
+        }
+        Ok(())
+    };
+    make("argon", "log.example.org")?;
+    refused(5, "the log argon has the origin log.example.org already")?;
+    let file = at.join("neon.yaml");
+    std::fs::write(&file, DOCUMENT.replace("2026a", &FIRST.to_string()))?;
+    refused(6, &format!("{FIRST}"))?;
+    std::fs::write(
+        &file,
+        DOCUMENT.replace("log.example.org", "other.example.org"),
+    )?;
+    make("neon", "third.example.org")?;
+    refused(5, "there is a log neon already")?;
+    ensure!(rekor.asked.load(SeqCst) == 0, "entries were asked for");
+    drop(logd);
+    Ok(())
 }
 
 /// A Rekor that still takes entries is refused until it stops; then only what is new is copied.
@@ -359,6 +423,23 @@ fn an_old_rekor_that_grows_is_refused() -> Done {
         }
     });
     all_there(&logd, &rekor)?;
+    // It took entries although the log was made; the hint is about just that.
+    let mut late = OldShard::of(&key, FIRST, 0, 291)?;
+    rekor.change(|state| {
+        for (entry, same) in late.entries.iter_mut().zip(&state.shards[0].entries) {
+            entry.clone_from(same);
+        }
+        state.shards = vec![late];
+    });
+    for end in ["--dry-run", "--yes"] {
+        let ran = run(at, &format!("{line} {end}"), 5)?;
+        let said = "was made with 290 entries";
+        ensure!(
+            ran.stderr.contains(said) && ran.stderr.contains("has 291 now"),
+            "{}",
+            ran.stderr
+        );
+    }
     // There is a log now, and imported shards are a log's first ones.
     let other = OldRekor::start(vec![OldShard::new(SECOND, 0, 3)?])?;
     let file = at.join("neon.yaml");
@@ -390,7 +471,7 @@ fn an_old_rekor_that_grows_before_the_creation_is_refused() -> Done {
         }
         state.grows = Some((2, vec![grown]));
     });
-    let ran = run(at, &format!("{line} --yes"), 6)?;
+    let ran = run(at, &format!("{line} --yes"), 5)?;
     ensure!(ran.stderr.contains("has 21 now"), "{}", ran.stderr);
     ensure!(
         logd.http().get("/neon/api/v1/log", &[])?.status == 404,
@@ -424,6 +505,8 @@ fn a_document_without_shards_gets_one() -> Done {
     for named in [FIRST.to_string(), log_id, root, "30 entries".to_owned()] {
         ensure!(trail.contains(&named), "{named} is not in {trail}");
     }
+    let of_log = does(at, "audit list --log neon")?.to_string();
+    ensure!(of_log.contains("import-begin"), "{of_log}");
     Ok(())
 }
 
@@ -454,8 +537,46 @@ fn an_old_rekor_is_brought_along_from_a_folder() -> Done {
     let (_, without) = text.split_once('\n').context("a line")?;
     std::fs::write(&lines, without)?;
     let ran = run(at, &format!("{whole} --yes"), 6)?;
-    ensure!(ran.stderr.contains("line 1 "), "{}", ran.stderr);
-    std::fs::write(&lines, text)?;
+    let named = format!("{}: line 1: ", lines.display());
+    ensure!(ran.stderr.contains(&named), "{}", ran.stderr);
+    std::fs::write(&lines, &text)?;
+    // So is each file that is damaged, and the hint helps.
+    let log = saved.join("log.json");
+    let (key, other) = (
+        saved.join(format!("{FIRST}.pem")),
+        saved.join(format!("{SECOND}.jsonl")),
+    );
+    let pem = std::fs::read_to_string(&key)?;
+    let short = std::fs::read_to_string(&other)?;
+    let short = short.lines().next().context("a line")?.to_owned() + "\n";
+    let body = text.replacen("\"body\":\"", "\"body\":\"AAAA", 1);
+    for (file, content, code) in [
+        (&log, "{".to_owned(), 6),
+        (&key, pem.replace("MFkw", "AAAA"), 6),
+        (&key, OldShard::new(FIRST, 0, 1)?.pem, 12),
+        (&lines, text.replacen('{', "[", 1), 6),
+        (&lines, body, 12),
+        (&other, short, 6),
+    ] {
+        std::fs::write(file, content)?;
+        let ran = run(at, &format!("{whole} --yes"), code)?;
+        let name = file.display().to_string();
+        ensure!(ran.stderr.contains(&name), "{name}: {}", ran.stderr);
+        ensure!(
+            ran.stderr
+                .contains("`logctl import rekor --from URL --save "),
+            "{}",
+            ran.stderr
+        );
+        if ran.stderr.contains(&format!("remove {name}")) {
+            std::fs::remove_file(file)?;
+        }
+        run(at, &save, 0)?;
+        run(at, &format!("{whole} --dry-run"), 0)?;
+    }
+    // A name without `https://` is a folder; the hint says so.
+    let ran = run(at, &line.replace(&rekor.url(), "rekor.example.org"), 2)?;
+    ensure!(ran.stderr.contains("https://HOST"), "{}", ran.stderr);
     let asked = rekor.asked.load(SeqCst);
     run(at, &format!("{whole} --yes"), 0)?;
     ensure!(rekor.asked.load(SeqCst) == asked, "the old Rekor was asked");

@@ -2,17 +2,20 @@
 
 use serde::Serialize;
 
-use crate::import::rekor::OldShard;
+use crate::import::shard::OldShard;
 use crate::numbers::grouped;
 use crate::report::{Block, Cell, Page, Present};
 
-/// What would be imported.
+/// The shards that an import brings, and where they go.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Planned {
     pub(super) log: String,
     pub(super) from: String,
     pub(super) entries: u64,
+    /// How many of them the server has; absent where no server was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) copied: Option<u64>,
     pub(super) shards: Vec<PlannedShard>,
 }
 
@@ -25,8 +28,10 @@ pub(super) struct PlannedShard {
     start_index: u64,
     length: u64,
     root_hash: String,
-    /// SHA-256 of its public key: what clients call the ID of a log.
+    /// SHA-256 of its public key, hex: `logID` of an entry of Rekor.
     log_id: String,
+    /// The same in base64: `logId.keyId` in a trusted root.
+    key_id: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -45,7 +50,7 @@ pub(super) struct Dropped {
 }
 
 impl Planned {
-    pub(super) fn new(log: &str, from: &str, shards: &[OldShard]) -> Self {
+    pub(super) fn new(log: &str, from: &str, shards: &[OldShard], copied: Option<u64>) -> Self {
         let shards: Vec<_> = shards
             .iter()
             .map(|shard| PlannedShard {
@@ -55,12 +60,14 @@ impl Planned {
                 length: shard.head.size,
                 root_hash: tlog::hex(&shard.head.root.0),
                 log_id: tlog::hex(&shard.key.log_id().0),
+                key_id: shard.key.log_id().to_base64(),
             })
             .collect();
         Self {
             log: log.to_owned(),
             from: from.to_owned(),
             entries: shards.iter().map(|shard| shard.length).sum(),
+            copied,
             shards,
         }
     }
@@ -77,16 +84,29 @@ impl Present for Planned {
                 shard.name.as_str().into(),
                 Cell::number(Some(shard.start_index)),
                 Cell::number(Some(shard.length)),
-                shard.log_id.as_str().into(),
             ]
         });
         let table = Block::Table {
-            header: vec!["TREE", "NAME", "FIRST INDEX", "ENTRIES", "LOG ID"],
+            header: vec!["TREE", "NAME", "FIRST INDEX", "ENTRIES"],
             rows: rows.collect(),
-            spare: 4,
+            spare: 1,
         };
-        Page::new().with(table).text(format!(
-            "{} entries of {} become the first shards of {}; compare the log IDs with those in your clients' trusted root",
+        let mut page = Page::new().with(table);
+        for shard in &self.shards {
+            page = page.with(Block::Fields(vec![
+                ("tree", shard.tree_id.as_str().into()),
+                ("log ID in a trusted root", shard.key_id.as_str().into()),
+                ("log ID in Rekor", shard.log_id.as_str().into()),
+            ]));
+        }
+        let copied = match self.copied {
+            Some(copied) if copied > 0 => {
+                format!(", of which {} are copied already,", grouped(copied))
+            }
+            _ => String::new(),
+        };
+        page.text(format!(
+            "{} entries of {}{copied} become the first shards of {}; compare the log IDs with those in your clients' trusted root",
             grouped(self.entries),
             self.from,
             self.log

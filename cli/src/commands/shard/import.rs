@@ -1,4 +1,4 @@
-//! `logctl shard --create-config FILE --from rekor:FILE|URL`: the first configuration of a log that begins with the shards of another Rekor.
+//! `logctl shard --create-config FILE --from FILE|DIR|URL`: the first configuration of a log that begins with the shards of another Rekor.
 //! `logctl import rekor` creates it with their entries.
 
 use logconfig::{Algorithm, OriginForm, RekorShards, ShardState};
@@ -9,6 +9,7 @@ use crate::commands::Session;
 use crate::commands::document::{read_bytes, wire_finding};
 use crate::error::{Error, FindingPlace};
 use crate::file::File;
+use crate::import::source::{LIST_FORMS, Named};
 use crate::report::Outcome;
 
 pub(super) async fn run(
@@ -18,26 +19,23 @@ pub(super) async fn run(
     log: NewLog,
     from: &str,
 ) -> Result<Outcome, Error> {
-    let Some(source) = from.strip_prefix("rekor:").filter(|rest| !rest.is_empty()) else {
-        return Err(Error::Usage {
-            message: format!("--from: `{from}` is not a source"),
-            hint: "write it as rekor:FILE or rekor:https://HOST/PATH".into(),
-        });
-    };
+    let named = Named::parse(from, LIST_FORMS)?;
     let overwrite = match &file {
         File::Path(path) => may_overwrite(session, path, force)?,
         File::Standard => false,
     };
-    let bytes = if source.starts_with("https://") || source.starts_with("http://") {
-        let phase = session.ui.phase(&format!("fetching {source}"));
-        let ca = session.overrides.ca.as_deref();
-        let bytes = fetch(source, ca, logconfig::MAX_BYTES, session.deadline()).await?;
-        drop(phase);
-        bytes
-    } else {
-        let path = std::path::PathBuf::from(source);
-        read_bytes(&File::from(path), logconfig::MAX_BYTES).await?.1
+    let (source, bytes) = match named {
+        Named::Path(path) => {
+            let path = match path.is_dir() {
+                true => path.join("log.json"),
+                false => path,
+            };
+            read_bytes(&File::from(path), logconfig::MAX_BYTES).await?
+        }
+        Named::Url(url) => fetched(session, url).await?,
+        Named::Rekor(base) => fetched(session, format!("{base}/api/v1/log")).await?,
     };
+    let source = source.as_str();
     let text = String::from_utf8_lossy(&bytes);
     let RekorShards { shards, dropped } =
         logconfig::read_rekor(&text).map_err(|findings| Error::Invalid {
@@ -84,4 +82,11 @@ pub(super) async fn run(
             .warn(&format!("{place}: {}{hint}", finding.message));
     }
     place(file, overwrite, config, Vec::new(), dropped)
+}
+
+async fn fetched(session: &Session<'_>, url: String) -> Result<(String, Vec<u8>), Error> {
+    let _phase = session.ui.phase(&format!("fetching {url}"));
+    let ca = session.overrides.ca.as_deref();
+    let bytes = fetch(&url, ca, logconfig::MAX_BYTES, session.deadline()).await?;
+    Ok((url, bytes))
 }

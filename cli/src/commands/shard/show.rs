@@ -1,6 +1,7 @@
 //! `logctl shard show NAME`.
 
 use serde::Serialize;
+use tlog::VerifierKey;
 use wire::Shard;
 
 use crate::commands::Session;
@@ -55,6 +56,13 @@ impl Present for ShardShown {
         }
         if let Some(vkey) = &shard.imported_vkey {
             fields.insert(6, ("imported key", vkey.as_str().into()));
+        }
+        // The key by which clients of Sigstore look for the log.
+        let known = shard.imported_vkey.as_ref().or(shard.ecdsa_vkey.as_ref());
+        if let Some(key) = known.and_then(|key| key.parse::<VerifierKey>().ok()) {
+            let id = key.log_id();
+            fields.push(("log ID in a trusted root", id.to_base64().into()));
+            fields.push(("log ID in Rekor", tlog::hex(&id.0).into()));
         }
         for seen in shard.announced.iter().flat_map(|record| &record.seen) {
             fields.push((

@@ -116,6 +116,8 @@ impl Engine {
         self.vacant(&config).await?;
         if let Some(import) = &import {
             self.has_all_of(config.log.as_str(), import).await?;
+            self.can_end(config.log.as_str(), Some(&config), import)
+                .await?;
         }
         if let Some(why) = self.formats.refuses(&config, None, false) {
             return Err(ChangeError::Conflict(why));
@@ -135,7 +137,7 @@ impl Engine {
     }
 
     /// The answer when there is a log of that name already.
-    async fn existing(
+    pub(super) async fn existing(
         &self,
         config: &LogConfig,
         caller: &Author,
@@ -176,16 +178,23 @@ impl Engine {
         }))
     }
 
-    /// Whether a log of this name and origin may be made: none of it exists yet.
-    pub(super) async fn vacant(&self, config: &LogConfig) -> Result<(), ChangeError> {
+    /// Refuses an origin that another log of this server has.
+    pub(super) fn origin_is_free(&self, config: &LogConfig) -> Result<(), ChangeError> {
         let name = config.log.as_str();
         let has =
             |log: &&Arc<Log>| log.name() != name && log.running.config().origin == config.origin;
-        if let Some(other) = self.all().iter().find(has)
-            && !left_out(Mutant::OneOriginForTwo)
-        {
-            return Err(ChangeError::Conflict(taken(&config.origin, other.name())));
+        match self.all().iter().find(has) {
+            Some(other) if !left_out(Mutant::OneOriginForTwo) => {
+                Err(ChangeError::Conflict(taken(&config.origin, other.name())))
+            }
+            _ => Ok(()),
         }
+    }
+
+    /// Whether a log of this name and origin may be made: none of it exists yet.
+    pub(super) async fn vacant(&self, config: &LogConfig) -> Result<(), ChangeError> {
+        let name = config.log.as_str();
+        self.origin_is_free(config)?;
         let row = format!("{LOGS}{name}");
         if self.store.get(&row).await?.is_some() {
             return Ok(());
@@ -355,7 +364,7 @@ pub(super) fn taken(origin: &str, log: &str) -> String {
 }
 
 /// A document that a new log may begin with, its first shard named.
-fn checked(config: LogConfig, now_seconds: i64) -> Result<LogConfig, ChangeError> {
+pub(super) fn checked(config: LogConfig, now_seconds: i64) -> Result<LogConfig, ChangeError> {
     if config.log.as_str() == SYSTEM {
         return Err(ChangeError::Conflict(format!(
             "the name {SYSTEM} is reserved"

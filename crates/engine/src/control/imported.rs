@@ -12,7 +12,7 @@ use logconfig::{Finding, LogConfig, ShardState};
 use store::{Guard, Key, Outcome, StoreError, Transaction, record};
 use tlog::{GlobalIndex, Hash, TreeSize, UnixMillis};
 
-use super::create::{created, taken};
+use super::create::{checked, created, taken};
 use super::import::{Importing, ImportingShard};
 use crate::control::prepare::planned;
 use crate::control::{Action, Applied, Author, ChangeError, ChangeOutcome, fits};
@@ -40,13 +40,8 @@ impl Engine {
         config: &LogConfig,
     ) -> Result<Option<Importing>, ChangeError> {
         let name = config.log.as_str();
-        let frozen = config
-            .shards
-            .iter()
-            .filter(|shard| shard.state == ShardState::Frozen);
-        let frozen: Vec<_> = frozen.map(|shard| shard.name.as_str()).collect();
         let Some(importing) = self.importing(name).await? else {
-            return match frozen.first() {
+            return match frozen(config).next() {
                 None => Ok(None),
                 Some(shard) => Err(ChangeError::Invalid(vec![Finding::new(
                     "frozen-in-new-log",
@@ -58,25 +53,8 @@ impl Engine {
                 )])),
             };
         };
-        let shards = importing
-            .shards
-            .iter()
-            .map(|shard| shard.tree_id.to_string());
-        if !shards.eq(frozen.iter().map(ToString::to_string)) {
-            return Err(ChangeError::Conflict(format!(
-                "an import into the log {name} has begun, and the document lists other frozen shards than it has; run the same `logctl import rekor` again, or drop the import with `logctl import rekor --drop --log {name}`"
-            )));
-        }
-        differs(config, &importing)?;
         self.imports_are_understood()?;
-        if config.active().is_none() {
-            return Err(ChangeError::Invalid(vec![Finding::new(
-                "no-active-shard",
-                "no shard is active, so the log could take no writes".to_owned(),
-                "/shards".to_owned(),
-                "list a shard with `state: active` behind the imported ones",
-            )]));
-        }
+        belongs(config, &importing)?;
         for shard in &importing.shards {
             if shard.imported != shard.size {
                 return Err(ChangeError::Conflict(format!(
@@ -85,7 +63,7 @@ impl Engine {
                 )));
             }
             if shard.so_far != shard.root {
-                return Err(ChangeError::Conflict(format!(
+                return Err(ChangeError::Unverified(format!(
                     "tree {}: its {} entries have the root {}, but its tree head says {}: the other Rekor did not give the entries that it signed, so nothing of them is served; drop the import with `logctl import rekor --drop --log {name}`",
                     shard.tree_id, shard.size, shard.so_far, shard.root
                 )));
@@ -105,20 +83,7 @@ impl Engine {
         self.imports_are_understood()?;
         self.vacant(config).await?;
         self.has_all_of(name, importing).await?;
-        if let Some(why) = self.formats.refuses(config, None, false) {
-            return Err(ChangeError::Conflict(why));
-        }
-        // A key that is sealed with another key-encryption key could not be opened anywhere.
-        let own = kek_opens(&self.kek, &*self.store).await;
-        own.map_err(|e| ChangeError::Halted {
-            reason: e.to_string(),
-        })?;
-        let origin = format!("{ORIGINS}{}", config.origin);
-        if let Some(owner) = self.store.get(&origin).await? {
-            let owner: String = record::decode(&owner)
-                .map_err(|e| StoreError::Corrupt(format!("{origin}: {e}")))?;
-            return Err(ChangeError::Conflict(taken(&config.origin, &owner)));
-        }
+        let origin = self.may_be_made(config).await?;
         // Nothing is decided with a wrong clock.
         let sound = self.clock.sound();
         sound.map_err(|fault| StoreError::Clock(fault.to_string()))?;
@@ -208,6 +173,63 @@ impl Engine {
         }))
     }
 
+    /// Refuses to begin an import that could not end in a log with this document, whatever its entries are.
+    pub(super) async fn can_end(
+        &self,
+        name: &str,
+        document: Option<&LogConfig>,
+        importing: &Importing,
+    ) -> Result<(), ChangeError> {
+        let Some(document) = document else {
+            return Ok(());
+        };
+        if document.log.as_str() != name {
+            return Err(ChangeError::Invalid(vec![Finding::new(
+                "other-log",
+                format!("the document is of the log {}, not of {name}", document.log),
+                "/config/log",
+                "name the log in the document as in the path",
+            )]));
+        }
+        let document = checked(document.clone(), self.clock.now_seconds())?;
+        belongs(&document, importing)?;
+        self.may_be_made(&document).await.map(drop)
+    }
+
+    /// Refuses a document with which the log that there is was not made.
+    pub(super) async fn is_made(&self, document: Option<&LogConfig>) -> Result<(), ChangeError> {
+        let Some(document) = document else {
+            return Ok(());
+        };
+        let nobody = Author {
+            actor: String::new(),
+            idempotency_key: None,
+            reason: None,
+        };
+        let document = checked(document.clone(), self.clock.now_seconds())?;
+        self.existing(&document, &nobody).await.map(drop)
+    }
+
+    /// Refuses a document that no log of these stores may have, apart from its name. Returns the row of its origin.
+    async fn may_be_made(&self, config: &LogConfig) -> Result<Key, ChangeError> {
+        if let Some(why) = self.formats.refuses(config, None, false) {
+            return Err(ChangeError::Conflict(why));
+        }
+        // A key that is sealed with another key-encryption key could not be opened anywhere.
+        let own = kek_opens(&self.kek, &*self.store).await;
+        own.map_err(|e| ChangeError::Halted {
+            reason: e.to_string(),
+        })?;
+        self.origin_is_free(config)?;
+        let origin = format!("{ORIGINS}{}", config.origin);
+        if let Some(owner) = self.store.get(&origin).await? {
+            let owner: String = record::decode(&owner)
+                .map_err(|e| StoreError::Corrupt(format!("{origin}: {e}")))?;
+            return Err(ChangeError::Conflict(taken(&config.origin, &owner)));
+        }
+        Ok(origin)
+    }
+
     /// Opens the log of that name if there is one in the store; whether there is.
     pub(super) async fn open_made(self: &Arc<Self>, name: &str) -> Result<bool, StoreError> {
         let is_there = self.store.get(&format!("{LOGS}{name}")).await?.is_some();
@@ -271,6 +293,33 @@ impl Engine {
                 return Ok(id);
             }
         }
+    }
+}
+
+/// The frozen shards of a document, by name.
+fn frozen(config: &LogConfig) -> impl Iterator<Item = &str> {
+    let shards = config.shards.iter();
+    let frozen = shards.filter(|shard| shard.state == ShardState::Frozen);
+    frozen.map(|shard| shard.name.as_str())
+}
+
+/// Refuses a document that does not belong to an import.
+fn belongs(config: &LogConfig, importing: &Importing) -> Result<(), ChangeError> {
+    if !importing.folders().eq(frozen(config)) {
+        let name = &config.log;
+        return Err(ChangeError::Conflict(format!(
+            "the document lists other frozen shards than the import into the log {name} has; run `logctl import rekor` again, or drop the import with `logctl import rekor --drop --log {name}`"
+        )));
+    }
+    differs(config, importing)?;
+    match config.active() {
+        Some(_) => Ok(()),
+        None => Err(ChangeError::Invalid(vec![Finding::new(
+            "no-active-shard",
+            "no shard is active, so the log could take no writes".to_owned(),
+            "/shards".to_owned(),
+            "list a shard with `state: active` behind the imported ones",
+        )])),
     }
 }
 

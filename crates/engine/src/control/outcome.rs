@@ -68,6 +68,9 @@ pub enum ChangeError {
     /// The log's condition does not allow the change.
     #[error("{0}")]
     Conflict(String),
+    /// A signature or a root that another Rekor gave is not right: what was given is not what it signed.
+    #[error("{0}")]
+    Unverified(String),
     /// The idempotency key was used for another request.
     #[error("this idempotency key was used for another request (operation {operation})")]
     KeyReused {

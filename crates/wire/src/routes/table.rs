@@ -48,6 +48,21 @@ const CHANGE: &[&str] = &[
     codes::UNKNOWN_OUTCOME,
     codes::FULL,
 ];
+/// Problem codes of an import and of the creation that ends one.
+const IMPORT: &[&str] = &[
+    codes::NOT_FOUND,
+    codes::REQUEST_TIMEOUT,
+    codes::CONFLICT,
+    codes::STALE,
+    codes::TOO_LARGE,
+    codes::INVALID,
+    codes::UNVERIFIED,
+    codes::KEY_REUSED,
+    codes::UNSUPPORTED,
+    codes::HALTED,
+    codes::UNKNOWN_OUTCOME,
+    codes::FULL,
+];
 /// Problem codes of a change that must name its base.
 const CHANGE_OF_BASE: &[&str] = &[
     codes::NOT_FOUND,
@@ -133,12 +148,15 @@ pub const ROUTES: &[Route] = &[
     )
     .needs("log", "read", Scope::Some)
     .asks(shape::<LogsQuery>),
-    change(
-        Name::CreateLog,
-        "/logs",
-        Body::Json(shape::<CreateLogRequest>),
-        "Create a log",
-    )
+    Route {
+        codes: IMPORT,
+        ..change(
+            Name::CreateLog,
+            "/logs",
+            Body::Json(shape::<CreateLogRequest>),
+            "Create a log",
+        )
+    }
     .needs("log", "create", Scope::Body)
     .example(
         r#"{"config": {"apiVersion": "logctl/v1", "kind": "LogConfig", "log": "argon", "origin": "log.example.org/argon", "shards": [{"name": "2026a", "state": "active"}]}}"#,
@@ -184,8 +202,9 @@ pub const ROUTES: &[Route] = &[
     .needs("log", "unfreeze", Scope::Path),
     Route {
         method: Method::Put,
-        query: shape::<NoQuery>,
+        query: shape::<PreviewQuery>,
         kind: Kind::Keyed,
+        codes: IMPORT,
         answer: Answer::Json(shape::<ImportProgress>),
         ..change(
             Name::BeginImport,
@@ -201,6 +220,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         query: shape::<NoQuery>,
         kind: Kind::Keyed,
+        codes: IMPORT,
         answer: Answer::Json(shape::<ImportProgress>),
         ..change(
             Name::AddToImport,

@@ -292,6 +292,7 @@ async fn the_trail_is_read_in_pages_and_as_a_log() {
         let record = Record::Event(audit::Event {
             action: event.action.to_owned(),
             actor: event.actor,
+            log: None,
             detail: event.detail,
             replica: "r".to_owned(),
             time: crate::clock::now(),

@@ -1,7 +1,7 @@
 //! Imports, whose beginning, with the tree heads each time, and end without a log are events of the trail. The log that an import ends in is
 //! created like any other.
 
-use logconfig::LogName;
+use logconfig::{LogConfig, LogName};
 use tlog::TreeSize;
 
 use super::Audited;
@@ -9,21 +9,41 @@ use crate::control::import::Beginning;
 use crate::control::{ChangeError, ImportedSoFar, OldEntry, OldShard};
 
 impl Audited {
-    /// Begins the import of another Rekor's shards, oldest first, into a log that is made afterwards; or looks how far it is.
+    /// How far an import is that would begin; nothing is written.
     ///
     /// # Errors
-    /// [`ChangeError`]: why it cannot begin or continue.
+    /// As for [`begin_import`](Self::begin_import).
+    pub async fn preview_import(
+        &self,
+        log: &LogName,
+        shards: &[OldShard],
+        document: Option<&LogConfig>,
+    ) -> Result<Vec<ImportedSoFar>, ChangeError> {
+        let beginning = self.engine.import_beginning(log, shards, document);
+        Ok(match beginning.await? {
+            Beginning::Known(progress) => progress,
+            Beginning::New(begins) => begins.progress(),
+        })
+    }
+
+    /// Begins the import of another Rekor's shards, oldest first, into a log that is made afterwards, with this document if it is known; or
+    /// looks how far it is.
+    ///
+    /// # Errors
+    /// [`ChangeError`]: why it cannot begin or continue, or could not end in a log with this document.
     pub async fn begin_import(
         &self,
         log: &LogName,
         shards: &[OldShard],
+        document: Option<&LogConfig>,
         actor: String,
     ) -> Result<Vec<ImportedSoFar>, ChangeError> {
-        match self.engine.import_beginning(log, shards).await? {
+        match self.engine.import_beginning(log, shards, document).await? {
             Beginning::Known(progress) => Ok(progress),
             Beginning::New(begins) => {
-                let detail = format!("log {log}: {}", begins.described());
-                self.event("import-begin", actor, detail).await?;
+                let detail = begins.described();
+                self.event_of("import-begin", log.as_str(), actor, detail)
+                    .await?;
                 self.engine.import_begun(log, begins).await
             }
         }
@@ -51,7 +71,8 @@ impl Audited {
         if !self.engine.has_import(log).await? {
             return Ok(false);
         }
-        self.event("import-drop", actor, format!("log {log}"))
+        let detail = "what was copied".to_owned();
+        self.event_of("import-drop", log.as_str(), actor, detail)
             .await?;
         self.engine.import_dropped(log).await
     }

@@ -219,7 +219,7 @@ impl Audited {
             return Ok(None);
         };
         let detail = format!("log {}: {gives_up}", log.name());
-        self.event("hand-over-forced", actor, detail.clone())
+        self.event_of("hand-over-forced", log.name(), actor, detail.clone())
             .await?;
         let done = log.publication.hand_over_by_force(generation).await;
         done.map_err(ChangeError::Store)?;

@@ -86,6 +86,9 @@ pub struct Event {
     pub action: String,
     /// The caller that did it.
     pub actor: String,
+    /// The log that it concerns, if it concerns one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
     /// Details, for a person.
     pub detail: String,
     /// The server process that saw it.
@@ -122,6 +125,7 @@ mod tests {
         let event = Event {
             action: "login-failed".into(),
             actor: "anonymous".into(),
+            log: None,
             detail: "unknown token".into(),
             replica: "r".into(),
             time: "2026-11-28T12:00:00Z".into(),

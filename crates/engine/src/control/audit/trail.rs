@@ -111,9 +111,32 @@ impl Audited {
         actor: String,
         detail: String,
     ) -> Result<Option<Receipt>, Unrecorded> {
+        self.noted(action, None, actor, detail).await
+    }
+
+    /// Records an event about a log, which may not be made yet.
+    pub(super) async fn event_of(
+        &self,
+        action: &str,
+        log: &str,
+        actor: String,
+        detail: String,
+    ) -> Result<Option<Receipt>, Unrecorded> {
+        self.noted(action, Some(log.to_owned()), actor, detail)
+            .await
+    }
+
+    async fn noted(
+        &self,
+        action: &str,
+        log: Option<String>,
+        actor: String,
+        detail: String,
+    ) -> Result<Option<Receipt>, Unrecorded> {
         let event = Event {
             action: action.to_owned(),
             actor,
+            log,
             detail,
             replica: self.engine.replica_id().to_owned(),
             time: self.engine.clock.now_text(),

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use store::StoreError;
 use tlog::{EntryTimestamp, LeafIndex, TILE_WIDTH, TreeSize, UnixMillis, VerifierKey};
 
-use super::OldEntry;
 use super::row::ImportingShard;
+use super::{OldEntry, not_importable};
 use crate::control::ChangeError;
 use crate::objects::LogObjects;
 use crate::position::Position;
@@ -39,14 +39,12 @@ pub(super) async fn verified(
         if kept.len() % TURN == 0 {
             tokio::task::yield_now().await;
         }
-        let refused = |why: &dyn std::fmt::Display| {
-            ChangeError::Conflict(format!("entry {index} of tree {tree} {why}"))
-        };
+        let said = |why: &str| format!("entry {index} of tree {tree} {why}");
         let length = entry.leaf.len();
         if length == 0 || length > MAX_ENTRY {
-            return Err(refused(&format_args!(
+            return Err(not_importable(said(&format!(
                 "has {length} bytes: an entry here has from 1 to {MAX_ENTRY} (C2SP tlog-tiles), so this shard cannot be imported"
-            )));
+            ))));
         }
         let signed = EntryTimestamp {
             log_id: key.log_id(),
@@ -55,12 +53,12 @@ pub(super) async fn verified(
             leaf: &entry.leaf,
         };
         let time = entry.seconds.checked_mul(1000).filter(|time| *time > 0);
-        let time = time.ok_or_else(|| refused(&"has no time"))?;
+        let time = time.ok_or_else(|| not_importable(said("has no time")))?;
         let fits = entry.timestamp.len() <= times::MAX_SIGNATURE;
         if !fits || !signed.is_signed_by(&key, &entry.timestamp) {
-            return Err(refused(
-                &"has a signed entry timestamp that is not of the tree's key over this index, time and entry",
-            ));
+            return Err(ChangeError::Unverified(said(
+                "has a signed entry timestamp that is not of the tree's key over this index, time and entry",
+            )));
         }
         since = since.min(time);
         let one = times::with_signature(UnixMillis::new(time), &entry.timestamp);

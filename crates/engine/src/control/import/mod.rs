@@ -23,14 +23,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
-use logconfig::LogName;
+use logconfig::{Finding, LogConfig, LogName};
 use store::{Coordination, Guard, Key, Outcome, StoreError, Transaction, record};
 use tlog::{TilePath, TreeSize, UnixMillis};
 
 use self::entries::{grow, verified};
 pub(crate) use self::fence::foreign;
-use self::row::Stage;
 pub(crate) use self::row::{Importing, ImportingShard};
+use self::row::{Made, Stage};
 use crate::control::ChangeError;
 use crate::engine::{Engine, SYSTEM};
 use crate::nodes::Nodes;
@@ -99,6 +99,11 @@ impl Begins {
     pub(super) fn described(&self) -> String {
         self.next.described()
     }
+
+    /// How far each shard is.
+    pub(super) fn progress(&self) -> Vec<ImportedSoFar> {
+        self.next.progress()
+    }
 }
 
 /// That no import into a log is under way: what a transaction guards that makes the log, and the rows that it deletes.
@@ -106,6 +111,16 @@ impl Begins {
 pub(crate) struct Free {
     pub(crate) guards: Vec<Guard>,
     pub(crate) deletes: Vec<Key>,
+}
+
+/// The refusal of shards or entries that no import can bring.
+fn not_importable(why: String) -> ChangeError {
+    ChangeError::Invalid(vec![Finding::new(
+        "not-importable",
+        why,
+        "",
+        "docs/sigstore.md says under \"Replace a running Rekor\" what can be imported; nothing was changed",
+    )])
 }
 
 fn row(log: &str) -> String {
@@ -172,15 +187,17 @@ impl Engine {
     }
 
     /// What the beginning of an import of another Rekor's shards, oldest first, comes to. Newer tree heads of the same shards replace the
-    /// known ones. Nothing is written.
+    /// known ones. With the document of the log, all is refused here that would be refused at the end, apart from what the entries show.
+    /// Nothing is written.
     pub(super) async fn import_beginning(
         self: &Arc<Self>,
         log: &LogName,
         shards: &[OldShard],
+        document: Option<&LogConfig>,
     ) -> Result<Beginning, ChangeError> {
         let name = log.as_str();
         if shards.is_empty() || shards.len() > MAX_SHARDS {
-            return Err(ChangeError::Conflict(format!(
+            return Err(not_importable(format!(
                 "an import brings from 1 to {MAX_SHARDS} shards, not {}",
                 shards.len()
             )));
@@ -191,7 +208,7 @@ impl Engine {
             )));
         }
         self.imports_are_understood()?;
-        let mut next = Importing::of(shards).map_err(ChangeError::Conflict)?;
+        let mut next = Importing::of(shards)?;
         let mut guards = vec![
             Guard::Absent(format!("{LOGS}{name}")),
             Guard::Absent(format!("{RESTORING}{name}")),
@@ -202,6 +219,7 @@ impl Engine {
                     "another import into the log {name} has begun: {why}; `logctl import rekor --drop --log {name}` drops it"
                 ))
             })?;
+            self.can_end(name, document, &next).await?;
             if next.has_heads_of(&before) {
                 return Ok(Beginning::Known(next.progress()));
             }
@@ -210,8 +228,19 @@ impl Engine {
             // Another process may have made it.
             let is_there = self.open_made(name).await?;
             let made = self.log(name);
-            if let Some(progress) = made.and_then(|log| next.is_done(&log.ledger.state())) {
-                return Ok(Beginning::Known(progress));
+            if let Some(log) = made {
+                match next.is_in(&log.ledger.state()) {
+                    Made::Whole(progress) => {
+                        self.is_made(document).await?;
+                        return Ok(Beginning::Known(progress));
+                    }
+                    Made::Otherwise(why) => {
+                        return Err(ChangeError::Conflict(format!(
+                            "the log {name} was made with {why}; its indexes continue from there, so this cannot be added to it: make sure that nobody writes to the old Rekor any more, and import it into a log of another name and origin"
+                        )));
+                    }
+                    Made::Other => {}
+                }
             }
             if is_there {
                 return Err(ChangeError::Conflict(format!(
@@ -219,6 +248,7 @@ impl Engine {
                 )));
             }
             self.not_restoring(name).await?;
+            self.can_end(name, document, &next).await?;
             match known(&*self.store, name).await? {
                 Some(dropped) => {
                     if let Some(left) = self.left_of(name, &dropped).await? {

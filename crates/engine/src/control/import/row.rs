@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 use tlog::{Checkpoint, Hash, Note, TreeSize, UnixMillis, VerifierKey};
 
-use super::{ImportedSoFar, OldShard};
+use super::{ImportedSoFar, OldShard, not_importable};
+use crate::control::ChangeError;
 use order::slot::{Imported, ShardIdentity};
-use order::state::State;
+use order::state::{Shard, State};
 use store::record::{self, RecordError};
 
 /// The longest tree head, bytes.
@@ -53,19 +54,21 @@ pub(crate) struct ImportingShard {
 
 impl Importing {
     /// An import that begins with these shards.
-    pub(super) fn of(shards: &[OldShard]) -> Result<Self, String> {
+    pub(super) fn of(shards: &[OldShard]) -> Result<Self, ChangeError> {
         let mut all: Vec<ImportingShard> = Vec::new();
         for old in shards {
             let shard = ImportingShard::verified(old)?;
             if all.iter().any(|other| other.tree_id == shard.tree_id) {
-                return Err(format!("tree {} is there twice", shard.tree_id));
+                let twice = format!("tree {} is there twice", shard.tree_id);
+                return Err(not_importable(twice));
             }
             all.push(shard);
         }
         let mut sizes = all.iter().map(|shard| shard.size.get());
         let sum = sizes.try_fold(0, u64::checked_add);
         if sum.is_none_or(|sum| i64::try_from(sum).is_err()) {
-            return Err("the shards have more entries than a log can have".to_owned());
+            let why = "the shards have more entries than a log can have";
+            return Err(not_importable(why.to_owned()));
         }
         Ok(Self {
             edition: 0,
@@ -99,7 +102,17 @@ impl Importing {
     pub(super) fn described(&self) -> String {
         let shards = self.shards.iter().map(|shard| {
             let key = shard.from.vkey.parse::<VerifierKey>();
-            let log_id = key.map_or_else(|e| e.to_string(), |key| tlog::hex(&key.log_id().0));
+            let log_id = key.map_or_else(
+                |e| e.to_string(),
+                |key| {
+                    let id = key.log_id();
+                    format!(
+                        "{} ({} in a trusted root)",
+                        tlog::hex(&id.0),
+                        id.to_base64()
+                    )
+                },
+            );
             format!(
                 "tree {} of log ID {log_id} with {} entries and root {}",
                 shard.tree_id, shard.size, shard.root
@@ -136,14 +149,15 @@ impl ImportingShard {
     }
 
     /// What another Rekor says of a shard, once its signature is verified.
-    pub(super) fn verified(old: &OldShard) -> Result<Self, String> {
+    pub(super) fn verified(old: &OldShard) -> Result<Self, ChangeError> {
         let id = old.tree_id;
         if id == 0 || i64::try_from(id).is_err() {
-            return Err(format!(
+            return Err(not_importable(format!(
                 "{id} is not the number of a tree: a positive number of 63 bits"
-            ));
+            )));
         }
-        let failed = |why: &dyn std::fmt::Display| format!("tree {id}: its tree head: {why}");
+        let said = |why: &dyn std::fmt::Display| format!("tree {id}: its tree head: {why}");
+        let failed = |why: &dyn std::fmt::Display| not_importable(said(why));
         if old.note.len() > MAX_NOTE {
             return Err(failed(&format_args!("it is longer than {MAX_NOTE} bytes")));
         }
@@ -154,9 +168,10 @@ impl ImportingShard {
         let name =
             name.ok_or_else(|| failed(&format_args!("{} does not end with{tree}", head.origin)))?;
         let key = VerifierKey::from_p256(name, &old.key).map_err(|e| {
-            format!("tree {id}: its key: {e}; only shards with a key of ECDSA over P-256 can be imported")
+            not_importable(format!("tree {id}: its key: {e}; only shards with a key of ECDSA over P-256 can be imported"))
         })?;
-        note.verify(&[&key]).map_err(|e| failed(&e))?;
+        let verified = note.verify(&[&key]);
+        verified.map_err(|e| ChangeError::Unverified(said(&e)))?;
         if head.size == 0 {
             return Err(failed(&"it covers no entries: leave this shard out"));
         }
@@ -175,21 +190,51 @@ impl ImportingShard {
     }
 }
 
+/// What a log that already exists has of an import.
+pub(super) enum Made {
+    /// It was made with these shards.
+    Whole(Vec<ImportedSoFar>),
+    /// It was made with the same trees, and with so much of them, which is not what is to be imported now.
+    Otherwise(String),
+    /// It was made without them.
+    Other,
+}
+
 impl Importing {
-    /// The progress of an import that has ended in this log.
-    pub(super) fn is_done(&self, state: &State) -> Option<Vec<ImportedSoFar>> {
-        let begins = self.shards.iter().zip(state.shards.iter());
-        let mut same = begins.map(|(old, shard)| {
-            let from = shard.identity.imported.as_ref();
-            let known = from.is_some_and(|from| from.vkey == old.from.vkey);
-            known && shard.identity.tree_id == old.tree_id && state.length(shard) == Some(old.size)
+    /// What a log has of this import.
+    pub(super) fn is_in(&self, state: &State) -> Made {
+        let imported = state.shards.iter();
+        let imported =
+            imported.filter_map(|shard| Some((shard, shard.identity.imported.as_ref()?)));
+        let imported: Vec<_> = imported.collect();
+        let same = |(old, (shard, from)): (&ImportingShard, &(&Shard, &Imported))| {
+            from.vkey == old.from.vkey && shard.identity.tree_id == old.tree_id
+        };
+        if imported.is_empty() || !self.shards.iter().zip(&imported).all(same) {
+            return Made::Other;
+        }
+        let (has, wants) = (imported.len(), self.shards.len());
+        if has != wants {
+            return Made::Otherwise(format!(
+                "{has} imported shards, and {wants} are to be imported now"
+            ));
+        }
+        let mut pairs = self.shards.iter().zip(&imported);
+        let differs = pairs.find_map(|(old, (shard, _))| {
+            let length = state.length(shard)?;
+            (length != old.size).then_some((old, length))
         });
+        if let Some((old, length)) = differs {
+            return Made::Otherwise(format!(
+                "{length} entries of tree {}, and the tree has {} now",
+                old.tree_id, old.size
+            ));
+        }
         let done = |shard: &ImportingShard| ImportedSoFar {
             imported: shard.size,
             ..shard.progress()
         };
-        let all = self.shards.len() <= state.shards.len() && same.all(|same| same);
-        all.then(|| self.shards.iter().map(done).collect())
+        Made::Whole(self.shards.iter().map(done).collect())
     }
 
     /// Takes over how far an earlier beginning is: the same shards with the same keys, of which nothing was taken back.

@@ -537,7 +537,7 @@ async fn imported_entries_are_not_denied_while_the_index_is_built() {
     };
     let actor = || "test".to_owned();
     audited
-        .begin_import(&name, &[shard], actor())
+        .begin_import(&name, &[shard], None, actor())
         .await
         .unwrap();
     let from = tlog::TreeSize::ZERO;

@@ -104,7 +104,7 @@ async fn begin(
     engine: &Arc<Engine>,
     shards: &[OldShard],
 ) -> Result<Vec<ImportedSoFar>, ChangeError> {
-    match engine.import_beginning(&name(), shards).await? {
+    match engine.import_beginning(&name(), shards, None).await? {
         Beginning::Known(progress) => Ok(progress),
         Beginning::New(begins) => engine.import_begun(&name(), begins).await,
     }
@@ -697,7 +697,71 @@ async fn what_does_not_fit_is_refused() {
     assert!(!engine.import_dropped(&name()).await.unwrap());
     let other = why(begin(&engine, &[old(11, 0, 3).shard]).await);
     assert!(other.contains("there is a log"), "{other}");
+    // Nor does it grow with the other Rekor, and a document that is not the log's is none of a repetition.
+    let mut longer = two();
+    longer[1] = old(9, 300, 7);
+    let grown = why(begin(&engine, &heads(&longer)).await);
+    assert!(
+        grown.contains("made with 5 entries of tree 9, and the tree has 7 now"),
+        "{grown}"
+    );
+    let fewer = why(begin(&engine, &heads(&all[..1])).await);
+    assert!(fewer.contains("made with 2 imported shards"), "{fewer}");
+    let again = |document: LogConfig| {
+        let (engine, heads) = (Arc::clone(&engine), heads(&all));
+        async move {
+            let name = name();
+            let began = engine.import_beginning(&name, &heads, Some(&document));
+            began.await.map(drop)
+        }
+    };
+    again(document(&all)).await.unwrap();
+    let mut another = document(&all);
+    another.rekor.v1 = false;
+    assert!(why(again(another).await).contains("another configuration"));
     whole(&engine, &all).await;
+    engine.shutdown().await;
+}
+
+/// With the document, all is refused at the beginning that would be refused at the end, and nothing is written.
+#[tokio::test(start_paused = true)]
+async fn what_cannot_end_does_not_begin() {
+    let (rig, all) = (Rig::new(), two());
+    let (engine, _) = rig.server(&Faults::new()).await;
+    let with = async |document: LogConfig| {
+        let (name, heads) = (name(), heads(&all));
+        let began = engine.import_beginning(&name, &heads, Some(&document));
+        began.await.map(drop)
+    };
+    let mut other = document(&[]);
+    other.log = "argon".parse().unwrap();
+    other.origin = "taken.example.org".to_owned();
+    engine.create_log(other.clone(), caller()).await.unwrap();
+    let mut taken = document(&all);
+    taken.origin.clone_from(&other.origin);
+    let mut length = document(&all);
+    length.shards[0].length = Some(299);
+    let mut twice = document(&all);
+    twice.shards[2].name = twice.shards[0].name.clone();
+    let mut log = document(&all);
+    log.log = other.log.clone();
+    for (document, said) in [
+        (taken, "has the origin"),
+        (length, "was imported with 300"),
+        (twice, "7"),
+        (log, "the document is of the log argon"),
+        (document(&all[..1]), "other frozen shards"),
+    ] {
+        let refused = why(with(document).await);
+        assert!(refused.contains(said), "{refused}");
+    }
+    with(document(&all)).await.unwrap();
+    assert_eq!(rig.with("importing/"), 0);
+    // One that has begun is looked at in the same way.
+    begin(&engine, &heads(&all)).await.unwrap();
+    let refused = why(with(document(&all[..1])).await);
+    assert!(refused.contains("other frozen shards"), "{refused}");
+    with(document(&all)).await.unwrap();
     engine.shutdown().await;
 }
 
