@@ -319,7 +319,9 @@ async fn serve(
     };
     let mut alarm = None;
     match &served {
-        Err(Refusal::Superseded(life) | Refusal::Ahead(life)) => heard = Some(*life),
+        Err(Refusal::Superseded(life) | Refusal::Ahead(life) | Refusal::Outdated(life)) => {
+            heard = Some(*life)
+        }
         Err(Refusal::Alarm(raised)) => alarm = Some(raised.size),
         _ => {}
     }

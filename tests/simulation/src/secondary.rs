@@ -150,9 +150,14 @@ impl Secondary {
     pub fn lose(&self, fate: Fate, number: u64, dice: &mut Dice) {
         let copy = lock(&self.copy).clone();
         let mut machine = lock(&self.machine);
-        let lost = machine.lost(number, fate != Fate::Empty);
+        let poses = fate != Fate::Empty;
+        let last = machine.lost(number, poses);
         *machine = machine.after(fate, copy.as_ref(), dice);
-        lock(&self.lost).push(lost);
+        let mut lost = lock(&self.lost);
+        // What is there now poses as each of those that it lacks something of.
+        lost.iter_mut().for_each(|lost| lost.poses = poses);
+        lost.push(last);
+        drop(lost);
         *lock(&self.touched) = fate != Fate::Empty;
         self.disks.fetch_add(1, Relaxed);
         drop(machine);
