@@ -15,6 +15,7 @@
 //!
 //! A life that learns of a later one stops for good. Lives are ordered by their time, and at random within one millisecond.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -45,6 +46,10 @@ pub(crate) struct Life {
     pub generation: Generation,
     /// Entries, in all shards.
     pub entries: GlobalIndex,
+    /// The storages that it was restored from or had to rely on, by the name of their secondary. Another one in its place may have forgotten what
+    /// an earlier life has done meanwhile.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub storages: BTreeMap<String, String>,
     /// What the manifests that it was restored from had settled. Older versions did not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settled: Option<(u64, Generation)>,
@@ -118,6 +123,7 @@ impl LogLife {
                 id,
                 generation: Generation::ZERO,
                 entries: GlobalIndex::new(u64::MAX),
+                storages: BTreeMap::new(),
                 settled: None,
                 forced: Some(Vec::new()),
             }))
@@ -160,7 +166,7 @@ impl LogLife {
             _ => true,
         };
         let before = life.and_then(|life| life.settled);
-        let before = before.unwrap_or((restored, Generation::ZERO));
+        let before = before.unwrap_or_default();
         let (by, generation) = if may_sign {
             (restored, generation)
         } else {
@@ -170,7 +176,7 @@ impl LogLife {
             restored,
             entries: life.map_or(u64::MAX, |life| life.entries.get()),
             // It settles more from some time on, without a slot.
-            edition: edition + u64::from(may_sign),
+            edition: 2 * edition + u64::from(may_sign),
             settled: Settled {
                 life: by,
                 generation: generation.get(),
@@ -297,26 +303,37 @@ impl Ledger {
         life: &Life,
     ) -> Result<Result<Vec<Guard>, String>, StoreError> {
         let (store, keys) = (&*self.store, &self.keys);
-        let (mut missing, mut counted) = (Vec::new(), Vec::new());
+        let (mut missing, mut counted, mut replaced) = (Vec::new(), Vec::new(), Vec::new());
         for secondary in &of.secondaries {
-            let (storage, _) = position::storage(store, keys, secondary.name.as_str()).await?;
-            let row = position::manifest(store, keys, secondary.name.as_str()).await?;
+            let name = secondary.name.as_str();
+            let (number, storage) = position::storage(store, keys, name).await?;
+            let row = position::manifest(store, keys, name).await?;
             // Another operator's mirror refuses no earlier life, so it never counts here; a restore does not count it either.
             let taken = row.is_some_and(|row| row.vkey == secondary.vkey && row.life >= life.id);
-            if taken {
-                counted.push(position::unmoved(keys, secondary.name.as_str(), storage));
+            let is = |of: &String| storage.is_none_or(|now| now.incarnation == *of && now.whole);
+            if !life.storages.get(name).is_none_or(is) {
+                replaced.push(name);
+            } else if taken {
+                counted.push(position::unmoved(keys, name, number));
             } else {
-                missing.push(secondary.name.as_str());
+                missing.push(name);
             }
         }
         let have = counted.len();
         Ok(if have < of.enough() {
-            Err(format!(
+            let mut why = format!(
                 "the restored log signs nothing before {} of its {} secondaries have taken it, so that no other copy of it can publish: {have} have (missing: {}; one that runs an older version of logd does not count)",
                 of.enough(),
                 of.secondaries.len(),
                 missing.join(", ")
-            ))
+            );
+            if of.secondaries.len() - replaced.len() < of.enough() {
+                why += &format!(
+                    "; it cannot count {}, which lost its storage after this restore: stop this server, and restore the log again into a new folder",
+                    replaced.join(", ")
+                );
+            }
+            Err(why)
         } else {
             Ok(counted)
         })

@@ -40,6 +40,13 @@ pub struct Stamp {
     pub settled: Settled,
 }
 
+impl Stamp {
+    /// Whether the life may sign, by what it has settled.
+    pub fn may_sign(&self) -> bool {
+        self.settled.life == self.restored
+    }
+}
+
 /// A manifest in its envelope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedManifest {
@@ -142,6 +149,11 @@ impl SignedManifest {
     /// Its age, which orders it among others of its log.
     pub fn age(&self) -> (u64, u64, u64) {
         (self.restored, self.number, self.edition)
+    }
+
+    /// Whether its life may sign, by what it has settled.
+    pub fn may_sign(&self) -> bool {
+        self.settled.life == self.restored
     }
 
     /// Checks the signature of the log's replication key.

@@ -310,6 +310,7 @@ async fn serve(
             let entries = message.life.map(|life| life.entries);
             let taken = mirror.put_manifest(&message.body, entries).await;
             taken.map(|life| {
+                secondary.told();
                 heard = Some(life);
                 nothing()
             })

@@ -43,6 +43,8 @@ pub struct Secondary {
     lost: Mutex<Vec<Lost>>,
     /// Its files may not be what it left.
     touched: Mutex<bool>,
+    /// Its disk is an older one, and nobody has told it since what the log is.
+    older: Mutex<bool>,
     /// How many disks it has had.
     disks: AtomicU64,
     process: Mutex<Option<Arc<Process>>>,
@@ -73,6 +75,7 @@ impl Secondary {
             copy: Mutex::default(),
             lost: Mutex::default(),
             touched: Mutex::default(),
+            older: Mutex::default(),
             disks: AtomicU64::new(1),
             process: Mutex::default(),
             running: Mutex::default(),
@@ -135,9 +138,14 @@ impl Secondary {
         self.disks.load(Relaxed)
     }
 
-    /// Whether it says that it is a storage that had more.
+    /// Whether it says that it is a storage that had more, or was told more.
     pub fn poses(&self) -> bool {
-        self.is_hurt() && lock(&self.lost).iter().any(|lost| lost.poses)
+        *lock(&self.older) || self.is_hurt() && lock(&self.lost).iter().any(|lost| lost.poses)
+    }
+
+    /// It has a manifest of now.
+    pub fn told(&self) {
+        *lock(&self.older) = false;
     }
 
     /// Somebody copies its whole disk.
@@ -158,7 +166,8 @@ impl Secondary {
         lost.iter_mut().for_each(|lost| lost.poses = poses);
         lost.push(last);
         drop(lost);
-        *lock(&self.touched) = fate != Fate::Empty;
+        *lock(&self.touched) = poses;
+        *lock(&self.older) = poses;
         self.disks.fetch_add(1, Relaxed);
         drop(machine);
         self.crash(dice.span(1, 20_000), false);
@@ -171,6 +180,7 @@ impl Secondary {
             .say(format_args!("{} gets an empty folder", self.name));
         *lock(&self.machine) = Machine::empty();
         *lock(&self.touched) = false;
+        *lock(&self.older) = false;
         self.disks.fetch_add(1, Relaxed);
         process.kill();
     }

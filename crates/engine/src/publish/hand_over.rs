@@ -1,13 +1,11 @@
 //! A change of the secondaries or of the quorum: until it is handed over, the old membership binds beside the new one.
 
 use order::Generation;
-use order::mutant::{Mutant, left_out};
-use store::{Guard, StoreError};
+use store::StoreError;
 
 use super::{PublishError, Publisher};
 use crate::position;
 use crate::publish::publication::Publication;
-use crate::running::eras::Membership;
 
 /// How many generations the base may be behind while no change concerns the secondaries.
 const FAR: u64 = 64;
@@ -49,40 +47,6 @@ impl Publication {
         }
         Ok(())
     }
-
-    /// Whether enough secondaries of a membership (a quorum if all are ours) hold a manifest that names this generation or a later one, from
-    /// a life that may sign; if so, the guards by which those that were counted still do.
-    pub(super) async fn told(
-        &self,
-        of: &Membership,
-        generation: Generation,
-    ) -> Result<Option<Vec<Guard>>, StoreError> {
-        let (store, keys) = (&*self.ledger.store, &self.ledger.keys);
-        let (mut told, mut foreign, mut counted) = (0, 0, Vec::new());
-        for secondary in &of.secondaries {
-            let name = secondary.name.as_str();
-            let (storage, _) = position::storage(store, keys, name).await?;
-            let unmoved = || position::unmoved(keys, name, storage);
-            let Some(row) = position::manifest(store, keys, name).await? else {
-                if position::foreign(store, keys, secondary).await? {
-                    foreign += 1;
-                    counted.push(unmoved());
-                }
-                continue;
-            };
-            let live = position::live(store, keys, name).await?;
-            let live = live.is_none_or(|live| {
-                (&live.incarnation, &live.vkey) == (&row.incarnation, &row.vkey)
-            });
-            let names = row.generation >= generation && !row.unsettled;
-            if live && row.vkey == secondary.vkey && names {
-                told += 1;
-                counted.push(unmoved());
-            }
-        }
-        let enough = told >= of.told(foreign) || left_out(Mutant::ManifestIsNotAwaited);
-        Ok(enough.then_some(counted))
-    }
 }
 
 impl Publisher {
@@ -113,7 +77,7 @@ impl Publisher {
             return Ok(());
         };
         for next in later.iter().rev() {
-            let Some(mut counted) = shared.told(base, next.generation).await? else {
+            let Some(mut counted) = shared.running.told(base, next.generation).await? else {
                 continue;
             };
             let quorum = next.quorum as usize;

@@ -55,15 +55,18 @@ impl Publication {
         })
     }
 
-    /// Whether a restore from the secondaries would know that this shard, which has a successor, has ended.
+    /// Whether a restore from the secondaries would know that this shard, which has a successor, has ended: from those of every membership that
+    /// is not handed over, since the next one alone is asked afterwards.
     pub(crate) async fn may_seal(&self, shard: &Shard) -> Result<bool, StoreError> {
         self.running.update_eras().await?;
         let (eras, state) = (self.running.eras.load_full(), self.ledger.state());
         let ended = shard.ended(state.generation);
-        Ok(match eras.members().first() {
-            Some(base) => self.told(base, ended).await?.is_some(),
-            None => true,
-        })
+        for of in eras.members() {
+            if self.running.told(of, ended).await?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Seals a shard that is done. Deterministic, so writing it twice is harmless.

@@ -137,7 +137,7 @@ impl Copier {
                     vkey: self.vkey.clone(),
                     generation: state.generation,
                     life: heard,
-                    unsettled: stamp.settled.life != stamp.restored,
+                    unsettled: !stamp.may_sign(),
                 };
                 self.took(state.len.get(), row).await?;
             }
@@ -235,6 +235,17 @@ impl Copier {
         let guard = &self.guard;
         let (store, keys) = (&*guard.ledger.store, &guard.ledger.keys);
         let known = self.storage.unwrap_or_default();
+        if row.unsettled
+            && let Some(there) = position::manifest(store, keys, &self.name).await?
+            && there
+                == (Described {
+                    unsettled: false,
+                    ..row.clone()
+                })
+        {
+            // Another process knew sooner that the life may sign, and has sent the same since.
+            return Ok(());
+        }
         let key = keys.manifest(&self.name);
         let transaction = Transaction {
             guards: vec![

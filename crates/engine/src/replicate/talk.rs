@@ -43,7 +43,7 @@ impl Copier {
             // Its signed manifest proves that; then this copy of the log halts, unless the other one knows less and signs nothing.
             sign_guard::outdated(&guard, &self.name, &self.url).await?;
             return Err(CopyError::Refused(
-                "it says that the log was restored elsewhere, and has no manifest of a copy that may sign. If such a copy waits for this one to stop, or was started by mistake, stop it; then give this secondary an empty folder: see \"Restore\" in docs/operations.md"
+                "it says that the log was restored elsewhere, and has no manifest of a copy that may sign. Stop that copy if it was started by mistake and its status says that it signs nothing yet; then give this secondary an empty folder: see \"Restore\" in docs/operations.md"
                     .to_owned(),
             ));
         }

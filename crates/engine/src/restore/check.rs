@@ -5,7 +5,7 @@
 
 use tlog::{GlobalIndex, TreeSize, UnixMillis};
 
-use crate::restore::sources::{Source, lacking, moved, waiting};
+use crate::restore::sources::{Source, lacking, longer, moved, waiting};
 use crate::restore::{Restore, RestoreError};
 use order::state::Phase;
 
@@ -96,7 +96,11 @@ impl Restore {
             }
             let name = &shard.identity.name;
             let checked = self.check_copies(name, &mut sources).await?;
+            let most = believed.closed(&shard.phase);
+            warnings.extend(longer(&sources, name, most));
+            let fits = |size: TreeSize| most.is_none_or(|most| size <= most);
             let whole = checked.iter().filter(|copy| copy.fault.is_none());
+            let whole = whole.filter(|copy| fits(copy.size));
             let whole = whole.map(|copy| copy.size).max().unwrap_or_default();
             let two = checked.iter().find_map(|copy| match &copy.fault {
                 Some(Fault::Contradicts(why)) => Some(why.clone()),

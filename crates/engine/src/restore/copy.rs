@@ -17,21 +17,32 @@ const AT_ONCE: usize = 8;
 const BATCH: usize = 256;
 
 impl Restore {
-    /// Copies a shard from the secondary that has most of it, of those whose copy is not known to be damaged, and checks it against all
-    /// cosigned checkpoints. A failure names the secondary that caused it.
+    /// Copies a shard from the secondary that has most of it, of those whose copy is not known to be damaged and has at most as many entries
+    /// as the shard was closed with, and checks it against all cosigned checkpoints. A failure names the secondary that caused it.
     pub(crate) async fn shard(
         &self,
         log: &str,
         shard: &str,
+        closed: Option<TreeSize>,
         sources: &[Source],
     ) -> Result<(TreeSize, Hash, String), (Option<usize>, RestoreError)> {
         let has = |source: &Source| {
-            let cosigned = source.has.get(shard).map(|c| c.size);
+            let cosigned = source.up_to(shard, closed).map(|c| c.size);
             cosigned.filter(|_| !source.damaged.contains_key(shard))
         };
         let most = sources.iter().enumerate();
         let most = most.filter_map(|(at, source)| Some((has(source)?, at)));
         let Some((size, at)) = most.max_by_key(|(size, at)| (*size, std::cmp::Reverse(*at))) else {
+            if sources
+                .iter()
+                .any(|source| source.has.contains_key(shard) && has(source).is_none())
+                && let Some(closed) = closed
+            {
+                let why = format!(
+                    "shard {shard} was closed with {closed} entries, and no whole copy has at most as many"
+                );
+                return Err((None, RestoreError::Contradiction(why)));
+            }
             return Ok((TreeSize::ZERO, tlog::empty_root(), String::new()));
         };
         let best = &sources[at];

@@ -14,6 +14,7 @@
 //! on refuse every earlier life: see [`crate::life`].
 
 mod ask;
+mod believed;
 mod check;
 mod copy;
 mod sources;
@@ -33,7 +34,7 @@ use crate::shard::keys::Kek;
 use mirror::PeerClient;
 use order::keys::LOGS;
 use order::state::{Intake, Phase};
-use sources::{Source, lacking, moved, waiting};
+use sources::{Source, lacking, longer, moved, waiting};
 use store::{Coordination, Objects, StoreError};
 use tlog::{GlobalIndex, TreeSize, UnixMillis};
 
@@ -188,8 +189,10 @@ impl Restore {
             if let Some(problem) = too_few.filter(|_| !self.force) {
                 return Err(RestoreError::TooFew(problem));
             }
+            let most = believed.closed(&shard.phase);
+            warnings.extend(longer(&sources, &name, most));
             let (size, root, url) = loop {
-                match self.shard(&manifest.log, &name, &sources).await {
+                match self.shard(&manifest.log, &name, most, &sources).await {
                     // The next one that has it gives its copy. What this one has cosigned still says how much there was.
                     Err((
                         Some(bad),
@@ -280,6 +283,7 @@ impl Restore {
             id: life::new(state.time, believed.life, random),
             generation: state.generation,
             entries: start,
+            storages: believed.relied_on(&sources),
             settled: Some(believed.settled),
             // A secondary that did not answer, or another operator's mirror, would never accept the manifest.
             forced: (!forced.is_empty()).then(|| {

@@ -1,33 +1,17 @@
-//! Asks the secondaries for the manifest to use, and for the checkpoints that each has cosigned.
+//! Asks the secondaries for the checkpoints that each has cosigned, and says which of them count.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU32;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use logconfig::SecondaryConfig;
 use tlog::mirror::origin_hash;
-use tlog::{Checkpoint, CosignerKey, GlobalIndex, Note, Signer, TreeSize};
+use tlog::{Checkpoint, CosignerKey, Note, Signer, TreeSize};
 
-use crate::document;
-use crate::position::{UNNAMED, Vouched};
-use crate::replicate::manifest::Manifest;
+use crate::restore::believed::{Believed, NO_MANIFEST};
 use crate::restore::{Restore, RestoreError};
 use crate::running::eras::Membership;
-use mirror::{COSIGNED, MAX_MANIFEST, Settled, SignedManifest};
-use order::Generation;
-
-/// A manifest that was found.
-struct Found {
-    manifest: Manifest,
-    /// How much it may be believed: what its life has settled; then its age.
-    rank: (Settled, (u64, u64, u64)),
-    /// The life of the log that it describes.
-    life: u64,
-    /// How many entries this life was restored with, if it was restored and the envelope says so.
-    entries: Option<GlobalIndex>,
-}
+use mirror::COSIGNED;
 
 /// The holdings of one secondary.
 pub(crate) struct Source {
@@ -49,6 +33,14 @@ pub(crate) struct Source {
 }
 
 impl Source {
+    /// What it has cosigned of a shard, unless that is more than the shard was closed with.
+    pub(crate) fn up_to(&self, shard: &str, closed: Option<TreeSize>) -> Option<&Checkpoint> {
+        let has = self.has.get(shard)?;
+        closed
+            .is_none_or(|closed| has.size <= closed.get())
+            .then_some(has)
+    }
+
     /// A shard was copied from others, with so many entries. If this one has cosigned more, of which it can't give its copy, it doesn't count;
     /// returns that size.
     pub(crate) fn discount_above(&mut self, shard: &str, size: TreeSize) -> Option<TreeSize> {
@@ -64,78 +56,6 @@ impl Source {
         Some(more)
     }
 }
-
-/// The manifest that is believed.
-pub(crate) struct Believed {
-    pub(crate) manifest: Manifest,
-    /// What its life has settled.
-    pub(crate) settled: (u64, Generation),
-    /// The latest life of the log that any manifest found describes. It need not be the one that is believed: of two lives that were restored
-    /// at once, the one that may sign is, although it may be the earlier one.
-    pub(crate) life: u64,
-    /// The most entries that any of these lives was restored with.
-    pub(crate) entries: Option<GlobalIndex>,
-    /// The storages that answered, and why they gave no manifest, by URL.
-    answered: BTreeMap<String, (Option<String>, Option<String>)>,
-    /// The storages of its secondaries that any manifest found vouches for, each with the life of that manifest.
-    vouched: Vec<(u64, Vouched)>,
-}
-
-impl Believed {
-    /// Whose copies count: the memberships that were not handed over, and the newest one.
-    pub(crate) fn members(&self) -> Result<Vec<Membership>, RestoreError> {
-        let manifest = &self.manifest;
-        let config = document::whole(
-            manifest.document.as_bytes(),
-            &manifest.state.document,
-            &manifest.state,
-        )
-        .map_err(|e| RestoreError::Contradiction(format!("the manifest's configuration: {e}")))?;
-        let mut members = manifest.joint.clone();
-        members.push(Membership {
-            generation: manifest.state.generation,
-            start: GlobalIndex::ZERO,
-            quorum: config.merge.backup_quorum,
-            secondaries: config.merge.secondaries,
-        });
-        Ok(members)
-    }
-
-    /// The reason, if any, why so many entries are too few. The log was restored before, and a restored log signs only once enough secondaries
-    /// have verified its entries. If that life was lost before it signed, the manifests of the earlier life, which knew which secondary had
-    /// what, may be gone.
-    pub(crate) fn fewer(&self, start: GlobalIndex) -> Option<String> {
-        let entries = self.entries.filter(|entries| start < *entries)?;
-        Some(format!(
-            "the log was restored with {entries} entries before, of which the secondaries that answered have {start}; one that did not answer must have the others"
-        ))
-    }
-
-    /// Whether the storage that answers for a secondary is known to have less than was counted for that secondary.
-    fn part(&self, secondary: &SecondaryConfig, incarnation: Option<&str>) -> bool {
-        let of =
-            |one: &Vouched| one.secondary == secondary.name.as_str() && one.vkey == secondary.vkey;
-        // Each was true when it was written; the newest one found names the last storage.
-        let newest = self.newest(of);
-        newest.is_some_and(|one| !one.whole || one.incarnation != incarnation.unwrap_or(UNNAMED))
-    }
-
-    fn newest(&self, of: impl Fn(&Vouched) -> bool) -> Option<&Vouched> {
-        let all = self.vouched.iter().filter(|(_, one)| of(one));
-        let newest = all.max_by_key(|(life, one)| (*life, one.number));
-        newest.map(|(_, one)| one)
-    }
-
-    /// The last storage of each secondary, from which the restored log starts.
-    pub(crate) fn storages(&self) -> Vec<&Vouched> {
-        let names: BTreeSet<_> = self.vouched.iter().map(|(_, one)| &one.secondary).collect();
-        let newest = |name: &String| self.newest(|one| one.secondary == *name);
-        names.into_iter().filter_map(newest).collect()
-    }
-}
-
-/// What a secondary lacks that is new, or another operator's mirror, which never has one.
-const NO_MANIFEST: &str = "it has no manifest of this log";
 
 impl Source {
     /// The warning about another operator's mirror that has copies and, as it should, no manifest.
@@ -164,97 +84,6 @@ impl Restore {
             }
         }
         Ok(None)
-    }
-
-    pub(crate) async fn manifest(
-        &self,
-        warnings: &mut Vec<String>,
-    ) -> Result<Believed, RestoreError> {
-        let path = format!("manifest/{}", origin_hash(&self.origin));
-        let (mut best, mut why) = (None::<Found>, Vec::new());
-        let (mut answered, mut vouched) = (BTreeMap::new(), Vec::new());
-        let (mut life, mut entries) = (0, None);
-        for url in &self.from {
-            let mut storage = None;
-            let found = self.one_manifest(url, &path, &mut storage).await;
-            let without = match &found {
-                Ok(Some(_)) => None,
-                // It may be a new storage that was not told what the earlier one had, so it does not count.
-                Ok(None) => Some(NO_MANIFEST.to_owned()),
-                Err(e) => Some(e.clone()),
-            };
-            why.extend(without.iter().map(|without| format!("{url}: {without}")));
-            answered.insert(url.clone(), (storage, without));
-            if let Ok(Some(found)) = found {
-                let all = found.manifest.vouched.iter();
-                vouched.extend(all.map(|one| (found.life, one.clone())));
-                (life, entries) = (found.life.max(life), found.entries.max(entries));
-                if best.as_ref().is_none_or(|best| best.rank < found.rank) {
-                    best = Some(found);
-                }
-            }
-        }
-        match best {
-            Some(Found {
-                manifest,
-                rank: (settled, _),
-                ..
-            }) => {
-                warnings.extend(why);
-                Ok(Believed {
-                    manifest,
-                    settled: (settled.life, Generation::new(settled.generation)),
-                    life,
-                    entries,
-                    answered,
-                    vouched,
-                })
-            }
-            None => Err(RestoreError::Manifest {
-                origin: self.origin.clone(),
-                why,
-            }),
-        }
-    }
-
-    /// A secondary's manifest; `None`: it has none. Notes which storage answered.
-    async fn one_manifest(
-        &self,
-        url: &str,
-        path: &str,
-        storage: &mut Option<String>,
-    ) -> Result<Option<Found>, String> {
-        let answer = self.asked(url, path, MAX_MANIFEST).await;
-        let answer = answer.map_err(|e| e.to_string())?;
-        *storage = answer.incarnation;
-        if answer.status == 404 {
-            return Ok(None);
-        }
-        let signed = SignedManifest::parse(&answer.body).map_err(|e| e.to_string())?;
-        let manifest = Manifest::open(&signed, &self.kek).map_err(|e| e.to_string())?;
-        let key = self.replication(&manifest)?;
-        signed.verify(key.verifier()).map_err(|e| e.to_string())?;
-        if signed.origin != self.origin {
-            return Err(format!("its manifest is of {}", signed.origin));
-        }
-        let entries = signed.entries.filter(|entries| *entries != u64::MAX);
-        Ok(Some(Found {
-            manifest,
-            rank: (signed.settled, signed.age()),
-            life: signed.restored,
-            entries: entries.map(GlobalIndex::new),
-        }))
-    }
-
-    pub(crate) fn replication(&self, manifest: &Manifest) -> Result<Signer, String> {
-        let sealed = STANDARD
-            .decode(&manifest.replication)
-            .map_err(|e| e.to_string())?;
-        let seed = self
-            .kek
-            .open(&sealed, &format!("replication/{}", self.origin))
-            .map_err(|e| e.to_string())?;
-        Signer::from_seed(&self.origin, &seed).map_err(|e| e.to_string())
     }
 
     /// The checkpoints that each secondary has cosigned. A secondary that gives no checkpoint, or a wrong one, does not count for that
@@ -389,6 +218,20 @@ pub(crate) fn lacking(
         }
     }
     None
+}
+
+/// Warnings about copies with more entries than their shard was closed with.
+pub(crate) fn longer(sources: &[Source], shard: &str, closed: Option<TreeSize>) -> Vec<String> {
+    let longer = sources.iter().filter_map(|source| {
+        let (has, closed) = (source.has.get(shard)?, closed?);
+        (source.up_to(shard, Some(closed)).is_none()).then(|| {
+            format!(
+                "{} has {} entries of shard {shard}, which was closed with {closed}: they are of an earlier life of the log, and are left out; give this secondary a folder that is empty but for its key",
+                source.url, has.size
+            )
+        })
+    });
+    longer.collect()
 }
 
 /// The reason, if any, why entries would get other indexes than they were published with: the first of these shards was closed with `length`

@@ -10,7 +10,7 @@ use crate::document;
 use crate::ledger::snapshot;
 use crate::life::Life;
 use crate::position::{Position, Storage};
-use crate::restore::sources::Believed;
+use crate::restore::believed::Believed;
 use crate::restore::{Restore, RestoreError};
 use crate::shard::Published;
 use order::keys::{Keys, LOGS, RESTORING};

@@ -2,6 +2,7 @@
 //! are not published were ordered.
 
 pub(crate) mod eras;
+mod told;
 
 use order::Generation;
 

@@ -388,6 +388,42 @@ async fn a_seal_waits_until_a_restore_would_know_of_the_rotation() {
     assert_eq!((shards.len(), shards[0].1), (2, TreeSize::new(10)));
 }
 
+/// Once a change of the secondaries is handed over, a restore asks the new ones alone: they must know what ended before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seal_waits_for_the_secondaries_that_come() {
+    let (world, engine, log, key) = World::with_log(&["x"], 1).await;
+    let x = world.secondary("x", "x", &key).await;
+    append(&log, 10).await;
+    published(&log, 10).await;
+    configure(&log, |config| {
+        config.merge.secondaries = vec![secondary("yy")];
+    })
+    .await;
+    let by_force = Request::Rotate {
+        name: None,
+        base: None,
+        force: true,
+    };
+    log.change_unaudited(by_force, caller()).await.unwrap();
+    let rotated = log.status().generation.get();
+    let told = async || {
+        let hash = tlog::mirror::origin_hash("example.org/dev");
+        let bytes = x.manifest(&hash).await.unwrap().unwrap();
+        let signed = mirror::SignedManifest::parse(&bytes).unwrap();
+        signed.settled.generation >= rotated
+    };
+    while !told().await {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    // Long enough for the publisher, and for the task that looks for lost seals.
+    tokio::time::sleep(std::time::Duration::from_millis(2_500)).await;
+    let seal = folder(&world, "a").join("seal");
+    assert!(!seal.exists());
+    world.secondary("yy", "yy", &key).await;
+    until("it is sealed", || seal.exists()).await;
+    engine.shutdown().await;
+}
+
 /// Two operators restore the same log at the same time.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_that_are_restored_at_once_only_one_publishes() {
@@ -561,33 +597,19 @@ async fn a_restore_believes_the_copy_that_signed() {
     for name in ["one", "two"] {
         world.restore(name, &FROM, false).run().await.unwrap();
     }
-    let reach = |open: &[&str]| {
-        for name in FROM {
-            let way = if open.contains(&name) {
-                Way::Open
-            } else {
-                Way::Dead
-            };
-            world.network.set(&format!("{name}.example.org"), way);
-        }
-    };
-    reach(&["x"]);
+    reach(&world, &["x"]);
     let engine = world.primary("two").await;
     let log = engine.log("dev").unwrap();
-    until("x has taken it", || {
-        let why = log.status().reason.unwrap_or_default();
-        why.contains("1 have (missing: yy, zzz;")
-    })
-    .await;
+    until("x has taken it", || has_taken(&log, "missing: yy, zzz;")).await;
     engine.shutdown().await;
     drop((log, engine));
-    reach(&["yy", "zzz"]);
+    reach(&world, &["yy", "zzz"]);
     let engine = world.primary("one").await;
     let log = engine.log("dev").unwrap();
     published(&log, 100).await;
     seal(&world, "one", &log).await;
     // A copy that signs nothing does not stop it.
-    reach(&FROM);
+    reach(&world, &FROM);
     until("x refuses it", || {
         let seen = log.peers().secondaries();
         let why = seen.get("x").and_then(|x| x.trouble.clone());
@@ -607,6 +629,145 @@ async fn a_restore_believes_the_copy_that_signed() {
     append(&log, 1).await;
     published(&log, 102).await;
     engine.shutdown().await;
+}
+
+/// Only `zzz` has the last entries of the lost primary. A copy of the log that was restored without them has closed the shard.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_shard_is_restored_as_it_was_closed() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &FROM, 2).await;
+    let key = log.replication_key().await.unwrap();
+    let mut last = None;
+    for name in FROM {
+        last = Some(world.secondary(name, name, &key).await);
+    }
+    append(&log, 100).await;
+    published(&log, 100).await;
+    reach(&world, &["zzz"]);
+    append(&log, 5).await;
+    let last = last.unwrap();
+    until("it has them", || {
+        last.status()[0].mirrored == TreeSize::new(105)
+    })
+    .await;
+    engine.shutdown().await;
+    drop((log, engine));
+    world.gone("primary").await;
+    reach(&world, &["x", "yy"]);
+    world
+        .restore("one", &["x", "yy"], false)
+        .run()
+        .await
+        .unwrap();
+    let engine = world.primary("one").await;
+    let log = engine.log("dev").unwrap();
+    published(&log, 100).await;
+    seal(&world, "one", &log).await;
+    append(&log, 10).await;
+    published(&log, 110).await;
+    engine.shutdown().await;
+    drop((log, engine));
+    reach(&world, &FROM);
+    let checked = world.restore("again", &FROM, false).check().await.unwrap();
+    let is_left_out = |warnings: &[String]| {
+        let mut all = warnings.iter();
+        all.any(|why| why.contains("zzz") && why.contains("are left out"))
+    };
+    assert_eq!(checked.refused, None);
+    assert!(is_left_out(&checked.warnings), "{:?}", checked.warnings);
+    let again = world.restore("again", &FROM, false).run().await.unwrap();
+    assert!(is_left_out(&again.warnings), "{:?}", again.warnings);
+    let sizes = again.shards.iter().map(|(_, size, _)| size.get());
+    assert_eq!(sizes.collect::<Vec<_>>(), [100, 10]);
+    let engine = world.primary("again").await;
+    let log = engine.log("dev").unwrap();
+    published(&log, 110).await;
+    append(&log, 1).await;
+    published(&log, 111).await;
+    engine.shutdown().await;
+}
+
+/// What only its own store knows does not keep the lost primary alive.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_primary_with_a_rotation_that_nobody_was_told_of_stops() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &FROM, 2).await;
+    let key = log.replication_key().await.unwrap();
+    for name in FROM {
+        world.secondary(name, name, &key).await;
+    }
+    append(&log, 100).await;
+    published(&log, 100).await;
+    reach(&world, &[]);
+    let by_force = Request::Rotate {
+        name: None,
+        base: None,
+        force: true,
+    };
+    log.change_unaudited(by_force, caller()).await.unwrap();
+    engine.shutdown().await;
+    drop((log, engine));
+    reach(&world, &FROM);
+    world.restore("one", &FROM, false).run().await.unwrap();
+    reach(&world, &["x"]);
+    let engine = world.primary("one").await;
+    let log = engine.log("dev").unwrap();
+    until("x has taken it", || has_taken(&log, "missing: yy, zzz;")).await;
+    engine.shutdown().await;
+    drop((log, engine));
+    let engine = world.primary("primary").await;
+    let log = engine.log("dev").unwrap();
+    until("it stops", || {
+        log.status().condition == engine::Condition::Halted
+    })
+    .await;
+    let why = log.status().reason.unwrap_or_default();
+    assert!(why.contains("restored elsewhere"), "{why}");
+    engine.shutdown().await;
+}
+
+/// A secondary that loses its disk forgets what an earlier life of the log did.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storage_that_was_replaced_after_a_restore_does_not_take_it() {
+    let (world, engine, log, key) = World::with_log(&["x"], 1).await;
+    world.secondary("x", "x", &key).await;
+    append(&log, 100).await;
+    published(&log, 100).await;
+    world.restore("one", &["x"], false).run().await.unwrap();
+    append(&log, 10).await;
+    published(&log, 110).await;
+    engine.shutdown().await;
+    drop((log, engine));
+    world.secondary("x", "another disk", &key).await;
+    let engine = world.primary("one").await;
+    let log = engine.log("dev").unwrap();
+    until("it waits for good", || {
+        let why = log.status().reason.unwrap_or_default();
+        why.contains("it cannot count x, which lost its storage")
+    })
+    .await;
+    assert!(log.append(Bytes::from_static(b"early")).await.is_err());
+    engine.shutdown().await;
+}
+
+/// Whether the log says that one secondary has taken it, and which ones have not.
+fn has_taken(log: &engine::Log, missing: &str) -> bool {
+    let why = log.status().reason.unwrap_or_default();
+    why.contains(&format!("1 have ({missing}"))
+}
+
+/// Only these secondaries answer.
+fn reach(world: &World, open: &[&str]) {
+    for name in FROM {
+        let way = if open.contains(&name) {
+            Way::Open
+        } else {
+            Way::Dead
+        };
+        world.network.set(&format!("{name}.example.org"), way);
+    }
 }
 
 /// The lost primary was not lost: its disk comes back after the restore.
@@ -1239,8 +1400,14 @@ async fn a_restored_log_waits_until_as_many_have_verified_it_as_must_have_taken_
     engine.shutdown().await;
     drop((log, engine));
     world.gone("primary").await;
-    let restored = world.restore("restored", &["x", "yy", "zzz"], false);
+    // One copy is damaged, so that its operator replaces it, as the restore says.
+    let bytes = Bytes::from_static(b"\0\x01x");
+    world
+        .network
+        .spoil("zzz.example.org", "tile/entries/000.p/100", bytes);
+    let restored = world.restore("restored", &["zzz", "x", "yy"], false);
     restored.run().await.unwrap();
+    world.network.unspoil("zzz.example.org");
     world.secondary("zzz", "lost", &key).await;
     world.network.set("zzz.example.org", Way::Announced);
     let engine = world.primary("restored").await;

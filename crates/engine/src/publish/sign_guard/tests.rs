@@ -1013,6 +1013,7 @@ async fn a_life_from_the_future_is_bound_by_what_it_has_copied() {
     let keys = Keys::new("dev");
     let id = 2_500_000_000_000 << 22;
     let life = Life {
+        storages: std::collections::BTreeMap::new(),
         settled: None,
         id,
         generation: Generation::new(1),

@@ -10,6 +10,20 @@ use crate::publish::sign_guard::judge::{
 };
 use crate::running::Running;
 use crate::shard::{Shard, SignError};
+use mirror::Settled;
+use order::state::State;
+
+impl SignGuard {
+    /// What this life has settled for certain, because enough secondaries were told of it: what it alone knows is nobody's business yet.
+    async fn settled(&self, state: &State) -> Result<Settled, SignError> {
+        let eras = self.running.eras.load_full();
+        let told = match eras.members().first() {
+            Some(base) => self.running.told_up_to(base).await?.max(base.generation),
+            None => state.generation,
+        };
+        Ok(self.life.stamp(told, 0).await?.settled)
+    }
+}
 
 /// Compares the answers with what the coordination store says now.
 pub(super) async fn compare(guard: &SignGuard, answers: &[SignerAnswer]) -> Result<(), SignError> {
@@ -29,7 +43,7 @@ pub(super) async fn compare(guard: &SignGuard, answers: &[SignerAnswer]) -> Resu
     let id = life.map_or(0, |life| life.id);
     let here = Order {
         life: id,
-        settled: guard.life.stamp(state.generation, 0).await?.settled,
+        settled: guard.settled(&state).await?,
         slots: state.len,
     };
     // Check first whether the log was restored elsewhere: otherwise entries of that life would look like more of this one.

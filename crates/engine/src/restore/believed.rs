@@ -1,0 +1,342 @@
+//! Finds the manifest to believe among those that the secondaries keep.
+//!
+//! What must never happen: a copy of the log that never signed anything is believed over the one that did, although its life may be later.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use logconfig::SecondaryConfig;
+use tlog::mirror::origin_hash;
+use tlog::{GlobalIndex, Signer, TreeSize};
+
+use crate::document;
+use crate::position::{UNNAMED, Vouched};
+use crate::replicate::manifest::Manifest;
+use crate::restore::sources::Source;
+use crate::restore::{Restore, RestoreError};
+use crate::running::eras::Membership;
+use mirror::{MAX_MANIFEST, Settled, SignedManifest};
+use order::Generation;
+use order::state::Phase;
+
+/// How much a manifest may be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    /// What its life has settled.
+    settled: Settled,
+    /// Whether that life may sign; otherwise it was restored from the one that settled that.
+    signs: bool,
+    /// The life of its log, its slots, its edition.
+    age: (u64, u64, u64),
+}
+
+impl Rank {
+    /// The same of the life alone.
+    fn of_life(self) -> (u64, bool, u64) {
+        (self.settled.life, self.signs, self.age.0)
+    }
+}
+
+/// A manifest that was found.
+struct Found {
+    manifest: Manifest,
+    rank: Rank,
+    /// How many entries its life was restored with, if it was restored and the envelope says so.
+    entries: Option<GlobalIndex>,
+}
+
+/// The manifest that is believed.
+pub(crate) struct Believed {
+    pub(crate) manifest: Manifest,
+    /// What its life has settled.
+    pub(crate) settled: (u64, Generation),
+    /// Whether its life may sign: then no tree of a shard that it has closed is longer.
+    pub(crate) signs: bool,
+    /// The latest life of the log that any manifest found describes. It need not be the one that is believed: of two lives that were restored
+    /// at once, the one that may sign is, although it may be the earlier one.
+    pub(crate) life: u64,
+    /// The most entries that a life was restored with that has settled as much.
+    pub(crate) entries: Option<GlobalIndex>,
+    /// The storages that answered, and why they gave no manifest, by URL.
+    pub(super) answered: BTreeMap<String, (Option<String>, Option<String>)>,
+    /// The storages of its secondaries that any manifest found vouches for, each with the rank of that manifest.
+    vouched: Vec<(Rank, Vouched)>,
+}
+
+impl Believed {
+    /// With how many entries a shard is known to be closed for good.
+    pub(crate) fn closed(&self, phase: &Phase) -> Option<TreeSize> {
+        match phase {
+            Phase::Frozen { length, .. } if self.signs => Some(*length),
+            _ => None,
+        }
+    }
+
+    /// The storages that the restored log relies on, by the name of their secondary. One whose copy is damaged may be replaced.
+    pub(crate) fn relied_on(&self, sources: &[Source]) -> BTreeMap<String, String> {
+        let damaged = |one: &Vouched| {
+            let mut of = sources
+                .iter()
+                .filter(|of| of.vkey.as_ref() == Some(&one.vkey));
+            of.any(|of| !of.damaged.is_empty())
+        };
+        let whole = self.storages().into_iter().filter(|one| one.whole);
+        let kept = whole.filter(|one| !damaged(one));
+        kept.map(|one| (one.secondary, one.incarnation)).collect()
+    }
+
+    /// Whose copies count: the memberships that were not handed over, and the newest one.
+    pub(crate) fn members(&self) -> Result<Vec<Membership>, RestoreError> {
+        let manifest = &self.manifest;
+        let config = document::whole(
+            manifest.document.as_bytes(),
+            &manifest.state.document,
+            &manifest.state,
+        )
+        .map_err(|e| RestoreError::Contradiction(format!("the manifest's configuration: {e}")))?;
+        let mut members = manifest.joint.clone();
+        members.push(Membership {
+            generation: manifest.state.generation,
+            start: GlobalIndex::ZERO,
+            quorum: config.merge.backup_quorum,
+            secondaries: config.merge.secondaries,
+        });
+        Ok(members)
+    }
+
+    /// The reason, if any, why so many entries are too few. The log was restored before, and a restored log signs only once enough secondaries
+    /// have verified its entries. If that life was lost before it signed, the manifests of the earlier life, which knew which secondary had
+    /// what, may be gone.
+    pub(crate) fn fewer(&self, start: GlobalIndex) -> Option<String> {
+        let entries = self.entries.filter(|entries| start < *entries)?;
+        Some(format!(
+            "the log was restored with {entries} entries before, of which the secondaries that answered have {start}; one that did not answer must have the others"
+        ))
+    }
+
+    /// Whether the storage that answers for a secondary is known to have less than was counted for that secondary.
+    pub(super) fn part(&self, secondary: &SecondaryConfig, incarnation: Option<&str>) -> bool {
+        let of =
+            |one: &Vouched| one.secondary == secondary.name.as_str() && one.vkey == secondary.vkey;
+        let newest = self.newest(of);
+        newest.is_some_and(|one| !one.whole || one.incarnation != incarnation.unwrap_or(UNNAMED))
+    }
+
+    /// Each was true when it was written; the newest one of the life that is to be believed names the last storage. A later life, which signs
+    /// nothing, may have seen that this storage lost something.
+    fn newest(&self, of: impl Fn(&Vouched) -> bool) -> Option<Vouched> {
+        let all = || self.vouched.iter().filter(|(_, one)| of(one));
+        let (rank, newest) = all().max_by_key(|(rank, one)| (rank.of_life(), one.number))?;
+        let lost = all().any(|(by, one)| {
+            let later = by.age.0 > rank.age.0 && one.number >= newest.number;
+            later && one.incarnation == newest.incarnation && !one.whole
+        });
+        Some(Vouched {
+            whole: newest.whole && !lost,
+            ..newest.clone()
+        })
+    }
+
+    /// The last storage of each secondary, from which the restored log starts.
+    pub(crate) fn storages(&self) -> Vec<Vouched> {
+        let names: BTreeSet<_> = self.vouched.iter().map(|(_, one)| &one.secondary).collect();
+        let newest = |name: &String| self.newest(|one| one.secondary == *name);
+        names.into_iter().filter_map(newest).collect()
+    }
+}
+
+/// What a secondary lacks that is new, or another operator's mirror, which never has one.
+pub(super) const NO_MANIFEST: &str = "it has no manifest of this log";
+
+impl Restore {
+    pub(crate) async fn manifest(
+        &self,
+        warnings: &mut Vec<String>,
+    ) -> Result<Believed, RestoreError> {
+        let path = format!("manifest/{}", origin_hash(&self.origin));
+        let (mut best, mut why) = (None::<Found>, Vec::new());
+        let (mut answered, mut vouched) = (BTreeMap::new(), Vec::new());
+        let (mut life, mut counts) = (0, Vec::new());
+        for url in &self.from {
+            let mut storage = None;
+            let found = self.one_manifest(url, &path, &mut storage).await;
+            let without = match &found {
+                Ok(Some(_)) => None,
+                // It may be a new storage that was not told what the earlier one had, so it does not count.
+                Ok(None) => Some(NO_MANIFEST.to_owned()),
+                Err(e) => Some(e.clone()),
+            };
+            why.extend(without.iter().map(|without| format!("{url}: {without}")));
+            answered.insert(url.clone(), (storage, without));
+            if let Ok(Some(found)) = found {
+                let all = found.manifest.vouched.iter();
+                vouched.extend(all.map(|one| (found.rank, one.clone())));
+                life = found.rank.age.0.max(life);
+                counts.push((found.rank.settled, found.entries));
+                if best.as_ref().is_none_or(|best| best.rank < found.rank) {
+                    best = Some(found);
+                }
+            }
+        }
+        match best {
+            Some(Found { manifest, rank, .. }) => {
+                warnings.extend(why);
+                let settled = rank.settled;
+                let counts = counts.into_iter().filter(|(of, _)| *of == settled);
+                Ok(Believed {
+                    manifest,
+                    settled: (settled.life, Generation::new(settled.generation)),
+                    signs: rank.signs,
+                    life,
+                    entries: counts.filter_map(|(_, entries)| entries).max(),
+                    answered,
+                    vouched,
+                })
+            }
+            None => Err(RestoreError::Manifest {
+                origin: self.origin.clone(),
+                why,
+            }),
+        }
+    }
+
+    /// A secondary's manifest; `None`: it has none. Notes which storage answered.
+    async fn one_manifest(
+        &self,
+        url: &str,
+        path: &str,
+        storage: &mut Option<String>,
+    ) -> Result<Option<Found>, String> {
+        let answer = self.asked(url, path, MAX_MANIFEST).await;
+        let answer = answer.map_err(|e| e.to_string())?;
+        *storage = answer.incarnation;
+        if answer.status == 404 {
+            return Ok(None);
+        }
+        let signed = SignedManifest::parse(&answer.body).map_err(|e| e.to_string())?;
+        let manifest = Manifest::open(&signed, &self.kek).map_err(|e| e.to_string())?;
+        let key = self.replication(&manifest)?;
+        signed.verify(key.verifier()).map_err(|e| e.to_string())?;
+        if signed.origin != self.origin {
+            return Err(format!("its manifest is of {}", signed.origin));
+        }
+        let entries = signed.entries.filter(|entries| *entries != u64::MAX);
+        Ok(Some(Found {
+            manifest,
+            rank: Rank {
+                settled: signed.settled,
+                signs: signed.may_sign(),
+                age: signed.age(),
+            },
+            entries: entries.map(GlobalIndex::new),
+        }))
+    }
+
+    pub(crate) fn replication(&self, manifest: &Manifest) -> Result<Signer, String> {
+        let sealed = STANDARD
+            .decode(&manifest.replication)
+            .map_err(|e| e.to_string())?;
+        let seed = self
+            .kek
+            .open(&sealed, &format!("replication/{}", self.origin))
+            .map_err(|e| e.to_string())?;
+        Signer::from_seed(&self.origin, &seed).map_err(|e| e.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rank(settled: (u64, u64), life: u64) -> Rank {
+        Rank {
+            settled: Settled {
+                life: settled.0,
+                generation: settled.1,
+            },
+            signs: settled.0 == life,
+            age: (life, 9, 9),
+        }
+    }
+
+    #[test]
+    fn what_settles_most_is_believed_then_what_signs_then_what_is_later() {
+        let [lost, twin, later, first] = [
+            rank((0, 5), 0),
+            rank((0, 5), 8),
+            rank((0, 5), 9),
+            rank((7, 5), 7),
+        ];
+        assert!(first > lost && lost > later && later > twin);
+        assert!(rank((0, 6), 8) > lost, "it was restored from more");
+    }
+
+    #[test]
+    fn a_storage_is_what_the_life_that_signs_says_and_less_where_a_later_one_saw_it_lose_something()
+    {
+        let vouched = |incarnation: &str, number, whole| Vouched {
+            secondary: "x".to_owned(),
+            vkey: "key".to_owned(),
+            incarnation: incarnation.to_owned(),
+            number,
+            whole,
+        };
+        let newest = |rows: Vec<(Rank, Vouched)>| {
+            let believed = Believed {
+                manifest: Manifest {
+                    log: "log".into(),
+                    state: order::state::State::default(),
+                    document: "{}".into(),
+                    joint: Vec::new(),
+                    vouched: Vec::new(),
+                    keys: BTreeMap::new(),
+                    replication: String::new(),
+                },
+                settled: (0, Generation::ZERO),
+                signs: true,
+                life: 8,
+                entries: None,
+                answered: BTreeMap::new(),
+                vouched: rows,
+            };
+            let storages = believed.storages();
+            let [one] = &storages[..] else {
+                panic!("{storages:?}")
+            };
+            (one.incarnation.clone(), one.whole)
+        };
+        let (first, twin) = (rank((7, 6), 7), rank((0, 5), 8));
+        let is = |incarnation: &str, whole| (incarnation.to_owned(), whole);
+        // The twin knows what was there before the first one noticed.
+        let rows = vec![
+            (first, vouched("a", 3, false)),
+            (twin, vouched("a", 2, true)),
+        ];
+        assert_eq!(newest(rows), is("a", false));
+        let rows = vec![
+            (first, vouched("b", 4, true)),
+            (twin, vouched("a", 2, true)),
+        ];
+        assert_eq!(newest(rows), is("b", true));
+        let rows = vec![
+            (first, vouched("a", 4, true)),
+            (twin, vouched("a", 2, false)),
+        ];
+        assert_eq!(newest(rows), is("a", true));
+        let rows = vec![
+            (first, vouched("a", 2, true)),
+            (twin, vouched("a", 3, false)),
+        ];
+        assert_eq!(newest(rows), is("a", false));
+        let rows = vec![
+            (first, vouched("a", 2, true)),
+            (rank((7, 6), 9), vouched("b", 3, true)),
+        ];
+        assert_eq!(
+            newest(rows),
+            is("a", true),
+            "a tie goes to the one that signs"
+        );
+    }
+}
