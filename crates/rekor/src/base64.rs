@@ -7,6 +7,9 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::engine::{DecodePaddingMode, Engine};
 use serde::de::{Deserializer, Error, Visitor};
 
+/// Characters of a line.
+const COLUMNS: usize = 64;
+
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_allow_trailing_bits(true)
     .with_decode_padding_mode(DecodePaddingMode::Indifferent);
@@ -21,6 +24,20 @@ const ANY_URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LE
 /// Appends the standard, padded spelling of the bytes.
 pub(crate) fn encode(bytes: &[u8], out: &mut String) {
     STANDARD.encode_string(bytes, out);
+}
+
+/// Appends the same in lines as Go writes them, each with its end.
+pub(crate) fn encode_lines(bytes: &[u8], out: &mut String) {
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    encode(bytes, &mut text);
+    out.reserve(text.len() + text.len().div_ceil(COLUMNS));
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let (line, next) = rest.split_at(rest.len().min(COLUMNS));
+        out.push_str(line);
+        out.push('\n');
+        rest = next;
+    }
 }
 
 /// Decodes as protojson does for bytes: both alphabets, with or without padding.

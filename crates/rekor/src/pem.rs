@@ -5,8 +5,6 @@ use crate::base64;
 const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
 const DASHES: &str = "-----";
-/// How many characters of base64 Go puts on a line.
-const COLUMNS: usize = 64;
 
 /// A block of PEM.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,19 +43,10 @@ pub(crate) fn decode(text: &str) -> Option<(Block<'_>, &str)> {
 
 /// Appends a block without headers.
 pub(crate) fn encode(label: &str, der: &[u8], out: &mut String) {
-    let mut body = String::with_capacity(der.len().div_ceil(3) * 4);
-    base64::encode(der, &mut body);
-    out.reserve(body.len() + body.len() / COLUMNS + 2 * (label.len() + 18));
     for part in [BEGIN, label, DASHES, "\n"] {
         out.push_str(part);
     }
-    let mut rest = body.as_str();
-    while !rest.is_empty() {
-        let (line, next) = rest.split_at(rest.len().min(COLUMNS));
-        out.push_str(line);
-        out.push('\n');
-        rest = next;
-    }
+    base64::encode_lines(der, out);
     for part in [END, label, DASHES, "\n"] {
         out.push_str(part);
     }
@@ -109,7 +98,7 @@ mod tests {
         fn what_is_written_is_read(der: Vec<u8>, rest in "[a-z]{0,5}") {
             let mut text = String::new();
             encode("CERTIFICATE", &der, &mut text);
-            prop_assert!(text.lines().all(|line| line.len() <= COLUMNS));
+            prop_assert!(text.lines().all(|line| line.len() <= 64));
             text.push_str(&rest);
             prop_assert_eq!(decode(&text), Some((Block { label: "CERTIFICATE", der }, rest.as_str())));
         }

@@ -8,8 +8,6 @@ const END: &[u8] = b"-----END ";
 const DASHES: &[u8] = b"-----";
 /// Lines that are longer are not part of an armor.
 const MAX_LINE: usize = 96;
-/// How many characters of base64 are written on a line.
-const COLUMNS: usize = 64;
 
 /// What an armor has.
 #[derive(Debug, PartialEq, Eq)]
@@ -102,16 +100,8 @@ fn body(mut text: &[u8]) -> Result<Option<&[u8]>, &'static str> {
 
 /// Writes bytes as Rekor does: without headers, with a checksum, without a line break at the end.
 pub(super) fn encode(label: &str, bytes: &[u8]) -> String {
-    let mut body = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    base64::encode(bytes, &mut body);
     let mut out = format!("-----BEGIN {label}-----\n\n");
-    let mut rest = body.as_str();
-    while !rest.is_empty() {
-        let (line, next) = rest.split_at(rest.len().min(COLUMNS));
-        out.push_str(line);
-        out.push('\n');
-        rest = next;
-    }
+    base64::encode_lines(bytes, &mut out);
     if bytes.is_empty() {
         out.push('\n');
     }

@@ -1,7 +1,7 @@
 //! Publishing: the trusted root is written to a file, and a command of the operator takes it from there.
 //!
-//! What must never happen: half a file under its name, an endless command, or its output on standard output, which belongs to the
-//! report.
+//! What must never happen: half a file under its name, a command that runs on after its time, or its output on standard output, which
+//! belongs to the report.
 
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
