@@ -280,6 +280,8 @@ pub enum Error {
         shard: String,
         /// What it waits for.
         why: String,
+        /// Whether it waits for a key that no command publishes.
+        unpublished: bool,
     },
     /// The command that publishes a trusted root failed.
     #[error("the command of --exec {why}")]

@@ -255,6 +255,18 @@ pub(crate) fn row(error: &Error) -> Row {
                 }
             },
         ),
+        Error::Waits {
+            log,
+            shard,
+            unpublished: true,
+            ..
+        } => Row::new(
+            TIMEOUT,
+            "announcing",
+            format!(
+                "publish the key of shard {shard}: `logctl shard export --format trusted-root --merge FILE --log {log}` writes the trusted root with it, or add --exec COMMAND or --out FILE; then run the same command again: it continues"
+            ),
+        ),
         Error::Waits { log, shard, .. } => Row::new(
             TIMEOUT,
             "announcing",

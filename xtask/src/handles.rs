@@ -48,6 +48,7 @@ const METHODS: [(&str, Kind, &[&str]); 8] = [
             "is_deleted",
             "is_next_announced",
             "lacks_announcement",
+            "requires_unusable_keys",
             "is_unopened",
             "keyed_batch",
             "keyed_entry",

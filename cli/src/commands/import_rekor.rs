@@ -146,6 +146,11 @@ pub(super) async fn run(session: &Session<'_>, args: RekorArgs) -> Result<Outcom
     session.ui.confirm_if_protected(&format!(
         "import the shards of {from} into the new log {log}?"
     ))?;
+    let question = format!("create {log} with these shards?");
+    // Without somebody to ask, all would be copied before that is known.
+    if !session.ui.will_ask() {
+        session.ui.confirm(&question)?;
+    }
     session.ui.show(&planned.page());
     let copied = copy(session, &server, &log, &source, &shards, &request, &args);
     copied
@@ -154,7 +159,7 @@ pub(super) async fn run(session: &Session<'_>, args: RekorArgs) -> Result<Outcom
     unchanged(&source, &shards, args.inactive_only).await?;
     let call = Call::new(Name::CreateLog, "", &CreateLogRequest { config })?;
     let consent = Consent {
-        question: format!("create {log} with these shards?"),
+        question,
         log,
         base: None,
         typed: None,
@@ -200,7 +205,7 @@ fn refused(error: Error, source: &Source, shards: &[OldShard]) -> Error {
         }
         codes::CONFLICT => {
             problem.hint.get_or_insert_with(|| {
-                "no log was made; what was copied before is kept until it is dropped".to_owned()
+                "`logctl log list` shows the logs of this server; what was copied for a log that is not made yet is kept until it is dropped".to_owned()
             });
             Error::Problem(problem)
         }
@@ -407,7 +412,8 @@ mod tests {
         }
     }
 
-    /// Whatever shards a document lists, the log is asked for with the imported ones as they were shown, and with one that accepts entries.
+    /// A document may list no shards, an imported one, its own, or both: the request names the imported ones as they were shown, and one
+    /// that accepts entries.
     #[test]
     fn the_document_says_what_was_shown() {
         let name: LogName = "neon".parse().unwrap();

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::finding::{Finding, Problem, quote};
-use crate::model::{LogConfig, ShardConfig, ShardState};
+use crate::model::{LogConfig, OriginForm, ShardConfig, ShardState};
 use crate::name::ShardName;
 use crate::span::Span;
 
@@ -99,6 +99,13 @@ impl LogConfig {
         self
     }
 
+    /// Whether rotations wait for keys that Sigstore's clients do not accept, since the shards' origins are no host names. `logctl` cannot
+    /// announce such keys, so only a report of somebody else ends the wait.
+    #[must_use]
+    pub fn requires_unusable_keys(&self) -> bool {
+        self.rotate.require_announced && self.origin_form == OriginForm::Path
+    }
+
     /// Whether it has settings or records of announcements, which older programs do not know.
     #[must_use]
     pub fn announces(&self) -> bool {
@@ -121,28 +128,8 @@ pub fn with_announced(
     places: &[String],
     now_unix_seconds: i64,
 ) -> Result<LogConfig, Finding> {
-    let recorded = |mut seen: Vec<Seen>, now: &str| {
-        let before = seen.len();
-        seen.retain(|seen| seen.gone.is_none() || places.contains(&seen.at));
-        let forgotten = seen.len() < before;
-        for seen in &mut seen {
-            if forgotten || seen.gone.take().is_some() {
-                seen.gone = None;
-                now.clone_into(&mut seen.since);
-            }
-        }
-        for place in places {
-            if !seen.iter().any(|seen| seen.at == *place) {
-                seen.push(Seen {
-                    at: place.clone(),
-                    since: now.to_owned(),
-                    gone: None,
-                });
-            }
-        }
-        seen
-    };
-    with_record(running, name, key, places, now_unix_seconds, recorded)
+    let edit = |seen: Vec<Seen>, now: &str| seen_at(seen, places, now);
+    with_record(running, name, key, places, now_unix_seconds, edit)
 }
 
 /// The running configuration with the key of a shard recorded as gone from these places since now. Only a place where it was recorded as
@@ -157,19 +144,44 @@ pub fn with_withdrawn(
     places: &[String],
     now_unix_seconds: i64,
 ) -> Result<LogConfig, Finding> {
-    let recorded = |shard: &ShardConfig| shard.announced.as_ref().is_some_and(|r| r.key == key);
-    if running.shard(name).is_some_and(|shard| !recorded(shard)) {
+    let of_key = |shard: &ShardConfig| shard.announced.as_ref().is_some_and(|r| r.key == key);
+    if running.shard(name).is_some_and(|shard| !of_key(shard)) {
         return Ok(running.clone());
     }
-    let recorded = |mut seen: Vec<Seen>, now: &str| {
-        for seen in &mut seen {
-            if seen.gone.is_none() && places.contains(&seen.at) {
-                seen.gone = Some(now.to_owned());
-            }
+    let edit = |seen: Vec<Seen>, now: &str| gone_from(seen, places, now);
+    with_record(running, name, key, places, now_unix_seconds, edit)
+}
+
+/// The places of a record after the key was seen at these.
+fn seen_at(mut seen: Vec<Seen>, places: &[String], now: &str) -> Vec<Seen> {
+    let before = seen.len();
+    seen.retain(|seen| seen.gone.is_none() || places.contains(&seen.at));
+    let forgotten = seen.len() < before;
+    for seen in &mut seen {
+        if seen.gone.take().is_some() || forgotten {
+            now.clone_into(&mut seen.since);
         }
-        seen
-    };
-    with_record(running, name, key, places, now_unix_seconds, recorded)
+    }
+    for place in places {
+        if !seen.iter().any(|seen| seen.at == *place) {
+            seen.push(Seen {
+                at: place.clone(),
+                since: now.to_owned(),
+                gone: None,
+            });
+        }
+    }
+    seen
+}
+
+/// The places of a record after the key was found to be gone from these.
+fn gone_from(mut seen: Vec<Seen>, places: &[String], now: &str) -> Vec<Seen> {
+    for seen in &mut seen {
+        if seen.gone.is_none() && places.contains(&seen.at) {
+            seen.gone = Some(now.to_owned());
+        }
+    }
+    seen
 }
 
 /// The running configuration with another record of a shard's key: `edit` makes it from the known one and the time.

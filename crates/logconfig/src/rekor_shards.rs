@@ -26,8 +26,8 @@ const MAX: u64 = i64::MAX as u64;
 /// Reads the list, YAML or JSON, as `--trillian_log_server.sharding_config` has it, or the answer of `GET /api/v1/log`, which
 /// names the same shards.
 ///
-/// A length of 0 is an unknown one: Rekor overwrites what stands there when it starts. After a shard of unknown length no start
-/// index is known.
+/// In the configuration, a length of 0 is an unknown one: Rekor overwrites what stands there when it starts. After a shard of unknown
+/// length no start index is known. In the answer it is the length: such a shard is left out, since an import brings none without entries.
 ///
 /// # Errors
 /// All findings, with lines and columns.
@@ -107,6 +107,9 @@ pub fn write_rekor(config: &LogConfig) -> String {
 struct Form {
     id: &'static str,
     length: &'static str,
+    /// The keys of the root, and of what changes with each answer and is no setting.
+    root: Option<&'static str>,
+    passing: &'static [&'static str],
     /// Keys that Rekor understands and a [`LogConfig`] has no place for, and why that is.
     known: &'static [(&'static str, &'static str)],
 }
@@ -114,6 +117,8 @@ struct Form {
 const CONFIG: Form = Form {
     id: "treeID",
     length: "treeLength",
+    root: None,
+    passing: &[],
     known: &[
         (
             "signingConfig",
@@ -129,13 +134,10 @@ const CONFIG: Form = Form {
 const INFO: Form = Form {
     id: "treeID",
     length: "treeSize",
-    known: &[
-        ("rootHash", "it can be checked only against the entries"),
-        (
-            "signedTreeHead",
-            "it can be checked only against the entries",
-        ),
-    ],
+    root: Some("rootHash"),
+    // An import asks for it again, and verifies it.
+    passing: &["signedTreeHead"],
+    known: &[],
 };
 
 struct Reader {
@@ -192,14 +194,16 @@ impl Reader {
     ) -> Option<ShardConfig> {
         let known = form.known.iter().map(|(key, _)| *key);
         let words: Vec<&str> = known.chain([form.id, form.length]).collect();
-        let (mut id, mut length) = (None, Some(0));
+        let (mut id, mut length, mut root) = (None, Some(0), None);
         for entry in entries {
             let at = join(pointer, &entry.key);
             if entry.key == form.id {
                 id = Some(self.number(&entry.node, &at, 1));
             } else if entry.key == form.length {
                 length = self.number(&entry.node, &at, 0);
-            } else {
+            } else if form.root == Some(entry.key.as_str()) {
+                root = self.root(&entry.node, &at);
+            } else if !form.passing.contains(&entry.key.as_str()) {
                 self.drop(entry, at, form, &words);
             }
         }
@@ -218,16 +222,44 @@ impl Reader {
             );
             return None;
         }
+        if length == 0 && form.root.is_some() {
+            let message = format!("the tree {id} is left out: it has no entries");
+            let problem = Problem::new("dropped", message);
+            if self.dropped.len() < tree::MAX_FINDINGS {
+                self.dropped.push(at.on(problem.at(pointer.to_owned())));
+            }
+            return None;
+        }
         let name: ShardName = id.to_string().parse().ok()?;
         let mut shard = ShardConfig::new(name, ShardState::Frozen);
         shard.tree_id = Some(id.to_string());
         shard.start_index = self.start;
         shard.length = (length > 0).then_some(length);
+        shard.root_hash = root;
         self.start = self
             .start
             .zip(shard.length)
             .and_then(|(start, length)| start.checked_add(length));
         Some(shard)
+    }
+
+    /// A root hash, 64 hexadecimal digits. `None`: reported.
+    fn root(&mut self, node: &Node, pointer: &str) -> Option<String> {
+        let text = match &node.value {
+            Value::String(text) | Value::Integer(text) => text.as_str(),
+            Value::Refused => return None,
+            _ => "",
+        };
+        let is_root = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !is_root {
+            let message = format!(
+                "{} is not a root hash of 64 hexadecimal digits",
+                quote(text)
+            );
+            let problem = Problem::new("not-a-root", message);
+            self.report(problem, node.at, pointer.to_owned());
+        }
+        is_root.then(|| text.to_ascii_lowercase())
     }
 
     /// A number from `least` up, as such or, because of its size, in quotes. `None`: reported.

@@ -244,6 +244,48 @@ fn an_announced_rotation_continues_over_interruptions_and_bad_publications() -> 
     Ok(())
 }
 
+/// Sigstore's clients cannot use the keys of a log with paths in its origins: nothing is planned for them, and a rule that waits for them
+/// is named.
+#[test]
+fn a_log_without_host_names_announces_nothing() -> Done {
+    let folder = folder()?;
+    let at = folder.path();
+    let _logd = Logd::start_as(at, &Start::default())?;
+    let file = at.join("argon.yaml");
+    let text = "apiVersion: logctl/v1\nkind: LogConfig\nlog: argon\norigin: log.example.org\nshards: [{name: a, state: active}]\n";
+    std::fs::write(&file, text)?;
+    run(at, &format!("log create {} --yes", file.display()), 0)?;
+    for words in [["plan", "b"], ["rotate", "b"]] {
+        let words = [&words[..], &["--seen-at", "/srv/root.json"]].concat();
+        let ran = announce(at, &words, 2)?;
+        says(&ran, "originForm: path")?;
+        says(&ran, "without --announce")?;
+        ensure!(argon_shard(at, "b")?.is_null(), "nothing is planned");
+    }
+    std::fs::write(
+        &file,
+        format!("{text}rotate: {{requireAnnounced: true, maxEntries: 20}}\n"),
+    )?;
+    let diff = format!("--log argon config diff {}", file.display());
+    says(&run(at, &diff, 0)?, "`logctl` cannot")?;
+    let using = format!("--log argon shard --use-config {} --yes", file.display());
+    says(&run(at, &using, 0)?, "unusable-keys")?;
+    // It runs now: the next change does not repeat it, and the doctor says what to do.
+    let doctor = run(at, "doctor", 0)?.stdout;
+    ensure!(
+        doctor.contains("requireAnnounced") && !doctor.contains("plan --announce"),
+        "{doctor}"
+    );
+    run(at, "--log argon shard plan b --yes", 0)?;
+    let ran = run(at, "--log argon shard rotate --yes", 6)?;
+    says(&ran, "leave `rotate.requireAnnounced` out")?;
+    // A forced rotation warns of what is left to do, not of how to force it.
+    let ran = run(at, "--log argon shard rotate --force --yes", 0)?;
+    says(&ran, "publish the trusted root now")?;
+    ensure!(!ran.stderr.contains("--force"), "{}", ran.stderr);
+    Ok(())
+}
+
 #[test]
 fn two_operators_announce_one_shard() -> Done {
     let folder = folder()?;
@@ -257,6 +299,10 @@ fn two_operators_announce_one_shard() -> Done {
     // A wrong address looks as if nothing was published.
     let early = [&bare[..], &["--timeout", "1s"]].concat();
     says(&announce(at, &early, 7)?, "--new-root")?;
+    // Without a command to publish, waiting alone helps nobody.
+    let idle = ["plan", "--seen-at", &place, "--timeout", "1s"];
+    let ran = announce(at, &idle, 7)?;
+    says(&ran, "add --exec COMMAND")?;
     ensure!(!file.exists(), "nothing is published by mistake");
     let words = [&bare[..], &["--new-root"]].concat();
     let both = std::thread::scope(|scope| {

@@ -381,6 +381,11 @@ fn a_conflict_is_found_before_anything_is_copied() -> Done {
     };
     make("argon", "log.example.org")?;
     refused(5, "the log argon has the origin log.example.org already")?;
+    // Nor is all copied before it is known that nobody can confirm.
+    let other = DOCUMENT.replace("log.example.org", "other.example.org");
+    std::fs::write(at.join("neon.yaml"), &other)?;
+    let ran = run(at, &line, 2)?;
+    ensure!(ran.stderr.contains("add --yes"), "{}", ran.stderr);
     let file = at.join("neon.yaml");
     std::fs::write(&file, DOCUMENT.replace("2026a", &FIRST.to_string()))?;
     refused(6, &format!("{FIRST}"))?;
@@ -392,6 +397,35 @@ fn a_conflict_is_found_before_anything_is_copied() -> Done {
     refused(5, "there is a log neon already")?;
     ensure!(rekor.asked.load(SeqCst) == 0, "entries were asked for");
     drop(logd);
+    Ok(())
+}
+
+/// The document that `--create-config` writes for it is one that the import takes, also where a frozen shard is empty.
+#[test]
+fn a_document_that_is_written_for_an_import_fits() -> Done {
+    let empty = OldShard::new(7, 0, 0)?;
+    let shards = vec![
+        empty,
+        OldShard::new(FIRST, 0, 12)?,
+        OldShard::new(SECOND, 12, 7)?,
+    ];
+    let rekor = OldRekor::start(shards)?;
+    let folder = folder()?;
+    let at = folder.path();
+    let (_logd, line) = begin(at, &rekor)?;
+    let file = at.join("neon.yaml").display().to_string();
+    let create = format!(
+        "shard --create-config {file} --force --log neon --origin log.example.org --from {}",
+        rekor.url()
+    );
+    let ran = run(at, &create, 0)?;
+    ensure!(
+        ran.stderr.contains("the tree 7 is left out"),
+        "{}",
+        ran.stderr
+    );
+    run(at, &format!("{line} --dry-run"), 0)?;
+    run(at, &format!("{line} --yes"), 0)?;
     Ok(())
 }
 

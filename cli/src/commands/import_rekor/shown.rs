@@ -135,7 +135,7 @@ impl Present for Dropped {
     fn page(&self) -> Page {
         Page::new().text(match self.dropped {
             true => format!("dropped what was copied for {}", self.log),
-            false => format!("nothing was copied for {}", self.log),
+            false => format!("there is no import into {} to drop", self.log),
         })
     }
 }

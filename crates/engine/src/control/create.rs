@@ -8,7 +8,7 @@ use tlog::Hash;
 
 use crate::control::{
     Action, Applied, Author, ChangeError, ChangeOutcome, fits, import, mixed, not_permitted,
-    prepare,
+    prepare, unannounced,
 };
 use crate::engine::{Engine, EngineError, EngineOptions, SYSTEM};
 use crate::ledger::CommitError;
@@ -133,6 +133,7 @@ impl Engine {
         let not_permitted = not_permitted(&self.merge, None, &config.merge).await;
         let mut warnings = not_permitted.judged(&*self.store).await?;
         warnings.extend(mixed(config));
+        warnings.extend(unannounced(config));
         Ok(warnings)
     }
 

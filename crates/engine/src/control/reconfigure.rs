@@ -177,8 +177,8 @@ impl Log {
             // A reversal needs no checks of other servers.
             if !matches!(request, Request::Revert { .. }) {
                 let open = change.open.as_ref();
-                let unrecognised = self.unrecognised(&next, open).await?;
                 let forced = matches!(request, Request::Rotate { force: true, .. });
+                let unrecognised = self.unrecognised(&next, open, forced).await?;
                 if unrecognised.stop && !forced {
                     return Err(ChangeError::Invalid(unrecognised.findings));
                 }

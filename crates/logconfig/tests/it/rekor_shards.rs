@@ -63,9 +63,21 @@ fn a_list_from_the_field() {
 
 #[test]
 fn the_answer_of_a_running_one() {
-    let text = r#"{"rootHash":"ab","treeSize":3,"signedTreeHead":"x","treeID":"185","inactiveShards":[
-        {"rootHash":"ab","treeSize":17,"signedTreeHead":"x","treeID":"1"},{"rootHash":"ab","treeSize":1,"signedTreeHead":"x","treeID":"2"}]}"#;
-    let read = read_rekor(text).unwrap();
+    let root = "ab".repeat(32);
+    let text = r#"{"rootHash":"ROOT","treeSize":3,"signedTreeHead":"x","treeID":"185","inactiveShards":[
+        {"rootHash":"ROOT","treeSize":17,"signedTreeHead":"x","treeID":"1"},{"rootHash":"ROOT","treeSize":0,"treeID":"3"},
+        {"rootHash":"ROOT","treeSize":1,"signedTreeHead":"x","treeID":"2"}]}"#;
+    let read = read_rekor(&text.replace("ROOT", &root)).unwrap();
+    // What is kept or asked for again is no key that is lost; an import brings no shard without entries.
+    let dropped: Vec<_> = read.dropped.iter().map(|found| &*found.message).collect();
+    assert_eq!(dropped, ["the tree 3 is left out: it has no entries"]);
+    assert!(
+        read.shards
+            .iter()
+            .all(|shard| shard.root_hash.as_ref() == Some(&root))
+    );
+    let refused = read_rekor(text).unwrap_err();
+    assert_eq!((refused.len(), refused[0].code), (3, "not-a-root"));
     let shards: Vec<_> = read
         .shards
         .iter()

@@ -122,10 +122,10 @@ async fn a_rotation_that_witnesses_would_stop_is_held_back() {
         base: None,
     };
     let made = host.apply("dev", force, Mode::Apply, caller("force"));
-    assert_eq!(
-        made.await.unwrap().warnings[0].code,
-        "witness-does-not-know"
-    );
+    let made = made.await.unwrap();
+    assert_eq!(made.warnings[0].code, "witness-does-not-know");
+    let hint = made.warnings[0].hint.as_deref().unwrap();
+    assert!(!hint.contains("--force"), "{hint}");
     until("no more", async || {
         log.rotation_held().is_none().then_some(())
     })

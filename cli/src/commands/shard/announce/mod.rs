@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use clap::ValueHint;
 use jiff::Timestamp;
-use logconfig::{ShardState, Span};
+use logconfig::{LogConfig, OriginForm, ShardState, Span};
 use wire::routes::Name;
 use wire::{AnnounceRequest, PlanRequest, Problem, RotateRequest, codes};
 
@@ -133,6 +133,7 @@ impl Announcing<'_> {
             let server = self.session.server()?;
             // The next shard is the first planned one of the configuration, whose order a document may change.
             let running = server.admin.config(&self.log, server.deadline).await?;
+            has_hosts(&running.config)?;
             let mut shards = running.config.shards.iter();
             let found = match &name {
                 Some(name) => shards.find(|shard| shard.name.as_str() == name),
@@ -252,10 +253,12 @@ impl Announcing<'_> {
             let left = at_least.map(|time| left(time, Timestamp::now()));
             let too_late = left.is_some_and(|left| left > deadline.left());
             if too_late || !deadline.pause(left.unwrap_or(pause).min(pause)).await {
+                let nobody = self.args.out.is_none() && self.args.exec.is_none();
                 return Err(Error::Waits {
                     log: self.log.clone(),
                     shard: name,
                     why: waits,
+                    unpublished: nobody && !look.lacking.is_empty(),
                 });
             }
             pause = (pause * 2).min(SEEN_POLL_MAX);
@@ -364,6 +367,7 @@ impl Announcing<'_> {
                 log: self.log.clone(),
                 shard: shard.name,
                 why: "the server has no record of its key any more".to_owned(),
+                unpublished: false,
             }),
             Some(shard) => show::outcome(self.log.clone(), shard),
             None => Err(Error::NotFound {
@@ -412,6 +416,28 @@ impl Announcing<'_> {
         let call = self.rotation(name, settle)?;
         change::carry_out(self.session, &server, call, consent).await
     }
+}
+
+/// Refuses a log whose keys Sigstore's clients cannot use, before anything is planned.
+fn has_hosts(config: &LogConfig) -> Result<(), Error> {
+    if config.origin_form == OriginForm::Host {
+        return Ok(());
+    }
+    let hint = match config.rotate.require_announced {
+        true => {
+            "leave `rotate.requireAnnounced` out of its configuration, and rotate without --announce"
+        }
+        false => "plan and rotate without --announce",
+    };
+    Err(Error::Usage {
+        message: format!(
+            "the shards of {} have origins with a path (`originForm: path`), and Sigstore's clients accept only host names: its keys can't be announced",
+            config.log
+        ),
+        hint: format!(
+            "nothing was planned; {hint}; for Sigstore's clients create a log with `originForm: host`"
+        ),
+    })
 }
 
 enum Settled {

@@ -1,15 +1,15 @@
 //! A place where clients get the trusted root from: a file at a URL, a repository of The Update Framework (TUF), or a local file.
 //!
 //! A repository is read as a client reads it, from its timestamp to the file that it names now. Its signatures are not verified: the
-//! question is what is published, and clients verify it themselves. What must never happen: an endless answer, or a URL's query, which
-//! may be a secret, in a message or in the log.
+//! question is what is published, and clients verify it themselves. What must never happen: an answer without an end is read, or a URL's
+//! query, which may be a secret, is in a message or in the log.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reqwest::header::{AGE, CACHE_CONTROL};
+use reqwest::header::{AGE, CACHE_CONTROL, LOCATION};
 use reqwest::{StatusCode, Url};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -99,6 +99,8 @@ impl Place {
                 what: path.to_owned(),
                 source,
             })?;
+            // A folder is a repository, however it is written.
+            let repository = repository || absolute.is_dir();
             let slash = if repository { "/" } else { "" };
             let shown = absolute.display().to_string();
             return Ok(Self {
@@ -134,15 +136,35 @@ impl Place {
     pub(super) async fn read(&self, deadline: Deadline) -> Result<Found, Miss> {
         let (bytes, age) = match self.repository {
             true => self.target(deadline).await?,
-            false => self.get_aged(None, deadline).await?,
+            false => {
+                let read = self.get_aged(None, deadline).await;
+                read.map_err(|miss| self.or_repository(miss))?
+            }
         };
         let text = String::from_utf8(bytes).map_err(|_| Miss::new("it is not text"))?;
         Ok(Found { text, age })
     }
 
+    /// Adds to what is wrong that the address may be that of a repository: its last part does not look like a file's name.
+    fn or_repository(&self, miss: Miss) -> Miss {
+        let last = self.name.rsplit('/').next().unwrap_or_default();
+        let why = match self.repository || last.contains('.') {
+            true => miss.why,
+            false => format!(
+                "{}; a TUF repository is written with a slash at the end: {}/",
+                miss.why, self.name
+            ),
+        };
+        Miss { why, ..miss }
+    }
+
     /// The file that the repository names now. It is as old as the timestamp: all other files have their version or hash in their name.
     async fn target(&self, deadline: Deadline) -> Result<(Vec<u8>, Duration), Miss> {
-        let (timestamp, age) = self.get_aged(Some("timestamp.json"), deadline).await?;
+        let read = self.get_aged(Some("timestamp.json"), deadline).await;
+        let (timestamp, age) = read.map_err(|miss| Miss {
+            why: format!("timestamp.json of the TUF repository: {}", miss.why),
+            ..miss
+        })?;
         let timestamp = json("timestamp.json", &timestamp)?;
         let expires = timestamp.pointer("/signed/expires").and_then(Value::as_str);
         let expires = expires.and_then(|time| time.parse::<Timestamp>().ok());
@@ -263,6 +285,16 @@ fn json(name: &str, bytes: &[u8]) -> Result<Value, Miss> {
     serde_json::from_slice(bytes).map_err(|_| Miss::new(format!("{name} is not JSON")))
 }
 
+/// The address that an answer leads to, without its query.
+fn leads_to(answer: &reqwest::Response) -> Option<Url> {
+    let location = answer.headers().get(LOCATION)?.to_str().ok()?;
+    let mut url = answer.url().join(location).ok()?;
+    url.set_query(None);
+    url.set_fragment(None);
+    let is_plain = url.username().is_empty() && url.password().is_none();
+    is_plain.then_some(url)
+}
+
 async fn web(
     http: &reqwest::Client,
     url: Url,
@@ -282,9 +314,10 @@ async fn web(
         StatusCode::OK => {}
         StatusCode::NOT_FOUND | StatusCode::GONE => return Err(Miss::absent(status.to_string())),
         status if status.is_redirection() => {
-            return Err(Miss::new(format!(
-                "{status}: name the address that this one leads to"
-            )));
+            return Err(Miss::new(match leads_to(&answer) {
+                Some(url) => format!("{status}: it leads to {url}; name that address"),
+                None => format!("{status}: name the address that this one leads to"),
+            }));
         }
         status => return Err(Miss::new(status.to_string())),
     }
@@ -322,7 +355,7 @@ mod tests {
         assert_eq!(name("/srv/a.json").unwrap(), "file:/srv/a.json");
         assert_eq!(name("file:/srv/tuf/").unwrap(), "file:/srv/tuf/");
         assert_eq!(name("file:///srv/a.json").unwrap(), "file:/srv/a.json");
-        // What is recorded is a place again.
+        // A record can be named as a place.
         for text in ["/srv/a.json", "file:/srv/tuf/", "https://example.org/"] {
             let once = name(text).unwrap();
             assert_eq!(name(&once).unwrap(), once);
@@ -353,12 +386,33 @@ mod tests {
         assert!(!read(&place).await.unwrap_err().absent);
     }
 
+    /// Somebody who leaves the slash out learns what is missing.
+    #[tokio::test]
+    async fn a_repository_without_its_slash_is_noticed() {
+        let miss = |name: &str| {
+            let place = Place::parse(name, None).unwrap();
+            place.or_repository(Miss::absent("404 Not Found")).why
+        };
+        for name in ["https://example.org/tuf", "/nowhere/tuf"] {
+            let why = miss(name);
+            assert!(
+                why.contains("a slash at the end: ") && why.ends_with("/tuf/"),
+                "{why}"
+            );
+        }
+        for name in ["https://example.org/root.json", "https://example.org"] {
+            assert_eq!(miss(name), "404 Not Found");
+        }
+    }
+
     /// A repository with one version; each step may be spoilt.
     #[tokio::test]
     async fn a_repository_is_read_from_its_timestamp() {
         let folder = tempfile::tempdir().unwrap();
-        let text = format!("{}/", folder.path().display());
+        // A folder needs no slash.
+        let text = folder.path().display().to_string();
         let place = Place::parse(&text, None).unwrap();
+        assert_eq!(place.name, format!("file:{text}/"));
         let write = |name: &str, value: &Value| {
             std::fs::write(folder.path().join(name), value.to_string()).unwrap();
         };

@@ -123,7 +123,7 @@ impl Target {
         self.judge(names.zip(read), Timestamp::now())
     }
 
-    /// What the published files say at a time.
+    /// Compares the published files, as they are at `now`, with what they have to contain.
     fn judge<'a>(
         &self,
         read: impl Iterator<Item = (&'a str, Result<Found, Miss>)>,

@@ -22,6 +22,9 @@ use order::state::State;
 use store::{Coordination, StoreError};
 use tlog::TreeSize;
 
+/// The next step where keys have to be announced that `logctl` cannot announce.
+const REPORTED_BY_OTHERS: &str = "leave `rotate.requireAnnounced` out, unless a job of yours reports keys (`POST logs/NAME/announcements`); a log for Sigstore's clients is created with `originForm: host`";
+
 impl Log {
     /// Warnings about `next`, which is otherwise sound; an error when it cannot work.
     pub(crate) async fn warnings(
@@ -53,6 +56,9 @@ impl Log {
         let document = &self.running.now.load().document;
         if !two_fronts(document) {
             warnings.extend(mixed(next));
+        }
+        if !document.requires_unusable_keys() {
+            warnings.extend(unannounced(next));
         }
         if next.rekor.is_open() && !document.rekor.is_open() {
             warnings.extend(unverified(&self.ledger.state(), next));
@@ -91,6 +97,19 @@ pub(crate) fn mixed(next: &LogConfig) -> Option<Finding> {
             message,
             "/rekor",
             "signing and verifying works with both; if anybody reads the whole log, make one log for each API",
+        )
+    })
+}
+
+/// Warns of rotations that wait for keys which `logctl` cannot announce. Pure.
+pub(crate) fn unannounced(next: &LogConfig) -> Option<Finding> {
+    next.requires_unusable_keys().then(|| {
+        let message = "rotations wait until somebody reports the next key as seen, and `logctl` cannot: Sigstore's clients accept only host names as origins, and these have a path (`originForm: path`)";
+        Finding::new(
+            "unusable-keys",
+            message,
+            "/rotate/requireAnnounced",
+            REPORTED_BY_OTHERS,
         )
     })
 }

@@ -46,12 +46,13 @@ impl Unrecognised {
 }
 
 impl Log {
-    /// Servers of the next configuration that do not know the shard that it opens. For a new policy, those that do not know the active
-    /// shard, which is only a warning.
+    /// Servers of the next configuration that do not know the shard that it opens, `forced` or not. For a new policy, those that do not
+    /// know the active shard, which is only a warning.
     pub(crate) async fn unrecognised(
         &self,
         next: &LogConfig,
         open: Option<&ShardName>,
+        forced: bool,
     ) -> Result<Unrecognised, ChangeError> {
         let state = self.ledger.state();
         let Some(open) = open else {
@@ -62,13 +63,15 @@ impl Log {
             };
             let name = ShardName::try_from(active.identity.name.clone());
             let name = name.map_err(|e| ChangeError::Conflict(e.to_string()))?;
-            let found = self.unrecognised_witnesses(next, &name, &state).await?;
+            let found = self
+                .unrecognised_witnesses(next, &name, &state, forced)
+                .await?;
             let stop = false;
             return Ok(Unrecognised { stop, ..found });
         };
         let (by_key, by_origin) = futures_util::future::join(
-            self.unrecognised_witnesses(next, open, &state),
-            self.unrecognised_secondaries(next, open),
+            self.unrecognised_witnesses(next, open, &state, forced),
+            self.unrecognised_secondaries(next, open, forced),
         )
         .await;
         let (mut all, others) = (by_key?, by_origin?);
@@ -84,6 +87,7 @@ impl Log {
         next: &LogConfig,
         shard: &ShardName,
         state: &State,
+        forced: bool,
     ) -> Result<Unrecognised, ChangeError> {
         // The policy was validated before.
         let policy = next.witnesses.policy().ok();
@@ -107,6 +111,9 @@ impl Log {
             Some(at) if at.start().is_some() => format!(
                 "give its operator the key (`logctl shard show {shard}`); nothing more is published until enough witnesses know it"
             ),
+            _ if forced => format!(
+                "give its operator the key (`logctl shard show {shard}`); the shard is not published until enough witnesses know it"
+            ),
             Some(_) => format!(
                 "give its operator the key (`logctl shard show {shard}`); `logctl shard rotate --force` opens the shard anyway, and it is not published until enough witnesses know it"
             ),
@@ -128,6 +135,7 @@ impl Log {
         &self,
         next: &LogConfig,
         shard: &ShardName,
+        forced: bool,
     ) -> Result<Unrecognised, ChangeError> {
         let merge = &next.merge;
         // A server that does not copy to them need not reach them.
@@ -139,8 +147,12 @@ impl Log {
         let answers = asked.map_err(unasked)?;
         let known = answers.iter().filter(|why| why.is_none()).count();
         let (quorum, all) = (merge.backup_quorum, merge.secondaries.len());
+        let anyway = match forced {
+            true => "the shard is",
+            false => "`logctl shard rotate --force` opens the shard anyway, and it is",
+        };
         let hint = format!(
-            "start it, or give its operator the origin {origin} and the replication key (`logctl merge status`); `logctl shard rotate --force` opens the shard anyway, and it is not published until {quorum} of {all} secondaries have it"
+            "start it, or give its operator the origin {origin} and the replication key (`logctl merge status`); {anyway} not published until {quorum} of {all} secondaries have it"
         );
         let names = merge.secondaries.iter().map(|one| one.name.as_str());
         let found = Unrecognised::of(

@@ -9,6 +9,7 @@ use logconfig::{
     with_announced, with_withdrawn,
 };
 
+use super::REPORTED_BY_OTHERS;
 use crate::control::{ChangeError, Request};
 use crate::log::Log;
 use order::state::State;
@@ -73,7 +74,17 @@ impl Log {
         let record = next.shard(open).and_then(|shard| shard.announced.as_ref());
         let now = now(&state, self.ledger.clock.now());
         let why = is_announced(record, key.as_deref(), settle, now).err()?;
-        Some(finding(open, key.is_some(), &why, asked.is_some()))
+        let forced = matches!(request, Request::Rotate { force: true, .. });
+        let mut found = finding(open, key.is_some(), &why, asked.is_some());
+        if next.requires_unusable_keys() {
+            found.hint = Some(format!("{REPORTED_BY_OTHERS}; {}", force(open)));
+        }
+        if forced {
+            found.hint = Some(format!(
+                "until clients have fetched the key of shard {open}, they refuse what it signs: publish the trusted root now (`logctl shard export --format trusted-root`)"
+            ));
+        }
+        Some(found)
     }
 }
 
@@ -91,10 +102,15 @@ fn now(state: &State, now: UnixMillis) -> Timestamp {
     latest.unwrap_or(Timestamp::MAX)
 }
 
-fn finding(open: &ShardName, planned: bool, why: &NotAnnounced, asked: bool) -> Finding {
-    let force = format!(
+/// What opens a shard although its key was not announced.
+fn force(open: &ShardName) -> String {
+    format!(
         "`logctl shard rotate {open} --force` opens it anyway, which is on record: clients that do not have its key yet refuse what it signs"
-    );
+    )
+}
+
+fn finding(open: &ShardName, planned: bool, why: &NotAnnounced, asked: bool) -> Finding {
+    let force = force(open);
     let publish = format!(
         "`logctl shard plan {open} --announce --exec COMMAND --seen-at URL` publishes the key and waits until it is seen; {force}"
     );

@@ -106,6 +106,11 @@ impl Log {
         self.health.held_rotation()
     }
 
+    /// Whether its rotations wait for keys that `logctl` cannot announce.
+    pub fn requires_unusable_keys(&self) -> bool {
+        self.running.now.load().document.requires_unusable_keys()
+    }
+
     /// Whether a rotation by size or age would be held back now because the next shard is not announced.
     pub fn lacks_announcement(&self) -> bool {
         let required = self.running.now.load().document.rotate.require_announced;

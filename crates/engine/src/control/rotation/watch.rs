@@ -13,6 +13,7 @@ use super::Overdue;
 use crate::control::audit::Audited;
 use crate::control::{ChangeError, Request};
 use crate::log::Log;
+use order::Generation;
 use tlog::UnixMillis;
 
 /// Pause between checks, which read memory only.
@@ -29,6 +30,19 @@ struct Watched {
     opened: Option<UnixMillis>,
     /// When this replica acts on it, once it is due.
     act: Option<Instant>,
+    /// The generation that refused the rotation last. Another one may allow it: a key was announced since, for example.
+    refused: Option<Generation>,
+}
+
+impl Watched {
+    fn of(shard: String) -> Self {
+        Self {
+            shard,
+            opened: None,
+            act: None,
+            refused: None,
+        }
+    }
 }
 
 /// Why a rotation that is due is held back, for `logctl status` and metrics.
@@ -57,17 +71,9 @@ impl Audited {
                 };
                 let known = watched
                     .entry(log.name().to_owned())
-                    .or_insert_with(|| Watched {
-                        shard: String::new(),
-                        opened: None,
-                        act: None,
-                    });
+                    .or_insert_with(|| Watched::of(String::new()));
                 if known.shard != shard {
-                    *known = Watched {
-                        shard,
-                        opened: None,
-                        act: None,
-                    };
+                    *known = Watched::of(shard);
                 }
                 self.rotate_if_due(&log, known, by_age).await;
             }
@@ -83,6 +89,9 @@ impl Audited {
             known.act = None;
             log.hold_rotation(None);
             return;
+        }
+        if known.refused.is_some_and(|then| then != log.generation()) {
+            (known.refused, known.act) = (None, None);
         }
         let act = match known.act {
             Some(act) => act,
@@ -108,6 +117,7 @@ impl Audited {
                     tracing::warn!(log = log.name(), why, "a rotation is due");
                 }
                 log.hold_rotation(Some(why));
+                known.refused = Some(log.generation());
                 known.act = Some(Instant::now() + RETRY);
                 return;
             }
