@@ -238,7 +238,7 @@ impl OtherRekor {
     /// The next step where it gave what it has not signed.
     pub(super) fn not_signed(&self) -> String {
         format!(
-            "none of it is served: find out whether {} is the Rekor that your clients know, and who changed its answers",
+            "none of it is served: find out whether {} is the Rekor that your clients know, and tell its operator",
             self.base
         )
     }

@@ -431,7 +431,7 @@ fn has_hosts(config: &LogConfig) -> Result<(), Error> {
     };
     Err(Error::Usage {
         message: format!(
-            "the shards of {} have origins with a path (`originForm: path`), and Sigstore's clients accept only host names: its keys can't be announced",
+            "the shards of {} have origins with a path (`originForm: path`), and Sigstore's clients accept only host names, so the keys can't be announced",
             config.log
         ),
         hint: format!(
