@@ -395,11 +395,18 @@ fn a_log_that_requires_announcements_rotates_by_size_when_the_key_was_seen() -> 
         0,
     )?;
     run(at, &format!("--log argon config apply {plan} --yes"), 0)?;
-    // Over a restart the record is what it was.
-    let before = argon_shard(at, "b")?;
+    // Over a restart the record is what it was. Its first checkpoint would be a difference.
+    let before = wait::until("the shard is published", || {
+        let shard = argon_shard(at, "b")?;
+        Ok((shard["published"].is_u64() && shard["rootHash"].is_string()).then_some(shard))
+    })?;
     logd.kill()?;
     let _logd = Logd::start(at)?;
-    ensure!(before["announced"].is_object() && argon_shard(at, "b")? == before);
+    let after = argon_shard(at, "b")?;
+    ensure!(
+        before["announced"].is_object() && after == before,
+        "{after} where it was {before}"
+    );
     // Without a word the next one waits again; with force it opens, on record.
     let ran = run(at, "--log argon shard rotate c --yes -o json", 6)?;
     ensure!(ran.json()?["error"]["findings"][0]["code"] == "not-announced");

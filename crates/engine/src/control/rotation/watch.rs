@@ -110,6 +110,8 @@ impl Audited {
             let Overdue { shard, why } = overdue;
             let key = format!("rotate/{shard}");
             let request = Request::RotateOut { shard, why };
+            // Before the preview: what changes beside it is looked at again.
+            let generation = log.generation();
             // Previewed first: a refused rotation must not leave an intent with every try.
             if let Err(error) = log.preview(request.clone()).await {
                 let why = held(&error);
@@ -117,7 +119,7 @@ impl Audited {
                     tracing::warn!(log = log.name(), why, "a rotation is due");
                 }
                 log.hold_rotation(Some(why));
-                known.refused = Some(log.generation());
+                known.refused = Some(generation);
                 known.act = Some(Instant::now() + RETRY);
                 return;
             }
