@@ -57,6 +57,7 @@ const METHODS: [(&str, Kind, &[&str]); 8] = [
             "merge_seen",
             "metrics",
             "name",
+            "now",
             "object",
             "opened_at",
             "operation",

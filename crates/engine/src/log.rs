@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use logconfig::RekorConfig;
-use tlog::{GlobalIndex, VerifierKey};
+use tlog::{GlobalIndex, UnixMillis, VerifierKey};
 
 use crate::damage::Damaged;
 use crate::health::Health;
@@ -56,6 +56,11 @@ impl Log {
     /// The name that its configuration document has.
     pub fn name(&self) -> &str {
         &self.ledger.name
+    }
+
+    /// The wall clock of this server, which may be wrong.
+    pub fn now(&self) -> UnixMillis {
+        self.ledger.clock.now()
     }
 
     /// Whether it has a configuration. A halted log may not be able to read it, but is still shown.

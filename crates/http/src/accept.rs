@@ -82,6 +82,8 @@ pub enum Origin {
 enum Accepted {
     Tcp(TcpStream, Origin),
     Unix(UnixStream, Origin),
+    #[cfg(feature = "testing")]
+    Memory(tokio::io::DuplexStream),
 }
 
 impl Open {
@@ -96,6 +98,11 @@ impl Open {
                 let uid = stream.peer_cred()?.uid();
                 Ok(Accepted::Unix(stream, Origin::Unix { uid }))
             }
+            #[cfg(feature = "testing")]
+            Self::Memory(calls) => match calls.lock().await.recv().await {
+                Some(stream) => Ok(Accepted::Memory(stream)),
+                None => std::future::pending().await,
+            },
         }
     }
 }
@@ -232,6 +239,8 @@ fn admit<P: Plane>(
     let tls = match listener {
         Open::Tcp(_, tls) => tls.clone(),
         Open::Unix { .. } => None,
+        #[cfg(feature = "testing")]
+        Open::Memory(_) => None,
     };
     let Some(place) = place else {
         if let (Accepted::Tcp(stream, _), None) = (&accepted, &tls) {
@@ -252,6 +261,11 @@ fn admit<P: Plane>(
     // A task for each kind, so that the smaller ones take less memory.
     match (accepted, tls) {
         (Accepted::Unix(stream, origin), _) => drop(tokio::spawn(async move {
+            connection(stream, origin, None, &door, &place).await;
+        })),
+        #[cfg(feature = "testing")]
+        (Accepted::Memory(stream), _) => drop(tokio::spawn(async move {
+            let origin = Origin::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
             connection(stream, origin, None, &door, &place).await;
         })),
         (Accepted::Tcp(stream, origin), None) => drop(tokio::spawn(async move {

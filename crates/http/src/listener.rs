@@ -20,7 +20,13 @@ pub struct Listener(Socket);
 enum Socket {
     Tcp(std::net::TcpListener, Option<Arc<Tls>>),
     Unix(SocketFile, std::os::unix::net::UnixListener),
+    #[cfg(feature = "testing")]
+    Memory(Calls),
 }
+
+/// Connections in memory, as they come.
+#[cfg(feature = "testing")]
+type Calls = tokio::sync::mpsc::UnboundedReceiver<tokio::io::DuplexStream>;
 
 /// A listener of the current runtime.
 pub(crate) enum Open {
@@ -30,6 +36,9 @@ pub(crate) enum Open {
         _file: SocketFile,
         listener: tokio::net::UnixListener,
     },
+    /// Locked by the one task that accepts.
+    #[cfg(feature = "testing")]
+    Memory(tokio::sync::Mutex<Calls>),
 }
 
 impl Listener {
@@ -59,12 +68,22 @@ impl Listener {
         Ok(Self(Socket::Unix(file, listener)))
     }
 
+    /// Listens to connections in memory: each one that is sent is served like one from an address, without TLS.
+    #[cfg(feature = "testing")]
+    pub fn memory() -> (
+        Self,
+        tokio::sync::mpsc::UnboundedSender<tokio::io::DuplexStream>,
+    ) {
+        let (send, calls) = tokio::sync::mpsc::unbounded_channel();
+        (Self(Socket::Memory(calls)), send)
+    }
+
     /// Speaks TLS on an address; a socket stays as it is.
     #[must_use]
     pub fn with_tls(self, tls: Option<Arc<Tls>>) -> Self {
         match self.0 {
             Socket::Tcp(listener, _) => Self(Socket::Tcp(listener, tls)),
-            socket @ Socket::Unix(..) => Self(socket),
+            other => Self(other),
         }
     }
 
@@ -78,6 +97,8 @@ impl Listener {
                     _file: file,
                     listener: tokio::net::UnixListener::from_std(listener)?,
                 },
+                #[cfg(feature = "testing")]
+                Socket::Memory(calls) => Open::Memory(tokio::sync::Mutex::new(calls)),
             })
         };
         open().map_err(|source| Error::Listen {

@@ -16,7 +16,6 @@ use wire::data::Added;
 use super::negotiate::{Ack, ack, wants_json};
 use super::refusal::{self, Refusal};
 use super::{DataPlane, advice, find, granted, promise, stamp, unfronted};
-use crate::clock::now_ms;
 use engine::{AppendError, Appended, Log, Promise, WriteKey};
 use qos::{Advice, Granted, TenantId};
 use tlog::bundle::MAX_ENTRY;
@@ -111,7 +110,7 @@ async fn add(
     json: bool,
 ) -> Result<WriteAnswer, Refusal> {
     let ack = ack(&head.headers)?;
-    let asked = advice::read(&head.headers, now_ms)?;
+    let asked = advice::read(&head.headers, || log.now().get())?;
     let tenant = asked.tenant(log)?;
     if asked.encoded {
         return Err(Refusal::encoded("an entry"));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{FromRef, Path, State};
 use axum::response::Response;
 use axum::routing::{any, get};
 use base64::Engine as _;
@@ -31,10 +31,32 @@ use tlog::GlobalIndex;
 use tokio::sync::Semaphore;
 use wire::data::{Entry, Shard, Watermarks};
 
-/// Held while a bundle of entries is read, which can have 16 MiB: the budget for answers counts bytes only once they are read.
-static READS: Semaphore = Semaphore::const_new(32);
+/// Bundles of entries that are read at a time.
+const BUNDLES: usize = 32;
 
 pub(super) type App = State<Arc<Readiness>>;
+
+/// Held while a bundle of entries is read, which can have 16 MiB: the budget for answers counts bytes only once they are read.
+type Bundles = State<Arc<Semaphore>>;
+
+/// What the routes share.
+#[derive(Clone)]
+struct Shared {
+    readiness: Arc<Readiness>,
+    bundles: Arc<Semaphore>,
+}
+
+impl FromRef<Shared> for Arc<Readiness> {
+    fn from_ref(shared: &Shared) -> Self {
+        Self::clone(&shared.readiness)
+    }
+}
+
+impl FromRef<Shared> for Arc<Semaphore> {
+    fn from_ref(shared: &Shared) -> Self {
+        Self::clone(&shared.bundles)
+    }
+}
 
 /// All routes but `add`.
 pub(super) fn router(readiness: Arc<Readiness>) -> Router {
@@ -62,7 +84,10 @@ pub(super) fn router(readiness: Arc<Readiness>) -> Router {
         .method_not_allowed_fallback(async |headers: HeaderMap| {
             refused(&Refusal::method(), &headers)
         })
-        .with_state(readiness)
+        .with_state(Shared {
+            readiness,
+            bundles: Arc::new(Semaphore::new(BUNDLES)),
+        })
 }
 
 fn page(kind: &'static str, cache: &'static str, body: impl Into<Body>) -> Response {
@@ -181,6 +206,7 @@ async fn watermarks(
 
 async fn entry(
     State(readiness): App,
+    State(bundles): Bundles,
     Path((name, index)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Response {
@@ -188,7 +214,7 @@ async fn entry(
         let log = find(&readiness, &name)?;
         let index =
             decimal(&index).ok_or_else(|| Refusal::bad("an entry's index is a decimal number"))?;
-        let turn = READS.acquire().await;
+        let turn = bundles.acquire().await;
         let record = log.entry(GlobalIndex::new(index)).await;
         let mut record = record
             .map_err(|error| refusal::read(&name, &error))?
@@ -270,6 +296,7 @@ async fn seal(
 
 async fn tile(
     State(readiness): App,
+    State(bundles): Bundles,
     Path((name, shard, rest)): Path<(String, String, String)>,
     headers: HeaderMap,
 ) -> Response {
@@ -281,7 +308,7 @@ async fn tile(
             ));
         };
         let _turn = match tile.kind {
-            tlog::TileKind::Entries => Some(READS.acquire().await),
+            tlog::TileKind::Entries => Some(bundles.acquire().await),
             tlog::TileKind::Hashes(_) => None,
         };
         let bytes = object(&readiness, &name, &shard, &path).await?;

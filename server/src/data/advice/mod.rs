@@ -12,7 +12,6 @@ use hyper::HeaderMap;
 use hyper::header::HeaderValue;
 
 use super::refusal::{Refusal, shown};
-use crate::clock::now_ms;
 use crate::rfc3339::rfc3339;
 use engine::{Log, WriteKey};
 use qos::{Advice, TenantId};
@@ -47,8 +46,8 @@ pub(super) struct AskedAdvice<'a> {
 impl AskedAdvice<'_> {
     /// The tenant of the writer.
     pub(super) fn tenant(&self, log: &Log) -> Result<TenantId, Refusal> {
-        let now = self.token.map_or(0, |_| now_ms());
-        let tenant = log.policy().tenant(self.token, UnixMillis::new(now));
+        let now = self.token.map_or(UnixMillis::ZERO, |_| log.now());
+        let tenant = log.policy().tenant(self.token, now);
         tenant.map_err(|denied| Refusal::denied(&denied))
     }
 

@@ -186,7 +186,7 @@ async fn add(
     unfronted(log)?;
     let part = ask::part(head.uri.query())?;
     let encoding = ask::encoding(&head.headers)?;
-    let asked = advice::read(&head.headers, crate::clock::now_ms)?;
+    let asked = advice::read(&head.headers, || log.now().get())?;
     let tenant = asked.tenant(log)?;
     let key = asked.key(log, tenant);
     if key.is_some() && part.upload.is_some() {
@@ -473,7 +473,7 @@ pub(super) async fn asked(
 ) -> Routed {
     let result = async {
         let log = find(&readiness, &log)?;
-        let tenant = advice::read(&headers, crate::clock::now_ms)?.tenant(&log)?;
+        let tenant = advice::read(&headers, || log.now().get())?.tenant(&log)?;
         let id = match ask::part(query.as_deref())? {
             ask::Part {
                 upload: Some(id),

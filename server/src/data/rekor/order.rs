@@ -114,7 +114,7 @@ pub(super) async fn check<T: Send + 'static>(
 
 /// The tenant that a request writes for.
 pub(super) fn tenant(log: &Log, head: &Parts) -> Result<TenantId, Refusal> {
-    advice::read(&head.headers, crate::clock::now_ms)?.tenant(log)
+    advice::read(&head.headers, || log.now().get())?.tenant(log)
 }
 
 /// Orders a leaf and waits for a checkpoint that covers it, as long as the log holds a write; the entry's global index.
