@@ -63,11 +63,15 @@ impl InFlight {
         }
     }
 
-    /// Waits for all answers. The first that failed is the result, and those after it count anyway.
+    /// Waits for all answers. The first that failed is the result, and those after it count anyway; but where the outcome of one is unknown,
+    /// that is the result: any other says that nothing more is in the log.
     pub(super) async fn land_all(&mut self) -> Result<(), AppendError> {
         let mut result = Ok(());
         while let Some(landed) = self.flying.next().await {
-            result = result.and(self.note(landed));
+            result = match self.note(landed) {
+                Err(AppendError::Unknown) => Err(AppendError::Unknown),
+                other => result.and(other),
+            };
         }
         result
     }
@@ -96,6 +100,53 @@ impl Drop for InFlight {
                 while flying.next().await.is_some() {}
                 drop(turn);
             });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use tlog::{GlobalIndex, LeafIndex};
+
+    use super::super::turns::Turns;
+    use super::*;
+
+    #[tokio::test]
+    async fn an_unknown_outcome_is_the_result_whatever_else_failed() {
+        let appended = || {
+            Ok(Appended {
+                index: GlobalIndex::new(7),
+                shard: "a".into(),
+                leaf_index: LeafIndex::new(7),
+            })
+        };
+        let (closing, unknown) = (|| Err(AppendError::Closing), || Err(AppendError::Unknown));
+        for (answers, result) in [
+            ([appended(), appended(), appended()], Ok(())),
+            (
+                [closing(), unknown(), appended()],
+                unknown().map(|_: Appended| ()),
+            ),
+            (
+                [unknown(), closing(), appended()],
+                unknown().map(|_: Appended| ()),
+            ),
+            (
+                [appended(), closing(), appended()],
+                closing().map(|_: Appended| ()),
+            ),
+        ] {
+            let turn = Turns::default().take("dev", None, true).await.unwrap();
+            let mut flight = InFlight::new(turn, Ranges::default());
+            for (first, answer) in (0..).zip(answers) {
+                flight.push(first, 1, ready(answer));
+            }
+            assert_eq!(
+                flight.land_all().await.map_err(|e| e.to_string()),
+                result.map_err(|e| e.to_string())
+            );
         }
     }
 }

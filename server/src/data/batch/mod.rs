@@ -279,7 +279,11 @@ async fn add(
     .await;
     watched.enter(Phase::Working);
     let landed = sender.flight.land_all().await;
-    let mut result = result.and(landed.map_err(|error| sender.refused(error)));
+    let mut result = match landed {
+        // Whatever ended the body: no other answer leaves open whether more of it is in the log.
+        Err(AppendError::Unknown) => Err(sender.refused(AppendError::Unknown)),
+        landed => result.and(landed.map_err(|error| sender.refused(error))),
+    };
     if let (Ok(()), Some(key)) = (&result, key) {
         let ended = log.end_keyed_batch(key, sender.next).await;
         result = ended.map_err(|error| sender.refused(error));
