@@ -121,6 +121,9 @@ mutants! {
         "The row of a change on probation is deleted while the change may still be decided.",
     OneOriginForTwo "one-origin-for-two"
         "Two logs may have one origin.",
+    // What clients are told over HTTP.
+    UnknownIsUnavailable "unknown-is-unavailable"
+        "A write with an unknown outcome is answered with 503, which says that nothing was written.",
     // A log that is restored, or put back.
     OlderStoreIsBelieved "older-store-is-believed"
         "A coordination store that is older than what was signed from it is taken for the newest one.",

@@ -7,6 +7,7 @@ use hyper::Response;
 use hyper::header::{ACCEPT_ENCODING, HeaderName, HeaderValue};
 
 use engine::{AppendError, ReadError};
+use order::mutant::{Mutant, left_out};
 use qos::Denied;
 use tlog::bundle::MAX_ENTRY;
 use wire::codes::Code;
@@ -306,6 +307,7 @@ pub(super) fn append(log: &str, error: AppendError) -> Refusal {
         ),
         AppendError::KeyReused => Refusal::reused(),
         AppendError::ShuttingDown => Refusal::shutting_down(),
+        AppendError::Unknown if left_out(Mutant::UnknownIsUnavailable) => Refusal::shutting_down(),
         // Not 503: a client that repeats the request could write the entry twice.
         AppendError::Unknown => Refusal::new(
             codes::UNKNOWN_OUTCOME,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::disaster::Disaster;
 use crate::frontends::{self, FrontendAction};
+use crate::http::{self, Http};
 use crate::members::{self, Members};
 use crate::nodes::{self, Named, NodeAction, Nodes};
 use crate::older;
@@ -39,6 +40,8 @@ pub struct Plan {
     pub nodes: Nodes,
     /// How many frontends there are.
     pub frontends: u32,
+    /// How much goes through HTTP.
+    pub http: Http,
     /// What makes this life a short one.
     pub short: Short,
     /// Whether the secondaries and witnesses change, and what is restored.
@@ -210,6 +213,7 @@ impl Plan {
             peers: Peers::default(),
             nodes: Nodes::default(),
             frontends: 0,
+            http: Http::default(),
             short: Short::default(),
             members: Members::default(),
             events,
@@ -217,6 +221,7 @@ impl Plan {
         peers::join(&mut plan, wild);
         nodes::join(&mut plan, wild);
         frontends::join(&mut plan, wild);
+        http::join(&mut plan);
         if members {
             members::join(&mut plan, wild);
             older::join(&mut plan);

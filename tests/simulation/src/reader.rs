@@ -1,12 +1,15 @@
 //! Readers: they remember every checkpoint that they saw, read what is under it, and have it proven that one follows from the other.
 
+mod source;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::Log;
-use tlog::{Checkpoint, GlobalIndex, Hash, TileSet, VerifierKey};
+use tlog::{Checkpoint, Hash, TileKind, TilePath, TileSet, VerifierKey, bundle};
 
+use self::source::{Shard, Source};
+use crate::http::Client;
 use crate::judge::Proven;
 use crate::trees;
 use crate::world::World;
@@ -19,6 +22,7 @@ type Newest = BTreeMap<String, Checkpoint>;
 pub async fn read(world: Arc<World>, number: usize) {
     let name = format!("reader-{number}");
     let (mut dice, mut proofs) = (world.dice(&name), world.dice(&format!("{name} proofs")));
+    let mut http = Client::new(&world, &name);
     let (mut newest, mut life) = (Newest::new(), 0);
     loop {
         let pause = dice.span(1, 5_000);
@@ -32,17 +36,20 @@ pub async fn read(world: Arc<World>, number: usize) {
         if world.judge.is_in_doubt() {
             continue;
         }
+        let source = Source::choose(&mut http, &running, log);
         let look = async {
-            let status = log.status();
-            for shard in &status.shards {
-                world.judge.key(&shard.origin, &shard.vkey);
-            }
-            let Some(shard) = dice.pick(&status.shards).cloned() else {
+            let Some((shards, ordered)) = source.view().await else {
                 return;
             };
-            let note = log.checkpoint(&shard.name).await;
+            for shard in &shards {
+                world.judge.key(&shard.origin, &shard.vkey);
+            }
+            let Some(shard) = dice.pick(&shards).cloned() else {
+                return;
+            };
+            let note = source.checkpoint(&shard.name).await;
             running.process.until_running().await;
-            if let Ok(Some(note)) = note {
+            if let Some(note) = note {
                 // A server shows what it knows, so only the same one is bound by what it has shown.
                 world
                     .judge
@@ -56,10 +63,19 @@ pub async fn read(world: Arc<World>, number: usize) {
                             // By force, a log may lack what its readers have.
                             newest.clear();
                         }
+                        if source.is_http()
+                            && let Some((start, entries)) =
+                                bundled(&source, &mut http, &shard, checkpoint.size).await
+                        {
+                            running.process.until_running().await;
+                            for (index, entry) in (start..).zip(&entries) {
+                                world.judge.read(LOG, index, entry);
+                            }
+                        }
                         let old = newest.insert(checkpoint.origin.clone(), checkpoint.clone());
                         if let Some(old) = old.filter(|_| proofs.chance(500_000)) {
                             let pair = order(old, checkpoint);
-                            let follows = consistent(&log, &shard.name, &pair).await;
+                            let follows = consistent(&source, &shard.name, &pair).await;
                             running.process.until_running().await;
                             if let Err(what) = follows {
                                 let rule = "a checkpoint follows from the one before";
@@ -72,28 +88,30 @@ pub async fn read(world: Arc<World>, number: usize) {
                         .object("a checkpoint fits its entries", format!("{name}: {note}")),
                 }
             }
-            let ordered = status.watermarks.ordered.get();
             if ordered == 0 {
                 return;
             }
             let index = dice.between(0, ordered - 1);
             if dice.chance(500_000) {
-                if let Ok(Some(entry)) = log.entry(GlobalIndex::new(index)).await {
+                if let Some(entry) = source.entry(index).await {
                     running.process.until_running().await;
-                    world.judge.read(LOG, index, &entry.bytes);
+                    world.judge.read(LOG, index, &entry);
                 }
-            } else if let Ok(Some(proof)) = log.inclusion(GlobalIndex::new(index)).await {
+            } else if let Some((proof, entry)) = source.inclusion(index, &shards).await {
                 running.process.until_running().await;
+                if let Some(entry) = entry {
+                    world.judge.read(LOG, index, &entry);
+                }
                 world.judge.signed(&proof.checkpoint);
                 let key: Option<VerifierKey> = proof.vkey.parse().ok();
                 let opened = key.map(|key| Checkpoint::open(&proof.checkpoint, &key));
                 match opened {
                     Some(Ok(checkpoint)) => world.judge.proven(Proven {
                         index,
-                        leaf: proof.leaf_index.get(),
+                        leaf: proof.leaf,
                         size: checkpoint.size,
                         root: checkpoint.root,
-                        path: proof.proof,
+                        path: proof.path,
                     }),
                     _ => world.judge.object(
                         "a checkpoint fits its entries",
@@ -118,8 +136,27 @@ fn order(one: Checkpoint, other: Checkpoint) -> [Checkpoint; 2] {
     }
 }
 
+/// Entries below a checkpoint of a shard, from one of its bundles, and the global index of the first of them.
+async fn bundled(
+    source: &Source,
+    http: &mut Client,
+    shard: &Shard,
+    size: u64,
+) -> Option<(u64, Vec<Vec<u8>>)> {
+    let tile = http.dice().between(0, size.checked_sub(1)? / 256);
+    let path = TilePath::at(TileKind::Entries, tile, size)?;
+    let bytes = source.object(&shard.name, &path.to_string()).await?;
+    let entries = bundle::entries(&bytes).ok()?;
+    let entries = entries.iter().map(|entry| entry.to_vec()).collect();
+    Some((shard.start? + tile * 256, entries))
+}
+
 /// Whether the tiles that a server gives prove that one checkpoint of a shard follows from another. What it cannot give proves nothing.
-async fn consistent(log: &Log, shard: &str, [old, new]: &[Checkpoint; 2]) -> Result<(), String> {
+async fn consistent(
+    source: &Source,
+    shard: &str,
+    [old, new]: &[Checkpoint; 2],
+) -> Result<(), String> {
     if old.size == 0 {
         return Ok(());
     }
@@ -128,7 +165,7 @@ async fn consistent(log: &Log, shard: &str, [old, new]: &[Checkpoint; 2]) -> Res
         let mut bytes = None;
         // A partial tile goes when the full one is there.
         for path in [path, path.full()] {
-            if let Ok(Some(found)) = log.object(shard, &path.to_string()).await {
+            if let Some(found) = source.object(shard, &path.to_string()).await {
                 bytes = Some(found);
                 break;
             }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use ambient::testing::Moved;
 use ambient::{Ambient, Random};
 use engine::{Audited, Engine, EngineOptions, MergeOptions, Program, Programs};
+use logd::memory::MemoryPlane;
 use store::{MemoryCoordination, MemoryObjects};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -43,6 +44,8 @@ pub struct Running {
     pub engine: Arc<Engine>,
     /// The way to change its logs.
     pub audited: Arc<Audited>,
+    /// Its data plane, where somebody speaks HTTP.
+    pub http: Option<Arc<MemoryPlane>>,
     tasks: Arc<Vec<JoinHandle<()>>>,
 }
 
@@ -182,6 +185,7 @@ impl Server {
                 self.until_it_ends(&world, &running).await;
                 *lock(&self.running) = None;
                 running.tasks.iter().for_each(JoinHandle::abort);
+                running.http.iter().for_each(|http| http.close());
                 running.engine.crash();
             }
             process.kill();
@@ -207,6 +211,13 @@ impl Server {
         world
             .trace
             .say(format_args!("{} stops", running.process.name));
+        // As a server does: requests in flight finish first.
+        if let Some(http) = &running.http {
+            tokio::select! {
+                () = running.process.dead() => return,
+                () = http.stop() => {}
+            }
+        }
         let shutdown = tokio::time::timeout(Duration::from_secs(10), running.engine.shutdown());
         tokio::select! {
             () = running.process.dead() => {}
@@ -310,10 +321,15 @@ impl Server {
             tasks.push(tokio::spawn(Arc::clone(&audited).watch_probations()));
             tasks.push(tokio::spawn(Arc::clone(&audited).watch_shards()));
         }
+        let http = match world.plan.http.is_used() && writes {
+            true => MemoryPlane::serve(Arc::clone(&engine)).ok().map(Arc::new),
+            false => None,
+        };
         Ok(Running {
             process: Arc::clone(process),
             engine,
             audited,
+            http,
             tasks: Arc::new(tasks),
         })
     }

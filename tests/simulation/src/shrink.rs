@@ -70,6 +70,10 @@ pub fn shrink(plan: Plan, rule: &str, tries: usize) -> Plan {
                 ..smallest.clone()
             },
             Plan {
+                http: crate::http::Http::default(),
+                ..smallest.clone()
+            },
+            Plan {
                 servers: smallest.servers.saturating_sub(1).max(1),
                 ..smallest.clone()
             },
@@ -105,6 +109,7 @@ fn weight(plan: &Plan) -> u64 {
     let rates = rates.iter().filter(|rate| **rate > 0).count() as u64;
     requests
         + rates
+        + u64::from(plan.http.is_used())
         + (plan.events.len() + plan.servers + plan.readers) as u64
         + u64::from(
             plan.peers.secondaries + plan.peers.witnesses + plan.nodes.count + plan.frontends,

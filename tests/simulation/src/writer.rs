@@ -1,6 +1,8 @@
 //! Writers: each has a habit, and remembers what it was told.
 
+mod batch;
 mod eager;
+mod http;
 mod throng;
 
 use std::sync::Arc;
@@ -10,9 +12,12 @@ use bytes::Bytes;
 use engine::{
     AppendError, Appended, Chunk, Log, Placement, PromiseId, UploadId, UploadPart, WriteKey,
 };
+use futures_util::FutureExt as _;
 use qos::Advice;
 use tlog::UnixMillis;
 
+use self::http::{At, Batched, Body};
+use crate::http::{Client, Told};
 use crate::judge::Place;
 use crate::plan::{Habit, Writer};
 use crate::random::Dice;
@@ -22,10 +27,13 @@ use crate::world::World;
 /// The log that everybody writes to.
 pub const LOG: &str = "dev";
 
+/// Whom writers without a token are.
+const TENANT: &str = "default";
+
 /// What a request came to.
 enum Came<T> {
     Answered(T),
-    Refused(AppendError),
+    Refused(Told),
     /// The connection broke, the client gave up, or the server does not know.
     Unknown,
 }
@@ -33,6 +41,7 @@ enum Came<T> {
 struct Session {
     world: Arc<World>,
     dice: Dice,
+    http: Client,
     name: String,
     habit: Habit,
     sent: u64,
@@ -46,6 +55,8 @@ struct Session {
 #[derive(Clone)]
 struct Written {
     key: WriteKey,
+    /// The same as it is sent over HTTP.
+    name: String,
     entry: Bytes,
     /// The age of the world when it was sent first.
     at: Duration,
@@ -66,6 +77,7 @@ pub async fn write(world: Arc<World>, number: usize, plan: Writer) {
     let name = format!("writer-{number}");
     let mut session = Session {
         dice: world.dice(&name),
+        http: Client::new(&world, &name),
         eager: world.plan.short.eager,
         written: Vec::new(),
         world,
@@ -116,10 +128,10 @@ impl Session {
     }
 
     /// The answer, unless the server dies or the client gives up first.
-    async fn answer<T>(
+    async fn answer<T, E: Into<Told>>(
         &mut self,
         running: &Running,
-        answer: impl Future<Output = Result<T, AppendError>>,
+        answer: impl Future<Output = Result<T, E>>,
     ) -> Came<T> {
         let impatient = self.dice.chance(if self.eager { 150_000 } else { 20_000 });
         let most = if impatient {
@@ -130,10 +142,10 @@ impl Session {
         let came = tokio::select! {
             () = running.process.dead() => Came::Unknown,
             () = tokio::time::sleep(most) => Came::Unknown,
-            answer = answer => match answer {
+            answer = answer => match answer.map_err(Into::into) {
                 Ok(answer) => Came::Answered(answer),
-                Err(AppendError::Unknown) => Came::Unknown,
-                Err(error) => Came::Refused(error),
+                Err(Told::Unknown) => Came::Unknown,
+                Err(told) => Came::Refused(told),
             },
         };
         // An answer of a process that stands still is not sent.
@@ -176,47 +188,53 @@ impl Session {
                 .map_err(|_| AppendError::Closing)?;
             log.submit(entry.clone(), tenant, &advice)?.answer.await
         };
-        match self.answer(&running, answer).await {
+        let came = match self.add(&running, &entry, &advice, None) {
+            Some(add) => self.answer(&running, add.added()).await,
+            None => {
+                let answer = answer.map(|at| at.map(At::Place));
+                self.answer(&running, answer).await
+            }
+        };
+        match came {
             Came::Answered(at) => {
-                if let Some(shard) = advice.shard
-                    && *at.shard != *shard
+                if let (Some(shard), At::Place(at)) = (&advice.shard, &at)
+                    && *at.shard != **shard
                 {
                     let what = format!("{}: asked for {shard}, is in {}", self.name, at.shard);
                     self.world
                         .judge
                         .object("a write is in the shard that it demands", what);
                 }
-                self.placed(&entry, &at);
+                self.told(&entry, &at);
             }
-            Came::Refused(error) => self.refused(&entry, &error, true),
+            Came::Refused(told) => self.refused(&entry, &told, true),
             Came::Unknown => {}
         }
     }
 
-    fn refused(&self, entry: &[u8], error: &AppendError, first: bool) {
-        self.world
-            .judge
-            .refused(LOG, entry, &error.to_string(), first);
+    fn refused(&self, entry: &[u8], told: &Told, first: bool) {
+        let why = told.to_string();
+        self.world.judge.refused(LOG, entry, &why, first);
     }
 
     async fn keyed(&mut self) {
         let earlier = self.earlier();
         let (mut first, mut at) = (earlier.is_none(), self.world.trace.age());
-        let (key, entry) = match earlier {
+        let (key, name, entry) = match earlier {
             Some(earlier) => {
                 at = earlier.at;
-                (earlier.key, earlier.entry)
+                (earlier.key, earlier.name, earlier.entry)
             }
             None => {
                 let entry = self.entry();
                 let name = format!("{}-{}", self.name, self.sent);
-                (WriteKey::new("default", &name), entry)
+                (WriteKey::new(TENANT, &name), name, entry)
             }
         };
         let advice = self.advice();
         let mut again = self.dice.between(0, 1);
         if first {
-            self.keep(key, &entry, at);
+            self.keep(key, &name, &entry, at);
         }
         for _ in 0..6 {
             let Some((running, log)) = self.log() else {
@@ -235,9 +253,16 @@ impl Session {
                     .await?;
                 ticket.answer.await
             };
-            match self.answer(&running, answer).await {
+            let came = match self.add(&running, &entry, &advice, Some(&name)) {
+                Some(add) => self.answer(&running, add.added()).await,
+                None => {
+                    let answer = answer.map(|at| at.map(At::Place));
+                    self.answer(&running, answer).await
+                }
+            };
+            match came {
                 Came::Answered(came) => {
-                    self.placed(&entry, &came);
+                    self.told(&entry, &came);
                     self.world.recall.key(key, &entry, at);
                     // Some send it again although they have an answer.
                     if again == 0 {
@@ -245,14 +270,14 @@ impl Session {
                     }
                     again -= 1;
                 }
-                Came::Refused(AppendError::KeyReused) => {
+                Came::Refused(Told::KeyReused) => {
                     let what = format!("{}: the same entry under the same key", self.name);
                     self.world
                         .judge
                         .object("a repeat is not another write", what);
                     return;
                 }
-                Came::Refused(error) => self.refused(&entry, &error, first && !self.eager),
+                Came::Refused(told) => self.refused(&entry, &told, first && !self.eager),
                 Came::Unknown => {}
             }
             first = false;
@@ -268,11 +293,21 @@ impl Session {
         if self.dice.chance(200_000) && !self.promises.is_empty() {
             let at = self.dice.between(0, self.promises.len() as u64 - 1);
             let (id, entry) = self.promises[usize::try_from(at).unwrap_or(0)].clone();
+            let call = self.placement(&running, id);
+            let placement = async {
+                match call {
+                    Some(call) => http::placed(call).await,
+                    None => match log.placement(id).await {
+                        Ok(Some(Placement::Ordered { at, .. })) => Some(at),
+                        _ => None,
+                    },
+                }
+            };
             let placement = tokio::select! {
                 () = running.process.dead() => return,
-                placement = log.placement(id) => placement,
+                placement = placement => placement,
             };
-            if let Ok(Some(Placement::Ordered { at, .. })) = placement {
+            if let Some(at) = placement {
                 self.placed(&entry, &at);
             }
             return;
@@ -284,16 +319,21 @@ impl Session {
                 .policy()
                 .tenant(None, UnixMillis::ZERO)
                 .map_err(|_| AppendError::Closing)?;
-            log.promise(entry.clone(), tenant, &advice).await
+            let promise = log.promise(entry.clone(), tenant, &advice).await;
+            promise.map(|promise| promise.id)
         };
-        match self.answer(&running, answer).await {
-            Came::Answered(promise) => {
+        let came = match self.add_async(&running, &log, &entry, &advice) {
+            Some(add) => self.answer(&running, add.promised()).await,
+            None => self.answer(&running, answer).await,
+        };
+        match came {
+            Came::Answered(id) => {
                 self.world.judge.promised(LOG, &entry);
                 let at = self.world.trace.age();
-                self.world.recall.promise(promise.id, &entry, at);
-                self.promises.push((promise.id, entry));
+                self.world.recall.promise(id, &entry, at);
+                self.promises.push((id, entry.clone()));
             }
-            Came::Refused(error) => self.refused(&entry, &error, true),
+            Came::Refused(told) => self.refused(&entry, &told, true),
             Came::Unknown => {}
         }
     }
@@ -320,10 +360,27 @@ impl Session {
             let last = self.dice.between(accepted as u64 + 1, entries.len() as u64);
             let part = &entries[accepted..usize::try_from(last).unwrap_or(0)];
             let at = UploadPart {
-                id,
+                id: self.own(id),
                 offset: accepted as u64,
             };
             self.twice_part(at, &entries[accepted..]);
+            if let Some(batch) = self.batch(&running, part, &advice, Body::Part(id, at.offset)) {
+                let came = self.answer(&running, batch.batched()).await;
+                match came {
+                    Came::Answered(batch) if batch.ended.is_none() => {
+                        self.found(&batch, &entries, &mut accepted);
+                    }
+                    other => {
+                        if let Came::Answered(batch) = other {
+                            self.found(&batch, &entries, &mut accepted);
+                        }
+                        let pause = self.dice.span(1, 3_000);
+                        tokio::time::sleep(pause).await;
+                        self.resume(id, &entries, &mut accepted).await;
+                    }
+                }
+                continue;
+            }
             let mut bytes = Vec::new();
             for entry in part {
                 let _ = tlog::bundle::push(&mut bytes, entry);
@@ -352,7 +409,7 @@ impl Session {
                     }
                     accepted += part.len();
                 }
-                Came::Refused(AppendError::UploadAt { accepted: at }) => {
+                Came::Refused(Told::UploadAt(at)) => {
                     accepted = usize::try_from(at).unwrap_or(usize::MAX);
                 }
                 Came::Refused(_) | Came::Unknown => {
@@ -369,6 +426,17 @@ impl Session {
         let Some((running, log)) = self.log() else {
             return;
         };
+        if let Some(call) = self.progress(&running, id) {
+            let progress = tokio::select! {
+                () = running.process.dead() => None,
+                progress = http::stands(call) => progress,
+            };
+            if let Some(progress) = progress {
+                self.found(&progress, entries, accepted);
+            }
+            return;
+        }
+        let id = self.own(id);
         let progress = tokio::select! {
             () = running.process.dead() => return,
             progress = log.upload(id) => progress,
@@ -385,17 +453,42 @@ impl Session {
         }
     }
 
+    /// The name that an upload has below the interface: over HTTP it belongs to its tenant.
+    fn own(&self, id: UploadId) -> UploadId {
+        match self.world.plan.http.is_used() {
+            true => id.of(TENANT),
+            false => id,
+        }
+    }
+
+    /// The writer of an upload was told how much of it is where.
+    fn found(&self, batch: &Batched, entries: &[Bytes], accepted: &mut usize) {
+        *accepted = usize::try_from(batch.accepted).unwrap_or(usize::MAX);
+        for (at, index) in batch.placed() {
+            if let Some(entry) = entries.get(at) {
+                self.world.judge.read(LOG, index, entry);
+            }
+        }
+    }
+
     async fn burst(&mut self) {
         let Some((running, log)) = self.log() else {
             return;
         };
-        let entries: Vec<Bytes> = (0..self.dice.spread(2, 60)).map(|_| self.entry()).collect();
+        let mut entries: Vec<Bytes> = (0..self.dice.spread(2, 60)).map(|_| self.entry()).collect();
+        if self.batch_of(&running, &mut entries).await {
+            return;
+        }
         let mut asked = Vec::new();
         for entry in entries {
             self.world.judge.asked(LOG, &entry);
             let advice = self.advice();
             let log = Arc::clone(&log);
             let sent = entry.clone();
+            if let Some(add) = self.add(&running, &entry, &advice, None) {
+                asked.push((entry, add.added().boxed()));
+                continue;
+            }
             let answer = async move {
                 let tenant = log
                     .policy()
@@ -403,18 +496,19 @@ impl Session {
                     .map_err(|_| AppendError::Closing)?;
                 log.submit(sent, tenant, &advice)?.answer.await
             };
-            asked.push((entry, answer));
+            let answer = answer.map(|at| at.map(At::Place).map_err(Told::from));
+            asked.push((entry, answer.boxed()));
         }
         let (entries, answers): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
-        let all = async { Ok(futures_util::future::join_all(answers).await) };
+        let all = async { Ok::<_, Told>(futures_util::future::join_all(answers).await) };
         let Came::Answered(answers) = self.answer(&running, all).await else {
             return;
         };
         for (entry, answer) in entries.iter().zip(answers) {
             match answer {
-                Ok(at) => self.placed(entry, &at),
-                Err(AppendError::Unknown) => {}
-                Err(error) => self.refused(entry, &error, true),
+                Ok(at) => self.told(entry, &at),
+                Err(Told::Unknown) => {}
+                Err(told) => self.refused(entry, &told, true),
             }
         }
     }

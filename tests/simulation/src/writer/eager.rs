@@ -39,10 +39,15 @@ impl Session {
     }
 
     /// Keeps an entry, to ask for it again.
-    pub(super) fn keep(&mut self, key: WriteKey, entry: &Bytes, at: Duration) {
+    pub(super) fn keep(&mut self, key: WriteKey, name: &str, entry: &Bytes, at: Duration) {
         if self.eager {
-            let entry = entry.clone();
-            self.written.push(Written { key, entry, at });
+            let (name, entry) = (name.to_owned(), entry.clone());
+            self.written.push(Written {
+                key,
+                name,
+                entry,
+                at,
+            });
         }
     }
 

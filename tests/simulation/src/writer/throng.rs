@@ -5,7 +5,7 @@ use std::time::Duration;
 use engine::{AppendError, WriteKey};
 use tlog::UnixMillis;
 
-use super::Session;
+use super::{Session, TENANT};
 use crate::writer::LOG;
 
 /// How many write at once: their batches are more than fit into a slot.
@@ -23,7 +23,7 @@ impl Session {
             };
             let (entry, mut advice) = (self.entry(), self.advice());
             advice.shard = log.active_shard();
-            let key = WriteKey::new("default", &format!("{}-{}", self.name, self.sent));
+            let key = WriteKey::new(TENANT, &format!("{}-{}", self.name, self.sent));
             self.world.judge.asked(LOG, &entry);
             entries.push(entry.clone());
             answers.push(async move {
@@ -52,7 +52,7 @@ impl Session {
             match answer {
                 Ok(Ok(at)) => self.placed(entry, &at),
                 Ok(Err(AppendError::Unknown)) | Err(_) => {}
-                Ok(Err(error)) => self.refused(entry, &error, true),
+                Ok(Err(error)) => self.refused(entry, &error.into(), true),
             }
         }
     }
