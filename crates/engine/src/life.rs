@@ -31,7 +31,7 @@ use mirror::{PeerLife, Settled, Stamp};
 use order::state::State;
 use store::record;
 use store::{Guard, Outcome, StoreError, Transaction};
-use tlog::{GlobalIndex, UnixMillis};
+use tlog::{GlobalIndex, TreeSize, UnixMillis};
 
 /// Random bits at the end of a life's number.
 const CHANCE: u32 = 22;
@@ -46,10 +46,13 @@ pub(crate) struct Life {
     pub generation: Generation,
     /// Entries, in all shards.
     pub entries: GlobalIndex,
-    /// The storages that it was restored from or had to rely on, by the name of their secondary. Another one in its place may have forgotten what
-    /// an earlier life has done meanwhile.
+    /// The storages that it was restored from or had to rely on, by the name of their secondary, and whether they were whole. Another one in
+    /// its place may have forgotten what an earlier life has done meanwhile.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub storages: BTreeMap<String, String>,
+    pub storages: BTreeMap<String, (String, bool)>,
+    /// Closed shards of which it has less than they were closed with, by name, with that size.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lowered: BTreeMap<String, TreeSize>,
     /// What the manifests that it was restored from had settled. Older versions did not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settled: Option<(u64, Generation)>,
@@ -124,6 +127,7 @@ impl LogLife {
                 generation: Generation::ZERO,
                 entries: GlobalIndex::new(u64::MAX),
                 storages: BTreeMap::new(),
+                lowered: BTreeMap::new(),
                 settled: None,
                 forced: Some(Vec::new()),
             }))
@@ -151,6 +155,28 @@ impl LogLife {
         }))
     }
 
+    /// Whether it may sign, as far as any process of this life has found.
+    pub(crate) async fn may_sign(&self) -> Result<bool, StoreError> {
+        Ok(match self.known().await? {
+            Some(life) if !self.is_announced() => {
+                self.running.ledger.announced_life().await? >= life.id
+            }
+            _ => true,
+        })
+    }
+
+    /// The closed shards that a further restore may find longer than they are here, with the size up to which: until this life signs, or, if it was
+    /// restored by force, has grown.
+    pub(crate) async fn lowered(
+        &self,
+        state: &State,
+    ) -> Result<BTreeMap<String, TreeSize>, StoreError> {
+        let may_sign = self.may_sign().await?;
+        let life = self.known().await?;
+        let open = life.filter(|life| !may_sign || life.may_fork(state));
+        Ok(open.map_or_else(BTreeMap::new, |life| life.lowered.clone()))
+    }
+
     /// What a manifest says that is sent now, in this generation.
     pub(crate) async fn stamp(
         &self,
@@ -159,12 +185,7 @@ impl LogLife {
     ) -> Result<Stamp, StoreError> {
         let life = self.known().await?;
         let restored = life.map_or(0, |life| life.id);
-        let may_sign = match life {
-            Some(life) if !self.is_announced() => {
-                self.running.ledger.announced_life().await? >= life.id
-            }
-            _ => true,
-        };
+        let may_sign = self.may_sign().await?;
         let before = life.and_then(|life| life.settled);
         let before = before.unwrap_or_default();
         let (by, generation) = if may_sign {
@@ -310,7 +331,9 @@ impl Ledger {
             let row = position::manifest(store, keys, name).await?;
             // Another operator's mirror refuses no earlier life, so it never counts here; a restore does not count it either.
             let taken = row.is_some_and(|row| row.vkey == secondary.vkey && row.life >= life.id);
-            let is = |of: &String| storage.is_none_or(|now| now.incarnation == *of && now.whole);
+            let is = |(of, whole): &(String, bool)| {
+                storage.is_none_or(|now| now.incarnation == *of && (now.whole || !whole))
+            };
             if !life.storages.get(name).is_none_or(is) {
                 replaced.push(name);
             } else if taken {
@@ -327,11 +350,14 @@ impl Ledger {
                 of.secondaries.len(),
                 missing.join(", ")
             );
-            if of.secondaries.len() - replaced.len() < of.enough() {
+            if !replaced.is_empty() {
                 why += &format!(
-                    "; it cannot count {}, which lost its storage after this restore: stop this server, and restore the log again into a new folder",
+                    "; another storage answers than when it was restored, and does not count: {}",
                     replaced.join(", ")
                 );
+            }
+            if of.secondaries.len() - replaced.len() < of.enough() {
+                why += "; it cannot be announced: stop this server, and restore the log again into a new folder";
             }
             Err(why)
         } else {

@@ -162,6 +162,9 @@ impl Log {
             if matches!(state.intake, Intake::Frozen { .. }) {
                 return Err(ChangeError::Conflict(intake::frozen(&self.ledger.name)));
             }
+            if change.open.is_some() && !self.guard.life.may_sign().await? {
+                return Err(ChangeError::Conflict(intake::restored(&self.ledger.name)));
+            }
             let too_large = fits::document(&next, &written, &change.plan);
             if !too_large.is_empty() {
                 return Err(ChangeError::Invalid(too_large));

@@ -67,7 +67,10 @@ impl Publisher {
         if !eras.joint() {
             // This only means that the next start reads less far back.
             if eras.newest().get() >= eras.base().get().saturating_add(FAR) {
-                shared.running.hand_over(eras.newest(), Vec::new()).await?;
+                let told = shared.running.told_up_to(first).await?.min(eras.newest());
+                if told > eras.base() {
+                    shared.running.hand_over(told, Vec::new()).await?;
+                }
             }
             return Ok(());
         }

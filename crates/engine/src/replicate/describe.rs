@@ -24,6 +24,7 @@ use order::keys::trailing_number;
 use order::state::{Shard, State};
 use store::record;
 use store::{Guard, Outcome, StoreError, Transaction};
+use tlog::TreeSize;
 
 /// Sealed keys read at a time.
 const KEYS: usize = 512;
@@ -41,6 +42,8 @@ pub(crate) struct Sent {
     vouched: Vec<Vouched>,
     /// What the life of the log has settled.
     settled: Settled,
+    /// Closed shards that may be longer elsewhere.
+    lowered: BTreeMap<String, TreeSize>,
     /// The storage that has it.
     incarnation: String,
     /// The number of slots at which it was refused, because another server of this log had sent a newer one. That one may know less of what
@@ -69,6 +72,7 @@ impl Sent {
             base,
             vouched,
             settled,
+            lowered,
             incarnation,
             refused: _,
             age: _,
@@ -76,7 +80,7 @@ impl Sent {
             seen_at: _,
         } = self;
         (generation, base, incarnation) == (&other.generation, &other.base, &other.incarnation)
-            && (vouched, settled) == (&other.vouched, &other.settled)
+            && (vouched, settled, lowered) == (&other.vouched, &other.settled, &other.lowered)
             && (Arc::ptr_eq(shards, &other.shards) || *shards == other.shards)
     }
 }
@@ -106,6 +110,7 @@ impl Copier {
                 .map_or(Generation::ZERO, |base| base.generation),
             vouched,
             settled: stamp.settled,
+            lowered: guard.life.lowered(state).await?,
             incarnation: self.incarnation.clone().unwrap_or_default(),
             refused: None,
             age: None,
@@ -117,7 +122,7 @@ impl Copier {
         if sent.is_some_and(|sent| sent.same(&of)) {
             return Ok(());
         }
-        let manifest = manifest(&guard, state, members, of.vouched.clone()).await?;
+        let manifest = manifest(&guard, state, members, &of).await?;
         let signer = guard.keyring.replication().await?;
         let bytes = manifest
             .sign(&guard.keyring.kek, signer, stamp, &guard.ledger.random)
@@ -280,7 +285,7 @@ async fn manifest(
     guard: &SignGuard,
     state: &State,
     members: &[Membership],
-    vouched: Vec<Vouched>,
+    of: &Sent,
 ) -> Result<Manifest, CopyError> {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
@@ -320,7 +325,8 @@ async fn manifest(
         state: state.clone(),
         joint: members[..now.unwrap_or(0)].to_vec(),
         document,
-        vouched,
+        vouched: of.vouched.clone(),
+        lowered: of.lowered.clone(),
         keys: sealed,
         replication: STANDARD.encode(get(keys.replication()).await?),
     })

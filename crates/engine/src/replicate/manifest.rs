@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use mirror::{SignedManifest, Stamp};
 use serde::{Deserialize, Serialize};
-use tlog::Signer;
+use tlog::{Signer, TreeSize};
 
 use crate::position::Vouched;
 use crate::running::eras::Membership;
@@ -33,6 +33,9 @@ pub struct Manifest {
     /// anything.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub vouched: Vec<Vouched>,
+    /// Closed shards that a restore found shorter than they were closed with, by name, with that size; until it is final.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lowered: BTreeMap<String, TreeSize>,
     /// The sealed signing keys, by tree id, base64.
     pub keys: BTreeMap<u64, String>,
     /// The sealed replication key, base64.
@@ -90,6 +93,7 @@ mod tests {
             document: "{}".into(),
             joint: Vec::new(),
             vouched: Vec::new(),
+            lowered: BTreeMap::new(),
             keys: BTreeMap::from([(7, "a2V5".to_owned())]),
             replication: "cmVw".into(),
         };

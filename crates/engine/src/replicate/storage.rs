@@ -169,8 +169,11 @@ impl Copier {
         if known && noted.is_some() {
             return Ok(number);
         }
-        // A restored log begins with the rows of the life before.
-        let whole = noted.map_or(first, |row| row.whole);
+        // A restored log begins with the rows of the life before. What that one counts on since is not known before this one may sign.
+        let whole = match noted {
+            Some(row) => row.whole,
+            None => first && self.guard.life.may_sign().await?,
+        };
         let puts = &mut transaction.puts;
         puts.push((
             keys.secondary(&self.name),
@@ -188,6 +191,10 @@ impl Copier {
         let Some(incarnation) = self.incarnation.clone() else {
             return Ok(false);
         };
+        // An earlier life may have counted on more than this one was restored with.
+        if !guard.life.may_sign().await? {
+            return Ok(false);
+        }
         let (number, row) = position::storage(store, keys, &self.name).await?;
         let is = |of: &str, vkey: &str| of == incarnation && vkey == self.vkey;
         let noted = row.filter(|row| is(&row.incarnation, &row.vkey));

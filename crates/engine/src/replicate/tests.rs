@@ -135,6 +135,7 @@ async fn a_life_that_was_taken_and_forgotten_is_not_believed_taken() {
     let (life, row) = (
         Life {
             storages: std::collections::BTreeMap::new(),
+            lowered: std::collections::BTreeMap::new(),
             settled: None,
             id: 7,
             generation: Generation::new(2),

@@ -51,8 +51,6 @@ pub(crate) struct Believed {
     pub(crate) manifest: Manifest,
     /// What its life has settled.
     pub(crate) settled: (u64, Generation),
-    /// Whether its life may sign: then no tree of a shard that it has closed is longer.
-    pub(crate) signs: bool,
     /// The latest life of the log that any manifest found describes. It need not be the one that is believed: of two lives that were restored
     /// at once, the one that may sign is, although it may be the earlier one.
     pub(crate) life: u64,
@@ -65,25 +63,43 @@ pub(crate) struct Believed {
 }
 
 impl Believed {
-    /// With how many entries a shard is known to be closed for good.
-    pub(crate) fn closed(&self, phase: &Phase) -> Option<TreeSize> {
-        match phase {
-            Phase::Frozen { length, .. } if self.signs => Some(*length),
-            _ => None,
-        }
+    /// With how many entries a shard was closed.
+    pub(crate) fn closed(&self, shard: &str, phase: &Phase) -> Option<TreeSize> {
+        let Phase::Frozen { length, .. } = phase else {
+            return None;
+        };
+        Some(*self.manifest.lowered.get(shard).unwrap_or(length))
     }
 
-    /// The storages that the restored log relies on, by the name of their secondary. One whose copy is damaged may be replaced.
-    pub(crate) fn relied_on(&self, sources: &[Source]) -> BTreeMap<String, String> {
-        let damaged = |one: &Vouched| {
-            let mut of = sources
+    /// The storages that the restored log relies on, by the name of their secondary, and whether they are whole. One whose copy is damaged may
+    /// be replaced.
+    pub(crate) fn relied_on(
+        &self,
+        members: &[Membership],
+        sources: &[Source],
+    ) -> BTreeMap<String, (String, bool)> {
+        let vouched = self.storages();
+        let mut relied_on = BTreeMap::new();
+        for secondary in members.iter().flat_map(|of| &of.secondaries) {
+            let name = secondary.name.as_str();
+            let row = vouched.iter().find(|one| one.secondary == name);
+            let row = row.filter(|one| one.vkey == secondary.vkey);
+            let mut answered = sources
                 .iter()
-                .filter(|of| of.vkey.as_ref() == Some(&one.vkey));
-            of.any(|of| !of.damaged.is_empty())
-        };
-        let whole = self.storages().into_iter().filter(|one| one.whole);
-        let kept = whole.filter(|one| !damaged(one));
-        kept.map(|one| (one.secondary, one.incarnation)).collect()
+                .filter(|of| of.vkey.as_ref() == Some(&secondary.vkey) && of.has_manifest());
+            let one = match (answered.next(), row) {
+                (Some(source), _) if !source.damaged.is_empty() => continue,
+                (Some(source), row) => source.incarnation.as_ref().map(|is| {
+                    let whole = row.is_some_and(|row| row.whole && row.incarnation == *is);
+                    (is.clone(), whole)
+                }),
+                (None, row) => row
+                    .filter(|row| row.whole)
+                    .map(|row| (row.incarnation.clone(), true)),
+            };
+            relied_on.extend(one.map(|one| (name.to_owned(), one)));
+        }
+        relied_on
     }
 
     /// Whose copies count: the memberships that were not handed over, and the newest one.
@@ -187,7 +203,6 @@ impl Restore {
                 Ok(Believed {
                     manifest,
                     settled: (settled.life, Generation::new(settled.generation)),
-                    signs: rank.signs,
                     life,
                     entries: counts.filter_map(|(_, entries)| entries).max(),
                     answered,
@@ -290,11 +305,11 @@ mod tests {
                     document: "{}".into(),
                     joint: Vec::new(),
                     vouched: Vec::new(),
+                    lowered: BTreeMap::new(),
                     keys: BTreeMap::new(),
                     replication: String::new(),
                 },
                 settled: (0, Generation::ZERO),
-                signs: true,
                 life: 8,
                 entries: None,
                 answered: BTreeMap::new(),

@@ -5,9 +5,8 @@
 
 use tlog::{GlobalIndex, TreeSize, UnixMillis};
 
-use crate::restore::sources::{Source, lacking, longer, moved, waiting};
+use crate::restore::sources::{Source, lacking, longer, moved, only_longer, waiting};
 use crate::restore::{Restore, RestoreError};
-use order::state::Phase;
 
 /// The result of a drill.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +95,7 @@ impl Restore {
             }
             let name = &shard.identity.name;
             let checked = self.check_copies(name, &mut sources).await?;
-            let most = believed.closed(&shard.phase);
+            let most = believed.closed(name, &shard.phase);
             warnings.extend(longer(&sources, name, most));
             let fits = |size: TreeSize| most.is_none_or(|most| size <= most);
             let whole = checked.iter().filter(|copy| copy.fault.is_none());
@@ -112,8 +111,9 @@ impl Restore {
             }
             refused = refused.or(two);
             refused = refused.or_else(|| lacking(&believed, &members, &sources, name));
-            if let Phase::Frozen { length, .. } = shard.phase {
-                refused = refused.or_else(|| moved(&names[at..], length, whole, &sources));
+            refused = refused.or_else(|| only_longer(&sources, name, most));
+            if let Some(closed) = most {
+                refused = refused.or_else(|| moved(&names[at..], closed, whole, &sources));
             }
             start = start + whole;
         }

@@ -25,7 +25,7 @@ pub use check::{CheckedCopy, Drill, Fault};
 
 use ambient::Ambient;
 use order::Generation;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::life;
@@ -34,7 +34,7 @@ use crate::shard::keys::Kek;
 use mirror::PeerClient;
 use order::keys::LOGS;
 use order::state::{Intake, Phase};
-use sources::{Source, lacking, longer, moved, waiting};
+use sources::{Source, lacking, longer, moved, only_longer, waiting};
 use store::{Coordination, Objects, StoreError};
 use tlog::{GlobalIndex, TreeSize, UnixMillis};
 
@@ -171,7 +171,7 @@ impl Restore {
         let mut start = GlobalIndex::ZERO;
         let mut rebuilt = Vec::clone(&state.shards);
         let names: Vec<_> = rebuilt.iter().map(|s| s.identity.name.clone()).collect();
-        let mut forced = BTreeSet::new();
+        let (mut forced, mut lowered) = (BTreeSet::new(), BTreeMap::new());
         if let Some(problem) = waiting(&members) {
             if !self.force {
                 return Err(RestoreError::TooFew(problem));
@@ -189,8 +189,14 @@ impl Restore {
             if let Some(problem) = too_few.filter(|_| !self.force) {
                 return Err(RestoreError::TooFew(problem));
             }
-            let most = believed.closed(&shard.phase);
+            let most = believed.closed(&name, &shard.phase);
             warnings.extend(longer(&sources, &name, most));
+            if let Some(problem) = only_longer(&sources, &name, most) {
+                if !self.force {
+                    return Err(RestoreError::TooFew(problem));
+                }
+                forced.insert(problem);
+            }
             let (size, root, url) = loop {
                 match self.shard(&manifest.log, &name, most, &sources).await {
                     // The next one that has it gives its copy. What this one has cosigned still says how much there was.
@@ -221,15 +227,19 @@ impl Restore {
                     start: first,
                     length,
                 } => {
-                    if let Some(problem) = moved(&names[at..], *length, size, &sources) {
+                    let closed = most.unwrap_or(*length);
+                    if let Some(problem) = moved(&names[at..], closed, size, &sources) {
                         if !self.force {
                             return Err(RestoreError::TooFew(problem));
                         }
                         forced.insert(problem);
-                    } else if *length != size {
+                    } else if closed != size {
                         warnings.push(format!(
-                            "shard {name} was closed with {length} entries, of which {size} were copied: the others are lost, and what follows moves"
+                            "shard {name} was closed with {closed} entries, of which {size} were copied: the others are lost, and what follows moves"
                         ));
+                    }
+                    if closed != size {
+                        lowered.insert(name.clone(), closed);
                     }
                     (*first, *length) = (start, size);
                 }
@@ -283,7 +293,8 @@ impl Restore {
             id: life::new(state.time, believed.life, random),
             generation: state.generation,
             entries: start,
-            storages: believed.relied_on(&sources),
+            storages: believed.relied_on(&members, &sources),
+            lowered,
             settled: Some(believed.settled),
             // A secondary that did not answer, or another operator's mirror, would never accept the manifest.
             forced: (!forced.is_empty()).then(|| {

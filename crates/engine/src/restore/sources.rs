@@ -33,6 +33,11 @@ pub(crate) struct Source {
 }
 
 impl Source {
+    /// Whether it gave a manifest of the log.
+    pub(super) fn has_manifest(&self) -> bool {
+        self.without_manifest.is_none()
+    }
+
     /// What it has cosigned of a shard, unless that is more than the shard was closed with.
     pub(crate) fn up_to(&self, shard: &str, closed: Option<TreeSize>) -> Option<&Checkpoint> {
         let has = self.has.get(shard)?;
@@ -220,13 +225,33 @@ pub(crate) fn lacking(
     None
 }
 
+/// The reason, if any, why nothing of a closed shard can be used: those that have it have more.
+pub(crate) fn only_longer(
+    sources: &[Source],
+    shard: &str,
+    closed: Option<TreeSize>,
+) -> Option<String> {
+    let closed = closed.filter(|closed| *closed > TreeSize::ZERO)?;
+    let mut have = sources
+        .iter()
+        .filter(|source| source.has.contains_key(shard))
+        .peekable();
+    have.peek()?;
+    have.all(|source| source.up_to(shard, Some(closed)).is_none())
+        .then(|| {
+            format!(
+                "shard {shard} was closed with {closed} entries, and the secondaries that answered have more, of another copy of the log"
+            )
+        })
+}
+
 /// Warnings about copies with more entries than their shard was closed with.
 pub(crate) fn longer(sources: &[Source], shard: &str, closed: Option<TreeSize>) -> Vec<String> {
     let longer = sources.iter().filter_map(|source| {
         let (has, closed) = (source.has.get(shard)?, closed?);
         (source.up_to(shard, Some(closed)).is_none()).then(|| {
             format!(
-                "{} has {} entries of shard {shard}, which was closed with {closed}: they are of an earlier life of the log, and are left out; give this secondary a folder that is empty but for its key",
+                "{} has {} entries of shard {shard}, which was closed with {closed}: the others are of another copy of the log, and this one is left out. Keep its folder until you have compared its checkpoint with those of your readers; then start it with a new folder that is empty but for its key",
                 source.url, has.size
             )
         })

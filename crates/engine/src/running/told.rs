@@ -24,13 +24,15 @@ impl Running {
         Ok((enough || left_out(Mutant::ManifestIsNotAwaited)).then_some(counted))
     }
 
-    /// The newest generation that enough of them were told of.
+    /// The newest generation that enough of them were told of; the newest of all where nobody must be told.
     pub(crate) async fn told_up_to(&self, of: &Membership) -> Result<Generation, StoreError> {
         let (mut named, foreign) = self.named(of).await?;
         named.sort_by_key(|(generation, _)| std::cmp::Reverse(*generation));
-        let least = of.told(foreign.len()).checked_sub(1);
-        let least = least.and_then(|at| named.get(at));
-        Ok(least.map_or(Generation::ZERO, |(generation, _)| *generation))
+        let Some(least) = of.told(foreign.len()).checked_sub(1) else {
+            return Ok(self.ledger.state().generation);
+        };
+        let told = named.get(least);
+        Ok(told.map_or(Generation::ZERO, |(generation, _)| *generation))
     }
 
     /// The generation that each secondary of a membership was told of, with the guard that it still is; and the guards of other operators'

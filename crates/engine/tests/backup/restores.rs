@@ -406,15 +406,7 @@ async fn a_seal_waits_for_the_secondaries_that_come() {
     };
     log.change_unaudited(by_force, caller()).await.unwrap();
     let rotated = log.status().generation.get();
-    let told = async || {
-        let hash = tlog::mirror::origin_hash("example.org/dev");
-        let bytes = x.manifest(&hash).await.unwrap().unwrap();
-        let signed = mirror::SignedManifest::parse(&bytes).unwrap();
-        signed.settled.generation >= rotated
-    };
-    while !told().await {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    until_told(&x, |kept| kept.settled.generation >= rotated).await;
     // Long enough for the publisher, and for the task that looks for lost seals.
     tokio::time::sleep(std::time::Duration::from_millis(2_500)).await;
     let seal = folder(&world, "a").join("seal");
@@ -669,10 +661,25 @@ async fn a_closed_shard_is_restored_as_it_was_closed() {
     engine.shutdown().await;
     drop((log, engine));
     reach(&world, &FROM);
+    // Another copy that never signs is in between.
+    world.restore("two", &FROM, false).run().await.unwrap();
+    reach(&world, &["x"]);
+    let engine = world.primary("two").await;
+    let log = engine.log("dev").unwrap();
+    until("x has taken it", || has_taken(&log, "missing: yy, zzz;")).await;
+    // Nor does it rotate.
+    let rotate = log
+        .change_unaudited(engine::testing::rotation(), caller())
+        .await;
+    let why = rotate.unwrap_err().to_string();
+    assert!(why.contains("opens no shard before"), "{why}");
+    engine.shutdown().await;
+    drop((log, engine));
+    reach(&world, &FROM);
     let checked = world.restore("again", &FROM, false).check().await.unwrap();
     let is_left_out = |warnings: &[String]| {
         let mut all = warnings.iter();
-        all.any(|why| why.contains("zzz") && why.contains("are left out"))
+        all.any(|why| why.contains("zzz") && why.contains("is left out"))
     };
     assert_eq!(checked.refused, None);
     assert!(is_left_out(&checked.warnings), "{:?}", checked.warnings);
@@ -745,11 +752,84 @@ async fn a_storage_that_was_replaced_after_a_restore_does_not_take_it() {
     let log = engine.log("dev").unwrap();
     until("it waits for good", || {
         let why = log.status().reason.unwrap_or_default();
-        why.contains("it cannot count x, which lost its storage")
+        why.contains("does not count: x; it cannot be announced")
     })
     .await;
     assert!(log.append(Bytes::from_static(b"early")).await.is_err());
+    // It fills the new disk anyway, which lacks the last ten: that disk counts for nothing.
+    until("it has what was restored", || {
+        let mirrors = world.network.mirrors.lock().unwrap();
+        let status = mirrors["x.example.org"].status();
+        status
+            .first()
+            .is_some_and(|at| at.mirrored == TreeSize::new(100))
+    })
+    .await;
     engine.shutdown().await;
+    drop((log, engine));
+    let again = world.restore("two", &["x"], false).run().await;
+    assert!(
+        matches!(again, Err(engine::RestoreError::TooFew(_))),
+        "{again:?}"
+    );
+    let again = world.restore("two", &["x"], true).run().await.unwrap();
+    assert_eq!(again.entries.get(), 100);
+}
+
+/// A restore by force shortens a closed shard. Until the log has grown, who has the rest can bring it back.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_forced_restore_lacks_of_a_closed_shard_comes_back() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &FROM, 2).await;
+    let key = log.replication_key().await.unwrap();
+    let x = world.secondary("x", "x", &key).await;
+    for name in ["yy", "zzz"] {
+        world.secondary(name, name, &key).await;
+    }
+    append(&log, 100).await;
+    published(&log, 100).await;
+    let has_100 = || x.status()[0].mirrored == TreeSize::new(100);
+    until("x has them", has_100).await;
+    world.network.set("x.example.org", Way::Announced);
+    append(&log, 20).await;
+    published(&log, 120).await;
+    seal(&world, "primary", &log).await;
+    let rotated = log.status().generation.get();
+    until_told(&x, |kept| kept.settled.generation >= rotated).await;
+    engine.shutdown().await;
+    drop((log, engine));
+    world.gone("primary").await;
+    reach(&world, &["x"]);
+    let refused = world.restore("forced", &["x"], false).run().await;
+    assert!(refused.is_err(), "{refused:?}");
+    let forced = world.restore("forced", &["x"], true).run().await.unwrap();
+    assert_eq!(forced.entries.get(), 100);
+    let engine = world.primary("forced").await;
+    let log = engine.log("dev").unwrap();
+    until_told(&x, |kept| kept.restored > 0 && kept.may_sign()).await;
+    engine.shutdown().await;
+    drop((log, engine));
+    reach(&world, &FROM);
+    let again = world.restore("again", &FROM, false).run().await.unwrap();
+    assert_eq!(
+        again.shards[0].1,
+        TreeSize::new(120),
+        "{:?}",
+        again.warnings
+    );
+}
+
+/// Waits until the manifest that a secondary keeps is such a one.
+async fn until_told(of: &mirror::Mirror, is: impl Fn(&mirror::SignedManifest) -> bool) {
+    let hash = tlog::mirror::origin_hash("example.org/dev");
+    let told = async || {
+        let bytes = of.manifest(&hash).await.unwrap()?;
+        mirror::SignedManifest::parse(&bytes).ok().filter(&is)
+    };
+    while told().await.is_none() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
 }
 
 /// Whether the log says that one secondary has taken it, and which ones have not.
@@ -1720,7 +1800,7 @@ async fn a_second_restore_accepts_no_less_than_the_first_one_restored() {
 /// A restored log has published whatever it was restored with: the disk that it meets first is not whole for having the first shard.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_a_restored_log_meets_first_is_whole_when_it_has_everything() {
-    let (world, engine, log, key) = World::with_log(&["x", "yy"], 1).await;
+    let (world, engine, log, key) = World::with_log(&["x", "yy"], 2).await;
     let x = world.secondary("x", "x", &key).await;
     let lost = world.secondary("yy", "yy", &key).await;
     append(&log, 30).await;

@@ -1014,6 +1014,7 @@ async fn a_life_from_the_future_is_bound_by_what_it_has_copied() {
     let id = 2_500_000_000_000 << 22;
     let life = Life {
         storages: std::collections::BTreeMap::new(),
+        lowered: std::collections::BTreeMap::new(),
         settled: None,
         id,
         generation: Generation::new(1),
@@ -1032,6 +1033,7 @@ async fn a_life_from_the_future_is_bound_by_what_it_has_copied() {
             document: String::new(),
             joint: Vec::new(),
             vouched: Vec::new(),
+            lowered: std::collections::BTreeMap::new(),
             keys: std::collections::BTreeMap::new(),
             replication: log.name().to_owned(),
         };

@@ -398,6 +398,7 @@ async fn a_restored_log_is_not_announced_to_a_storage_that_has_forgotten() {
         let keys = Keys::new("dev");
         let life = Life {
             storages: std::collections::BTreeMap::new(),
+            lowered: std::collections::BTreeMap::new(),
             settled: None,
             id: 7,
             generation: Generation::new(2),
