@@ -91,12 +91,12 @@ pub struct Request {
 }
 
 impl Request {
-    /// A question.
+    /// Asks for a path, without a body.
     pub fn get(path: &str) -> Self {
         Self::new("GET", path, Bytes::new())
     }
 
-    /// A write.
+    /// Sends a body to a path.
     pub fn post(path: &str, body: Bytes) -> Self {
         Self::new("POST", path, body)
     }
@@ -120,7 +120,7 @@ impl Request {
 /// An answer that came whole.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The status code.
+    /// The status of HTTP that came.
     pub status: u16,
     headers: Vec<(String, String)>,
     /// The body, without the form of its transfer.
@@ -280,7 +280,7 @@ impl Client {
         }
     }
 
-    /// Its random decisions.
+    /// The dice of its own decisions.
     pub fn dice(&mut self) -> &mut Dice {
         &mut self.dice
     }

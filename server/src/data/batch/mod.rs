@@ -302,13 +302,11 @@ async fn add(
             })
             .map(|shard| shard.to_string()),
     };
-    match result {
-        Ok(()) => Ok((done, sender.granted.take())),
-        Err(refusal) => Err(Stopped {
-            refusal,
-            done: Some(done),
-        }),
+    if let Err(refusal) = result {
+        let done = Some(done);
+        return Err(Stopped { refusal, done });
     }
+    Ok((done, sender.granted.take()))
 }
 
 /// Sends chunks into the order.
