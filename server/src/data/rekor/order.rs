@@ -30,6 +30,9 @@ static WAITING: Semaphore = Semaphore::const_new(1024);
 const ROOM_POLL: Duration = Duration::from_millis(200);
 const LONG_ROOM_POLL: Duration = Duration::from_secs(2);
 
+/// The urgency of a write that found no room in the first tier: the default of RFC 9218.
+const PATIENT: u8 = 3;
+
 /// How often a write follows its log to the next shard, when its own is rotated out before it is ordered.
 const ROTATIONS: usize = 8;
 
@@ -137,8 +140,9 @@ pub(super) async fn published(
     published.map_err(|_| unpublished(hold))?
 }
 
-/// Orders a leaf as soon as there is room for it, before `until`; returns its global index. A refusal that lasts longer is answered
-/// as it is, and so is one when enough other writes wait: each of them holds a connection, and asks the store again and again.
+/// Orders a leaf as soon as there is room for it, before `until`; returns its global index. Since it is held anyway, it is content with a less
+/// urgent tier and a later promise where the first tier is full. A refusal that lasts longer is answered as it is, and so is one when enough
+/// other writes wait: each of them holds a connection, and asks the store again and again.
 async fn ordered(
     log: &Log,
     leaf: Bytes,
@@ -149,11 +153,21 @@ async fn ordered(
 ) -> Result<GlobalIndex, Unordered> {
     let for_now = [codes::OVERLOADED, codes::NO_ROOM, codes::LIMITED];
     let mut place = None;
+    let mut advice = Advice::default();
     loop {
-        let refusal = match submitted(log, leaf.clone(), tenant, rekor, opening).await {
+        let refusal = match submitted(log, leaf.clone(), tenant, rekor, opening, &advice).await {
             Err(Unordered::Refused(refusal)) if for_now.contains(&refusal.code) => refusal,
             done => return done,
         };
+        if advice.urgency.is_none() {
+            advice = Advice {
+                urgency: Some(PATIENT),
+                // The rest is for the publication.
+                merge_by: Some(until.saturating_duration_since(Instant::now()) / 2),
+                ..advice
+            };
+            continue;
+        }
         if place.is_none() {
             place = WAITING.try_acquire().ok();
         }
@@ -174,6 +188,7 @@ async fn submitted(
     tenant: TenantId,
     rekor: RekorConfig,
     opening: Opening,
+    advice: &Advice,
 ) -> Result<GlobalIndex, Unordered> {
     let hash = tlog::leaf_hash(&leaf);
     for _ in 0..ROTATIONS {
@@ -194,7 +209,7 @@ async fn submitted(
         }
         let advice = Advice {
             shard,
-            ..Advice::default()
+            ..advice.clone()
         };
         let written = match log.submit_keyed(key, leaf.clone(), tenant, &advice).await {
             Ok(ticket) => ticket.answer.await,
