@@ -330,16 +330,16 @@ impl Ledger {
             let (number, storage) = position::storage(store, keys, name).await?;
             let row = position::manifest(store, keys, name).await?;
             // Another operator's mirror refuses no earlier life, so it never counts here; a restore does not count it either.
-            let taken = row.is_some_and(|row| row.vkey == secondary.vkey && row.life >= life.id);
-            let is = |(of, whole): &(String, bool)| {
-                storage.is_none_or(|now| now.incarnation == *of && (now.whole || !whole))
-            };
-            if !life.storages.get(name).is_none_or(is) {
-                replaced.push(name);
-            } else if taken {
-                counted.push(position::unmoved(keys, name, number));
-            } else {
+            let Some(row) = row.filter(|row| row.vkey == secondary.vkey && row.life >= life.id)
+            else {
                 missing.push(name);
+                continue;
+            };
+            let lost = storage.is_some_and(|now| now.incarnation == row.incarnation && !now.whole);
+            let is = |(of, whole): &(String, bool)| row.incarnation == *of && !(*whole && lost);
+            match life.storages.get(name).is_none_or(is) {
+                true => counted.push(position::unmoved(keys, name, number)),
+                false => replaced.push(name),
             }
         }
         let have = counted.len();

@@ -14,6 +14,7 @@ use crate::disaster::{self, ORIGIN};
 use crate::disks::Fate;
 use crate::eras::Eras;
 use crate::random::Dice;
+use crate::secondary::Secondary;
 use crate::server::Site;
 use crate::twins;
 use crate::world::World;
@@ -188,7 +189,8 @@ async fn restore(
             RestoreError::TooFew(_) if all => refused += 1,
             _ => {}
         }
-        calm += u32::from(world.is_calm());
+        let down = world.network.secondaries.iter().any(|one| one.is_down());
+        calm += u32::from(world.is_calm() && !down);
         if calm >= CALM {
             unexplained(world, &error);
             return None;
@@ -217,20 +219,27 @@ pub fn remedy(world: &Arc<World>, why: &str) {
     }
     let has_more = why.contains("look at \"Restore\"");
     let more_was_signed = world.judge.signed_below(ORIGIN).iter().any(lacks);
+    let named = |one: &&Arc<Secondary>| {
+        why.contains(&format!("secondary {} ", one.name))
+            || why.contains(&format!("{}: {}", one.name, twins::FUTILE))
+    };
+    let secondaries = world.network.secondaries.iter();
+    let named: Vec<_> = secondaries.filter(named).collect();
+    let empty = |secondary: &Secondary| {
+        let mut dice = world.dice(&format!("empty-{}", secondary.name));
+        secondary.lose(Fate::Empty, 0, &mut dice);
+    };
     if why.contains("restore the log again") || has_more && more_was_signed {
+        // An older copy of a disk is never restored from.
+        named
+            .iter()
+            .filter(|one| one.poses())
+            .for_each(|one| empty(one));
         let number = 1_000_000 + world.primary.lives();
         let force = world.primary.forced.load(Relaxed);
         tokio::spawn(lose(Arc::clone(world), number, u32::MAX, force));
     } else if has_more || why.contains(twins::FUTILE) {
-        let secondaries = world.network.secondaries.iter();
-        let named = |name: &str| {
-            why.contains(&format!("secondary {name} "))
-                || why.contains(&format!("{name}: {}", twins::FUTILE))
-        };
-        for secondary in secondaries.filter(|one| named(&one.name)) {
-            let mut dice = world.dice(&format!("empty-{}", secondary.name));
-            secondary.lose(Fate::Empty, 0, &mut dice);
-        }
+        named.iter().for_each(|one| empty(one));
     }
 }
 

@@ -185,6 +185,11 @@ impl Secondary {
         process.kill();
     }
 
+    /// Whether it was started once, and does not run now.
+    pub fn is_down(&self) -> bool {
+        *lock(&self.born) && self.running().is_none()
+    }
+
     /// Whether it was started once, and does not take all requests now; with the reason.
     pub fn lacking(&self) -> Option<String> {
         let Some((_, mirror)) = self.running() else {

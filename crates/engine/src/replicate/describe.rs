@@ -168,7 +168,8 @@ impl Copier {
                     "secondary {} has verified {} entries of this log, which was restored with {}",
                     self.name, there.entries, stamp.entries
                 );
-                if guard.life.is_announced() {
+                // What a life signed before the one that settled this, the latter was restored with.
+                if guard.life.is_announced() || there.id < stamp.settled.life {
                     return Err(CopyError::Refused(format!(
                         "{why}: another copy of the log may have published what it has more. Keep its folder, and look at \"Restore\" in docs/operations.md before anything else"
                     )));

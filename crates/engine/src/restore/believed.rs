@@ -86,7 +86,7 @@ impl Believed {
             let row = row.filter(|one| one.vkey == secondary.vkey);
             let mut answered = sources
                 .iter()
-                .filter(|of| of.vkey.as_ref() == Some(&secondary.vkey) && of.has_manifest());
+                .filter(|of| of.vkey.as_ref() == Some(&secondary.vkey) && of.incarnation.is_some());
             let one = match (answered.next(), row) {
                 (Some(source), _) if !source.damaged.is_empty() => continue,
                 (Some(source), row) => source.incarnation.as_ref().map(|is| {

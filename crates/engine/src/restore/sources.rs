@@ -33,11 +33,6 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Whether it gave a manifest of the log.
-    pub(super) fn has_manifest(&self) -> bool {
-        self.without_manifest.is_none()
-    }
-
     /// What it has cosigned of a shard, unless that is more than the shard was closed with.
     pub(crate) fn up_to(&self, shard: &str, closed: Option<TreeSize>) -> Option<&Checkpoint> {
         let has = self.has.get(shard)?;
