@@ -436,8 +436,10 @@ async fn settled(world: &World) -> Result<(), String> {
                 reopen(world, &running, &log).await?;
             }
             let at = log.watermarks();
-            if at.published < at.ordered {
-                let why = log.status().reason.unwrap_or_default();
+            let why = log.status().reason.unwrap_or_default();
+            // Nothing may wait for that.
+            let unannounced = why.contains("signs nothing before");
+            if at.published < at.ordered || unannounced {
                 let troubles = troubles(world);
                 return Err(format!(
                     "{} at {}: {at:?} {why} {troubles}",
