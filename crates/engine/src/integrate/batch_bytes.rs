@@ -24,8 +24,6 @@ pub(super) async fn read_batch_patiently(
     loop {
         match read_batch(ledger, objects, held).await {
             Ok(Some(bytes)) => return Ok(bytes),
-            // It may be on nodes that this replica is about to learn of.
-            Ok(None) if !objects.nodes.are_of(ledger.state().generation) => {}
             Ok(None) => {
                 return Err(StoreError::Corrupt(format!(
                     "batch {} is missing; run `logd fsck`",
@@ -50,7 +48,10 @@ pub(crate) async fn read_batch(
     }
     let key = ledger.keys.batch(held.batch.token);
     let stored = if held.batch.object {
-        objects.nodes.read(&key, &held.batch.digest).await
+        // Its slot was read, so the generation under which it was written has been, too.
+        let written = ledger.state().generation;
+        let nodes = &objects.nodes;
+        nodes.read(&key, &held.batch.digest, written).await
     } else {
         ledger.store.get(&key).await
     };

@@ -38,7 +38,7 @@ struct Inner {
     local: Arc<dyn Objects>,
     places: Arc<dyn Places>,
     config: ArcSwap<StorageConfig>,
-    /// The generation of this list of nodes, or an earlier one.
+    /// The generation whose nodes are all known, leaving ones too, or an earlier one.
     generation: Arc<AtomicU64>,
     /// Nodes that the configuration named before: asked where no other has a batch.
     leaving: ArcSwap<Vec<String>>,
@@ -70,18 +70,18 @@ impl Nodes {
         Arc::clone(&self.0.generation)
     }
 
-    /// Whether these are the nodes of this generation, or of a later one.
-    pub(crate) fn are_of(&self, generation: Generation) -> bool {
+    /// Whether every node that a batch was written to under this generation, or under an earlier one, is known as long as it is needed.
+    fn are_of(&self, generation: Generation) -> bool {
         self.0.generation.load(SeqCst) >= generation.get()
     }
 
-    /// Sets the nodes from now on, and their generation.
-    pub(crate) fn configure(&self, config: &StorageConfig, generation: Generation) {
-        self.rename(config);
-        self.0.generation.store(generation.get(), SeqCst);
+    /// Sets of which generation the nodes are, once those that leave under it are known too.
+    pub(crate) fn complete(&self, generation: Generation) {
+        self.0.generation.fetch_max(generation.get(), SeqCst);
     }
 
-    fn rename(&self, config: &StorageConfig) {
+    /// Sets the nodes from now on.
+    pub(crate) fn configure(&self, config: &StorageConfig) {
         if **self.0.config.load() == *config {
             return;
         }
@@ -199,11 +199,13 @@ impl Objects for Nodes {
     fn get(&self, path: &str) -> BoxFuture<'_, Result<Option<Bytes>, StoreError>> {
         let path = path.to_owned();
         Box::pin(async move {
+            // In this order: a node counts as leaving before it is taken out of the list.
+            let config = self.0.config.load_full();
             let leaving = self.0.leaving.load_full();
-            if self.alone() && leaving.is_empty() {
+            if alone(&config) && leaving.is_empty() {
                 return self.0.local.get(&path).await;
             }
-            let mut reached = self.reached().await;
+            let mut reached = self.reached_of(names(&config)).await;
             reached.extend(self.reached_of(leaving.to_vec()).await);
             let asked = reached.iter().map(|node| within(node.store.get(&path)));
             let mut asked: FuturesUnordered<_> = asked.collect();

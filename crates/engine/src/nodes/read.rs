@@ -6,29 +6,50 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use logconfig::LOCAL;
+use logconfig::{LOCAL, StorageConfig};
+use order::Generation;
 use order::mutant::{Mutant, left_out};
 use store::{StoreError, record};
 use tlog::Hash;
 
-use super::Nodes;
 use super::node::{Missed, Reached, other_bytes, within};
+use super::{Nodes, alone, names};
 
 /// How long nodes may take to list their objects, if a missing answer only delays deletions until the next time.
 const LISTED: Duration = Duration::from_secs(2);
 
 impl Nodes {
     /// The object with this digest, from the first node that has it; `None` if every node says that it is not there. Leaving nodes are
-    /// asked if no other has it.
+    /// asked if no other has it. `written` is the generation under which it was written, or a later one.
     ///
     /// # Errors
-    /// No node has it, and at least one did not answer, or answers with other bytes.
+    /// No node has it, and at least one did not answer, answers with other bytes, or is not known yet.
     pub(crate) async fn read(
         &self,
         path: &str,
         digest: &Hash,
+        written: Generation,
     ) -> Result<Option<Bytes>, StoreError> {
-        let found = if self.alone() {
+        // In this order: the list may change at any moment, and a node counts as leaving before it is taken out of the list.
+        let known = self.are_of(written);
+        let config = self.0.config.load_full();
+        let leaving = self.0.leaving.load_full();
+        match self.read_under(&config, &leaving, path, digest).await {
+            Ok(None) if !known => Err(StoreError::Io(format!(
+                "{path}: the storage nodes of generation {written} are not known here yet"
+            ))),
+            found => found,
+        }
+    }
+
+    async fn read_under(
+        &self,
+        config: &StorageConfig,
+        leaving: &[String],
+        path: &str,
+        digest: &Hash,
+    ) -> Result<Option<Bytes>, StoreError> {
+        let found = if alone(config) {
             match self.0.local.get(path).await {
                 Ok(Some(bytes)) if record::digest(&bytes) != *digest => {
                     Err(other_bytes(path, LOCAL))
@@ -36,9 +57,8 @@ impl Nodes {
                 found => found,
             }
         } else {
-            self.read_from(self.names(), path, digest).await
+            self.read_from(names(config), path, digest).await
         };
-        let leaving = self.0.leaving.load_full();
         let asked = !leaving.is_empty() && !left_out(Mutant::LeavingNodesAreNotAsked);
         if !asked || matches!(found, Ok(Some(_))) {
             return found;

@@ -13,6 +13,7 @@ use store::record;
 
 const PATH: &str = "log/dev/batch/1";
 const PREFIX: &str = "log/dev/batch/";
+const FIRST: Generation = Generation::new(1);
 
 /// Three nodes, each with its own faults.
 struct Bench {
@@ -49,13 +50,11 @@ fn bench(quorum: u32) -> Bench {
     let names = ["local", "b", "c"].map(|name| StorageNode {
         name: name.parse().unwrap(),
     });
-    nodes.configure(
-        &StorageConfig {
-            quorum,
-            nodes: names.to_vec(),
-        },
-        Generation::new(1),
-    );
+    nodes.configure(&StorageConfig {
+        quorum,
+        nodes: names.to_vec(),
+    });
+    nodes.complete(FIRST);
     Bench {
         stores,
         faults,
@@ -143,13 +142,13 @@ async fn a_put_goes_by_one_document_though_it_changes_meanwhile() {
     };
     let documents = [document(&["b"], 1), document(&["local", "c"], 2)];
     // Not the one that the bench began with, under which any node is enough: the operator may come late.
-    bench.nodes.configure(&documents[0], Generation::new(1));
+    bench.nodes.configure(&documents[0]);
     let (nodes, over) = (bench.nodes.clone(), Arc::new(AtomicUsize::new(0)));
     let stop = Arc::clone(&over);
     let operator = tokio::spawn(async move {
         while stop.load(Relaxed) == 0 {
             for document in &documents {
-                nodes.configure(document, Generation::new(1));
+                nodes.configure(document);
             }
             tokio::task::yield_now().await;
         }
@@ -365,22 +364,68 @@ async fn a_new_node_gets_nothing_but_what_was_ordered() {
 async fn the_first_good_answer_is_taken() {
     let bench = bench(2);
     let digest = record::digest(&Bench::bytes());
-    assert_eq!(bench.nodes.read(PATH, &digest).await.unwrap(), None);
+    assert_eq!(bench.nodes.read(PATH, &digest, FIRST).await.unwrap(), None);
     bench.put().await.unwrap();
     bench.reaches(3).await;
     // Slow, away, corrupt: the third is enough.
     let bad = vec![(PATH.to_owned(), Bytes::from_static(b"damaged"))];
     bench.stores[0].put(bad).await.unwrap();
     bench.faults[1].plan(|_, operation| (!operation.writes()).then_some(Fault::Lose));
-    let read = bench.nodes.read(PATH, &digest).await.unwrap();
+    let read = bench.nodes.read(PATH, &digest, FIRST).await.unwrap();
     assert_eq!(read, Some(Bench::bytes()));
     // Nobody has the right bytes: never the wrong ones.
     let bad = vec![(PATH.to_owned(), Bytes::from_static(b"damaged"))];
     bench.stores[2].put(bad).await.unwrap();
-    assert!(bench.nodes.read(PATH, &digest).await.is_err());
+    assert!(bench.nodes.read(PATH, &digest, FIRST).await.is_err());
     // The corrupt ones are written again from one that is right.
     bench.faults[1].clear();
     assert!(bench.nodes.states()["local"].missed > 0);
+}
+
+/// Another replica writes to the nodes of a generation that this one learns of while it reads.
+#[tokio::test]
+async fn a_batch_is_not_missing_while_the_list_of_nodes_changes() {
+    let bench = bench(2);
+    let digest = record::digest(&Bench::bytes());
+    let config = |names: &[&str]| StorageConfig {
+        quorum: 1,
+        nodes: names
+            .iter()
+            .map(|name| StorageNode {
+                name: name.parse().unwrap(),
+            })
+            .collect(),
+    };
+    bench.nodes.configure(&config(&["local"]));
+    bench.nodes.leave([]);
+    let other = vec![(PATH.to_owned(), Bench::bytes())];
+    bench.stores[1].put(other).await.unwrap();
+
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    bench.faults[0].plan(move |_, operation| {
+        count.fetch_add(1, Relaxed);
+        (!operation.writes()).then_some(Fault::Stall)
+    });
+    let second = FIRST.next();
+    let nodes = bench.nodes.clone();
+    let reading = tokio::spawn(async move { nodes.read(PATH, &digest, second).await });
+    while asked.load(Relaxed) == 0 {
+        tokio::task::yield_now().await;
+    }
+    bench.nodes.configure(&config(&["c"]));
+    bench.nodes.leave(["local".to_owned(), "b".to_owned()]);
+    bench.nodes.complete(second);
+    bench.faults[0].clear();
+    bench.faults[0].release().await;
+    assert!(reading.await.unwrap().is_err());
+    let read = bench.nodes.read(PATH, &digest, second).await.unwrap();
+    assert_eq!(read, Some(Bench::bytes()));
+
+    // The third generation's nodes are known before those that leave under it.
+    bench.nodes.leave([]);
+    let early = bench.nodes.read(PATH, &digest, second.next()).await;
+    assert!(early.is_err(), "{early:?}");
 }
 
 /// Neither of two damaged nodes gets the other one's bytes.
@@ -398,7 +443,7 @@ async fn what_is_damaged_is_never_copied() {
     // The right answer comes last.
     bench.faults[2].plan(|_, operation| (!operation.writes()).then_some(Fault::Stall));
     let nodes = bench.nodes.clone();
-    let reading = tokio::spawn(async move { nodes.read(PATH, &digest).await });
+    let reading = tokio::spawn(async move { nodes.read(PATH, &digest, FIRST).await });
     let missed = |name: &str| bench.nodes.states()[name].missed;
     while missed("local") + missed("b") < 2 {
         tokio::task::yield_now().await;
@@ -430,11 +475,11 @@ async fn a_node_that_no_settings_name_counts_as_away() {
         });
     }
     config.quorum = 2;
-    bench.nodes.configure(&config, Generation::new(1));
+    bench.nodes.configure(&config);
     bench.put().await.unwrap();
     assert!(bench.nodes.states()["x"].trouble.is_some());
     config.quorum = 3;
-    bench.nodes.configure(&config, Generation::new(1));
+    bench.nodes.configure(&config);
     assert!(bench.put().await.is_err());
 }
 

@@ -232,6 +232,9 @@ impl Promiser {
                 match ingest.ledger.placed(Location::Promise, token).await? {
                     Some(row) => row,
                     None => {
+                        // It may be on nodes that this replica has not heard of.
+                        ingest.ledger.refresh().await?;
+                        ingest.running.update_running().await?;
                         let large = ingest.running.objects.nodes.get(&batch).await?.is_some();
                         return Ok(large.then_some(Placement::Queued));
                     }

@@ -115,13 +115,14 @@ impl Running {
             if *configured < running.generation {
                 *configured = running.generation;
                 let storage = &running.document.merge.storage;
-                self.objects.nodes.configure(storage, running.generation);
+                self.objects.nodes.configure(storage);
                 let policy = (self.configure)(&running.document);
                 self.policy.store(Arc::new(policy));
             }
         }
         // Before it runs: once it does, nobody would try that again, and those that wait for a change would wait on.
         self.update_leaving(&updating).await?;
+        self.objects.nodes.complete(running.generation);
         self.now.rcu(|old| {
             if old.generation < running.generation {
                 Arc::clone(&running)

@@ -397,13 +397,14 @@ async fn a_restored_log_is_not_announced_to_a_storage_that_has_forgotten() {
         engine.shutdown().await;
         let keys = Keys::new("dev");
         let life = Life {
-            storages: std::collections::BTreeMap::new(),
+            storages: [("x".to_owned(), ("1".to_owned(), false))].into(),
             lowered: std::collections::BTreeMap::new(),
             settled: None,
             id: 7,
             generation: Generation::new(2),
             entries: GlobalIndex::ZERO,
             forced: forced.then(|| vec!["x".to_owned()]),
+            forks: None,
         };
         let restored = (keys.life(), record::encode(&life));
         put(&rig, vec![restored, described("x", 2, 7)]).await;
