@@ -46,8 +46,8 @@ pub(crate) struct Life {
     pub generation: Generation,
     /// Entries, in all shards.
     pub entries: GlobalIndex,
-    /// The storages that it was restored from or had to rely on, by the name of their secondary, and whether they were whole. Another one in
-    /// its place may have forgotten what an earlier life has done meanwhile.
+    /// The last storage of each of its secondaries when it was restored, and whether it was whole. Another one in its place may have
+    /// forgotten what an earlier life has done meanwhile, so it does not count.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub storages: BTreeMap<String, (String, bool)>,
     /// Closed shards of which it has less than they were closed with, by name, with that size.
@@ -60,6 +60,9 @@ pub(crate) struct Life {
     /// third-party mirrors, which take no manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forced: Option<Vec<String>>,
+    /// Up to which size of the log its shards may have signed other roots: a restore by force, this one or an earlier one, may lack entries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forks: Option<GlobalIndex>,
 }
 
 /// A life that begins now, after the one numbered `before`; `random` distinguishes it from others of the same millisecond.
@@ -75,11 +78,23 @@ pub(crate) fn began(id: u64) -> UnixMillis {
 }
 
 impl Life {
-    /// Whether what it signs next, behind this state, may be a second root of a size that was signed before: it was restored by force and has
-    /// not grown. Older versions did not say whether a restore was forced.
+    /// Up to which size what it signs next, behind this state, may be a second root of a size that was signed before: it was restored by force
+    /// and has not grown. The first versions did not say whether a restore was forced.
+    pub(crate) fn forks(&self, state: &State) -> Option<GlobalIndex> {
+        let forced = self.forced.as_ref().map(|_| self.entries);
+        let forced = forced.filter(|entries| *entries != GlobalIndex::new(u64::MAX));
+        self.forks.max(forced).filter(|most| state.size <= *most)
+    }
+
+    /// [`Self::forks`], up to any size.
     pub(crate) fn may_fork(&self, state: &State) -> bool {
-        let said = self.forced.is_some() && self.entries != GlobalIndex::new(u64::MAX);
-        said && state.size <= self.entries
+        self.forks(state).is_some()
+    }
+
+    /// Whether nobody has changed it since it was restored by force. It counts for no more than what it was restored from then: a later state
+    /// of the log may turn up, on secondaries that did not answer.
+    fn is_tentative(&self, state: &State) -> bool {
+        self.may_fork(state) && state.generation == self.generation
     }
 }
 
@@ -130,6 +145,7 @@ impl LogLife {
                 lowered: BTreeMap::new(),
                 settled: None,
                 forced: Some(Vec::new()),
+                forks: None,
             }))
         };
         Ok(self.restored.get_or_try_init(|| read).await?.as_ref())
@@ -177,18 +193,19 @@ impl LogLife {
         Ok(open.map_or_else(BTreeMap::new, |life| life.lowered.clone()))
     }
 
-    /// What a manifest says that is sent now, in this generation.
+    /// What a manifest says that is sent now, in a generation up to that of the state.
     pub(crate) async fn stamp(
         &self,
+        state: &State,
         generation: Generation,
         edition: u64,
     ) -> Result<Stamp, StoreError> {
         let life = self.known().await?;
         let restored = life.map_or(0, |life| life.id);
-        let may_sign = self.may_sign().await?;
+        let settles = self.may_sign().await? && !life.is_some_and(|life| life.is_tentative(state));
         let before = life.and_then(|life| life.settled);
         let before = before.unwrap_or_default();
-        let (by, generation) = if may_sign {
+        let (by, generation) = if settles {
             (restored, generation)
         } else {
             before
@@ -197,7 +214,7 @@ impl LogLife {
             restored,
             entries: life.map_or(u64::MAX, |life| life.entries.get()),
             // It settles more from some time on, without a slot.
-            edition: 2 * edition + u64::from(may_sign),
+            edition: 2 * edition + u64::from(settles),
             settled: Settled {
                 life: by,
                 generation: generation.get(),
@@ -337,7 +354,7 @@ impl Ledger {
             };
             let lost = storage.is_some_and(|now| now.incarnation == row.incarnation && !now.whole);
             let is = |(of, whole): &(String, bool)| row.incarnation == *of && !(*whole && lost);
-            match life.storages.get(name).is_none_or(is) {
+            match life.storages.get(name).is_some_and(is) {
                 true => counted.push(position::unmoved(keys, name, number)),
                 false => replaced.push(name),
             }
@@ -357,7 +374,10 @@ impl Ledger {
                 );
             }
             if of.secondaries.len() - replaced.len() < of.enough() {
-                why += "; it cannot be announced: stop this server, and restore the log again into a new folder";
+                why += &format!(
+                    "; it cannot be announced: keep it running until {} of its secondaries have all its entries, then stop it, keep its folder, and restore the log again into a new one; that needs --force, since a replaced storage does not count: read \"After a forced restore\" in docs/operations.md first",
+                    of.enough()
+                );
             }
             Err(why)
         } else {

@@ -60,6 +60,16 @@ impl Publication {
     pub(crate) async fn may_seal(&self, shard: &Shard) -> Result<bool, StoreError> {
         self.running.update_eras().await?;
         let (eras, state) = (self.running.eras.load_full(), self.ledger.state());
+        // A further restore may find entries that it lacks.
+        if self
+            .guard
+            .life
+            .lowered(&state)
+            .await?
+            .contains_key(&*shard.name)
+        {
+            return Ok(false);
+        }
         let ended = shard.ended(state.generation);
         for of in eras.members() {
             if self.running.told(of, ended).await?.is_none() {

@@ -21,7 +21,7 @@ use crate::replicate::{Copier, CopyError, PROBED_AFTER, SHORT};
 use crate::running::eras::Membership;
 use mirror::{MAX_MANIFEST, PeerRequest, Settled, SignedManifest};
 use order::keys::trailing_number;
-use order::state::{Shard, State};
+use order::state::{Intake, Shard, State};
 use store::record;
 use store::{Guard, Outcome, StoreError, Transaction};
 use tlog::TreeSize;
@@ -44,6 +44,8 @@ pub(crate) struct Sent {
     settled: Settled,
     /// Closed shards that may be longer elsewhere.
     lowered: BTreeMap<String, TreeSize>,
+    /// Whether the log takes entries, and is deleted.
+    intake: (Intake, bool),
     /// The storage that has it.
     incarnation: String,
     /// The number of slots at which it was refused, because another server of this log had sent a newer one. That one may know less of what
@@ -73,6 +75,7 @@ impl Sent {
             vouched,
             settled,
             lowered,
+            intake,
             incarnation,
             refused: _,
             age: _,
@@ -81,6 +84,7 @@ impl Sent {
         } = self;
         (generation, base, incarnation) == (&other.generation, &other.base, &other.incarnation)
             && (vouched, settled, lowered) == (&other.vouched, &other.settled, &other.lowered)
+            && *intake == other.intake
             && (Arc::ptr_eq(shards, &other.shards) || *shards == other.shards)
     }
 }
@@ -101,7 +105,7 @@ impl Copier {
                 vouched.push(one);
             }
         }
-        let stamp = guard.life.stamp(state.generation, edition).await?;
+        let stamp = guard.life.stamp(state, state.generation, edition).await?;
         let mut of = Sent {
             generation: state.generation,
             shards: Arc::clone(&state.shards),
@@ -111,6 +115,7 @@ impl Copier {
             vouched,
             settled: stamp.settled,
             lowered: guard.life.lowered(state).await?,
+            intake: (state.intake.clone(), state.deleted),
             incarnation: self.incarnation.clone().unwrap_or_default(),
             refused: None,
             age: None,
@@ -169,7 +174,9 @@ impl Copier {
                     self.name, there.entries, stamp.entries
                 );
                 // What a life signed before the one that settled this, the latter was restored with.
-                if guard.life.is_announced() || there.id < stamp.settled.life {
+                if guard.life.is_announced()
+                    || sign_guard::settled_there(&guard, &self.url).await?.life < stamp.settled.life
+                {
                     return Err(CopyError::Refused(format!(
                         "{why}: another copy of the log may have published what it has more. Keep its folder, and look at \"Restore\" in docs/operations.md before anything else"
                     )));
@@ -324,6 +331,7 @@ async fn manifest(
     Ok(Manifest {
         log: guard.ledger.name.clone(),
         state: state.clone(),
+        forks: guard.life.known().await?.and_then(|life| life.forks(state)),
         joint: members[..now.unwrap_or(0)].to_vec(),
         document,
         vouched: of.vouched.clone(),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use mirror::{SignedManifest, Stamp};
 use serde::{Deserialize, Serialize};
-use tlog::{Signer, TreeSize};
+use tlog::{GlobalIndex, Signer, TreeSize};
 
 use crate::position::Vouched;
 use crate::running::eras::Membership;
@@ -36,6 +36,9 @@ pub struct Manifest {
     /// Closed shards that a restore found shorter than they were closed with, by name, with that size; until it is final.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lowered: BTreeMap<String, TreeSize>,
+    /// Up to which size of the log its shards may have signed other roots, after a restore by force; until it has grown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forks: Option<GlobalIndex>,
     /// The sealed signing keys, by tree id, base64.
     pub keys: BTreeMap<u64, String>,
     /// The sealed replication key, base64.
@@ -94,6 +97,7 @@ mod tests {
             joint: Vec::new(),
             vouched: Vec::new(),
             lowered: BTreeMap::new(),
+            forks: None,
             keys: BTreeMap::from([(7, "a2V5".to_owned())]),
             replication: "cmVw".into(),
         };

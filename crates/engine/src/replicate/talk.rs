@@ -42,10 +42,18 @@ impl Copier {
         if answer.life.is_some_and(|heard| heard.id > own) {
             // Its signed manifest proves that; then this copy of the log halts, unless the other one knows less and signs nothing.
             sign_guard::outdated(&guard, &self.name, &self.url).await?;
-            return Err(CopyError::Refused(
-                "it says that the log was restored elsewhere, and has no manifest of a copy that may sign. Stop that copy if it was started by mistake and its status says that it signs nothing yet; then give this secondary an empty folder: see \"Restore\" in docs/operations.md"
-                    .to_owned(),
-            ));
+            let why = "it says that the log was restored elsewhere, and has no manifest of a copy that may sign";
+            let remedy = match guard.life.is_announced() {
+                true => {
+                    "If that copy was started by mistake, and its status says that it signs nothing yet, stop it; then start this secondary with a new folder that is empty but for its key"
+                }
+                false => {
+                    "This copy may not sign yet either: stop both, and restore the log again into a new folder, with this secondary among those after --from"
+                }
+            };
+            return Err(CopyError::Refused(format!(
+                "{why}. {remedy}: see \"Restore a lost primary\" in docs/operations.md"
+            )));
         }
         Ok(answer)
     }

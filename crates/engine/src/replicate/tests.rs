@@ -141,6 +141,7 @@ async fn a_life_that_was_taken_and_forgotten_is_not_believed_taken() {
             generation: Generation::new(2),
             entries: GlobalIndex::ZERO,
             forced: None,
+            forks: None,
         },
         Described {
             unsettled: false,

@@ -56,10 +56,21 @@ pub(crate) struct Believed {
     pub(crate) life: u64,
     /// The most entries that a life was restored with that has settled as much.
     pub(crate) entries: Option<GlobalIndex>,
-    /// The storages that answered, and why they gave no manifest, by URL.
-    pub(super) answered: BTreeMap<String, (Option<String>, Option<String>)>,
+    /// What each secondary has answered, by URL.
+    pub(super) answered: BTreeMap<String, Answered>,
     /// The storages of its secondaries that any manifest found vouches for, each with the rank of that manifest.
     vouched: Vec<(Rank, Vouched)>,
+}
+
+/// What a secondary has answered to the question for its manifest.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Answered {
+    /// The storage that answered.
+    pub(super) storage: Option<String>,
+    /// Why it gave no manifest.
+    pub(super) without: Option<String>,
+    /// What the life of its manifest has settled.
+    pub(super) settled: Option<Settled>,
 }
 
 impl Believed {
@@ -71,8 +82,8 @@ impl Believed {
         Some(*self.manifest.lowered.get(shard).unwrap_or(length))
     }
 
-    /// The storages that the restored log relies on, by the name of their secondary, and whether they are whole. One whose copy is damaged may
-    /// be replaced.
+    /// The storage of each secondary that the restored log goes by, by the secondary's name, and whether it is whole: the one that answered, or
+    /// the last one that a manifest vouches for.
     pub(crate) fn relied_on(
         &self,
         members: &[Membership],
@@ -88,14 +99,11 @@ impl Believed {
                 .iter()
                 .filter(|of| of.vkey.as_ref() == Some(&secondary.vkey) && of.incarnation.is_some());
             let one = match (answered.next(), row) {
-                (Some(source), _) if !source.damaged.is_empty() => continue,
                 (Some(source), row) => source.incarnation.as_ref().map(|is| {
                     let whole = row.is_some_and(|row| row.whole && row.incarnation == *is);
-                    (is.clone(), whole)
+                    (is.clone(), whole && source.damaged.is_empty())
                 }),
-                (None, row) => row
-                    .filter(|row| row.whole)
-                    .map(|row| (row.incarnation.clone(), true)),
+                (None, row) => row.map(|row| (row.incarnation.clone(), row.whole)),
             };
             relied_on.extend(one.map(|one| (name.to_owned(), one)));
         }
@@ -184,7 +192,13 @@ impl Restore {
                 Err(e) => Some(e.clone()),
             };
             why.extend(without.iter().map(|without| format!("{url}: {without}")));
-            answered.insert(url.clone(), (storage, without));
+            let settled = found.as_ref().ok().and_then(Option::as_ref);
+            let one = Answered {
+                storage,
+                without,
+                settled: settled.map(|found| found.rank.settled),
+            };
+            answered.insert(url.clone(), one);
             if let Ok(Some(found)) = found {
                 let all = found.manifest.vouched.iter();
                 vouched.extend(all.map(|one| (found.rank, one.clone())));
@@ -306,6 +320,7 @@ mod tests {
                     joint: Vec::new(),
                     vouched: Vec::new(),
                     lowered: BTreeMap::new(),
+                    forks: None,
                     keys: BTreeMap::new(),
                     replication: String::new(),
                 },

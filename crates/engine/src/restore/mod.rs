@@ -34,7 +34,7 @@ use crate::shard::keys::Kek;
 use mirror::PeerClient;
 use order::keys::LOGS;
 use order::state::{Intake, Phase};
-use sources::{Source, lacking, longer, moved, only_longer, waiting};
+use sources::{Source, absent, lacking, leave_out_earlier, longer, moved, only_longer, waiting};
 use store::{Coordination, Objects, StoreError};
 use tlog::{GlobalIndex, TreeSize, UnixMillis};
 
@@ -178,6 +178,15 @@ impl Restore {
             }
             forced.insert(problem);
         }
+        match absent(&members, &sources) {
+            Some(problem) if self.force => {
+                forced.insert(problem);
+            }
+            Some(problem) => warnings.push(format!(
+                "{problem}: start the others, each with its key. Only where they are lost with their keys, restore with --force"
+            )),
+            None => {}
+        }
         self.begin(&manifest.log).await?;
         for (at, shard) in rebuilt.iter_mut().enumerate() {
             if shard.start().is_none() {
@@ -206,6 +215,12 @@ impl Restore {
                     )) => {
                         warnings.push(format!("{url} is left out for shard {name}: {why}"));
                         sources[bad].damaged.insert(name.clone(), why);
+                    }
+                    Err((_, RestoreError::Contradiction(why))) => {
+                        match leave_out_earlier(&mut sources, &name, &why) {
+                            Some(warning) => warnings.push(warning),
+                            None => return Err(RestoreError::Contradiction(why)),
+                        }
                     }
                     Err((_, e)) => return Err(e),
                     Ok(copied) => break copied,
@@ -265,6 +280,13 @@ impl Restore {
             }
             forced.insert(problem);
         }
+        let own = (!forced.is_empty()).then_some(start);
+        let forks = own.max(manifest.forks);
+        if let (None, Some(most)) = (own, forks) {
+            warnings.push(format!(
+                "forced: the log was restored by force before, with {most} entries, and has not grown since"
+            ));
+        }
         warnings.extend(forced.iter().map(|problem| format!("forced: {problem}")));
         state.shards = Arc::new(rebuilt);
         state.size = start;
@@ -274,7 +296,7 @@ impl Restore {
             warnings.push("the log was closing; it is open again".to_owned());
             state.intake = Intake::Open;
         }
-        if !forced.is_empty() {
+        if forks.is_some() {
             // A larger size may have been signed; nothing is signed for it again before an operator unfreezes the log.
             state.intake = Intake::Frozen {
                 slot: state.len.back(1),
@@ -301,6 +323,7 @@ impl Restore {
                 let own = sources.iter().filter(|of| of.incarnation.is_some());
                 own.filter_map(name).collect()
             }),
+            forks,
         };
         self.write(&believed, &state, &positions, &life, last)
             .await?;

@@ -22,6 +22,8 @@ pub(crate) struct Source {
     without_manifest: Option<String>,
     /// The storage that answers; `None` when the secondary does not name it, or does not answer.
     pub(crate) incarnation: Option<String>,
+    /// Whether it was told nothing by the life that is believed, which signs, or by one that was restored from that.
+    pub(super) by_earlier_life: bool,
     /// The mirror checkpoints, by shard.
     pub(crate) has: BTreeMap<String, Checkpoint>,
     /// Shards for which it does not count, and why.
@@ -111,13 +113,17 @@ impl Restore {
             let configured = known
                 .iter()
                 .find(|one| one.url.trim_end_matches('/') == url.trim_end_matches('/'));
-            let (incarnation, without_manifest) =
-                believed.answered.get(url).cloned().unwrap_or_default();
+            let answered = believed.answered.get(url).cloned().unwrap_or_default();
+            // A later life was announced to enough others before it could sign: what this one has more was never published.
+            let by_earlier_life = answered
+                .settled
+                .is_some_and(|settled| settled.life < believed.settled.0);
             let mut source = Source {
                 url: url.clone(),
                 vkey: configured.map(|one| one.vkey.clone()),
-                without_manifest,
-                incarnation,
+                without_manifest: answered.without,
+                incarnation: answered.storage,
+                by_earlier_life,
                 has: BTreeMap::new(),
                 failed: BTreeMap::new(),
                 damaged: BTreeMap::new(),
@@ -178,6 +184,42 @@ pub(crate) fn waiting(members: &[Membership]) -> Option<String> {
             )
         })
     })
+}
+
+/// The reason, if any, why the restored log would wait for secondaries that did not answer. They may come back; one that is lost with its key
+/// never accepts anything.
+pub(crate) fn absent(members: &[Membership], sources: &[Source]) -> Option<String> {
+    members.iter().find_map(|of| {
+        let answers = |one: &&SecondaryConfig| {
+            let mut own = sources
+                .iter()
+                .filter(|source| source.vkey.as_ref() == Some(&one.vkey));
+            own.any(|source| source.incarnation.is_some())
+        };
+        let answered = of.secondaries.iter().filter(answers).count();
+        let need = of.enough().max(of.quorum as usize);
+        (answered < need).then(|| {
+            format!(
+                "{need} of the {} secondaries of generation {} must take the restored log before it signs anything, and {answered} answered",
+                of.secondaries.len(),
+                of.generation
+            )
+        })
+    })
+}
+
+/// Entries of a shard contradict each other: of the secondaries that were told nothing by the life that is believed, the one with most is left
+/// out. Returns a warning, or nothing if there is none.
+pub(super) fn leave_out_earlier(sources: &mut [Source], shard: &str, why: &str) -> Option<String> {
+    let earlier = sources.iter_mut().filter(|source| source.by_earlier_life);
+    let most = earlier.max_by_key(|source| source.has.get(shard).map(|has| has.size))?;
+    most.has.remove(shard)?;
+    let of_another = "its entries are of another copy of the log, which was superseded";
+    most.failed.insert(shard.to_owned(), of_another.to_owned());
+    Some(format!(
+        "{} is left out for shard {shard}: {of_another} ({why}). Keep its folder until you have compared its checkpoint with those of your readers; then start it with a new folder that is empty but for its key",
+        most.url
+    ))
 }
 
 /// The reason, if any, why the secondaries that answered might lack published entries of a shard.

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tlog::{EntryTimestamp, Hash, Opening, Receipt, Seal, TreeSize, empty_root};
 use tokio::sync::watch;
 
-pub(crate) use ask::{ask, outdated};
+pub(crate) use ask::{ask, outdated, settled_there};
 pub(crate) use look::{Looked, classify};
 
 use self::judge::{Conflict, Found, FoundAt, Known, Verdict, judge};

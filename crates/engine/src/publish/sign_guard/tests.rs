@@ -1020,6 +1020,7 @@ async fn a_life_from_the_future_is_bound_by_what_it_has_copied() {
         generation: Generation::new(1),
         entries: GlobalIndex::new(10),
         forced: Some(Vec::new()),
+        forks: None,
     };
     let mut rows = rig.rows.rows();
     rows.insert(keys.life(), record::encode(&life));
@@ -1034,6 +1035,7 @@ async fn a_life_from_the_future_is_bound_by_what_it_has_copied() {
             joint: Vec::new(),
             vouched: Vec::new(),
             lowered: std::collections::BTreeMap::new(),
+            forks: None,
             keys: std::collections::BTreeMap::new(),
             replication: log.name().to_owned(),
         };

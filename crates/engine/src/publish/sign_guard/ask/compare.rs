@@ -21,7 +21,7 @@ impl SignGuard {
             Some(base) => self.running.told_up_to(base).await?.max(base.generation),
             None => state.generation,
         };
-        Ok(self.life.stamp(told, 0).await?.settled)
+        Ok(self.life.stamp(state, told, 0).await?.settled)
     }
 }
 

@@ -19,7 +19,9 @@ use crate::backoff::Backoff;
 use crate::publish::sign_guard::SignGuard;
 use crate::publish::sign_guard::judge::{Found, FoundAt, Order};
 use crate::shard::{Shard, SignError};
+use mirror::Settled;
 use order::state::Phase;
+use store::StoreError;
 
 /// How long all of them together may take.
 const PEERS_TIMEOUT: Duration = Duration::from_secs(2);
@@ -37,6 +39,16 @@ enum Said {
 }
 
 type SignerAnswer = (FoundAt, Result<Vec<Said>, String>);
+
+/// What the life has settled whose manifest a secondary has.
+pub(crate) async fn settled_there(guard: &SignGuard, url: &str) -> Result<Settled, SignError> {
+    let replication = guard.keyring.replication().await?.verifier();
+    match manifest(guard, url, replication).await {
+        Ok(Some(Said::Order(order))) => Ok(order.settled),
+        Ok(_) => Ok(Settled::default()),
+        Err(why) => Err(StoreError::Io(format!("its manifest: {why}")).into()),
+    }
+}
 
 /// Asks all frontends, secondaries and witnesses about these shards, and the oldest planned one; then writes are taken and checkpoints signed.
 pub(crate) async fn ask(guard: Arc<SignGuard>, open: Vec<String>) {
