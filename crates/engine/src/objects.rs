@@ -8,6 +8,7 @@ use tlog::{LeafIndex, TILE_WIDTH, TileKind, TilePath, TreeSize};
 use crate::clock::Clock;
 use crate::damage::Damage;
 use crate::nodes::Nodes;
+use crate::read::ReadCache;
 use store::{Objects, StoreError};
 
 pub(crate) struct LogObjects {
@@ -18,15 +19,25 @@ pub(crate) struct LogObjects {
     pub(crate) nodes: Nodes,
     /// Published objects that readers found damaged.
     pub(crate) damage: Damage,
+    /// Objects that readers have asked for, and the number of this log there.
+    pub(crate) cache: (Arc<ReadCache>, u64),
 }
 
 impl LogObjects {
-    pub(crate) fn new(log: &str, store: Arc<dyn Objects>, nodes: Nodes, clock: Clock) -> Self {
+    pub(crate) fn new(
+        log: &str,
+        store: Arc<dyn Objects>,
+        nodes: Nodes,
+        clock: Clock,
+        cache: Arc<ReadCache>,
+    ) -> Self {
+        let number = cache.open_log();
         Self {
             log: log.to_owned(),
             store,
             nodes,
             damage: Damage::new(clock),
+            cache: (cache, number),
         }
     }
 
@@ -63,36 +74,30 @@ impl LogObjects {
         leaf: LeafIndex,
         published: TreeSize,
     ) -> Result<Option<Bytes>, StoreError> {
-        self.holder(TileKind::Entries, shard, leaf, published).await
+        for path in holders(TileKind::Entries, leaf, published) {
+            let bytes = self.store.get(&self.path(shard, &path.to_string())).await?;
+            if bytes.is_some() {
+                return Ok(bytes);
+            }
+        }
+        Ok(None)
     }
+}
 
-    /// The bundle, or the tile of level 0, that holds `leaf`: the full one where the partial one is gone.
-    pub(crate) async fn holder(
-        &self,
-        kind: TileKind,
-        shard: &str,
-        leaf: LeafIndex,
-        published: TreeSize,
-    ) -> Result<Option<Bytes>, StoreError> {
-        let index = leaf.get() / TILE_WIDTH;
-        let full = TilePath {
-            kind,
-            index,
-            width: 256,
-        };
-        let whole = self.path(shard, &full.to_string());
-        if (index + 1) * TILE_WIDTH <= published.get() {
-            return self.store.get(&whole).await;
-        }
-        let width = (published.get() % TILE_WIDTH) as u16;
-        let partial = TilePath { width, ..full };
-        match self
-            .store
-            .get(&self.path(shard, &partial.to_string()))
-            .await?
-        {
-            Some(bytes) => Ok(Some(bytes)),
-            None => self.store.get(&whole).await,
-        }
-    }
+/// Where the bundle, or the tile of level 0, that holds `leaf` may be: the partial one first, and the full one where that is gone.
+pub(crate) fn holders(
+    kind: TileKind,
+    leaf: LeafIndex,
+    published: TreeSize,
+) -> impl Iterator<Item = TilePath> {
+    let index = leaf.get() / TILE_WIDTH;
+    let full = TilePath {
+        kind,
+        index,
+        width: 256,
+    };
+    let width = (published.get() % TILE_WIDTH) as u16;
+    let is_partial = (index + 1) * TILE_WIDTH > published.get();
+    let partial = is_partial.then_some(TilePath { width, ..full });
+    partial.into_iter().chain([full])
 }

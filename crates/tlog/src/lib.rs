@@ -97,8 +97,8 @@ pub use receipt::Receipt;
 pub use seal::Seal;
 pub use tile::{TILE_WIDTH, TileError, TileKind, TilePath, partial_tiles};
 pub use tileset::{
-    TileSet, consistency_proof, consistency_tiles, edge_from_tiles, edge_tiles, inclusion_proof,
-    inclusion_tiles, subtree_proof, subtree_tiles,
+    HashTile, TileSet, consistency_proof, consistency_tiles, edge_from_tiles, edge_tiles,
+    inclusion_proof, inclusion_tiles, subtree_proof, subtree_tiles,
 };
 pub use timestamp::EntryTimestamp;
 pub use tree::{ShardTree, TileBytes, tiles_between};

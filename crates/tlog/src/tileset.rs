@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
 use crate::edge::RightEdge;
 use crate::hash::{Hash, node_hash};
@@ -15,10 +16,86 @@ use crate::tile::{TILE_WIDTH, TileError, TileKind, TilePath};
 /// The number of levels of a tree that hash tiles skip from one to the next.
 const TILE_BITS: u8 = 8;
 
+/// One hash tile of some width, and the nodes inside it.
+#[derive(Debug)]
+pub struct HashTile {
+    hashes: Vec<Hash>,
+    /// The nodes of heights 1 to 7 above them, once they were computed.
+    above: OnceLock<Vec<Vec<Hash>>>,
+}
+
+/// The nodes over each two of a row; a last one without a sibling has none.
+fn parents(row: &[Hash]) -> Vec<Hash> {
+    let pairs = row.as_chunks::<2>().0.iter();
+    pairs.map(|[left, right]| node_hash(left, right)).collect()
+}
+
+impl HashTile {
+    /// Reads the object at this path.
+    ///
+    /// # Errors
+    /// [`TileError`] if it is an entry bundle, or the bytes do not fit the width.
+    pub fn read(path: TilePath, bytes: &[u8]) -> Result<Self, TileError> {
+        if !matches!(path.kind, TileKind::Hashes(_)) {
+            return Err(TileError::Kind);
+        }
+        let (hashes, rest) = bytes.as_chunks::<{ Hash::LEN }>();
+        if hashes.len() != usize::from(path.width) || !rest.is_empty() {
+            return Err(TileError::Length {
+                width: path.width,
+                found: bytes.len(),
+            });
+        }
+        Ok(Self {
+            hashes: hashes.iter().copied().map(Hash).collect(),
+            above: OnceLock::new(),
+        })
+    }
+
+    /// How many hashes it has.
+    pub fn width(&self) -> usize {
+        self.hashes.len()
+    }
+
+    /// The hash at this position, from the left; `None` behind the last one.
+    pub fn get(&self, at: usize) -> Option<Hash> {
+        self.hashes.get(at).copied()
+    }
+
+    /// Computes all nodes, for a tile that is kept for many proofs: one hash for each in the tile, at most.
+    pub fn compute(&self) {
+        self.above.get_or_init(|| {
+            let mut rows = Vec::new();
+            let mut row = parents(&self.hashes);
+            while rows.len() + 1 < usize::from(TILE_BITS) {
+                let next = parents(&row);
+                rows.push(row);
+                row = next;
+            }
+            rows
+        });
+    }
+
+    /// The node of this height over these hashes; `None` if the tile is too narrow.
+    fn node(&self, height: u8, covered: Range<usize>) -> Option<Hash> {
+        let mut row = self.hashes.get(covered.clone())?;
+        if let (Some(rows), Some(above)) = (self.above.get(), height.checked_sub(1)) {
+            let row = rows.get(usize::from(above))?;
+            return row.get(covered.start >> height).copied();
+        }
+        let mut folded;
+        while row.len() > 1 {
+            folded = parents(row);
+            row = &folded;
+        }
+        row.first().copied()
+    }
+}
+
 /// Hash tiles, read and kept by name.
 #[derive(Clone, Debug, Default)]
 pub struct TileSet {
-    tiles: BTreeMap<(u8, u64), Vec<Hash>>,
+    tiles: BTreeMap<(u8, u64), Arc<HashTile>>,
 }
 
 /// The location of a node's hash: the level and index of the tile, and the hashes in it that the node covers.
@@ -40,34 +117,27 @@ impl TileSet {
     /// # Errors
     /// [`TileError`] if it is an entry bundle, or the bytes do not fit the width.
     pub fn insert(&mut self, path: TilePath, bytes: &[u8]) -> Result<(), TileError> {
-        let TileKind::Hashes(level) = path.kind else {
-            return Err(TileError::Kind);
-        };
-        let (hashes, rest) = bytes.as_chunks::<{ Hash::LEN }>();
-        if hashes.len() != usize::from(path.width) || !rest.is_empty() {
-            return Err(TileError::Length {
-                width: path.width,
-                found: bytes.len(),
-            });
-        }
-        let tile = self.tiles.entry((level, path.index)).or_default();
-        if tile.len() < hashes.len() {
-            *tile = hashes.iter().copied().map(Hash).collect();
-        }
+        self.keep(path, Arc::new(HashTile::read(path, bytes)?));
         Ok(())
+    }
+
+    /// Adds a hash tile that was read from this path before.
+    pub fn keep(&mut self, path: TilePath, tile: Arc<HashTile>) {
+        let TileKind::Hashes(level) = path.kind else {
+            return;
+        };
+        let kept = self.tiles.entry((level, path.index));
+        let kept = kept.or_insert_with(|| Arc::clone(&tile));
+        if kept.hashes.len() < tile.hashes.len() {
+            *kept = tile;
+        }
     }
 
     /// The hash of the node `index` of height `bits` above the leaves, if its tile is here and wide enough.
     pub fn node(&self, bits: u8, index: u64) -> Option<Hash> {
         let (level, tile, covered) = locate(bits, index)?;
-        let mut row = self.tiles.get(&(level, tile))?.get(covered)?.to_vec();
-        while row.len() > 1 {
-            row = row
-                .chunks_exact(2)
-                .map(|pair| node_hash(&pair[0], &pair[1]))
-                .collect();
-        }
-        row.first().copied()
+        let tile = self.tiles.get(&(level, tile))?;
+        tile.node(bits % TILE_BITS, covered)
     }
 
     fn subtrees(&self, range: Range<u64>) -> Result<Vec<Hash>, ProofError> {

@@ -23,6 +23,7 @@ pub use crate::heart::ReplicaInfo;
 use crate::heart::{self, Heart};
 use crate::log::Log;
 use crate::program::{Finished, MergeOptions};
+use crate::read::ReadCache;
 use crate::shard::keys::Kek;
 use crate::supervise::Faults;
 pub use logconfig::SYSTEM;
@@ -78,6 +79,8 @@ pub struct Engine {
     max_pending: usize,
     pub(crate) merge: MergeOptions,
     pub(crate) low_space: Arc<AtomicBool>,
+    /// Tiles and bundles that readers have asked for lately.
+    pub(crate) read_cache: Arc<ReadCache>,
     pub(crate) clock: Clock,
     pub(crate) random: Random,
     /// The age of the store as it was last known here, and the steady time then; milliseconds.
@@ -112,6 +115,7 @@ impl Engine {
             max_pending: options.max_pending_bytes,
             merge: options.merge,
             low_space: Arc::default(),
+            read_cache: Arc::default(),
             clock: Clock::new(time),
             random,
             age: std::sync::Mutex::default(),

@@ -3,9 +3,12 @@
 //! What must never happen: a proof that does not hold leaves this process, an acknowledged entry that cannot be read, a reader that
 //! halts the log. A published object that is not as it was written is reported ([`crate::damage`]), and only the read is refused.
 
+mod cache;
 mod checkpoint;
 mod rekor;
 
+use cache::Object;
+pub(crate) use cache::ReadCache;
 #[cfg(test)]
 pub(crate) use rekor::is_as_imported;
 pub use rekor::{Consistency, RekorEntry, RekorShard, RekorTree};
@@ -15,13 +18,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tlog::{
-    GlobalIndex, Hash, LeafIndex, TILE_WIDTH, TileKind, TilePath, TileSet, TreeSize, bundle,
-    leaf_hash,
+    GlobalIndex, Hash, HashTile, LeafIndex, TILE_WIDTH, TileKind, TilePath, TileSet, TreeSize,
+    bundle, leaf_hash,
 };
 
 use crate::integrate::batch_bytes::read_batch;
 use crate::log::Log;
-use crate::objects::LogObjects;
+use crate::objects::{self, LogObjects};
 use crate::position;
 use crate::shard::{Shard, Shards, SignError, Signed};
 use order::batch;
@@ -127,22 +130,83 @@ impl LogObjects {
         leaf: LeafIndex,
         published: TreeSize,
     ) -> Result<Option<Bytes>, ReadError> {
-        let Some(bytes) = self.bundle(shard, leaf, published).await? else {
-            return Ok(None);
-        };
-        let tile = self.holder(TileKind::Hashes(0), shard, leaf, published);
-        let Some(tile) = tile.await? else {
-            return Ok(None);
-        };
         let at = usize::try_from(leaf.get() % TILE_WIDTH).unwrap_or(0);
-        let entries = bundle::entries(&bytes).map_err(|_| self.damaged(shard, leaf))?;
-        let hash = tile.as_chunks::<{ Hash::LEN }>().0.get(at).copied();
-        match entries.get(at) {
-            Some(entry) if hash.map(Hash) == Some(leaf_hash(entry)) => {
-                Ok(Some(bytes.slice_ref(entry)))
+        // What was kept may be damaged; then it is read again.
+        for _ in 0..2 {
+            let bundle = self.held(TileKind::Entries, shard, leaf, published).await?;
+            let tile = self
+                .held(TileKind::Hashes(0), shard, leaf, published)
+                .await?;
+            let (Some((bundle, Object::Bundle(entries))), Some((path, Object::Tile(tile)))) =
+                (bundle, tile)
+            else {
+                return Ok(None);
+            };
+            if let Some(entry) = entries.get(at)
+                && tile.get(at) == Some(leaf_hash(entry))
+            {
+                return Ok(Some(entry.clone()));
             }
-            _ => Err(self.damaged(shard, leaf)),
+            self.forget(shard, [bundle, path]);
         }
+        Err(self.damaged(shard, leaf))
+    }
+
+    /// The bundle, or the tile of level 0, that holds a leaf, and its path.
+    async fn held(
+        &self,
+        kind: TileKind,
+        shard: &Arc<str>,
+        leaf: LeafIndex,
+        published: TreeSize,
+    ) -> Result<Option<(TilePath, Object)>, ReadError> {
+        for path in objects::holders(kind, leaf, published) {
+            if let Some(found) = self.kept(shard, leaf, path).await? {
+                return Ok(Some((path, found)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// An object that is kept in memory, or read now; `leaf` is what it is read for.
+    async fn kept(
+        &self,
+        shard: &Arc<str>,
+        leaf: LeafIndex,
+        path: TilePath,
+    ) -> Result<Option<Object>, ReadError> {
+        let (cache, log) = &self.cache;
+        let key = (*log, Arc::clone(shard), path);
+        let read = async || {
+            let object = self.path(shard, &path.to_string());
+            let Some(bytes) = self.store.get(&object).await? else {
+                return Ok(None);
+            };
+            let damaged = || self.damaged(shard, leaf);
+            Ok(Some(match path.kind {
+                TileKind::Entries => {
+                    let entries = bundle::entries(&bytes).map_err(|_| damaged())?;
+                    let entries = entries.into_iter().map(|entry| bytes.slice_ref(entry));
+                    Object::Bundle(Arc::new(entries.collect()))
+                }
+                TileKind::Hashes(_) => {
+                    let tile = HashTile::read(path, &bytes).map_err(|_| damaged())?;
+                    tile.compute();
+                    Object::Tile(Arc::new(tile))
+                }
+            }))
+        };
+        cache.get(&key, read).await
+    }
+
+    /// Forgets objects that do not prove what they should. True if any of them was kept.
+    fn forget(&self, shard: &Arc<str>, paths: impl IntoIterator<Item = TilePath>) -> bool {
+        let (cache, log) = &self.cache;
+        let mut any = false;
+        for path in paths {
+            any |= cache.forget(&(*log, Arc::clone(shard), path));
+        }
+        any
     }
 }
 
@@ -327,6 +391,7 @@ impl Log {
         let Some((shard, leaf_index)) = self.located(index).await? else {
             return Ok(None);
         };
+        let mut again = false;
         for _ in 0..8 {
             if !leaf_index.is_in(shard.published()) {
                 return Ok(None);
@@ -343,12 +408,20 @@ impl Log {
             let Some(entry) = self.entry(index).await? else {
                 return Ok(None);
             };
-            let damaged = || self.objects.damaged(&shard.name, leaf_index);
-            let proof = tlog::inclusion_proof(leaf_index.get(), signed.at.size.get(), &tiles)
-                .map_err(|_| damaged())?;
-            let (leaf, root) = (leaf_hash(&entry.bytes), &signed.at.root);
-            tlog::verify_inclusion(leaf_index.get(), signed.at.size.get(), &leaf, &proof, root)
-                .map_err(|_| damaged())?;
+            let (leaf, size) = (leaf_index.get(), signed.at.size.get());
+            let hash = leaf_hash(&entry.bytes);
+            let proof = tlog::inclusion_proof(leaf, size, &tiles).and_then(|proof| {
+                tlog::verify_inclusion(leaf, size, &hash, &proof, &signed.at.root).map(|()| proof)
+            });
+            let Ok(proof) = proof else {
+                // Read again: what was kept may be damaged.
+                let paths = tlog::inclusion_tiles(leaf, size);
+                if self.objects.forget(&shard.name, paths) && !again {
+                    again = true;
+                    continue;
+                }
+                break;
+            };
             return Ok(Some(Proven {
                 shard,
                 entry,
@@ -364,16 +437,14 @@ impl Log {
         &self,
         shard: &Arc<str>,
         leaf: LeafIndex,
-        paths: Vec<TilePath>,
+        paths: impl IntoIterator<Item = TilePath>,
     ) -> Result<Option<TileSet>, ReadError> {
         let mut set = TileSet::default();
         for path in paths {
-            let object = self.objects.path(shard, &path.to_string());
-            let Some(bytes) = self.objects.store.get(&object).await? else {
-                return Ok(None);
-            };
-            set.insert(path, &bytes)
-                .map_err(|_| self.objects.damaged(shard, leaf))?;
+            match self.objects.kept(shard, leaf, path).await? {
+                Some(Object::Tile(tile)) => set.keep(path, tile),
+                _ => return Ok(None),
+            }
         }
         Ok(Some(set))
     }

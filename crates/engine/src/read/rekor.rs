@@ -251,8 +251,8 @@ impl Log {
             let paths = paths.filter_map(|path| TilePath::at(path.kind, path.index, all));
             let paths: BTreeSet<TilePath> = paths.collect();
             let leaf = LeafIndex::new(first.saturating_sub(1));
-            let paths = paths.into_iter().collect();
-            let Some(tiles) = self.tiles(&shard.name, leaf, paths).await? else {
+            let tiles = self.tiles(&shard.name, leaf, paths.iter().copied());
+            let Some(tiles) = tiles.await? else {
                 tokio::task::yield_now().await;
                 continue;
             };
@@ -264,7 +264,10 @@ impl Log {
                 let proof = tlog::consistency_proof(first, last, &tiles)?;
                 tlog::verify_consistency(first, last, &proof, &old, &new).map(|()| proof)
             };
-            let proof = proven().map_err(|_| self.objects.damaged(&shard.name, leaf))?;
+            let proof = proven().map_err(|_| {
+                self.objects.forget(&shard.name, paths);
+                self.objects.damaged(&shard.name, leaf)
+            })?;
             return Ok(Some(Consistency {
                 size,
                 root,
