@@ -2,6 +2,8 @@
 //!
 //! An entry has an idempotency key of its own, made of its shard and its leaf, so a client that sends it again gets the existing entry.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,14 +26,57 @@ use wire::data::codes;
 static CHECKS: Semaphore = Semaphore::const_new(2);
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Places of this server for writes that wait for room.
-static WAITING: Semaphore = Semaphore::const_new(1024);
+/// Writes that wait for room on this server, by log and tenant.
+static WAITING: Waiting = Waiting(Mutex::new(BTreeMap::new()));
+/// How many may wait, of all logs and tenants together.
+const MOST_WAITING: usize = 2048;
+/// One statement at a time in this process: all others that wait for it would sign and send another one each.
+static OPENING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 /// The shortest and the longest pause before such a write tries again. There may be room earlier than the log has guessed.
 const ROOM_POLL: Duration = Duration::from_millis(200);
 const LONG_ROOM_POLL: Duration = Duration::from_secs(2);
 
 /// The urgency of a write that found no room in the first tier: the default of RFC 9218.
 const PATIENT: u8 = 3;
+/// Part of the time that is left in which a write must be ordered; the rest is for the publication.
+const ORDERED_WITHIN: u32 = 2;
+
+/// How many writes of each log and tenant wait for room.
+struct Waiting(Mutex<BTreeMap<(String, TenantId), usize>>);
+
+/// The place of one of them.
+struct Place(&'static Waiting, (String, TenantId));
+
+impl Waiting {
+    fn by(&self) -> MutexGuard<'_, BTreeMap<(String, TenantId), usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for a write. No tenant of a log gets more places than it leaves free, so that some are left for others.
+    fn enter(&'static self, log: &str, tenant: TenantId) -> Option<Place> {
+        let mut by = self.by();
+        let free = MOST_WAITING.saturating_sub(by.values().sum());
+        let key = (log.to_owned(), tenant);
+        let own = by.get(&key).copied().unwrap_or(0);
+        (own < free).then(|| {
+            by.insert(key.clone(), own + 1);
+            Place(self, key)
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Self(waiting, key) = self;
+        let mut by = waiting.by();
+        if let Some(own) = by.get_mut(key) {
+            *own -= 1;
+            if *own == 0 {
+                by.remove(key);
+            }
+        }
+    }
+}
 
 /// How often a write follows its log to the next shard, when its own is rotated out before it is ordered.
 const ROTATIONS: usize = 8;
@@ -140,6 +185,29 @@ pub(super) async fn published(
     published.map_err(|_| unpublished(hold))?
 }
 
+/// What a write that is held until then asks for: a publication in time, and, once its first tier is full, a later one.
+fn wish(until: Instant, urgency: Option<u8>) -> Advice {
+    let left = until.saturating_duration_since(Instant::now());
+    Advice {
+        urgency,
+        merge_by: Some(left / ORDERED_WITHIN),
+        ..Advice::default()
+    }
+}
+
+/// Whether a patient write is promised a later publication than another one of this tenant. A tenant may have urgent tiers alone.
+fn has_later_tier(log: &Log, tenant: TenantId) -> bool {
+    let policy = log.policy();
+    let most = |urgency| {
+        let advice = Advice {
+            urgency,
+            ..Advice::default()
+        };
+        policy.grant(tenant, &advice).merge_by
+    };
+    matches!((most(None), most(Some(PATIENT))), (Some(first), Some(later)) if later > first)
+}
+
 /// Orders a leaf as soon as there is room for it, before `until`; returns its global index. Since it is held anyway, it is content with a less
 /// urgent tier and a later promise where the first tier is full. A refusal that lasts longer is answered as it is, and so is one when enough
 /// other writes wait: each of them holds a connection, and asks the store again and again.
@@ -152,24 +220,19 @@ async fn ordered(
     until: Instant,
 ) -> Result<GlobalIndex, Unordered> {
     let for_now = [codes::OVERLOADED, codes::NO_ROOM, codes::LIMITED];
-    let mut place = None;
-    let mut advice = Advice::default();
+    let (mut place, mut urgency) = (None, None);
     loop {
+        let advice = wish(until, urgency);
         let refusal = match submitted(log, leaf.clone(), tenant, rekor, opening, &advice).await {
             Err(Unordered::Refused(refusal)) if for_now.contains(&refusal.code) => refusal,
             done => return done,
         };
-        if advice.urgency.is_none() {
-            advice = Advice {
-                urgency: Some(PATIENT),
-                // The rest is for the publication.
-                merge_by: Some(until.saturating_duration_since(Instant::now()) / 2),
-                ..advice
-            };
+        if refusal.code == codes::NO_ROOM && urgency.is_none() && has_later_tier(log, tenant) {
+            urgency = Some(PATIENT);
             continue;
         }
         if place.is_none() {
-            place = WAITING.try_acquire().ok();
+            place = WAITING.enter(log.name(), tenant);
         }
         let after = refusal.retry_after;
         match after.map(|after| after.clamp(ROOM_POLL, LONG_ROOM_POLL)) {
@@ -195,7 +258,7 @@ async fn submitted(
         let shard = log.active_shard();
         let key = key(shard.as_deref().unwrap_or_default(), &hash);
         if let (FirstEntry::Statement, Some(shard)) = (rekor.first_entry, &shard) {
-            opened(log, shard, opening).await?;
+            opened(log, shard, tenant, advice, opening).await?;
         }
         if rekor.duplicates == Duplicates::Conflict {
             let there = log.keyed_entry(key).await;
@@ -226,8 +289,19 @@ async fn submitted(
 }
 
 /// Makes the opening statement the first entry of a shard that has none: Go's clients leave out an index of 0, which sigstore-python
-/// then refuses. Every server that is about to write a first entry submits the statement before it; only one is ordered.
-async fn opened(log: &Log, shard: &str, opening: Opening) -> Result<(), Unordered> {
+/// then refuses. Every server that is about to write a first entry submits the statement before it, as part of that write; only one is
+/// ordered.
+async fn opened(
+    log: &Log,
+    shard: &str,
+    tenant: TenantId,
+    advice: &Advice,
+    opening: Opening,
+) -> Result<(), Unordered> {
+    if !log.is_unopened() {
+        return Ok(());
+    }
+    let _turn = OPENING.lock().await;
     if !log.is_unopened() {
         return Ok(());
     }
@@ -243,11 +317,10 @@ async fn opened(log: &Log, shard: &str, opening: Opening) -> Result<(), Unordere
         tracing::error!(log = log.name(), shard, "the opening statement is no entry");
         return Ok(());
     };
-    let tenant = log.policy().own();
     let key = WriteKey::new("", &format!("rekor {shard} opening"));
     let advice = Advice {
         shard: Some(shard.to_owned()),
-        ..Advice::default()
+        ..advice.clone()
     };
     let written = match log.submit_keyed(key, leaf.into(), tenant, &advice).await {
         Ok(ticket) => ticket.answer.await.map(drop),
@@ -277,4 +350,24 @@ fn unpublished(hold: Duration) -> Refusal {
         "no published checkpoint covers the entry after {seconds} s; send the same request again: the entry is written once, unless its shard was rotated out meanwhile"
     );
     Refusal::new(codes::UNSIGNED, detail).later(Duration::from_secs(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_tenant_takes_the_places_of_others() {
+        static PLACES: Waiting = Waiting(Mutex::new(BTreeMap::new()));
+        let take = |log, tenant| -> Vec<Place> {
+            std::iter::from_fn(|| PLACES.enter(log, TenantId(tenant))).collect()
+        };
+        let first = take("a", 1);
+        assert_eq!(first.len(), MOST_WAITING / 2);
+        let (second, third) = (take("a", 2), take("b", 1));
+        assert_eq!(second.len(), MOST_WAITING / 4);
+        assert_eq!(third.len(), MOST_WAITING / 8);
+        drop((first, second, third));
+        assert!(PLACES.by().is_empty());
+    }
 }

@@ -8,8 +8,9 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use engine::Request;
-use logconfig::{Algorithm, Duplicates, LogConfig, OriginForm, RekorConfig};
+use logconfig::{Algorithm, Duplicates, LogConfig, OriginForm, RekorConfig, WriterToken};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tlog::{Checkpoint, Hash, VerifierKey};
 
 use crate::testing::{Reply, Server};
@@ -144,6 +145,34 @@ async fn a_write_over_the_limit_waits_for_its_turn() {
         replies.iter().all(|reply| reply.status == 201),
         "{replies:?}"
     );
+}
+
+/// The statement that opens a shard counts for the tenant whose write comes first, not for one that is over its limit.
+#[tokio::test]
+async fn a_tenant_over_its_limit_keeps_no_shard_from_being_opened() {
+    let server = Server::start().await;
+    create(&server, Algorithm::EcdsaP256, open()).await;
+    let mut next = Box::new(server.engine.log("argon").unwrap().config());
+    for tenant in &mut next.qos.tenants {
+        match tenant.anonymous {
+            true => tenant.bytes = Some("1B/s".parse().unwrap()),
+            false => tenant.tokens.push(WriterToken {
+                name: "one".to_owned(),
+                sha256: tlog::hex(&Sha256::digest("logw_secret")),
+                expires: None,
+            }),
+        }
+    }
+    change(&server, Request::Configure { next, base: None }).await;
+    assert_eq!(send(&server, &signed(b"one")).await.status, 201);
+    assert_eq!(send(&server, &signed(b"two")).await.status, 429);
+    change(&server, engine::testing::rotation()).await;
+    let (body, token) = (
+        signed(b"three").to_string(),
+        "authorization: Bearer logw_secret\r\n",
+    );
+    let reply = server.ask(ENTRIES, token, body.as_bytes()).await;
+    assert_eq!(reply.status, 201, "{reply:?}");
 }
 
 #[tokio::test]
