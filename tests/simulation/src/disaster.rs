@@ -9,7 +9,7 @@ use engine::{Restore, RestoreError, Restored};
 use store::{MemoryObjects, Objects as _};
 use tlog::{Hash, TileKind, TilePath, bundle};
 
-use crate::loss;
+use crate::loss::{self, Forced};
 use crate::older;
 use crate::peers::Chosen;
 use crate::process::Process;
@@ -121,6 +121,24 @@ pub async fn restore(
     restored
 }
 
+/// By origin, how many entries of a shard are in the result and agree with everything that was signed. By force, an earlier life of the log
+/// may be restored, whose entries are others from some size on.
+pub async fn agreed(
+    world: &World,
+    (restored, objects): (&Restored, &MemoryObjects),
+) -> BTreeMap<String, u64> {
+    let mut agreed = BTreeMap::new();
+    for (shard, size, _) in &restored.shards {
+        let origin = format!("{ORIGIN}/{shard}");
+        let entries = entries(objects, shard, size.get()).await;
+        let entries = entries.unwrap_or_default();
+        let leaves: Vec<_> = entries.iter().map(|entry| trees::leaf(entry)).collect();
+        let size = world.judge.agreed(&origin, &leaves);
+        agreed.insert(origin, size);
+    }
+    agreed
+}
+
 /// Whether everything that the shards' keys had signed when the restore began is in it, each entry where its writer was told. By force, a
 /// part of that is enough, and so many entries are where they were.
 pub async fn check(
@@ -128,7 +146,7 @@ pub async fn check(
     who: &str,
     signed: &BTreeMap<String, (u64, Hash)>,
     (restored, objects): (&Restored, &MemoryObjects),
-    forced: Option<u64>,
+    forced: Option<&Forced>,
 ) {
     world.trace.say(format_args!(
         "{who}: restored {} entries of generation {}: {:?}",
@@ -149,7 +167,7 @@ pub async fn check(
         // What was not signed when it began may be that of an earlier life of the log, which some secondary still has.
         let bound = at.map_or(0, |(size, _)| size);
         for (leaf, entry) in (0..).zip(&entries) {
-            if leaf < bound && forced.is_none_or(|stays| index < stays) {
+            if leaf < bound && forced.is_none_or(|forced| index < forced.stays) {
                 world.judge.read(LOG, index, entry);
             }
             index += 1;
@@ -157,7 +175,7 @@ pub async fn check(
         let Some((size, root)) = at else {
             continue;
         };
-        if forced.is_some() && size > entries.len() as u64 {
+        if forced.is_some_and(|forced| forced.lacks(&origin, size)) {
             continue;
         }
         let leaves: Vec<_> = entries.iter().map(|entry| trees::leaf(entry)).collect();

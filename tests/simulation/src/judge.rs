@@ -286,6 +286,24 @@ impl Judge {
             .collect()
     }
 
+    /// How many of these first leaves of a shard are those of everything that its key signed.
+    pub fn agreed(&self, origin: &str, leaves: &[[u8; 32]]) -> u64 {
+        let known = self.known();
+        let all = leaves.len() as u64;
+        let signed = known.roots.range((origin.to_owned(), 0)..);
+        let signed = signed.take_while(|((of, size), _)| of == origin && *size <= all);
+        let sizes = signed.clone().map(|((_, size), _)| *size);
+        let found = trees::roots(leaves, sizes);
+        let mut agreed = 0;
+        for (((_, size), root), (_, of_leaves)) in signed.zip(found) {
+            if of_leaves != *root {
+                return agreed;
+            }
+            agreed = *size;
+        }
+        all
+    }
+
     /// The stores of the log with this origin are lost, and it continues with so many entries where they were, and with shards of these sizes.
     /// What is behind them, promised work, keys of writes and other logs are lost. What was signed stays, and so does what was sealed, unless a
     /// shard lacks entries by force (`lacks`): what is signed of the missing ones may be a second root only where an operator wants it.

@@ -25,6 +25,23 @@ const SOME: u32 = 3;
 /// Attempts of all when all is calm, until it is said that nothing can be restored.
 const CALM: u32 = 5;
 
+/// A restore by force.
+pub struct Forced {
+    /// So many entries of the log are where they were.
+    pub stays: u64,
+    /// By origin: so many entries of a shard agree with everything that was signed.
+    agreed: BTreeMap<String, u64>,
+    /// Its operators unfreeze the log, whatever it lacks.
+    unfreezes: bool,
+}
+
+impl Forced {
+    /// Whether it does not have what was signed for so many entries of a shard.
+    pub fn lacks(&self, origin: &str, size: u64) -> bool {
+        self.agreed.get(origin).is_none_or(|has| *has < size)
+    }
+}
+
 /// What became of the primary.
 #[derive(Default)]
 pub struct Primary {
@@ -128,31 +145,40 @@ pub async fn lose(world: Arc<World>, number: u64, from: u32, force: bool) {
         return;
     };
     let forced = restored.warnings.iter().any(|w| w.starts_with("forced:"));
-    // By force, a closed shard may lack entries, and what follows moves.
-    let stays = eras.map_or(0, |eras| stays(&eras, &restored));
     let found = (&restored, &*site.objects);
-    let by_force = forced.then_some(stays);
-    disaster::check(&world, "the restore", &signed, found, by_force).await;
-    let unfreeze = dice.chance(400_000);
-    begin_again(
-        &world,
-        &restored,
-        &site,
-        by_force.map(|stays| (stays, unfreeze)),
-    );
+    let unfreezes = dice.chance(400_000);
+    let by_force = match forced {
+        true => {
+            let agreed = disaster::agreed(&world, found).await;
+            let stays = eras.map_or(0, |eras| stays(&eras, &restored, &agreed));
+            Some(Forced {
+                stays,
+                agreed,
+                unfreezes,
+            })
+        }
+        false => None,
+    };
+    disaster::check(&world, "the restore", &signed, found, by_force.as_ref()).await;
+    begin_again(&world, &restored, &site, by_force);
     if !forced && world.plan.nodes.count == 0 && dice.chance(300_000) {
         world.employ(twins::restore(Arc::clone(&world), number));
     }
 }
 
-/// How many entries are where they were.
-fn stays(eras: &Eras, restored: &Restored) -> u64 {
+/// How many entries are where they were: by force, a closed shard may lack entries, and what follows moves.
+fn stays(eras: &Eras, restored: &Restored, agreed: &BTreeMap<String, u64>) -> u64 {
     let mut index = 0;
     for (shard, size, _) in &restored.shards {
-        if eras.start(&format!("{ORIGIN}/{shard}")) != Some(index) {
+        let origin = format!("{ORIGIN}/{shard}");
+        if eras.start(&origin) != Some(index) {
             break;
         }
-        index += size.get();
+        let agreed = agreed.get(&origin).copied().unwrap_or(0);
+        index += agreed;
+        if agreed < size.get() {
+            break;
+        }
     }
     index
 }
@@ -282,14 +308,8 @@ fn unexplained(world: &World, error: &RestoreError) {
     }
 }
 
-/// The servers run on the restored stores. By force: so many entries are where they were; and whether the log is unfrozen, whatever it
-/// lacks.
-pub fn begin_again(
-    world: &World,
-    restored: &Restored,
-    site: &Arc<Site>,
-    forced: Option<(u64, bool)>,
-) {
+/// The servers run on the restored stores.
+pub fn begin_again(world: &World, restored: &Restored, site: &Arc<Site>, forced: Option<Forced>) {
     let (mut starts, mut sizes) = (BTreeMap::new(), BTreeMap::new());
     let mut start = 0;
     for (shard, size, _) in &restored.shards {
@@ -299,14 +319,19 @@ pub fn begin_again(
         start += size.get();
     }
     let signed = world.judge.signed_below(ORIGIN);
-    let lacks =
-        |(origin, (size, _)): (&String, &(u64, _))| sizes.get(origin).is_none_or(|has| has < size);
+    let lacks = |forced: &Forced| {
+        let mut signed = signed.iter();
+        signed.any(|(origin, (size, _))| forced.lacks(origin, *size))
+    };
     // Its last shard is open again, though its seal may be known.
     let last = restored.shards.last();
     let last = last.map(|(shard, ..)| format!("{ORIGIN}/{shard}"));
     let reopens = last.is_some_and(|origin| world.judge.is_sealed(&origin));
-    let lacks = forced.is_some() && (reopens || signed.iter().any(lacks));
-    let forks = lacks && forced.is_some_and(|(_, unfreeze)| unfreeze);
+    let by_force = forced.is_some();
+    let lacks = forced
+        .as_ref()
+        .is_some_and(|forced| reopens || lacks(forced));
+    let forks = lacks && forced.as_ref().is_some_and(|forced| forced.unfreezes);
     let is_told = |warning: &String| warning.contains("a second root of a size");
     if lacks && !restored.warnings.iter().any(is_told) {
         let what = format!("{:?}", restored.warnings);
@@ -316,20 +341,23 @@ pub fn begin_again(
     world.primary.lacks.store(lacks, Relaxed);
     world.primary.left_frozen.store(lacks && !forks, Relaxed);
     world.primary.forked.store(forks, Relaxed);
-    let stays = forced.map_or(restored.entries.get(), |(stays, _)| stays);
+    let (stays, sizes) = match forced {
+        Some(forced) => (forced.stays, forced.agreed),
+        None => (restored.entries.get(), sizes),
+    };
     let lack = lacks.then_some(forks);
     world.judge.restored(ORIGIN, stays, &sizes, lack);
     world.trail.lost();
     world.recall.lost();
     let generation = restored.generation.get();
     let copies = &world.network.copies;
-    copies.restored(starts, sizes, generation, (forced.is_some(), forks));
+    copies.restored(starts, sizes, generation, (by_force, forks));
     world.storage.found_again();
-    world.primary.forced.store(forced.is_some(), Relaxed);
+    world.primary.forced.store(by_force, Relaxed);
     let row = site.coordination.get(&Keys::new(LOG).restored());
     let row = row.now_or_never().and_then(Result::ok).flatten();
     let life = row.and_then(|row| record::decode_number(&row).ok());
-    let life = life.filter(|_| forced.is_some()).unwrap_or(0);
+    let life = life.filter(|_| by_force).unwrap_or(0);
     world.primary.forced_life.store(life, Relaxed);
     world.primary.lives.fetch_add(1, Relaxed);
     for server in &world.servers {
