@@ -7,8 +7,7 @@ use engine::{ChangeError, Engine, Log, ReadError, Request};
 use logconfig::{Algorithm, LogConfig, OriginForm};
 use tlog::{Checkpoint, GlobalIndex, Note, Seal, TreeSize, VerifierKey};
 
-use crate::restores::fsck;
-use crate::world::{World, append, caller, configure, cosigner, published, until};
+use crate::world::{World, append, caller, configure, cosigner, fsck, published, until};
 
 const ORIGIN: &str = "log.example.org";
 
