@@ -47,11 +47,11 @@ complete -c logctl -n "__fish_logctl_needs_command" -s V -l version -d 'Print ve
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "shard" -d 'Show, rotate, freeze and verify the shards of a log'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "status" -d 'Show the state of every log'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "config" -d 'Check, compare and follow configuration documents'
-complete -c logctl -n "__fish_logctl_needs_command" -f -a "qos" -d 'List, change and try out tiers and tenants: promises to writers, and the share of each'
-complete -c logctl -n "__fish_logctl_needs_command" -f -a "merge" -d 'Show how far the merge is: storage nodes, secondaries, frontends, witnesses'
+complete -c logctl -n "__fish_logctl_needs_command" -f -a "qos" -d 'List, change and simulate tiers and tenants: what each writer is promised, and its share'
+complete -c logctl -n "__fish_logctl_needs_command" -f -a "merge" -d 'Show the progress of the merge on storage nodes, secondaries, frontends and witnesses'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "op" -d 'List changes and wait for them'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "log" -d 'List, create and delete logs'
-complete -c logctl -n "__fish_logctl_needs_command" -f -a "token" -d 'Make, list and revoke bearer tokens'
+complete -c logctl -n "__fish_logctl_needs_command" -f -a "token" -d 'Create, list and revoke bearer tokens'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "audit" -d 'List and verify the audit trail: the record of each change'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "receipt" -d 'Check a receipt, and whether the log kept its promise'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "doctor" -d 'Check this machine, the connection and the server; each finding names its remedy'
@@ -68,7 +68,7 @@ complete -c logctl -n "__fish_logctl_needs_command" -f -a "man" -d 'Print a manu
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -l create-config -d 'Write the next configuration to FILE (`-`: standard output): the running one with the active shard frozen and the next shard active' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -l use-config -d 'Validate FILE (`-`: standard input), show the differences from the running configuration, ask, apply, and wait until every replica runs it' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -l origin -d 'With --create-config: write the first configuration of a new log with this origin; needs --log and no server' -r
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -l from -d 'With --create-config: make the first configuration of a new log from the list of shards of another Rekor: its URL, a folder that --save of `import rekor` wrote, or a file; needs --log' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -l from -d 'With --create-config: write the first configuration of a new log that imports the shards of another Rekor. SOURCE is the URL of the Rekor, a folder that `logctl import rekor --save` wrote, or a file with its list of shards; needs --log' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -l confirm-within -d 'With --use-config: revert the change automatically unless it is confirmed within this time: 30s, 10m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -l reason -d 'The reason, for the audit trail and the history' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -l idempotency-key -d 'Continue the request with this key, or name a new one; a change that is sent twice with one key is made once' -r

@@ -87,7 +87,7 @@ pub(crate) enum Command {
   logctl config diff next.yaml"
     )]
     Config(ConfigCommand),
-    /// List, change and try out tiers and tenants: promises to writers, and the share of each
+    /// List, change and simulate tiers and tenants: what each writer is promised, and its share
     #[command(
         subcommand,
         arg_required_else_help = true,
@@ -95,7 +95,7 @@ pub(crate) enum Command {
   logctl qos set tier interactive --weight 4"
     )]
     Qos(QosCommand),
-    /// Show how far the merge is: storage nodes, secondaries, frontends, witnesses
+    /// Show the progress of the merge on storage nodes, secondaries, frontends and witnesses
     #[command(
         subcommand,
         arg_required_else_help = true,
@@ -119,7 +119,7 @@ pub(crate) enum Command {
   logctl log list"
     )]
     Log(LogCommand),
-    /// Make, list and revoke bearer tokens
+    /// Create, list and revoke bearer tokens
     #[command(
         subcommand,
         arg_required_else_help = true,

@@ -298,13 +298,13 @@ pub enum Error {
         file: bool,
     },
     /// `--explain-auth`, and something is missing.
-    #[error("you may not: {}", permissions.join(", "))]
+    #[error("you lack these permissions: {}", permissions.join(", "))]
     Lacking {
         /// The permissions that the caller lacks.
         permissions: Vec<String>,
     },
     /// The server has nothing of the kind.
-    #[error("{address} has no {what}")]
+    #[error("the server at {address} does not support {what}")]
     Unsupported {
         /// The endpoint's address, as it was configured.
         address: String,

@@ -70,7 +70,7 @@ pub enum Change {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ImportStep {
-    /// Begin it, or look how far it is. `PUT logs/{log}/import`. A preview checks the same, and writes nothing.
+    /// Begin the import, or return its progress: `PUT logs/{log}/import`. A preview makes the same checks and writes nothing.
     Begin(Box<ImportRequest>, Mode),
     /// Add entries. `POST logs/{log}/import`.
     Add(ImportPage),

@@ -1,4 +1,4 @@
-//! The command line, turned into a plain [`Command`]; nothing behind this module knows clap.
+//! The command line, turned into a plain [`Command`]; no other module knows clap.
 
 mod command;
 mod convert;
@@ -62,9 +62,9 @@ enum Verb {
     Fsck(FsckArgs),
     /// Copy the coordination store, as it is at one moment; the server may run meanwhile
     ///
-    /// The copy is one complete file of mode 0600. It holds the configurations, the order and the sealed keys. It does not hold the
-    /// objects, which any program can copy afterwards, and the key-encryption key. An existing file is never replaced. Put a copy back
-    /// only if nothing was signed since it was made: a server that starts on an older copy halts.
+    /// The copy is one complete file of mode 0600. It holds the configurations, the order and the sealed keys. It does not contain the
+    /// objects, which you can copy afterwards with any program, or the key-encryption key. An existing file is never replaced. Put a copy
+    /// back only if nothing was signed since it was made: a server that starts on an older copy halts.
     #[command(after_help = "Example:
   logd backup --dir ./dev --to /var/backups/logd\n  logd backup --config logd.toml --to ./coordination.db -o json")]
     Backup(BackupArgs),
@@ -87,7 +87,7 @@ enum Verb {
         after_help = "Example:\n  logd hand-over --log argon --config logd.toml\n  logd hand-over --log argon --config logd.toml --force"
     )]
     HandOver(HandOverArgs),
-    /// Build the search indexes of logs again, which `rekor.v1` in a log's configuration asks for
+    /// Rebuild the search index of a log with `rekor.v1`
     Index {
         #[command(subcommand)]
         verb: IndexVerb,
@@ -180,7 +180,7 @@ enum IndexVerb {
     ///
     /// For an index that is damaged, or that belongs to another log: `logctl doctor` says so. A server builds a missing index by itself,
     /// so this only saves the time. It refuses an index that a server has open. The subjects of in-toto statements are not in the log, so
-    /// entries that were indexed by them are no longer found by them afterwards.
+    /// a rebuilt index no longer finds entries by these subjects.
     #[command(
         after_help = "Example:\n  logd index rebuild --config logd.toml\n  logd index rebuild --log argon --config logd.toml"
     )]

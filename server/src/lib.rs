@@ -3,7 +3,7 @@
 //! What must never happen: an answer says "ordered" before the engine does, a request can cause a panic, or a secret is in a log line. All
 //! decisions are made in the crate `engine`; this crate only translates.
 //!
-//! It is a library for the sake of tests that call it without a socket (`memory.rs`, with the feature `testing`).
+//! It is a library so that tests can call it without a socket (`memory.rs`, with the feature `testing`).
 
 mod admin;
 mod args;

@@ -75,13 +75,13 @@ impl MemoryPlane {
         ours
     }
 
-    /// Ends at once, as a process that dies.
+    /// Ends at once, as if the process had died.
     pub fn close(&self) {
         self.serving.abort();
     }
 
-    /// Stops as a server does after a signal: no connection is accepted any more; resolves when requests in flight have their answers, or
-    /// their time is over.
+    /// Stops as a server does after a signal: no connection is accepted any more; resolves when the requests in flight are answered or
+    /// the grace time has passed.
     pub async fn stop(&self) {
         self.readiness.drain();
         self.readiness.close();

@@ -1,5 +1,5 @@
 //! The jobs that docs/ci.md shows, run with the shells that CI systems use, against a `logctl` that fails: the job must fail, and
-//! nothing behind the failure may run.
+//! nothing after the failure may run.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -146,7 +146,7 @@ fn a_job_fails_where_logctl_fails() -> Result<()> {
                 );
                 ensure!(
                     called == calls[..fails_at],
-                    "{name}, {system}: it goes on behind a failure: {called:?}"
+                    "{name}, {system}: it continues after a failure: {called:?}"
                 );
             }
         }

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::run::{cargo, output, root, succeeds, target};
 
-/// How long fresh lives are lived among the tests, seconds, with what they are called with.
+/// How many seconds of fresh lives each test run lives, and the arguments for each kind.
 const FRESH: [(u64, &str); 2] = [(90, ""), (40, " --members")];
 
 /// A cargo that works on that workspace.

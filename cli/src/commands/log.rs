@@ -136,7 +136,7 @@ async fn create(session: &Session<'_>, file: File, dry_run: bool) -> Result<Outc
     let log = document.config.log.as_str().to_owned();
     let config = document.config.clone();
     let call = Call::new(Name::CreateLog, "", &CreateLogRequest { config })?;
-    let question = format!("create {log} as {} says?", document.subject);
+    let question = format!("create the log {log} from {}?", document.subject);
     let consent = Consent {
         preview: true,
         trial: Trial {
@@ -152,7 +152,7 @@ async fn create(session: &Session<'_>, file: File, dry_run: bool) -> Result<Outc
 }
 
 /// The hint for a caller that sees no log: the commands that make one.
-pub(super) const NO_LOG: &str = "there is no log that you may see; `logctl shard --create-config FILE --log NAME --origin ORIGIN` writes a first document, `logctl log create FILE` creates the log";
+pub(super) const NO_LOG: &str = "there are no logs that you may see; to create one, write a first document with `logctl shard --create-config FILE --log NAME --origin ORIGIN`, then run `logctl log create FILE`";
 
 #[derive(Debug, Serialize)]
 struct LogList {

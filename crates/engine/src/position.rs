@@ -112,7 +112,8 @@ pub struct Described {
     /// The life of the log that the secondary accepts; it refuses earlier ones.
     #[serde(default)]
     pub life: u64,
-    /// Whether that life could not sign yet: then what the manifest says may be dropped by another life that is restored at the same time.
+    /// Whether that life could not sign yet. Then another life that is restored at the same time may still win, and what this manifest says
+    /// is void.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unsettled: bool,
 }

@@ -5,7 +5,7 @@
 //! durable writes its time in the same step: 8 bytes for each entry, milliseconds since the Unix epoch, big-endian, in
 //! `times/{index}[.p/{width}]`, named like the bundle. A shard without an ECDSA key has none of this.
 //!
-//! Nobody here can sign for an imported shard. Its times are those that the other Rekor gave, and beside each is the signed entry timestamp
+//! Nobody here can sign for an imported shard. Its times are those that the old Rekor gave, and beside each is the signed entry timestamp
 //! that it gave, in as many bytes for every entry: 8 of the time, one with the signature's length, and 72 for the signature.
 //!
 //! What must never happen: two times for one entry. No root covers the times, so a digest before them shows damage: a damaged time must

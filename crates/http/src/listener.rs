@@ -68,7 +68,7 @@ impl Listener {
         Ok(Self(Socket::Unix(file, listener)))
     }
 
-    /// Listens to connections in memory: each one that is sent is served like one from an address, without TLS.
+    /// Accepts connections in memory: each one that is sent through the channel is served like a TCP connection without TLS.
     #[cfg(feature = "testing")]
     pub fn memory() -> (
         Self,

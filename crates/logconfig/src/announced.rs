@@ -99,8 +99,8 @@ impl LogConfig {
         self
     }
 
-    /// Whether rotations wait for keys that Sigstore's clients do not accept, since the shards' origins are no host names. `logctl` cannot
-    /// announce such keys, so only a report of somebody else ends the wait.
+    /// Whether rotations wait for keys that Sigstore's clients do not accept, since the shards' origins are not host names. `logctl`
+    /// cannot announce such keys, so the wait ends only when something else reports the key.
     #[must_use]
     pub fn requires_unusable_keys(&self) -> bool {
         self.rotate.require_announced && self.origin_form == OriginForm::Path

@@ -26,8 +26,8 @@ const MAX: u64 = i64::MAX as u64;
 /// Reads the list, YAML or JSON, as `--trillian_log_server.sharding_config` has it, or the answer of `GET /api/v1/log`, which
 /// names the same shards.
 ///
-/// In the configuration, a length of 0 is an unknown one: Rekor overwrites what stands there when it starts. After a shard of unknown
-/// length no start index is known. In the answer it is the length: such a shard is left out, since an import brings none without entries.
+/// In the configuration, a length of 0 means unknown: Rekor overwrites what stands there when it starts. After a shard of unknown length no
+/// start index is known. In the answer, 0 is the real length: such a shard is left out, because shards without entries are not imported.
 ///
 /// # Errors
 /// All findings, with lines and columns.

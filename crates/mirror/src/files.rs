@@ -122,7 +122,7 @@ impl Part {
 }
 
 impl Files {
-    /// Opens the files in `dir`, which is made when absent, and cuts off bytes behind the position. The result holds the tree at the
+    /// Opens the files in `dir`, which is made when absent, and cuts off bytes after the position. The result holds the tree at the
     /// position.
     pub(crate) fn open(
         disk: &Arc<dyn Disk>,

@@ -125,7 +125,7 @@ impl Mirror {
         };
         // A header is not signed, so it proves nothing.
         let entries = signed.entries.or(entries);
-        // The later of two lives of a log wins, however far the earlier one had come, if it was restored from all that the earlier one has
+        // The later of two lives wins, however far the earlier one had come, if it was restored from everything that the earlier one has
         // settled; within one life, the later state wins.
         let accepted = self.life(key);
         let cosigned = |id| PeerLife {
@@ -145,7 +145,7 @@ impl Mirror {
             // Another history may be cosigned here already.
             if let Some(origin) = self.in_doubt(key) {
                 return Err(Refusal::Storage(format!(
-                    "a write failed, and it is not known up to where {origin} was cosigned; start this mirror again"
+                    "a write failed, so it is unknown which size of {origin} was cosigned last; restart this secondary"
                 )));
             }
             if less {

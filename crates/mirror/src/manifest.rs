@@ -18,7 +18,7 @@ const TYPES: [(usize, &str); 3] = [
 pub const MAX_MANIFEST: usize = 16 << 20;
 
 /// The newest state of a log that may have had an effect outside of it, such as a sealed shard, as far as the author of a manifest knows. It
-/// never goes back: a life that was restored from less is restored again.
+/// never goes back: a life that was restored from less must be restored again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Settled {
     /// The life that made it: the one of the manifest, if that life may sign; otherwise an earlier one, from which it was restored.
@@ -66,7 +66,7 @@ pub struct SignedManifest {
     sealed: Vec<u8>,
 }
 
-/// What is signed; none for a count of numbers that no version wrote.
+/// The signed text; `None` if no version wrote this many numbers.
 fn text(origin: &str, numbers: &[u64], sealed: &[u8]) -> Option<String> {
     let digest = record::digest(sealed).to_base64();
     let (_, kind) = TYPES.iter().find(|(count, _)| *count == numbers.len())?;

@@ -32,18 +32,18 @@ pub enum Refusal {
     Superseded(PeerLife),
     /// 409: more is cosigned here than the life that announces itself was restored with.
     #[error(
-        "{} entries of this log are cosigned here, more than it was restored with: an earlier life of it went on; restore it again",
+        "this secondary has cosigned {} entries of the log, more than it was restored with: another copy of the log has continued; restore it again",
         .0.entries
     )]
     Ahead(PeerLife),
     /// 409: a later state of the log is known here than the one from which the life that announces itself was restored.
     #[error(
-        "a later state of this log is known here than the one from which it was restored: an earlier life of it went on; restore it again"
+        "this secondary knows a later state of the log than the one it was restored from: another copy of the log has continued; restore it again"
     )]
     Outdated(PeerLife),
     /// 422: two roots were seen for one size.
     #[error(
-        "alarm: the root at size {} is another one here ({}); this log is no longer mirrored",
+        "alarm: at size {} this secondary has another root ({}); it copies this log no further",
         .0.size, .0.ours
     )]
     Alarm(Box<Alarm>),

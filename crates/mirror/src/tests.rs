@@ -591,7 +591,7 @@ async fn a_restored_log_frees_what_was_never_copied() {
 
 /// What a life did without an entry binds those that are restored as well as entries do.
 #[tokio::test]
-async fn a_life_that_was_restored_from_less_than_is_settled_is_refused() {
+async fn a_life_that_was_restored_from_an_outdated_state_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let mirror = open(dir.path()).await.unwrap();
     let mut primary = Primary::new();

@@ -26,7 +26,7 @@ pub(crate) fn encode(bytes: &[u8], out: &mut String) {
     STANDARD.encode_string(bytes, out);
 }
 
-/// Appends the same in lines as Go writes them, each with its end.
+/// Appends the same text in lines of 64 characters, as Go writes them, each with a line end.
 pub(crate) fn encode_lines(bytes: &[u8], out: &mut String) {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     encode(bytes, &mut text);

@@ -24,7 +24,7 @@ pub const TOO_LARGE: &str = "too-large";
 pub const UNSUPPORTED_MEDIA_TYPE: &str = "unsupported-media-type";
 /// 422: validation refused the document; see the findings.
 pub const INVALID: &str = "invalid";
-/// 422: a signature or root of what is to be imported is wrong.
+/// 422: a signature or a root of the imported shards is wrong.
 pub const UNVERIFIED: &str = "unverified";
 /// 422: this idempotency key was used with another body.
 pub const KEY_REUSED: &str = "idempotency-key-reused";
@@ -69,7 +69,7 @@ pub const TABLE: &[Code] = &[
     (
         UNVERIFIED,
         422,
-        "What is to be imported is not what its source signed",
+        "The imported entries or tree heads are not what the old Rekor signed",
     ),
     (
         KEY_REUSED,

@@ -82,7 +82,7 @@ fn disk(free: Option<u64>, reserve: u64) -> Diagnosis {
         return found(
             "disk",
             Severity::Ok,
-            "the store does not tell how much is free",
+            "the store does not report its free space",
             "",
         );
     };
@@ -180,7 +180,7 @@ fn expiry(path: &Path, now: Timestamp) -> Diagnosis {
 
 /// Server processes whose heartbeats stopped without a clean stop.
 fn silent(found_silent: Result<Vec<engine::ReplicaInfo>, store::StoreError>) -> Vec<Diagnosis> {
-    const REMEDY: &str = "it was killed, or is cut off from the stores: look whether its machine and process are up; it is named for an hour, or until a server is started in its place";
+    const REMEDY: &str = "it was killed, or it cannot reach the stores: check its machine and its process. This finding stays for an hour, or until a server is started in its place";
     match found_silent {
         Ok(all) => all
             .into_iter()
@@ -274,9 +274,6 @@ fn objects(listed: &[Damaged], damaged: usize) -> Diagnosis {
     }
     found("objects", Severity::Ok, "no damaged object was found", "")
 }
-
-/// The next step where keys have to be announced that Sigstore's clients do not accept.
-const UNUSABLE_KEYS: &str = "`logctl` cannot announce the keys of this log, whose origins are no host names (`originForm: path`): leave `rotate.requireAnnounced` out of its configuration, or let a job of yours report them (`POST logs/NAME/announcements`)";
 
 impl EngineHost {
     pub(super) async fn diagnostics(&self) -> Diagnostics {
@@ -405,29 +402,7 @@ impl EngineHost {
         let index = self.indexes.view(log);
         checks.extend(index.map(|view| super::search::check(log.name(), &view)));
         checks.extend(super::merge::checks(&log.merge_seen()));
-        if let Some(why) = log.rotation_held() {
-            let on = format!("--log {}", log.name());
-            let keys = match log.requires_unusable_keys() {
-                true => UNUSABLE_KEYS.to_owned(),
-                false => format!(
-                    "`logctl shard plan --announce --exec COMMAND --seen-at URL {on}` publishes it and waits until it is seen"
-                ),
-            };
-            let remedy = format!(
-                "where its key has to be announced: {keys}. Otherwise plan the next shard (`logctl shard plan {on}`) and give its key (`logctl shard show NAME {on}`) to the witnesses' operators; check the secondaries (`logctl merge status {on}`). The server retries the rotation by itself. `logctl shard rotate --force {on}` opens the shard anyway: it is not published until they know it, and clients without its key refuse what it signs"
-            );
-            checks.push(found("rotation", Severity::Warning, why, remedy));
-        } else if log.lacks_announcement() {
-            let why = "no shard is announced: a rotation by size or age would wait".to_owned();
-            let remedy = match log.requires_unusable_keys() {
-                true => UNUSABLE_KEYS.to_owned(),
-                false => format!(
-                    "`logctl shard plan --announce --exec COMMAND --seen-at URL --log {}` publishes the key of the next shard and waits until it is seen",
-                    log.name()
-                ),
-            };
-            checks.push(found("rotation", Severity::Warning, why, remedy));
-        }
+        checks.extend(super::rotation::check(log));
         checks
     }
 }

@@ -12,6 +12,7 @@ mod merge;
 mod operations;
 mod probation;
 mod qos;
+mod rotation;
 mod search;
 #[cfg(test)]
 mod tests;

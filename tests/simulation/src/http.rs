@@ -35,7 +35,7 @@ impl Http {
     }
 }
 
-/// Clients that speak HTTP, in three of five lives. A stream of its own: the other lives are as they were.
+/// Clients that speak HTTP, in three of five lives. Drawn from a stream of its own, so that lives without HTTP do not depend on it.
 pub fn join(plan: &mut Plan) {
     let mut dice = Dice::new(plan.seed).fork("http");
     if !dice.chance(600_000) {
@@ -194,7 +194,7 @@ const CODES: [(&str, u16, bool); 37] = [
     ("too-many-bodies", 503, true),
     ("too-many-answers", 503, true),
     ("too-many-batches", 503, true),
-    ("shutting-down", 503, false),
+    ("shutting-down", 503, true),
     ("halted", 503, false),
     ("full", 507, false),
 ];
@@ -235,11 +235,11 @@ fn documented(answer: &Answer) -> Result<(), String> {
 struct Manner {
     /// Bytes of a chunk; 0 for a body of a known length.
     chunk: usize,
-    /// The client is silent behind so many bytes, for this time.
+    /// The client is silent after this many bytes, for this time.
     pause: Option<(usize, Duration)>,
     /// It closes its side when all is sent.
     closes: bool,
-    /// The connection ends behind so many bytes.
+    /// The connection ends after this many bytes.
     cut: Option<usize>,
 }
 
@@ -468,7 +468,7 @@ fn parsed(bytes: &[u8]) -> Result<Option<Answer>, String> {
     let body = match (answer.header("transfer-encoding"), length) {
         (Some("chunked"), None) => unchunked(body)?,
         (None, Some(Ok(length))) if body.len() > length => {
-            return Err("bytes behind the answer".to_owned());
+            return Err("bytes after the end of the answer".to_owned());
         }
         (None, Some(Ok(length))) => (body.len() == length).then(|| body.to_vec()),
         _ => return Err("a body of no length".to_owned()),
@@ -496,7 +496,7 @@ fn unchunked(mut rest: &[u8]) -> Result<Option<Vec<u8>>, String> {
         rest = &rest[length + 2..];
         match (length, rest) {
             (0, []) => return Ok(Some(body)),
-            (0, _) => return Err("bytes behind the answer".to_owned()),
+            (0, _) => return Err("bytes after the end of the answer".to_owned()),
             _ => {}
         }
     }

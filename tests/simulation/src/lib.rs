@@ -17,7 +17,7 @@
 //! | `disks` | disks of secondaries that are lost or put back |
 //! | `nodes`, `storage`, `remote` | where large batches are, and what is lost there |
 //! | `frontends` | where readers find a copy, and what must be there |
-//! | `http` | requests and answers of those who speak HTTP to a server |
+//! | `http` | clients that speak HTTP: their requests, and what the answers must be |
 //! | `writer`, `reader`, `operator` | who uses the log, and remembers what they were told |
 //! | `judge`, `copies`, `eras`, `trail`, `changes`, `trees`, `recall`, `last`, `rows` | the rules |
 //! | `shrink`, `trace`, `panics`, `random` | tools |

@@ -194,7 +194,7 @@ struct Message {
     path: String,
     body: Bytes,
     life: Option<PeerLife>,
-    /// The connection broke behind these bytes.
+    /// The connection broke after these bytes.
     broken: bool,
 }
 

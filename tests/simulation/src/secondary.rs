@@ -43,7 +43,7 @@ pub struct Secondary {
     lost: Mutex<Vec<Lost>>,
     /// Its files may not be what it left.
     touched: Mutex<bool>,
-    /// Its disk is an older one, and nobody has told it since what the log is.
+    /// Its disk is an older copy, and it has not received a manifest since.
     older: Mutex<bool>,
     /// How many disks it has had.
     disks: AtomicU64,
@@ -143,7 +143,7 @@ impl Secondary {
         *lock(&self.older) || self.is_hurt() && lock(&self.lost).iter().any(|lost| lost.poses)
     }
 
-    /// It has a manifest of now.
+    /// It has received a current manifest.
     pub fn told(&self) {
         *lock(&self.older) = false;
     }

@@ -27,7 +27,7 @@ use crate::world::World;
 /// The log that everybody writes to.
 pub const LOG: &str = "dev";
 
-/// Whom writers without a token are.
+/// The tenant of writers without a token.
 const TENANT: &str = "default";
 
 /// What a request came to.

@@ -101,15 +101,15 @@ impl Present for Planned {
         }
         let copied = match self.copied {
             Some(copied) if copied > 0 => {
-                format!(", of which {} are copied already,", grouped(copied))
+                format!(", {} of them already copied", grouped(copied))
             }
             _ => String::new(),
         };
         page.text(format!(
-            "{} entries of {}{copied} become the first shards of {}; compare the log IDs with those in your clients' trusted root",
+            "the log {} will begin with these shards: {} entries from {}{copied}; compare the log IDs with those in your clients' trusted root",
+            self.log,
             grouped(self.entries),
-            self.from,
-            self.log
+            self.from
         ))
     }
 }
@@ -134,7 +134,10 @@ impl Present for Dropped {
 
     fn page(&self) -> Page {
         Page::new().text(match self.dropped {
-            true => format!("dropped what was copied for {}", self.log),
+            true => format!(
+                "dropped the entries that were copied for the log {}",
+                self.log
+            ),
             false => format!("there is no import into {} to drop", self.log),
         })
     }

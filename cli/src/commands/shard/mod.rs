@@ -61,8 +61,8 @@ pub(crate) struct ShardArgs {
     /// With --use-config: stop after showing the differences
     #[arg(long)]
     dry_run: bool,
-    /// With --create-config: make the first configuration of a new log from the list of shards of another Rekor: its URL, a
-    /// folder that --save of `import rekor` wrote, or a file; needs --log
+    /// With --create-config: write the first configuration of a new log that imports the shards of another Rekor. SOURCE is the
+    /// URL of the Rekor, a folder that `logctl import rekor --save` wrote, or a file with its list of shards; needs --log
     #[arg(long, value_name = "SOURCE")]
     from: Option<String>,
     /// With --use-config: revert the change automatically unless it is confirmed within this time: 30s, 10m

@@ -8,7 +8,7 @@ use tlog::Hash;
 
 use crate::control::{
     Action, Applied, Author, ChangeError, ChangeOutcome, fits, import, mixed, not_permitted,
-    prepare, unannounced,
+    prepare, unusable_keys,
 };
 use crate::engine::{Engine, EngineError, EngineOptions, SYSTEM};
 use crate::ledger::CommitError;
@@ -133,7 +133,7 @@ impl Engine {
         let not_permitted = not_permitted(&self.merge, None, &config.merge).await;
         let mut warnings = not_permitted.judged(&*self.store).await?;
         warnings.extend(mixed(config));
-        warnings.extend(unannounced(config));
+        warnings.extend(unusable_keys(config));
         Ok(warnings)
     }
 
@@ -186,7 +186,7 @@ impl Engine {
             |log: &&Arc<Log>| log.name() != name && log.running.config().origin == config.origin;
         match self.all().iter().find(has) {
             Some(other) if !left_out(Mutant::OneOriginForTwo) => {
-                Err(ChangeError::Conflict(taken(&config.origin, other.name())))
+                Err(ChangeError::Conflict(in_use(&config.origin, other.name())))
             }
             _ => Ok(()),
         }
@@ -244,7 +244,7 @@ impl Engine {
                         continue;
                     }
                     if owner != name && !left_out(Mutant::OneOriginForTwo) {
-                        return Err(ChangeError::Conflict(taken(&config.origin, &owner)));
+                        return Err(ChangeError::Conflict(in_use(&config.origin, &owner)));
                     }
                 }
                 None => {
@@ -358,7 +358,7 @@ impl Engine {
 }
 
 /// Why an origin is not given to a second log.
-pub(super) fn taken(origin: &str, log: &str) -> String {
+pub(super) fn in_use(origin: &str, log: &str) -> String {
     format!(
         "the log {log} has the origin {origin} already: two logs of one origin are two histories for its readers; choose another origin"
     )

@@ -3,7 +3,7 @@
 //! No slot ordered their entries, so the log begins as one does whose first slots were collected: with a snapshot after slot 0. All
 //! of it is one transaction, the log's name and the end of the import with it.
 //!
-//! What must never happen: a log with a shard that is not whole, or over another root than the other Rekor signed.
+//! What must never happen: a log with a shard that is not whole, or over another root than the old Rekor signed.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use logconfig::{Finding, LogConfig, ShardState};
 use store::{Guard, Key, Outcome, StoreError, Transaction, record};
 use tlog::{GlobalIndex, Hash, TreeSize, UnixMillis};
 
-use super::create::{checked, created, taken};
+use super::create::{checked, created, in_use};
 use super::import::{Importing, ImportingShard};
 use crate::control::prepare::planned;
 use crate::control::{Action, Applied, Author, ChangeError, ChangeOutcome, fits};
@@ -49,22 +49,22 @@ impl Engine {
                         "shard {shard} is frozen: a new log has no entries, unless they are imported"
                     ),
                     "/shards/0/state".to_owned(),
-                    "list only what is active or planned, or bring a Rekor's shards along with `logctl import rekor`",
+                    "list only active and planned shards, or import the shards of a Rekor with `logctl import rekor`",
                 )])),
             };
         };
         self.imports_are_understood()?;
-        belongs(config, &importing)?;
+        check_frozen_shards(config, &importing)?;
         for shard in &importing.shards {
             if shard.imported != shard.size {
                 return Err(ChangeError::Conflict(format!(
-                    "tree {} has only {} of its {} entries here; run the same `logctl import rekor` again",
+                    "tree {}: only {} of its {} entries have been copied; run the same `logctl import rekor` command again",
                     shard.tree_id, shard.imported, shard.size
                 )));
             }
             if shard.so_far != shard.root {
                 return Err(ChangeError::Unverified(format!(
-                    "tree {}: its {} entries have the root {}, but its tree head says {}: the other Rekor did not give the entries that it signed, so nothing of them is served; drop the import with `logctl import rekor --drop --log {name}`",
+                    "the entries of tree {}, {} of them, have the root {}, but the tree head says {}: the old Rekor did not return the entries that it signed, so none of them are served; drop the import with `logctl import rekor --drop --log {name}`",
                     shard.tree_id, shard.size, shard.so_far, shard.root
                 )));
             }
@@ -83,7 +83,7 @@ impl Engine {
         self.imports_are_understood()?;
         self.vacant(config).await?;
         self.has_all_of(name, importing).await?;
-        let origin = self.may_be_made(config).await?;
+        let origin = self.check_creatable(config).await?;
         // Nothing is decided with a wrong clock.
         let sound = self.clock.sound();
         sound.map_err(|fault| StoreError::Clock(fault.to_string()))?;
@@ -186,17 +186,20 @@ impl Engine {
         if document.log.as_str() != name {
             return Err(ChangeError::Invalid(vec![Finding::new(
                 "other-log",
-                format!("the document is of the log {}, not of {name}", document.log),
+                format!(
+                    "the document is of the log {}, but the request is for {name}",
+                    document.log
+                ),
                 "/config/log",
-                "name the log in the document as in the path",
+                "use the same log name in the document and in the path",
             )]));
         }
         let document = checked(document.clone(), self.clock.now_seconds())?;
-        belongs(&document, importing)?;
-        self.may_be_made(&document).await.map(drop)
+        check_frozen_shards(&document, importing)?;
+        self.check_creatable(&document).await.map(drop)
     }
 
-    /// Refuses a document with which the log that there is was not made.
+    /// Refuses a document other than the one that the existing log was created with.
     pub(super) async fn is_made(&self, document: Option<&LogConfig>) -> Result<(), ChangeError> {
         let Some(document) = document else {
             return Ok(());
@@ -210,8 +213,8 @@ impl Engine {
         self.existing(&document, &nobody).await.map(drop)
     }
 
-    /// Refuses a document that no log of these stores may have, apart from its name. Returns the row of its origin.
-    async fn may_be_made(&self, config: &LogConfig) -> Result<Key, ChangeError> {
+    /// Refuses a document that no log on these stores may have; the name is not checked. Returns the key of the origin's row.
+    async fn check_creatable(&self, config: &LogConfig) -> Result<Key, ChangeError> {
         if let Some(why) = self.formats.refuses(config, None, false) {
             return Err(ChangeError::Conflict(why));
         }
@@ -225,7 +228,7 @@ impl Engine {
         if let Some(owner) = self.store.get(&origin).await? {
             let owner: String = record::decode(&owner)
                 .map_err(|e| StoreError::Corrupt(format!("{origin}: {e}")))?;
-            return Err(ChangeError::Conflict(taken(&config.origin, &owner)));
+            return Err(ChangeError::Conflict(in_use(&config.origin, &owner)));
         }
         Ok(origin)
     }
@@ -304,27 +307,27 @@ fn frozen(config: &LogConfig) -> impl Iterator<Item = &str> {
 }
 
 /// Refuses a document that does not belong to an import.
-fn belongs(config: &LogConfig, importing: &Importing) -> Result<(), ChangeError> {
+fn check_frozen_shards(config: &LogConfig, importing: &Importing) -> Result<(), ChangeError> {
     if !importing.folders().eq(frozen(config)) {
         let name = &config.log;
         return Err(ChangeError::Conflict(format!(
-            "the document lists other frozen shards than the import into the log {name} has; run `logctl import rekor` again, or drop the import with `logctl import rekor --drop --log {name}`"
+            "the document lists other frozen shards than the import into the log {name}; run `logctl import rekor` again with this document, or drop the import with `logctl import rekor --drop --log {name}`"
         )));
     }
-    differs(config, importing)?;
+    check_imported_fields(config, importing)?;
     match config.active() {
         Some(_) => Ok(()),
         None => Err(ChangeError::Invalid(vec![Finding::new(
             "no-active-shard",
             "no shard is active, so the log could take no writes".to_owned(),
             "/shards".to_owned(),
-            "list a shard with `state: active` behind the imported ones",
+            "list a shard with `state: active` after the imported ones",
         )])),
     }
 }
 
-/// Refuses a document that says something else of an imported shard than was imported.
-fn differs(config: &LogConfig, importing: &Importing) -> Result<(), ChangeError> {
+/// Refuses a document that contradicts what was imported for a shard.
+fn check_imported_fields(config: &LogConfig, importing: &Importing) -> Result<(), ChangeError> {
     let mut start = 0;
     for (at, (shard, old)) in config.shards.iter().zip(&importing.shards).enumerate() {
         let size = old.size.get();

@@ -125,7 +125,7 @@ pub(crate) fn frozen(log: &str) -> String {
 /// The refusal of a rotation before a restored log may sign: another copy of it may have grown the shard.
 pub(crate) fn restored(log: &str) -> String {
     format!(
-        "the log {log} was restored, and opens no shard before its secondaries have taken it: `logctl status --log {log}` says what it waits for"
+        "the log {log} was restored and cannot open a shard before enough of its secondaries have accepted it: `logctl status --log {log}` says what it waits for"
     )
 }
 

@@ -31,7 +31,7 @@ use crate::log::Log;
 pub use self::import::{ImportedSoFar, OldEntry, OldShard};
 use self::outcome::reused;
 pub use self::outcome::{Applied, ChangeError, ChangeOutcome};
-pub(crate) use self::preflight::{mixed, not_permitted, unannounced};
+pub(crate) use self::preflight::{mixed, not_permitted, unusable_keys};
 pub(crate) use self::prepare::prepare;
 pub use self::probation::{Probation, Trial};
 pub use self::request::{Author, Request};

@@ -68,7 +68,7 @@ pub enum ChangeError {
     /// The log's condition does not allow the change.
     #[error("{0}")]
     Conflict(String),
-    /// A signature or a root that another Rekor gave is not right: what was given is not what it signed.
+    /// A signature or a root from the old Rekor is wrong: it did not sign what it returned.
     #[error("{0}")]
     Unverified(String),
     /// The idempotency key was used for another request.

@@ -343,7 +343,7 @@ async fn unknown(
             log: name,
             list: Vec::new(),
         };
-        // An import writes objects before its log is there: no reader sees them, and nothing of them is signed.
+        // An import writes objects before its log is there: no reader sees them, and none of them are signed.
         let found = match import::known(coordination, name).await {
             Ok(Some(importing)) => import::foreign(objects, name, &importing).await,
             Ok(None) => orphans::of_others(objects, name, |_| false, usize::MAX).await,

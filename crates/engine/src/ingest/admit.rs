@@ -89,7 +89,7 @@ impl Ingest {
         if !self.life.is_announced() {
             // Another copy may have been restored as well, and be the one that continues.
             return Err(AppendError::overloaded(
-                "the log was restored, and takes writes once its secondaries have taken it; see `logctl status`",
+                "the log was restored, and accepts writes once enough of its secondaries have accepted it; `logctl status` says what it waits for",
             ));
         }
         full_disk::above_reserve(&self.health)?;

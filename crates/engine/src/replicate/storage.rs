@@ -169,7 +169,8 @@ impl Copier {
         if known && noted.is_some() {
             return Ok(number);
         }
-        // A restored log begins with the rows of the life before. What that one counts on since is not known before this one may sign.
+        // A restored log begins with the rows of the life before. Until this life may sign, it is unknown what the earlier life has
+        // counted on since.
         let whole = match noted {
             Some(row) => row.whole,
             None => first && self.guard.life.may_sign().await?,

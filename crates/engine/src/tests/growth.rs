@@ -329,7 +329,7 @@ fn counted(faults: &Faults) -> Arc<Mutex<BTreeMap<String, u64>>> {
     counts
 }
 
-/// A start reads the rows of the frozen shards page by page and none of their objects; a rotation reads nothing of them.
+/// A start reads the rows of the frozen shards page by page and none of their objects; a rotation reads none of them.
 #[tokio::test(start_paused = true)]
 async fn frozen_shards_cost_a_start_pages_and_a_rotation_nothing() {
     let (rig, count) = (Rig::new(), 1000);

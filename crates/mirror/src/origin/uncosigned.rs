@@ -12,7 +12,7 @@ use crate::storage::transact;
 
 /// Why nothing is taken of a shard while, or after, its entries that were never cosigned could not be dropped.
 const NOT_DROPPED: &str =
-    "entries that were never cosigned are not dropped yet; if this stays, start this mirror again";
+    "entries that were never cosigned are not dropped yet; if this stays, restart this secondary";
 
 impl Origin {
     /// The log was restored from what its mirrors had cosigned: drops later announcements and their entries. Cosigned entries stay, and so

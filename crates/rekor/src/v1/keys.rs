@@ -100,7 +100,7 @@ pub fn search_keys(leaf: &[u8]) -> Option<Vec<String>> {
         "hashedrekord" | "rekord" => {
             let key = &spec["signature"]["publicKey"]["content"];
             match spec["signature"]["format"].as_str() {
-                // A log may have entries with keys that it does not accept, brought along from another one.
+                // A log may have imported entries with keys that it does not accept.
                 None | Some(rekord::X509) => {
                     if let Some(verifier) = verifier(key) {
                         keys.verifier(&verifier);

@@ -189,7 +189,7 @@ pub const ROUTES: &[Route] = &[
         Name::FreezeLog,
         "/logs/{log}/freeze",
         Body::Optional(shape::<FreezeRequest>),
-        "Stop taking writes",
+        "Stop accepting writes",
     )
     .needs("log", "freeze", Scope::Path)
     .example(r#"{"now": false}"#),
@@ -197,7 +197,7 @@ pub const ROUTES: &[Route] = &[
         Name::UnfreezeLog,
         "/logs/{log}/unfreeze",
         Body::Optional(shape::<UnfreezeRequest>),
-        "Take writes again",
+        "Accept writes again",
     )
     .needs("log", "unfreeze", Scope::Path),
     Route {
@@ -210,7 +210,7 @@ pub const ROUTES: &[Route] = &[
             Name::BeginImport,
             "/logs/{log}/import",
             Body::Json(shape::<ImportRequest>),
-            "Begin to import another Rekor's shards into a log that is created afterwards, or see how far that is",
+            "Begin to import another Rekor's shards into a new log, or show the progress of that import",
         )
     }
     .needs("log", "create", Scope::Path)

@@ -63,8 +63,8 @@ impl InFlight {
         }
     }
 
-    /// Waits for all answers. The first that failed is the result, and those after it count anyway; but where the outcome of one is unknown,
-    /// that is the result: any other says that nothing more is in the log.
+    /// Waits for all answers. The result is the first failure; later answers still count. If the outcome of one is unknown, that is the
+    /// result, because any other result says that nothing more is in the log.
     pub(super) async fn land_all(&mut self) -> Result<(), AppendError> {
         let mut result = Ok(());
         while let Some(landed) = self.flying.next().await {

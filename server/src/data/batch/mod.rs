@@ -280,7 +280,7 @@ async fn add(
     watched.enter(Phase::Working);
     let landed = sender.flight.land_all().await;
     let mut result = match landed {
-        // Whatever ended the body: no other answer leaves open whether more of it is in the log.
+        // Takes precedence over what ended the body: no other answer leaves open whether more of it is in the log.
         Err(AppendError::Unknown) => Err(sender.refused(AppendError::Unknown)),
         landed => result.and(landed.map_err(|error| sender.refused(error))),
     };

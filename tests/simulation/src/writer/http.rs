@@ -118,7 +118,7 @@ impl Session {
             request = request.with("log-ack", "published");
         }
         Some(Add {
-            // Who sends the same again does not know which of them broke off.
+            // A writer that repeats a request cannot know which attempt broke off, so only requests without a key may break.
             call: self.http.call(way, request, key.is_none()),
             entry: entry.clone(),
             published,

@@ -9,7 +9,7 @@ use crate::control::import::Beginning;
 use crate::control::{ChangeError, ImportedSoFar, OldEntry, OldShard};
 
 impl Audited {
-    /// How far an import is that would begin; nothing is written.
+    /// The progress that an import would begin with; writes nothing.
     ///
     /// # Errors
     /// As for [`begin_import`](Self::begin_import).
@@ -26,11 +26,11 @@ impl Audited {
         })
     }
 
-    /// Begins the import of another Rekor's shards, oldest first, into a log that is made afterwards, with this document if it is known; or
-    /// looks how far it is.
+    /// Begins the import of another Rekor's shards, oldest first, into a log that is created later, or returns the progress of one that has
+    /// begun. `document` is the one that the log will be created with, if it is known.
     ///
     /// # Errors
-    /// [`ChangeError`]: why it cannot begin or continue, or could not end in a log with this document.
+    /// [`ChangeError`]: why the import cannot begin or continue, or why the log could not be created with this document.
     pub async fn begin_import(
         &self,
         log: &LogName,
@@ -71,7 +71,7 @@ impl Audited {
         if !self.engine.has_import(log).await? {
             return Ok(false);
         }
-        let detail = "what was copied".to_owned();
+        let detail = "the copied entries were dropped".to_owned();
         self.event_of("import-drop", log.as_str(), actor, detail)
             .await?;
         self.engine.import_dropped(log).await

@@ -23,7 +23,7 @@ use store::{Coordination, StoreError};
 use tlog::TreeSize;
 
 /// The next step where keys have to be announced that `logctl` cannot announce.
-const REPORTED_BY_OTHERS: &str = "leave `rotate.requireAnnounced` out, unless a job of yours reports keys (`POST logs/NAME/announcements`); a log for Sigstore's clients is created with `originForm: host`";
+const REPORTED_BY_OTHERS: &str = "remove `rotate.requireAnnounced`, unless a job of your own reports the keys (`POST logs/NAME/announcements`); for Sigstore's clients, create a log with `originForm: host`";
 
 impl Log {
     /// Warnings about `next`, which is otherwise sound; an error when it cannot work.
@@ -58,7 +58,7 @@ impl Log {
             warnings.extend(mixed(next));
         }
         if !document.requires_unusable_keys() {
-            warnings.extend(unannounced(next));
+            warnings.extend(unusable_keys(next));
         }
         if next.rekor.is_open() && !document.rekor.is_open() {
             warnings.extend(unverified(&self.ledger.state(), next));
@@ -88,10 +88,10 @@ fn two_fronts(config: &LogConfig) -> bool {
     config.rekor.v1 && config.rekor.v2
 }
 
-/// Warns of both of Rekor's APIs on one log: who reads it all meets entries of the other. Pure.
+/// Warns if both of Rekor's APIs are open on one log: a client that reads the whole log finds entries of the other API. Pure.
 pub(crate) fn mixed(next: &LogConfig) -> Option<Finding> {
     two_fronts(next).then(|| {
-        let message = "readers of one of Rekor's APIs stumble over the entries of the other: `rekor-cli get` and rekor-monitor fail on them";
+        let message = "clients that read through one of Rekor's APIs fail on entries of the other: `rekor-cli get` and rekor-monitor do";
         Finding::new(
             "two-fronts",
             message,
@@ -102,9 +102,9 @@ pub(crate) fn mixed(next: &LogConfig) -> Option<Finding> {
 }
 
 /// Warns of rotations that wait for keys which `logctl` cannot announce. Pure.
-pub(crate) fn unannounced(next: &LogConfig) -> Option<Finding> {
+pub(crate) fn unusable_keys(next: &LogConfig) -> Option<Finding> {
     next.requires_unusable_keys().then(|| {
-        let message = "rotations wait until somebody reports the next key as seen, and `logctl` cannot: Sigstore's clients accept only host names as origins, and these have a path (`originForm: path`)";
+        let message = "a rotation will wait until the next key is reported as seen, but `logctl` cannot report it: the origins of this log have a path (`originForm: path`), and Sigstore's clients accept only host names";
         Finding::new(
             "unusable-keys",
             message,
@@ -204,7 +204,7 @@ impl Log {
             Finding::new(
                 "change-not-handed-over",
                 format!(
-                    "what is ordered after this change is published only when {quorum} of the previous secondaries have taken it too, and {live} of {} are live ({}): until then a restore from them alone would not notice that entries are missing",
+                    "entries that are ordered after this change are published only once {quorum} of the previous secondaries have a manifest that names it, but only {live} of {} are live ({}); without that, a restore from them alone would not notice missing entries",
                     now.secondaries.len(),
                     away.join("; ")
                 ),

@@ -81,7 +81,7 @@ impl Log {
         }
         if forced {
             found.hint = Some(format!(
-                "until clients have fetched the key of shard {open}, they refuse what it signs: publish the trusted root now (`logctl shard export --format trusted-root`)"
+                "clients refuse what shard {open} signs until they have fetched its key: publish the trusted root now (`logctl shard export --format trusted-root`)"
             ));
         }
         Some(found)
@@ -105,7 +105,7 @@ fn now(state: &State, now: UnixMillis) -> Timestamp {
 /// What opens a shard although its key was not announced.
 fn force(open: &ShardName) -> String {
     format!(
-        "`logctl shard rotate {open} --force` opens it anyway, which is on record: clients that do not have its key yet refuse what it signs"
+        "`logctl shard rotate {open} --force` opens it anyway, and the audit trail records that; clients that do not have its key yet refuse what it signs"
     )
 }
 

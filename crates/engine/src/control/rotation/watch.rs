@@ -110,7 +110,7 @@ impl Audited {
             let Overdue { shard, why } = overdue;
             let key = format!("rotate/{shard}");
             let request = Request::RotateOut { shard, why };
-            // Before the preview: what changes beside it is looked at again.
+            // Read before the preview, so that a change during the preview leads to another look.
             let generation = log.generation();
             // Previewed first: a refused rotation must not leave an intent with every try.
             if let Err(error) = log.preview(request.clone()).await {

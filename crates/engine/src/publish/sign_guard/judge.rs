@@ -299,8 +299,8 @@ pub(crate) struct Order {
     pub slots: SlotNumber,
 }
 
-/// A later life ends this one, unless it can't sign yet and was restored from less than this one has settled: then it never will, and it is
-/// the other one that must be restored again.
+/// A later life ends this one, unless it may not sign yet and was restored from less than this one has settled. Such a life never signs, and
+/// must be restored again.
 pub(crate) fn judge_order(source: &FoundAt, found: &Order, here: &Order) -> Verdict {
     if found.life > here.life && found.settled >= here.settled {
         let began = i64::try_from(began(found.life).get()).unwrap_or(i64::MAX);
