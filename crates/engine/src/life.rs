@@ -3,13 +3,13 @@
 //! What must never happen: two lives both publish. The one that was restored may not be the only one: the lost primary may come back, and
 //! two may be restored at the same time from the same secondaries. So before a life signs anything:
 //!
-//! 1. It is **announced**: N-q+1 of the N secondaries of every membership that the restore found have taken its manifest. From
+//! 1. It is **accepted**: N-q+1 of the N secondaries of every membership that the restore found have accepted its manifest. From
 //!    then on they refuse every earlier life, which therefore can't reach a quorum any more.
 //! 2. A secondary that has more than the life was restored with does not accept its manifest: an earlier life has continued there. The
-//!    secondary compares after it has stopped accepting that life, so nothing can happen in between. What an earlier life did without an
-//!    entry (it sealed a shard, or changed its secondaries) shows in the generation of its manifest: a quorum has taken that, from a life
-//!    that was announced, before it is done; and a life that was restored from less is not accepted ([`mirror::Settled`]).
-//! 3. N-q+1 of them, and at least q, have verified what it was restored with. A secondary that takes the manifest of a life may
+//!    secondary compares after it has stopped accepting that life, so nothing can happen in between. What an earlier life did without
+//!    writing an entry (it sealed a shard, or changed its secondaries) shows in the generation of its manifest. Before such a step, a quorum
+//!    has accepted that manifest from a life that may sign, and a life that was restored from less is not accepted ([`mirror::Settled`]).
+//! 3. N-q+1 of them, and at least q, have verified what it was restored with. A secondary that accepts the manifest of a life may
 //!    have other entries than that life: it never verifies those, and counts for one life only. And entries that were copied from a
 //!    single secondary may never have been published; they are published from now on.
 //!
@@ -56,8 +56,8 @@ pub(crate) struct Life {
     /// What the manifests that it was restored from had settled. Older versions did not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settled: Option<(u64, Generation)>,
-    /// After a forced restore: the secondaries that must have taken its manifest, by name. Without
-    /// third-party mirrors, which take no manifest.
+    /// After a forced restore: the secondaries that must have accepted its manifest, by name. Without
+    /// third-party mirrors, which accept no manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forced: Option<Vec<String>>,
     /// Up to which size of the log its shards may have signed other roots: a restore by force, this one or an earlier one, may lack entries.
@@ -181,8 +181,8 @@ impl LogLife {
         })
     }
 
-    /// The closed shards that a further restore may find longer than they are here, with the size up to which: until this life signs, or, if it was
-    /// restored by force, has grown.
+    /// The closed shards that have fewer entries here than they were closed with, with that size; another restore may still take up to that
+    /// many. Empty once this life may sign or, after a forced restore, once the log has grown.
     pub(crate) async fn lowered(
         &self,
         state: &State,
@@ -213,7 +213,7 @@ impl LogLife {
         Ok(Stamp {
             restored,
             entries: life.map_or(u64::MAX, |life| life.entries.get()),
-            // It settles more from some time on, without a slot.
+            // When the life becomes able to sign, it settles more without a new slot; so the edition must grow.
             edition: 2 * edition + u64::from(settles),
             settled: Settled {
                 life: by,
@@ -257,7 +257,7 @@ impl Running {
                 }
                 if !missing.is_empty() {
                     return Ok(Some(format!(
-                        "the restored log signs nothing before the secondaries that it was restored from have taken it: {} (missing)",
+                        "the restored log signs nothing before the secondaries that it was restored from have accepted it; not yet accepted by: {}",
                         missing.join(", ")
                     )));
                 }
@@ -296,7 +296,7 @@ impl Running {
             // Another process did the same, or found that one of them has forgotten what it was counted for.
             Outcome::Refused if self.ledger.announced_life().await? >= life.id => Ok(None),
             Outcome::Refused => Ok(Some(
-                "the restored log signs nothing before its secondaries have taken it, and one of them answered from another storage meanwhile".to_owned(),
+                "the restored log signs nothing before its secondaries have accepted it; the storage of one of them was replaced while they were counted, so they are counted again".to_owned(),
             )),
             Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
         }
@@ -334,7 +334,7 @@ impl Ledger {
         Ok(row.map_or(0, |(_, id)| id))
     }
 
-    /// The guards by which enough secondaries of a membership have taken this life, or why too few have.
+    /// The guards by which enough secondaries of a membership have accepted this life, or why too few have.
     async fn announced_to(
         &self,
         of: &Membership,
@@ -362,20 +362,25 @@ impl Ledger {
         let have = counted.len();
         Ok(if have < of.enough() {
             let mut why = format!(
-                "the restored log signs nothing before {} of its {} secondaries have taken it, so that no other copy of it can publish: {have} have (missing: {}; one that runs an older version of logd does not count)",
+                "the restored log signs nothing before {} of its {} secondaries have accepted it, so that no other copy of it can publish; accepted by {have} so far",
                 of.enough(),
-                of.secondaries.len(),
-                missing.join(", ")
+                of.secondaries.len()
             );
+            if !missing.is_empty() {
+                why += &format!(
+                    "; not yet accepted by: {} (a secondary that runs an older version of logd does not count)",
+                    missing.join(", ")
+                );
+            }
             if !replaced.is_empty() {
                 why += &format!(
-                    "; another storage answers than when it was restored, and does not count: {}",
+                    "; replaced since the restore, so they do not count: {}",
                     replaced.join(", ")
                 );
             }
             if of.secondaries.len() - replaced.len() < of.enough() {
                 why += &format!(
-                    "; it cannot be announced: keep it running until {} of its secondaries have all its entries, then stop it, keep its folder, and restore the log again into a new one; that needs --force, since a replaced storage does not count: read \"After a forced restore\" in docs/operations.md first",
+                    "; too few secondaries are left: keep this server running until {} of them have all its entries, then stop it, keep its folder, and restore the log again into a new one; that needs --force, since a replaced storage does not count: read \"After a forced restore\" in docs/operations.md first",
                     of.enough()
                 );
             }

@@ -243,7 +243,7 @@ pub fn remedy(world: &Arc<World>, why: &str) {
     if why.contains("it does not say whether it has the older shards") || why.contains(" lacks ") {
         begin_secondaries_again(world, why);
     }
-    let has_more = why.contains("look at \"Restore\"");
+    let has_more = why.contains("read \"Restore a lost primary\"");
     let more_was_signed = world.judge.signed_below(ORIGIN).iter().any(lacks);
     let named = |one: &&Arc<Secondary>| {
         why.contains(&format!("secondary {} ", one.name))

@@ -55,8 +55,8 @@ impl Publication {
         })
     }
 
-    /// Whether a restore from the secondaries would know that this shard, which has a successor, has ended: from those of every membership that
-    /// is not handed over, since the next one alone is asked afterwards.
+    /// Whether a restore from the secondaries would know that this shard, which has a successor, has ended. It must know that from the
+    /// secondaries of each membership that is not handed over, because after the hand-over a restore asks only the next membership.
     pub(crate) async fn may_seal(&self, shard: &Shard) -> Result<bool, StoreError> {
         self.running.update_eras().await?;
         let (eras, state) = (self.running.eras.load_full(), self.ledger.state());
@@ -87,7 +87,7 @@ impl Publication {
         if !self.may_seal(&of.shard).await? {
             let name = &of.shard.name;
             let why = format!(
-                "too few secondaries have taken the manifest that names the successor of shard {name}"
+                "too few secondaries have accepted the manifest that names the successor of shard {name}"
             );
             return Err(StoreError::NotYet(why).into());
         }

@@ -55,7 +55,7 @@ pub struct RekorShard {
     pub start: GlobalIndex,
     /// Whether it is the one that accepts entries.
     pub is_active: bool,
-    /// The index behind its last entry, if it was imported: then a server remembers none of them, and knows their names from its search
+    /// The index after its last entry, if it was imported: then a server remembers none of them, and knows their names from its search
     /// index alone.
     pub imported_to: Option<GlobalIndex>,
 }
@@ -83,7 +83,7 @@ pub struct Consistency {
 }
 
 /// Whether an imported shard has the entries, under the indexes, that the other Rekor signed. After a restore that was forced it may have
-/// fewer, and the shards behind it have moved: no signature here is over that. Other shards are always as they are.
+/// fewer, and the shards after it have moved: no signature here is over that. Other shards are always as they are.
 pub(crate) fn is_as_imported(state: &State, name: &str) -> bool {
     let imported = |shard: &&order::state::Shard| shard.identity.imported.is_some();
     let mut shards = state.shards.iter().take_while(imported);

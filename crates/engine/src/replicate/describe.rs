@@ -163,9 +163,9 @@ impl Copier {
                         .await?);
                 }
                 if there.entries <= stamp.entries {
-                    // Where enough others take it, this one follows.
+                    // If enough other secondaries accept this life, this one will accept it later.
                     return Err(CopyError::Refused(format!(
-                        "it knows a later state of this log than the one that was restored: another copy of the log has changed something since. If that copy runs, stop this server and keep the other one; otherwise restore the log again into a new folder, with secondary {} among those after --from; see \"Restore\" in docs/operations.md",
+                        "it knows a later state of this log than the one that this copy was restored from: another copy of the log has sealed a shard or changed the secondaries since. If that copy still runs, stop this server and keep the other one. Otherwise restore the log again into a new folder, and name secondary {} with --from; see \"Restore a lost primary\" in docs/operations.md",
                         self.name
                     )));
                 }
@@ -173,16 +173,16 @@ impl Copier {
                     "secondary {} has verified {} entries of this log, which was restored with {}",
                     self.name, there.entries, stamp.entries
                 );
-                // What a life signed before the one that settled this, the latter was restored with.
+                // The life that settled this state was restored with everything that earlier lives had signed.
                 if guard.life.is_announced()
                     || sign_guard::settled_there(&guard, &self.url).await?.life < stamp.settled.life
                 {
                     return Err(CopyError::Refused(format!(
-                        "{why}: another copy of the log may have published what it has more. Keep its folder, and look at \"Restore\" in docs/operations.md before anything else"
+                        "{why}: another copy of the log may have published the additional entries. Keep the folder of this secondary, and read \"Restore a lost primary\" in docs/operations.md before you do anything else"
                     )));
                 }
                 return Err(CopyError::Superseded(format!(
-                    "{why}: another copy of the log went on, and nothing is signed here. Stop this server, make sure that the other copy is stopped too, and restore the log again into a new folder, with this secondary among those after --from; see \"Restore\" in docs/operations.md"
+                    "{why}: another copy of the log has continued, and this one signs nothing. Stop this server, make sure that the other copy is stopped too, and restore the log again into a new folder, naming this secondary with --from; see \"Restore a lost primary\" in docs/operations.md"
                 )));
             }
             // Another operator's mirror keeps no manifests.

@@ -32,7 +32,7 @@ struct Rank {
 }
 
 impl Rank {
-    /// The same of the life alone.
+    /// The parts of the rank that concern only the life.
     fn of_life(self) -> (u64, bool, u64) {
         (self.settled.life, self.signs, self.age.0)
     }
@@ -54,7 +54,7 @@ pub(crate) struct Believed {
     /// The latest life of the log that any manifest found describes. It need not be the one that is believed: of two lives that were restored
     /// at once, the one that may sign is, although it may be the earlier one.
     pub(crate) life: u64,
-    /// The most entries that a life was restored with that has settled as much.
+    /// Of all lives with the same settled state, the largest number of entries that one was restored with.
     pub(crate) entries: Option<GlobalIndex>,
     /// What each secondary has answered, by URL.
     pub(super) answered: BTreeMap<String, Answered>,
@@ -74,7 +74,7 @@ pub(super) struct Answered {
 }
 
 impl Believed {
-    /// With how many entries a shard was closed.
+    /// The number of entries that a shard was closed with; `None` if it is not closed.
     pub(crate) fn closed(&self, shard: &str, phase: &Phase) -> Option<TreeSize> {
         let Phase::Frozen { length, .. } = phase else {
             return None;
@@ -147,8 +147,8 @@ impl Believed {
         newest.is_some_and(|one| !one.whole || one.incarnation != incarnation.unwrap_or(UNNAMED))
     }
 
-    /// Each was true when it was written; the newest one of the life that is to be believed names the last storage. A later life, which signs
-    /// nothing, may have seen that this storage lost something.
+    /// Each row was true when it was written. The newest row of the believed life names the last storage. A later life that signs nothing may
+    /// still have noticed that this storage lost something.
     fn newest(&self, of: impl Fn(&Vouched) -> bool) -> Option<Vouched> {
         let all = || self.vouched.iter().filter(|(_, one)| of(one));
         let (rank, newest) = all().max_by_key(|(rank, one)| (rank.of_life(), one.number))?;

@@ -250,7 +250,7 @@ impl Restore {
                         forced.insert(problem);
                     } else if closed != size {
                         warnings.push(format!(
-                            "shard {name} was closed with {closed} entries, of which {size} were copied: the others are lost, and what follows moves"
+                            "shard {name} was closed with {closed} entries, of which only {size} could be copied: the others are lost, and all later entries get lower indexes"
                         ));
                     }
                     if closed != size {

@@ -177,7 +177,7 @@ pub(crate) fn waiting(members: &[Membership]) -> Option<String> {
         let need = of.enough().max(of.quorum as usize);
         (!lost.is_empty() && of.secondaries.len() - lost.len() < need).then(|| {
             format!(
-                "{need} of the {} secondaries of generation {}, before their change was handed over, must take the restored log before it signs anything; {} got another key by that change, and cannot",
+                "{need} of the {} secondaries of generation {}, before their change was handed over, must accept the restored log before it signs anything; {} got another key in that change and cannot accept it",
                 of.secondaries.len(),
                 of.generation,
                 lost.join(", ")
@@ -200,7 +200,7 @@ pub(crate) fn absent(members: &[Membership], sources: &[Source]) -> Option<Strin
         let need = of.enough().max(of.quorum as usize);
         (answered < need).then(|| {
             format!(
-                "{need} of the {} secondaries of generation {} must take the restored log before it signs anything, and {answered} answered",
+                "{need} of the {} secondaries of generation {} must accept the restored log before it signs anything, and {answered} answered",
                 of.secondaries.len(),
                 of.generation
             )
@@ -277,7 +277,7 @@ pub(crate) fn only_longer(
     have.all(|source| source.up_to(shard, Some(closed)).is_none())
         .then(|| {
             format!(
-                "shard {shard} was closed with {closed} entries, and the secondaries that answered have more, of another copy of the log"
+                "shard {shard} was closed with {closed} entries, but every secondary that answered has more of it, from another copy of the log"
             )
         })
 }
@@ -288,7 +288,7 @@ pub(crate) fn longer(sources: &[Source], shard: &str, closed: Option<TreeSize>) 
         let (has, closed) = (source.has.get(shard)?, closed?);
         (source.up_to(shard, Some(closed)).is_none()).then(|| {
             format!(
-                "{} has {} entries of shard {shard}, which was closed with {closed}: the others are of another copy of the log, and this one is left out. Keep its folder until you have compared its checkpoint with those of your readers; then start it with a new folder that is empty but for its key",
+                "{} is left out for shard {shard}: it has {} entries, but the shard was closed with {closed}, so the additional entries are from another copy of the log. Keep its folder until you have compared its checkpoint with those of your readers; then start it with a new folder that is empty but for its key",
                 source.url, has.size
             )
         })
@@ -333,7 +333,7 @@ fn why_not_counted(
             why.push(format!("{name} ({url}): {failed}"));
         } else if believed.part(secondary, source.incarnation.as_deref()) {
             why.push(format!(
-                "{name} ({url}) does not count: its storage is another one than it had, and had not verified everything again as far as the manifests say"
+                "{name} ({url}) does not count: its storage was replaced, and according to the manifests it has not verified everything again"
             ));
         } else {
             return None;

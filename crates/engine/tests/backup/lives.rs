@@ -205,7 +205,7 @@ async fn a_storage_that_was_replaced_after_a_restore_does_not_take_it() {
     let log = engine.log("dev").unwrap();
     until("it waits for good", || {
         let why = log.status().reason.unwrap_or_default();
-        why.contains("does not count: x; it cannot be announced")
+        why.contains("do not count: x; too few secondaries are left")
     })
     .await;
     assert!(log.append(Bytes::from_static(b"early")).await.is_err());
@@ -255,7 +255,7 @@ async fn a_damaged_storage_that_is_replaced_before_it_takes_the_log_does_not_cou
     let log = engine.log("dev").unwrap();
     until("it waits for good", || {
         let why = log.status().reason.unwrap_or_default();
-        why.contains("does not count: x; it cannot be announced")
+        why.contains("do not count: x; too few secondaries are left")
     })
     .await;
     assert!(log.append(Bytes::from_static(b"early")).await.is_err());
@@ -274,7 +274,7 @@ async fn by_force_a_restored_log_waits_for_nobody_who_did_not_answer() {
     world.gone("primary").await;
     world.network.set("yy.example.org", Way::Dead);
     let waits = world.restore("waits", &["x"], false).run().await.unwrap();
-    let warned = "2 of the 2 secondaries of generation 1 must take the restored log";
+    let warned = "2 of the 2 secondaries of generation 1 must accept the restored log";
     assert!(
         waits.warnings.iter().any(|one| one.contains(warned)),
         "{waits:?}"
@@ -366,7 +366,7 @@ async fn a_restored_log_takes_no_writes_before_its_secondaries_have_taken_it() {
     );
     until("it is said what is waited for", || {
         let why = log.status().reason.unwrap_or_default();
-        why.contains("missing: x")
+        why.contains("not yet accepted by: x")
     })
     .await;
     assert_eq!(world.checkpoint_of("restored"), None);
@@ -411,7 +411,7 @@ async fn a_secondary_that_has_more_is_to_be_kept() {
     until("it is said what to do", || {
         let seen = log.peers().secondaries();
         let why = seen.get("zzz").and_then(|one| one.trouble.clone());
-        why.is_some_and(|why| why.contains("may have published") && why.contains("Keep its folder"))
+        why.is_some_and(|why| why.contains("may have published") && why.contains("Keep the folder"))
     })
     .await;
     engine.shutdown().await;

@@ -179,7 +179,7 @@ async fn a_secondary_that_is_filled_again_counts_when_it_has_everything() {
     world.network.set("x.example.org", Way::Dead);
     let part = world.restore("part", &["yy", "zzz"], false).run().await;
     assert!(
-        matches!(&part, Err(RestoreError::TooFew(why)) if why.contains("1 of the 3") && why.contains("its storage is another one")),
+        matches!(&part, Err(RestoreError::TooFew(why)) if why.contains("1 of the 3") && why.contains("its storage was replaced")),
         "{part:?}"
     );
     // Filled, it is as good as the one before.

@@ -420,5 +420,7 @@ pub(crate) async fn fsck(dir: &Path) -> Vec<String> {
 /// Whether the log says that one secondary has accepted it, and which ones have not.
 pub(crate) fn has_accepted(log: &Log, missing: &str) -> bool {
     let why = log.status().reason.unwrap_or_default();
-    why.contains(&format!("1 have (missing: {missing};"))
+    why.contains(&format!(
+        "accepted by 1 so far; not yet accepted by: {missing} ("
+    ))
 }

@@ -195,7 +195,7 @@ async fn bundles_beyond_the_order_halt_without_a_checkpoint() {
 async fn a_store_that_is_older_and_went_on_halts() {
     let rig = Rig::new();
     let (early, late) = two_moments(&rig, 10, 20).await;
-    // It went on without the objects: another history of the same size.
+    // It continued without the objects: another history of the same size.
     let fork = rig.on(early.0, early.1);
     let (engine, log) = fork.server(&Faults::new()).await;
     write(&log, 500..510).await;

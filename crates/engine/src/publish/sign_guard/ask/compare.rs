@@ -14,7 +14,7 @@ use mirror::Settled;
 use order::state::State;
 
 impl SignGuard {
-    /// What this life has settled for certain, because enough secondaries were told of it: what it alone knows is nobody's business yet.
+    /// What this life has settled for certain, because enough secondaries know of it. What only this server knows does not bind anybody yet.
     async fn settled(&self, state: &State) -> Result<Settled, SignError> {
         let eras = self.running.eras.load_full();
         let told = match eras.members().first() {
