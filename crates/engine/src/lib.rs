@@ -39,6 +39,7 @@ mod life;
 mod log;
 mod metrics;
 mod nodes;
+mod object_cache;
 mod objects;
 mod orphans;
 mod peers;

@@ -8,7 +8,7 @@ use tlog::{LeafIndex, TILE_WIDTH, TileKind, TilePath, TreeSize};
 use crate::clock::Clock;
 use crate::damage::Damage;
 use crate::nodes::Nodes;
-use crate::read::ReadCache;
+use crate::object_cache::ObjectCache;
 use store::{Objects, StoreError};
 
 pub(crate) struct LogObjects {
@@ -20,7 +20,7 @@ pub(crate) struct LogObjects {
     /// Published objects that readers found damaged.
     pub(crate) damage: Damage,
     /// Objects that readers have asked for, and the number of this log there.
-    pub(crate) cache: (Arc<ReadCache>, u64),
+    pub(crate) cache: (Arc<ObjectCache>, u64),
 }
 
 impl LogObjects {
@@ -29,7 +29,7 @@ impl LogObjects {
         store: Arc<dyn Objects>,
         nodes: Nodes,
         clock: Clock,
-        cache: Arc<ReadCache>,
+        cache: Arc<ObjectCache>,
     ) -> Self {
         let number = cache.open_log();
         Self {

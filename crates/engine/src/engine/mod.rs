@@ -22,8 +22,8 @@ use crate::halt::StoreHalt;
 pub use crate::heart::ReplicaInfo;
 use crate::heart::{self, Heart};
 use crate::log::Log;
+use crate::object_cache::ObjectCache;
 use crate::program::{Finished, MergeOptions};
-use crate::read::ReadCache;
 use crate::shard::keys::Kek;
 use crate::supervise::Faults;
 pub use logconfig::SYSTEM;
@@ -80,7 +80,7 @@ pub struct Engine {
     pub(crate) merge: MergeOptions,
     pub(crate) low_space: Arc<AtomicBool>,
     /// Tiles and bundles that readers have asked for lately.
-    pub(crate) read_cache: Arc<ReadCache>,
+    pub(crate) object_cache: Arc<ObjectCache>,
     pub(crate) clock: Clock,
     pub(crate) random: Random,
     /// The age of the store as it was last known here, and the steady time then; milliseconds.
@@ -115,7 +115,7 @@ impl Engine {
             max_pending: options.max_pending_bytes,
             merge: options.merge,
             low_space: Arc::default(),
-            read_cache: Arc::default(),
+            object_cache: Arc::default(),
             clock: Clock::new(time),
             random,
             age: std::sync::Mutex::default(),

@@ -3,12 +3,10 @@
 //! What must never happen: a proof that does not hold leaves this process, an acknowledged entry that cannot be read, a reader that
 //! halts the log. A published object that is not as it was written is reported ([`crate::damage`]), and only the read is refused.
 
-mod cache;
 mod checkpoint;
+mod held;
 mod rekor;
 
-use cache::Object;
-pub(crate) use cache::ReadCache;
 #[cfg(test)]
 pub(crate) use rekor::is_as_imported;
 pub use rekor::{Consistency, RekorEntry, RekorShard, RekorTree};
@@ -18,13 +16,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tlog::{
-    GlobalIndex, Hash, HashTile, LeafIndex, TILE_WIDTH, TileKind, TilePath, TileSet, TreeSize,
-    bundle, leaf_hash,
+    GlobalIndex, Hash, LeafIndex, TILE_WIDTH, TileKind, TilePath, TileSet, TreeSize, bundle,
+    leaf_hash,
 };
 
 use crate::integrate::batch_bytes::read_batch;
 use crate::log::Log;
-use crate::objects::{self, LogObjects};
+use crate::object_cache::Object;
+use crate::objects::LogObjects;
 use crate::position;
 use crate::shard::{Shard, Shards, SignError, Signed};
 use order::batch;
@@ -150,63 +149,6 @@ impl LogObjects {
             self.forget(shard, [bundle, path]);
         }
         Err(self.damaged(shard, leaf))
-    }
-
-    /// The bundle, or the tile of level 0, that holds a leaf, and its path.
-    async fn held(
-        &self,
-        kind: TileKind,
-        shard: &Arc<str>,
-        leaf: LeafIndex,
-        published: TreeSize,
-    ) -> Result<Option<(TilePath, Object)>, ReadError> {
-        for path in objects::holders(kind, leaf, published) {
-            if let Some(found) = self.kept(shard, leaf, path).await? {
-                return Ok(Some((path, found)));
-            }
-        }
-        Ok(None)
-    }
-
-    /// An object that is kept in memory, or read now; `leaf` is what it is read for.
-    async fn kept(
-        &self,
-        shard: &Arc<str>,
-        leaf: LeafIndex,
-        path: TilePath,
-    ) -> Result<Option<Object>, ReadError> {
-        let (cache, log) = &self.cache;
-        let key = (*log, Arc::clone(shard), path);
-        let read = async || {
-            let object = self.path(shard, &path.to_string());
-            let Some(bytes) = self.store.get(&object).await? else {
-                return Ok(None);
-            };
-            let damaged = || self.damaged(shard, leaf);
-            Ok(Some(match path.kind {
-                TileKind::Entries => {
-                    let entries = bundle::entries(&bytes).map_err(|_| damaged())?;
-                    let entries = entries.into_iter().map(|entry| bytes.slice_ref(entry));
-                    Object::Bundle(Arc::new(entries.collect()))
-                }
-                TileKind::Hashes(_) => {
-                    let tile = HashTile::read(path, &bytes).map_err(|_| damaged())?;
-                    tile.compute();
-                    Object::Tile(Arc::new(tile))
-                }
-            }))
-        };
-        cache.get(&key, read).await
-    }
-
-    /// Forgets objects that do not prove what they should. True if any of them was kept.
-    fn forget(&self, shard: &Arc<str>, paths: impl IntoIterator<Item = TilePath>) -> bool {
-        let (cache, log) = &self.cache;
-        let mut any = false;
-        for path in paths {
-            any |= cache.forget(&(*log, Arc::clone(shard), path));
-        }
-        any
     }
 }
 

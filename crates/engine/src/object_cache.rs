@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use lru::LruCache;
 use tlog::{HashTile, TilePath};
 use tokio::sync::OnceCell;
@@ -23,7 +24,7 @@ const SHARED_READ: Duration = Duration::from_secs(1);
 
 /// An object that is kept.
 #[derive(Clone)]
-pub(super) enum Object {
+pub(crate) enum Object {
     /// A hash tile, with all nodes inside it.
     Tile(Arc<HashTile>),
     /// The entries of a bundle.
@@ -54,12 +55,12 @@ struct Kept {
 }
 
 /// The objects that are kept, of all logs of one engine.
-pub(crate) struct ReadCache {
+pub(crate) struct ObjectCache {
     kept: Mutex<Kept>,
     logs: AtomicU64,
 }
 
-impl Default for ReadCache {
+impl Default for ObjectCache {
     fn default() -> Self {
         Self {
             kept: Mutex::new(Kept {
@@ -78,7 +79,7 @@ impl Kept {
     }
 }
 
-impl ReadCache {
+impl ObjectCache {
     /// A number for a log that is opened now: another one of its name, later, has another history.
     pub(crate) fn open_log(&self) -> u64 {
         self.logs.fetch_add(1, Relaxed)
@@ -101,10 +102,10 @@ impl ReadCache {
     }
 
     /// The object, or what `read` finds; that is kept, unless it is nothing or an error.
-    pub(super) async fn get<E>(
+    pub(crate) async fn get<'a, E>(
         &self,
         key: &Key,
-        read: impl AsyncFn() -> Result<Option<Object>, E>,
+        read: impl Fn() -> BoxFuture<'a, Result<Option<Object>, E>>,
     ) -> Result<Option<Object>, E> {
         let cell = self.cell(key);
         let mut added = false;
@@ -151,7 +152,7 @@ impl ReadCache {
     }
 
     /// Forgets an object, which does not prove what it should. True if it was kept.
-    pub(super) fn forget(&self, key: &Key) -> bool {
+    pub(crate) fn forget(&self, key: &Key) -> bool {
         let mut kept = self.kept();
         let out = kept.objects.pop(key);
         out.is_some_and(|cell| {
@@ -172,13 +173,14 @@ mod tests {
         (0, Arc::from("a"), path)
     }
 
-    async fn get(cache: &ReadCache, index: u64, length: usize) -> bool {
+    async fn get(cache: &ObjectCache, index: u64, length: usize) -> bool {
         let read = std::cell::Cell::new(false);
         let key = key(index);
-        let found = cache.get(&key, async || {
+        let found = cache.get(&key, || {
             read.set(true);
             let entry = Bytes::from(vec![0; length]);
-            Ok::<_, StoreError>((length > 0).then(|| Object::Bundle(Arc::new(vec![entry]))))
+            let found = (length > 0).then(|| Object::Bundle(Arc::new(vec![entry])));
+            Box::pin(std::future::ready(Ok::<_, StoreError>(found)))
         });
         assert_eq!(found.await.unwrap().is_some(), length > 0);
         read.get()
@@ -186,7 +188,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_object_is_read_once_until_it_is_forgotten() {
-        let cache = ReadCache::default();
+        let cache = ObjectCache::default();
         assert!(
             get(&cache, 1, 0).await && get(&cache, 1, 10).await,
             "nothing is not kept"
@@ -199,7 +201,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_kept_is_bounded_and_the_latest_stays() {
-        let cache = ReadCache::default();
+        let cache = ObjectCache::default();
         for index in 0..200 {
             get(&cache, index, MOST_BYTES / 64).await;
             assert!(cache.kept().bytes <= MOST_BYTES);
