@@ -244,6 +244,57 @@ fn an_announced_rotation_continues_over_interruptions_and_bad_publications() -> 
     Ok(())
 }
 
+/// Others add an authority to the published file after the file of `--merge` was written: it publishes nothing, before the key was seen and
+/// after it.
+#[test]
+fn an_old_file_of_merge_is_not_published_over_a_newer_one() -> Done {
+    let folder = folder()?;
+    let at = folder.path();
+    let _logd = argon(at, "")?;
+    let old = existing(at)?;
+    let mut new: Value = serde_json::from_str(&old)?;
+    let authorities = new["certificateAuthorities"].as_array_mut();
+    authorities
+        .context("a list")?
+        .push(json!({"uri": "https://new.example.org"}));
+    let new = new.to_string();
+    let published = Published::start(200, &new)?;
+    let (merge, next) = (at.join("merge.json"), at.join("next.json"));
+    std::fs::write(&merge, &old)?;
+    let (url, merge) = (published.url(), merge.display().to_string());
+    let publish = format!("cp $LOGCTL_TRUSTED_ROOT {}", next.display());
+    let plan = ["plan", "b", "--exec", &publish, "--seen-at", &url];
+    let short = ["--timeout", "1s"];
+    let merging = [&plan[..], &["--merge", &merge], &short].concat();
+    let refused = |why: &str| -> Done {
+        says(&announce(at, &merging, 7)?, why)?;
+        ensure!(!next.exists(), "an older file is published");
+        Ok(())
+    };
+    refused("lacks what is published: the certificate authority https://new.example.org")?;
+    refused("leave --merge out")?;
+    announce(at, &[&plan[..], &short].concat(), 7)?;
+    let text = std::fs::read_to_string(&next)?;
+    let root: Value = serde_json::from_str(&text)?;
+    let count = |list: &str| root[list].as_array().map(Vec::len);
+    ensure!(count("certificateAuthorities") == Some(2) && count("tlogs") == Some(2));
+    published.set(200, &text);
+    announce(at, &plan, 0)?;
+
+    std::fs::remove_file(&next)?;
+    published.set(200, &new);
+    refused("leave --merge out")?;
+    ensure!(argon_shard(at, "b")?["announced"].is_null(), "it is gone");
+    for status in [503, 404] {
+        published.set(status, "");
+        refused("publish it yourself")?;
+    }
+    let new_root = [&plan[..], &["--new-root"], &short].concat();
+    says(&announce(at, &new_root, 7)?, "publish it yourself")?;
+    ensure!(!next.exists(), "the published file is lost");
+    Ok(())
+}
+
 /// Sigstore's clients cannot use the keys of a log with paths in its origins: nothing is planned for them, and a rule that waits for them
 /// is named.
 #[test]

@@ -5,6 +5,7 @@
 //! What must never happen: a rotation to a shard whose key was not seen, or not for long enough. The server checks that by its own clock
 //! when it rotates; this only waits. And nothing is published that lacks what a published file has: that file is read first.
 
+mod base;
 mod place;
 mod publish;
 mod target;
@@ -27,6 +28,7 @@ use crate::error::Error;
 use crate::file::File;
 use crate::report::Outcome;
 
+use base::Wanted;
 use target::{Look, Target, nowhere, places};
 
 /// Pauses between looks double from the first to the last.
@@ -55,7 +57,8 @@ pub(crate) struct AnnounceArgs {
     /// With --announce: the certificate authority of the --seen-at URLs, a PEM file, instead of the platform's
     #[arg(long, value_name = "FILE", requires = "announce", value_hint = ValueHint::FilePath)]
     seen_ca: Option<PathBuf>,
-    /// With --announce: a trusted root whose other content is kept (`-`: standard input) [default: the published one]
+    /// With --announce: a trusted root whose other content is kept, if the published one has nothing more (`-`: standard input)
+    /// [default: the published one]
     #[arg(long, value_name = "FILE", requires = "announce", value_hint = ValueHint::FilePath)]
     merge: Option<File>,
     /// With --announce: if nothing is published yet, publish a trusted root with the keys of this log alone
@@ -241,8 +244,8 @@ impl Announcing<'_> {
                         None => (published, pause) = (true, SEEN_POLL_MIN),
                         Some(why) => {
                             waits = format!("{waits}; {why}");
-                            if told.insert((String::new(), why.to_owned())) {
-                                ui.line(why);
+                            if told.insert((String::new(), why.clone())) {
+                                ui.line(&why);
                             }
                         }
                     }
@@ -271,16 +274,15 @@ impl Announcing<'_> {
         target: &Target,
         look: &Look,
         deadline: Deadline,
-    ) -> Result<Option<&'static str>, Error> {
-        let base = match &self.merge {
-            Some(text) => Ok(Some(text.as_str())),
-            None => look.base.root(self.args.new_root),
+    ) -> Result<Option<String>, Error> {
+        let wanted = Wanted {
+            merge: self.merge.as_deref(),
+            new_root: self.args.new_root,
         };
-        let base = match base {
-            Ok(base) => base,
+        let root = match target.to_publish(&look.base, wanted)? {
+            Ok(root) => root,
             Err(why) => return Ok(Some(why)),
         };
-        let root = target.root(base)?;
         for warning in root.warnings() {
             self.session.ui.warn(&warning.to_string());
         }

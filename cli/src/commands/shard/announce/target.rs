@@ -7,6 +7,7 @@ use logconfig::{LogConfig, MAX_PLACE, MAX_PLACES, SETTLE, Seen, ShardName, Span}
 use rekor::export::{Published, Shard, TrustedRoot};
 use tlog::VerifierKey;
 
+use super::base::Base;
 use super::place::{Found, Miss, Place};
 use super::{AnnounceArgs, Until};
 use crate::client::Deadline;
@@ -185,6 +186,11 @@ impl Target {
     pub(super) fn lacks(&self, look: &Look) -> bool {
         self.recorded.is_empty() || !look.gone.is_empty()
     }
+
+    /// Whether the key was seen at any place, even if it is gone from there now.
+    pub(super) fn was_seen(&self) -> bool {
+        !self.recorded.is_empty() || !self.gone.is_empty()
+    }
 }
 
 /// The published files, as they are now.
@@ -196,39 +202,6 @@ pub(super) struct Look {
     pub(super) lacking: Vec<(String, String)>,
     /// The places whose file is sound and current, and does not have the key.
     pub(super) gone: Vec<String>,
-}
-
-/// What is published apart from this log's keys.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) enum Base {
-    /// This trusted root, at every place.
-    Root(String),
-    /// Every place answered that nothing is published.
-    Nothing,
-    /// The places have different ones.
-    Differ,
-    /// Some place can't be read now.
-    #[default]
-    Unreadable,
-}
-
-impl Base {
-    /// The trusted root to add the key to, if any; or why nothing may be published. `new` permits to begin with nothing.
-    pub(super) fn root(&self, new: bool) -> Result<Option<&str>, &'static str> {
-        match self {
-            Self::Root(text) => Ok(Some(text)),
-            Self::Nothing if new => Ok(None),
-            Self::Nothing => Err(
-                "the trusted root is not written: nothing is published yet, and one with the keys of this log alone has no authorities; --merge FILE names a file to add the key to, and --new-root permits to begin with these keys",
-            ),
-            Self::Differ => Err(
-                "the trusted root is not written: the published ones differ in more than the keys of this log; --merge FILE names the one to add the key to",
-            ),
-            Self::Unreadable => Err(
-                "the trusted root is not written: what is published can't be read, and must not be lost; --merge FILE names a file to add the key to",
-            ),
-        }
-    }
 }
 
 /// The places that are named, each once.
@@ -269,7 +242,7 @@ pub(super) fn nowhere() -> Error {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use serde_json::{Value, json};
     use std::time::Duration;
@@ -291,7 +264,7 @@ mod tests {
     }
 
     /// A log with the shards a and b, whose key b is announced; it was seen at these places an hour ago.
-    fn target(recorded: &[&str]) -> Target {
+    pub(in super::super) fn target(recorded: &[&str]) -> Target {
         let keys = vec![known("a.example.org", 1), known("b.example.org", 2)];
         Target {
             name: "b".to_owned(),
@@ -306,8 +279,8 @@ mod tests {
         }
     }
 
-    /// A trusted root with this authority and the log's first keys.
-    fn file(authority: &str, keys: usize) -> String {
+    /// A trusted root with these authorities and the log's first keys.
+    pub(in super::super) fn file(authorities: &[&str], keys: usize) -> String {
         let keys = &target(&[]).keys[..keys];
         let shards: Vec<_> = keys
             .iter()
@@ -318,7 +291,7 @@ mod tests {
             .collect();
         let root = TrustedRoot::new(&shards, None).unwrap().to_json();
         let mut root: Value = serde_json::from_str(&root).unwrap();
-        root["certificateAuthorities"] = json!([{ "uri": authority }]);
+        root["certificateAuthorities"] = authorities.iter().map(|uri| json!({ "uri": uri })).collect();
         root.to_string()
     }
 
@@ -340,7 +313,7 @@ mod tests {
 
     #[test]
     fn where_a_key_was_seen_only_a_current_file_shows_that_it_is_gone() {
-        let (old, new) = (file("ca", 1), file("ca", 2));
+        let (old, new) = (file(&["ca"], 1), file(&["ca"], 2));
         let seen = target(&["one"]);
         // Neither a failure, nor another file, nor what a cache kept since before is a reason to publish again.
         for read in [Err(false), Err(true), Ok(("<html>", 0)), Ok((&*old, 7200))] {
@@ -364,7 +337,7 @@ mod tests {
     #[test]
     fn a_file_is_the_base_only_if_all_places_agree() {
         let unseen = target(&[]);
-        let (old, new, other) = (file("ca", 1), file("ca", 2), file("other", 1));
+        let (old, new, other) = (file(&["ca"], 1), file(&["ca"], 2), file(&["other"], 1));
         let base = |read: &[Result<(&str, u64), bool>]| look(&unseen, read).base;
         // They may differ in this log's keys alone.
         assert_eq!(
@@ -377,11 +350,6 @@ mod tests {
         }
         assert_eq!(base(&[Err(true), Err(true)]), Base::Nothing);
         assert_eq!(base(&[Err(true), Err(false)]), Base::Unreadable);
-        // That nothing is published is often a wrong address.
-        assert!(Base::Nothing.root(false).is_err());
-        assert_eq!(Base::Nothing.root(true), Ok(None));
-        assert_eq!(Base::Root(old.clone()).root(false), Ok(Some(&*old)));
-        assert!(Base::Differ.root(true).is_err() && Base::Unreadable.root(true).is_err());
     }
 
     #[test]

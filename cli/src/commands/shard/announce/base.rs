@@ -1,0 +1,232 @@
+//! The trusted root that a key is added to. Pure.
+//!
+//! What must never happen: a trusted root is published that lacks an entry of the published one, because clients then refuse what the owner
+//! of that entry signs. A file of `--merge` may be older than what is published, so it is compared with that. Where there is nothing to
+//! compare it with, it is used only before the key was seen for the first time.
+
+use rekor::export::TrustedRoot;
+use serde_json::Value;
+
+use super::target::Target;
+use crate::error::Error;
+
+/// The lists of a trusted root, and what people call an entry of each.
+const LISTS: [(&str, &str); 4] = [
+    ("tlogs", "log"),
+    ("certificateAuthorities", "certificate authority"),
+    ("ctlogs", "certificate transparency log"),
+    ("timestampAuthorities", "timestamp authority"),
+];
+const START: &str = "/publicKey/validFor/start";
+
+/// What is published apart from this log's keys.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) enum Base {
+    /// This trusted root, at every place.
+    Root(String),
+    /// Every place answered that nothing is published.
+    Nothing,
+    /// The places have different ones.
+    Differ,
+    /// Some place can't be read now.
+    #[default]
+    Unreadable,
+}
+
+/// The flags about the content of the trusted root.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wanted<'a> {
+    /// The file whose other content is kept, in place of the published one.
+    pub(super) merge: Option<&'a str>,
+    /// Whether to begin with nothing, where nothing is published.
+    pub(super) new_root: bool,
+}
+
+impl Base {
+    /// The text to add the key to, if any; or why nothing may be published. `was_seen`: the key was seen somewhere before.
+    fn text<'a>(
+        &'a self,
+        wanted: Wanted<'a>,
+        was_seen: bool,
+    ) -> Result<Option<&'a str>, &'static str> {
+        match (self, wanted.merge) {
+            (Self::Root(_), Some(merge)) => Ok(Some(merge)),
+            (Self::Root(published), None) => Ok(Some(published)),
+            _ if was_seen => Err(match self {
+                Self::Differ => {
+                    "the published ones differ in more than the keys of this log; make them the same"
+                }
+                _ => "the key was seen before, and what is published now cannot be read",
+            }),
+            (_, Some(merge)) => Ok(Some(merge)),
+            (Self::Nothing, None) if wanted.new_root => Ok(None),
+            (Self::Nothing, None) => Err(
+                "nothing is published yet, and one with the keys of this log alone has no authorities; --merge FILE names a file to add the key to, and --new-root permits to begin with these keys",
+            ),
+            (Self::Differ, None) => Err(
+                "the published ones differ in more than the keys of this log; --merge FILE names the one to add the key to",
+            ),
+            (Self::Unreadable, None) => Err(
+                "what is published cannot be read, and must not be lost; --merge FILE names a file to add the key to",
+            ),
+        }
+    }
+}
+
+impl Target {
+    /// The trusted root to publish with the key, or why none may be published now.
+    pub(super) fn to_publish(
+        &self,
+        base: &Base,
+        wanted: Wanted<'_>,
+    ) -> Result<Result<TrustedRoot, String>, Error> {
+        let unwritten = |why: String| Ok(Err(format!("the trusted root is not written: {why}")));
+        let text = match base.text(wanted, self.was_seen()) {
+            Ok(text) => text,
+            Err(why) if self.was_seen() => {
+                return unwritten(format!(
+                    "{why}, or publish it yourself: `logctl shard export --format trusted-root --merge FILE` adds the keys to the newest file"
+                ));
+            }
+            Err(why) => return unwritten(why.to_owned()),
+        };
+        let root = self.root(text)?;
+        if let (Base::Root(published), Some(_)) = (base, wanted.merge)
+            && let Some(lost) = lost(&self.root(Some(published))?, &root)
+        {
+            return unwritten(format!(
+                "the file of --merge lacks what is published: the {lost}; leave --merge out, and the keys are added to the published one"
+            ));
+        }
+        Ok(Ok(root))
+    }
+}
+
+/// An entry of a published trusted root that another one lacks, or has in another form.
+fn lost(published: &TrustedRoot, next: &TrustedRoot) -> Option<String> {
+    let json = |root| serde_json::to_value(root).unwrap_or_default();
+    let (published, next) = (json(published), json(next));
+    LISTS.iter().find_map(|(list, kind)| {
+        let all = |root: &'_ Value| root[*list].as_array().cloned().unwrap_or_default();
+        let kept = all(&next);
+        let lost = all(&published)
+            .into_iter()
+            .find(|entry| !kept.iter().any(|kept| covers(kept, entry)))?;
+        let name = ["/uri", "/baseUrl"].map(|field| lost.pointer(field).and_then(Value::as_str));
+        let name = name.into_iter().flatten().next().unwrap_or("without a URL");
+        Some(format!("{kind} {name}"))
+    })
+}
+
+/// Whether an entry says what another one says. The key of a log may be valid for longer: a log that was restored no longer knows when
+/// it was made.
+fn covers(kept: &Value, published: &Value) -> bool {
+    let start = |entry: &Value| -> Option<jiff::Timestamp> {
+        entry.pointer(START)?.as_str()?.parse().ok()
+    };
+    let mut same = kept.clone();
+    if let (Some(kept_start), Some(start)) = (start(kept), start(published))
+        && kept_start <= start
+        && let (Some(to), Some(from)) = (same.pointer_mut(START), published.pointer(START))
+    {
+        to.clone_from(from);
+    }
+    same == *published
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::target::tests::{file, target};
+    use super::*;
+
+    fn merging(merge: &str) -> Wanted<'_> {
+        Wanted {
+            merge: Some(merge),
+            new_root: false,
+        }
+    }
+
+    const ALONE: Wanted<'_> = Wanted {
+        merge: None,
+        new_root: true,
+    };
+
+    /// Why nothing is published; empty where something is.
+    fn why(recorded: &[&str], base: &Base, wanted: Wanted<'_>) -> String {
+        let answer = target(recorded).to_publish(base, wanted).unwrap();
+        answer.err().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_merged_file_may_add_to_the_published_one_and_drops_nothing() {
+        let published = Base::Root(file(&["ca", "new"], 1));
+        for recorded in [&[][..], &["one"]] {
+            let old = file(&["ca"], 1);
+            let refused = why(recorded, &published, merging(&old));
+            assert!(
+                refused.contains("the certificate authority new;"),
+                "{refused}"
+            );
+            let more = file(&["more", "new", "ca"], 2);
+            assert_eq!(why(recorded, &published, merging(&more)), "");
+            assert_eq!(why(recorded, &published, Wanted::default()), "");
+        }
+    }
+
+    #[test]
+    fn each_list_of_the_published_file_is_compared() {
+        for (list, kind) in LISTS {
+            let mut root: Value = serde_json::from_str(&file(&["ca"], 2)).unwrap();
+            let entry = serde_json::json!({ "baseUrl": "https://x.example.org" });
+            let entries = root.as_object_mut().unwrap().entry(list);
+            let entries = entries.or_insert_with(|| serde_json::json!([]));
+            entries.as_array_mut().unwrap().insert(0, entry);
+            let published = Base::Root(root.to_string());
+            let refused = why(&[], &published, merging(&file(&["ca"], 2)));
+            let lost = format!("the {kind} https://x.example.org;");
+            assert!(refused.contains(&lost), "{refused}");
+        }
+    }
+
+    /// A log that was restored knows a later time; the published one is right.
+    #[test]
+    fn a_key_does_not_become_valid_later() {
+        let root = |start: &str| {
+            let mut root: Value = serde_json::from_str(&file(&["ca"], 1)).unwrap();
+            *root.pointer_mut("/tlogs/0/publicKey/validFor/start").unwrap() = start.into();
+            root.to_string()
+        };
+        let (early, late) = (root("2020-01-01T00:00:00Z"), root("2021-01-01T00:00:00Z"));
+        assert_eq!(why(&[], &Base::Root(late.clone()), merging(&early)), "");
+        let refused = why(&[], &Base::Root(early), merging(&late));
+        assert!(
+            refused.contains("the log https://a.example.org;"),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn where_nothing_can_be_compared_a_merged_file_is_only_for_a_key_that_was_never_seen() {
+        let old = file(&["ca"], 1);
+        for base in [Base::Nothing, Base::Differ, Base::Unreadable] {
+            assert_eq!(why(&[], &base, merging(&old)), "");
+            for wanted in [merging(&old), ALONE, Wanted::default()] {
+                let refused = why(&["one"], &base, wanted);
+                assert!(refused.contains("publish it yourself"), "{refused}");
+            }
+            let mut withdrawn = target(&[]);
+            withdrawn.gone.insert("one".to_owned());
+            let answer = withdrawn.to_publish(&base, merging(&old)).unwrap();
+            assert!(answer.is_err());
+        }
+    }
+
+    #[test]
+    fn a_root_with_these_keys_alone_must_be_asked_for() {
+        assert!(why(&[], &Base::Nothing, Wanted::default()).contains("--new-root"));
+        assert_eq!(why(&[], &Base::Nothing, ALONE), "");
+        for base in [Base::Differ, Base::Unreadable] {
+            assert!(why(&[], &base, ALONE).contains("--merge FILE"));
+        }
+    }
+}
