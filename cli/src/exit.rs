@@ -51,7 +51,7 @@ pub(crate) const MEANINGS: [(u8, &str); 15] = [
     (DENIED, "Not authenticated or not allowed."),
     (
         CONFLICT,
-        "Conflict: the configuration has changed since the file was made, or the condition of the log does not allow the change.",
+        "Conflict: the configuration has changed since the file was made, the condition of the log does not allow the change, or the Rekor that is imported has changed meanwhile.",
     ),
     (REFUSED, "Refused by validation, or not found."),
     (
@@ -67,10 +67,13 @@ pub(crate) const MEANINGS: [(u8, &str); 15] = [
         ROLLED_BACK,
         "Reverted: nobody confirmed the change in time.",
     ),
-    (UNREACHABLE, "The server cannot be reached."),
+    (
+        UNREACHABLE,
+        "The server, or the Rekor that is imported, cannot be reached.",
+    ),
     (
         UNVERIFIED,
-        "Verification failed, or the audit trail was rewritten.",
+        "Verification failed: answers contradict each other, an imported entry is not what the old Rekor signed, or the audit trail was rewritten.",
     ),
     (
         HALTED,
@@ -149,7 +152,7 @@ pub(crate) fn row(error: &Error) -> Row {
             USAGE,
             "context",
             format!(
-                "`logctl context use {name}` chooses that one; --context NAME goes for one command"
+                "`logctl context use {name}` chooses that one; `--context NAME` selects one for a single command"
             ),
         ),
         Error::NoEndpoint { .. } => Row::new(
@@ -264,7 +267,7 @@ pub(crate) fn row(error: &Error) -> Row {
             TIMEOUT,
             "announcing",
             format!(
-                "publish the key of shard {shard}: `logctl shard export --format trusted-root --merge FILE --log {log}` writes the trusted root with it, or add --exec COMMAND or --out FILE; then run the same command again: it continues"
+                "no command publishes the key of shard {shard}: add --exec COMMAND, or write the trusted root with `logctl shard export --format trusted-root --merge FILE --log {log}` and publish it yourself; then run the same command again to continue"
             ),
         ),
         Error::Waits { log, shard, .. } => Row::new(
@@ -383,7 +386,7 @@ fn problem_row(problem: &Problem) -> Row {
         ),
         codes::UNVERIFIED => (
             UNVERIFIED,
-            "none of it is served; `logctl import rekor --drop` drops what was copied",
+            "readers see none of the imported entries; `logctl import rekor --drop` deletes them",
         ),
         codes::KEY_REUSED => (
             REFUSED,

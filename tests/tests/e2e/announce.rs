@@ -295,6 +295,85 @@ fn an_old_file_of_merge_is_not_published_over_a_newer_one() -> Done {
     Ok(())
 }
 
+/// The key was seen at two places, and is gone from one. A command that names only the other one sees that too, and an old answer of a
+/// cache is no answer.
+#[test]
+fn each_place_where_the_key_was_seen_counts() -> Done {
+    let folder = folder()?;
+    let at = folder.path();
+    let _logd = argon(at, "")?;
+    let before = existing(at)?;
+    run(at, "--log argon shard plan b --yes", 0)?;
+    let text = existing(at)?;
+    let published = Published::start(200, &text)?;
+    let file = at.join("published.json");
+    std::fs::write(&file, &text)?;
+    let (url, place) = (published.url(), file.display().to_string());
+    announce(
+        at,
+        &["plan", "b", "--seen-at", &url, "--seen-at", &place],
+        0,
+    )?;
+
+    published.set(200, &before);
+    let rotate = ["rotate", "b", "--settle", "0s", "--timeout", "1s"];
+    let at_one = [&rotate[..], &["--seen-at", &place]].concat();
+    let ran = announce(at, &at_one, 7)?;
+    says(&ran, "does not have it")?;
+    says(&ran, "the key was seen there before")?;
+    let key = argon_shard(at, "b")?["ecdsaVkey"].clone();
+    ensure!(argon_shard(at, "b")?["announced"].is_null(), "it is gone");
+    published.set_aged(200, 86_400, &text);
+    for words in [&rotate[..], &at_one] {
+        says(&announce(at, words, 7)?, "from before the key was gone")?;
+    }
+    ensure!(argon_shard(at, "b")?["state"] == "planned");
+
+    // A place that clients no longer use is given up with its record.
+    run(at, "--log argon shard unplan b --yes", 0)?;
+    announce(at, &["plan", "b", "--seen-at", &place], 0)?;
+    let shard = argon_shard(at, "b")?;
+    ensure!(key.is_string() && shard["ecdsaVkey"] == key, "{shard}");
+    ensure!(shard["announced"]["seen"].as_array().map(Vec::len) == Some(1));
+    announce(at, &rotate, 0)?;
+    Ok(())
+}
+
+/// A job without a name repeats its command, as the hint says: it continues the rotation, and does not begin with the next shard.
+#[test]
+fn a_rotation_whose_answer_is_lost_is_not_made_twice() -> Done {
+    let folder = folder()?;
+    let at = folder.path();
+    let _logd = argon(at, "")?;
+    let file = at.join("published.json");
+    run(at, "--log argon shard plan b --yes", 0)?;
+    std::fs::write(&file, existing(at)?)?;
+    let place = file.display().to_string();
+    announce(at, &["plan", "--seen-at", &place], 0)?;
+    let words = ["rotate", "--settle", "0s", "--seen-at", &place];
+    let shell = "exec \"$0\" --log argon shard \"$@\" --announce --yes >/dev/full";
+    let output = std::process::Command::new("sh")
+        .args(["-c", shell])
+        .arg(tests::process::binary("logctl")?)
+        .args(words)
+        .env("LOGCTL_CONFIG", at.join("logctl.toml"))
+        .env("XDG_STATE_HOME", at.join("state"))
+        .output()?;
+    let error = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.code() == Some(8), "{error}");
+    ensure!(error.contains("run the same command again"), "{error}");
+    announce(at, &words, 0)?;
+    let list = run(at, "--log argon shard list -o json", 0)?.json()?;
+    ensure!(list["shards"].as_array().map(Vec::len) == Some(2), "{list}");
+    ensure!(argon_shard(at, "b")?["state"] == "active", "{list}");
+    // Now the end is known, and the next run is about the next shard.
+    let ran = announce(at, &[&words[..], &["--timeout", "1s"]].concat(), 7)?;
+    says(&ran, "does not have it")?;
+    let list = run(at, "--log argon shard list -o json", 0)?.json()?;
+    ensure!(list["shards"].as_array().map(Vec::len) == Some(3), "{list}");
+    Ok(())
+}
+
 /// Sigstore's clients cannot use the keys of a log with paths in its origins: nothing is planned for them, and a rule that waits for them
 /// is named.
 #[test]

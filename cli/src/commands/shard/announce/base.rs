@@ -121,9 +121,8 @@ fn lost(published: &TrustedRoot, next: &TrustedRoot) -> Option<String> {
 /// Whether an entry says what another one says. The key of a log may be valid for longer: a log that was restored no longer knows when
 /// it was made.
 fn covers(kept: &Value, published: &Value) -> bool {
-    let start = |entry: &Value| -> Option<jiff::Timestamp> {
-        entry.pointer(START)?.as_str()?.parse().ok()
-    };
+    let start =
+        |entry: &Value| -> Option<jiff::Timestamp> { entry.pointer(START)?.as_str()?.parse().ok() };
     let mut same = kept.clone();
     if let (Some(kept_start), Some(start)) = (start(kept), start(published))
         && kept_start <= start
@@ -193,7 +192,9 @@ mod tests {
     fn a_key_does_not_become_valid_later() {
         let root = |start: &str| {
             let mut root: Value = serde_json::from_str(&file(&["ca"], 1)).unwrap();
-            *root.pointer_mut("/tlogs/0/publicKey/validFor/start").unwrap() = start.into();
+            *root
+                .pointer_mut("/tlogs/0/publicKey/validFor/start")
+                .unwrap() = start.into();
             root.to_string()
         };
         let (early, late) = (root("2020-01-01T00:00:00Z"), root("2021-01-01T00:00:00Z"));
@@ -215,7 +216,9 @@ mod tests {
                 assert!(refused.contains("publish it yourself"), "{refused}");
             }
             let mut withdrawn = target(&[]);
-            withdrawn.gone.insert("one".to_owned());
+            withdrawn
+                .gone
+                .insert("one".to_owned(), jiff::Timestamp::UNIX_EPOCH);
             let answer = withdrawn.to_publish(&base, merging(&old)).unwrap();
             assert!(answer.is_err());
         }

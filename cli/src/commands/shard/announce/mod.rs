@@ -3,11 +3,12 @@
 //!
 //! Each step is seen from the server and from what is published, so a run continues where an earlier one stopped, on whichever machine.
 //! What must never happen: a rotation to a shard whose key was not seen, or not for long enough. The server checks that by its own clock
-//! when it rotates; this only waits. And nothing is published that lacks what a published file has: that file is read first.
+//! when it rotates; this module only waits. It never publishes a file that lacks something from the published one; so it reads that one first.
 
 mod base;
 mod place;
 mod publish;
+mod settle;
 mod target;
 
 use std::collections::HashSet;
@@ -18,18 +19,20 @@ use clap::ValueHint;
 use jiff::Timestamp;
 use logconfig::{LogConfig, OriginForm, ShardState, Span};
 use wire::routes::Name;
-use wire::{AnnounceRequest, PlanRequest, Problem, RotateRequest, codes};
+use wire::{AnnounceRequest, PlanRequest, RotateRequest, codes};
 
 use super::show;
 use crate::client::{Call, Deadline};
 use crate::commands::change::{self, Consent, Trial};
-use crate::commands::{Server, Session, document};
+use crate::commands::{Server, Session, document, now};
 use crate::error::Error;
 use crate::file::File;
 use crate::report::Outcome;
+use crate::unfinished::RequestFile;
 
 use base::Wanted;
-use target::{Look, Target, nowhere, places};
+use settle::{Settled, left, settles};
+use target::{Look, Target, nowhere, places, settle_time};
 
 /// Pauses between looks double from the first to the last.
 const SEEN_POLL_MIN: Duration = Duration::from_millis(500);
@@ -46,15 +49,15 @@ pub(crate) struct AnnounceArgs {
     /// With --announce: write the trusted root with the shard's key to FILE
     #[arg(long, value_name = "FILE", requires = "announce", value_hint = ValueHint::FilePath)]
     out: Option<PathBuf>,
-    /// With --announce: the shell command that publishes the trusted root, which is the file $LOGCTL_TRUSTED_ROOT; it runs in each
-    /// run until the key is seen
+    /// With --announce: the shell command that publishes the trusted root, which is the file $LOGCTL_TRUSTED_ROOT; each
+    /// run of logctl starts it again until the key is seen
     #[arg(long, value_name = "COMMAND", requires = "announce", value_hint = ValueHint::CommandString)]
     exec: Option<String>,
-    /// With --announce: where clients get the trusted root: its URL, a TUF repository (a URL that ends in a slash) or a file; may
-    /// be repeated [default: where the key was seen before]
+    /// With --announce: where clients get the trusted root: the URL of the file, a TUF repository (a URL that ends with a slash, or a
+    /// folder), or a file; can be repeated. The places where the key was seen before are looked at as well
     #[arg(long, value_name = "URL", requires = "announce", value_hint = ValueHint::Url)]
     seen_at: Vec<String>,
-    /// With --announce: the certificate authority of the --seen-at URLs, a PEM file, instead of the platform's
+    /// With --announce: the certificate authority of the --seen-at URLs, a PEM file, instead of the system's
     #[arg(long, value_name = "FILE", requires = "announce", value_hint = ValueHint::FilePath)]
     seen_ca: Option<PathBuf>,
     /// With --announce: a trusted root whose other content is kept, if the published one has nothing more (`-`: standard input)
@@ -100,9 +103,11 @@ pub(super) async fn run(
         log,
         args,
         merge,
+        is_named: name.is_some(),
     };
-    let name = match (announcing.planned(name).await?, until) {
+    let name = match (announcing.planned(name, until).await?, until) {
         (Planned::Waits(name), _) => name,
+        (Planned::Sent(name, settle), _) => return announcing.rotate(&name, Some(settle)).await,
         // A run that is repeated after its rotation finds the shard open.
         (Planned::Open(name), Until::Rotated(_)) => return announcing.rotate(&name, None).await,
         (Planned::Open(name), Until::Seen) => {
@@ -119,6 +124,8 @@ pub(super) async fn run(
 enum Planned {
     Waits(String),
     Open(String),
+    /// It is open, and an earlier run of the same command has sent the rotation to it without an answer, with this time to settle.
+    Sent(String, Span),
 }
 
 struct Announcing<'a> {
@@ -126,17 +133,22 @@ struct Announcing<'a> {
     log: String,
     args: AnnounceArgs,
     merge: Option<String>,
+    /// Whether the command names the shard.
+    is_named: bool,
 }
 
 impl Announcing<'_> {
     /// The shard to announce; it is planned if there is none.
-    async fn planned(&self, name: Option<String>) -> Result<Planned, Error> {
+    async fn planned(&self, name: Option<String>, until: Until) -> Result<Planned, Error> {
         let mut moved = None;
         for _ in 0..TRIES {
             let server = self.session.server()?;
             // The next shard is the first planned one of the configuration, whose order a document may change.
             let running = server.admin.config(&self.log, server.deadline).await?;
-            has_hosts(&running.config)?;
+            check_origin_form(&running.config)?;
+            if let (None, Some(sent)) = (&name, self.sent(&server, &running.config, until)?) {
+                return Ok(sent);
+            }
             let mut shards = running.config.shards.iter();
             let found = match &name {
                 Some(name) => shards.find(|shard| shard.name.as_str() == name),
@@ -160,7 +172,7 @@ impl Announcing<'_> {
             match self.step(&server, call, question, Some(running.etag)).await {
                 Ok(()) => self.session.ui.stepped(
                     format!("{}: the next shard was planned", self.log),
-                    "the same command continues",
+                    "run the same command again to continue",
                 ),
                 // Somebody else may have planned it.
                 Err(Error::Problem(problem)) if problem.code == codes::STALE => {
@@ -170,9 +182,38 @@ impl Announcing<'_> {
             }
         }
         Err(moved.map_or_else(
-            || Error::Bug("a shard that was planned is not there".into()),
+            || Error::Bug("a shard that was just planned no longer exists".into()),
             Error::Problem,
         ))
+    }
+
+    /// The open shard, if an earlier run has asked for the rotation to it and got no answer. A run without a name would take the next shard
+    /// instead, and rotate twice.
+    fn sent(
+        &self,
+        server: &Server,
+        running: &LogConfig,
+        until: Until,
+    ) -> Result<Option<Planned>, Error> {
+        let (Until::Rotated(asked), Some(open), Some(endpoint)) =
+            (until, running.active(), &server.settings.admin)
+        else {
+            return Ok(None);
+        };
+        let settle = settle_time(asked, running);
+        let call = self.rotation(open.name.as_str(), Some(settle))?;
+        let context = server.settings.context.as_deref();
+        let kept = RequestFile::of(&endpoint.address, context, &call.fingerprint()).find();
+        let kept = kept.filter(|sent| sent.is_young(now()));
+        Ok(kept.map(|_| Planned::Sent(open.name.to_string(), settle)))
+    }
+
+    /// How the work on this shard continues. Without a name, the same command continues with the next shard once this one is open.
+    fn resume(&self, name: &str) -> String {
+        match self.is_named {
+            true => "run the same command again to continue".to_owned(),
+            false => format!("run the same command again, with the name {name}, to continue"),
+        }
     }
 
     /// A step that is a change, with its question. Any trouble ends the run.
@@ -201,19 +242,17 @@ impl Announcing<'_> {
         let name = target.name.clone();
         let deadline = self.session.deadline();
         let phase = ui.phase(&format!("looking for the key of shard {name}"));
-        let mut told = HashSet::new();
-        let mut published = self.args.out.is_none() && self.args.exec.is_none();
+        let mut shown = HashSet::new();
+        let publishes = self.args.out.is_some() || self.args.exec.is_some();
+        let mut published = !publishes;
         let mut pause = SEEN_POLL_MIN;
         loop {
-            ui.stand(
-                &format!("shard {name} still waits"),
-                "the same command continues",
-            );
+            ui.stand(&format!("shard {name} still waits"), self.resume(&name));
             let look = target.look(deadline).await;
             let mut waits = "its key is not seen yet".to_owned();
             for (place, why) in &look.lacking {
                 waits = format!("{waits}; {place}: {why}");
-                if told.insert((place.clone(), why.clone())) {
+                if shown.insert((place.clone(), why.clone())) {
                     ui.line(&format!("{place}: {why}"));
                 }
             }
@@ -232,7 +271,7 @@ impl Announcing<'_> {
                     Settled::Until(time, why) => {
                         at_least = time;
                         waits = why;
-                        if told.insert((String::new(), waits.clone())) {
+                        if shown.insert((String::new(), waits.clone())) {
                             ui.line(&waits);
                         }
                     }
@@ -244,7 +283,7 @@ impl Announcing<'_> {
                         None => (published, pause) = (true, SEEN_POLL_MIN),
                         Some(why) => {
                             waits = format!("{waits}; {why}");
-                            if told.insert((String::new(), why.clone())) {
+                            if shown.insert((String::new(), why.clone())) {
                                 ui.line(&why);
                             }
                         }
@@ -256,12 +295,11 @@ impl Announcing<'_> {
             let left = at_least.map(|time| left(time, Timestamp::now()));
             let too_late = left.is_some_and(|left| left > deadline.left());
             if too_late || !deadline.pause(left.unwrap_or(pause).min(pause)).await {
-                let nobody = self.args.out.is_none() && self.args.exec.is_none();
                 return Err(Error::Waits {
                     log: self.log.clone(),
                     shard: name,
                     why: waits,
-                    unpublished: nobody && !look.lacking.is_empty(),
+                    unpublished: !publishes && !look.lacking.is_empty(),
                 });
             }
             pause = (pause * 2).min(SEEN_POLL_MAX);
@@ -330,11 +368,11 @@ impl Announcing<'_> {
             self.report(target, &places, true).await?;
             self.session.ui.stepped(
                 format!("the key of shard {} was recorded as gone", target.name),
-                "the same command continues",
+                &self.resume(&target.name),
             );
             for place in places {
                 target.recorded.remove(&place);
-                target.gone.insert(place);
+                target.gone.insert(place, Timestamp::now());
             }
         }
         Ok(())
@@ -349,7 +387,7 @@ impl Announcing<'_> {
             self.report(target, &places, false).await?;
             self.session.ui.stepped(
                 format!("the key of shard {} was recorded as seen", target.name),
-                "the same command continues",
+                &self.resume(&target.name),
             );
             target.recorded.extend(places);
             target.gone.clear();
@@ -368,7 +406,7 @@ impl Announcing<'_> {
             Some(shard) if shard.announced.is_none() => Err(Error::Waits {
                 log: self.log.clone(),
                 shard: shard.name,
-                why: "the server has no record of its key any more".to_owned(),
+                why: "the server no longer has a record of its key".to_owned(),
                 unpublished: false,
             }),
             Some(shard) => show::outcome(self.log.clone(), shard),
@@ -421,13 +459,13 @@ impl Announcing<'_> {
 }
 
 /// Refuses a log whose keys Sigstore's clients cannot use, before anything is planned.
-fn has_hosts(config: &LogConfig) -> Result<(), Error> {
+fn check_origin_form(config: &LogConfig) -> Result<(), Error> {
     if config.origin_form == OriginForm::Host {
         return Ok(());
     }
     let hint = match config.rotate.require_announced {
         true => {
-            "leave `rotate.requireAnnounced` out of its configuration, and rotate without --announce"
+            "remove `rotate.requireAnnounced` from the configuration and rotate without --announce"
         }
         false => "plan and rotate without --announce",
     };
@@ -437,75 +475,7 @@ fn has_hosts(config: &LogConfig) -> Result<(), Error> {
             config.log
         ),
         hint: format!(
-            "nothing was planned; {hint}; for Sigstore's clients create a log with `originForm: host`"
+            "nothing was planned; {hint}. If Sigstore's clients use this log, create one with `originForm: host` instead"
         ),
     })
-}
-
-enum Settled {
-    Yes,
-    /// Not yet; the time where the server said it, and the reason.
-    Until(Option<Timestamp>, String),
-}
-
-/// How long it is until a time; not less than a pause, for a clock may be ahead of the server's.
-fn left(until: Timestamp, now: Timestamp) -> Duration {
-    let left = Duration::try_from(until.duration_since(now));
-    left.unwrap_or_default().max(SEEN_POLL_MIN)
-}
-
-/// A refusal because the key has not been seen for long enough is a wait, any other one an error.
-fn settles(problem: Box<Problem>) -> Result<Settled, Error> {
-    let only = match problem.findings.as_slice() {
-        [only] if only.code == "not-settled" => only,
-        _ => return Err(Error::Problem(problem)),
-    };
-    let until = only.message.rsplit(' ').next();
-    let until = until.and_then(|time| time.parse().ok());
-    Ok(Settled::Until(until, only.message.clone()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use wire::Finding;
-
-    fn refused(codes: &[(&str, &str)]) -> Result<Settled, Error> {
-        let mut problem = Problem::new((codes::INVALID, 422, "refused"), "refused");
-        let findings = codes.iter().map(|(code, message)| Finding {
-            code: (*code).to_owned(),
-            message: (*message).to_owned(),
-            pointer: String::new(),
-            line: None,
-            column: None,
-            hint: None,
-        });
-        problem.findings = findings.collect();
-        settles(Box::new(problem))
-    }
-
-    #[test]
-    fn a_clock_that_is_ahead_makes_no_endless_wait() {
-        let at = |second| Timestamp::from_second(second).unwrap();
-        assert_eq!(left(at(100), at(40)), Duration::from_secs(60));
-        assert_eq!(left(at(100), at(9_000)), SEEN_POLL_MIN);
-        assert_eq!(left(at(100), at(100)), SEEN_POLL_MIN);
-    }
-
-    #[test]
-    fn only_a_key_that_settles_is_waited_for() {
-        let settles = (
-            "not-settled",
-            "seen since X, and settles until 2026-12-01T10:00:00Z",
-        );
-        let Ok(Settled::Until(Some(until), why)) = refused(&[settles]) else {
-            panic!("it is a wait");
-        };
-        assert_eq!(until.to_string(), "2026-12-01T10:00:00Z");
-        assert_eq!(why, settles.1);
-        let unseen = ("not-announced", "not seen");
-        assert!(refused(&[unseen]).is_err());
-        assert!(refused(&[settles, unseen]).is_err());
-        assert!(refused(&[]).is_err());
-    }
 }

@@ -1,8 +1,8 @@
 //! A place where clients get the trusted root from: a file at a URL, a repository of The Update Framework (TUF), or a local file.
 //!
 //! A repository is read as a client reads it, from its timestamp to the file that it names now. Its signatures are not verified: the
-//! question is what is published, and clients verify it themselves. What must never happen: an answer without an end is read, or a URL's
-//! query, which may be a secret, is in a message or in the log.
+//! question is what is published, and clients verify it themselves. What must never happen: an endless answer is read to its end, or a URL's
+//! query, which may be a secret, gets into a message or into the log.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -118,7 +118,7 @@ impl Place {
         let host = url.host_str().unwrap_or_default();
         if url.scheme() == "http" && !is_loopback(host) {
             return Err(wrong(
-                "without https:// anybody on the way could answer; only a loopback address may do without",
+                "use https://: without it, anybody on the network could answer; only a loopback address can be used without",
             ));
         }
         let mut shown = url.clone();
@@ -145,13 +145,13 @@ impl Place {
         Ok(Found { text, age })
     }
 
-    /// Adds to what is wrong that the address may be that of a repository: its last part does not look like a file's name.
+    /// Adds a note that the address may be a TUF repository, if its last part does not look like a file name.
     fn or_repository(&self, miss: Miss) -> Miss {
         let last = self.name.rsplit('/').next().unwrap_or_default();
         let why = match self.repository || last.contains('.') {
             true => miss.why,
             false => format!(
-                "{}; a TUF repository is written with a slash at the end: {}/",
+                "{}; if this is a TUF repository, add a slash at the end: {}/",
                 miss.why, self.name
             ),
         };
@@ -285,7 +285,7 @@ fn json(name: &str, bytes: &[u8]) -> Result<Value, Miss> {
     serde_json::from_slice(bytes).map_err(|_| Miss::new(format!("{name} is not JSON")))
 }
 
-/// The address that an answer leads to, without its query.
+/// The target of a redirection, without its query.
 fn leads_to(answer: &reqwest::Response) -> Option<Url> {
     let location = answer.headers().get(LOCATION)?.to_str().ok()?;
     let mut url = answer.url().join(location).ok()?;
@@ -315,8 +315,10 @@ async fn web(
         StatusCode::NOT_FOUND | StatusCode::GONE => return Err(Miss::absent(status.to_string())),
         status if status.is_redirection() => {
             return Err(Miss::new(match leads_to(&answer) {
-                Some(url) => format!("{status}: it leads to {url}; name that address"),
-                None => format!("{status}: name the address that this one leads to"),
+                Some(url) => format!("{status}: it redirects to {url}; use that address"),
+                None => format!(
+                    "{status}: it redirects elsewhere; use the address that it redirects to"
+                ),
             }));
         }
         status => return Err(Miss::new(status.to_string())),
@@ -396,7 +398,7 @@ mod tests {
         for name in ["https://example.org/tuf", "/nowhere/tuf"] {
             let why = miss(name);
             assert!(
-                why.contains("a slash at the end: ") && why.ends_with("/tuf/"),
+                why.contains("add a slash at the end: ") && why.ends_with("/tuf/"),
                 "{why}"
             );
         }

@@ -1,6 +1,6 @@
 //! Publishing: the trusted root is written to a file, and a command of the operator takes it from there.
 //!
-//! What must never happen: half a file under its name, a command that runs on after its time, or its output on standard output, which
+//! What must never happen: half a file under its name, a command that keeps running after its time limit, or its output on standard output, which
 //! belongs to the report.
 
 use std::io::{self, Write as _};

@@ -1,6 +1,6 @@
 //! The shard whose key is announced, and what is published about it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use logconfig::{LogConfig, MAX_PLACE, MAX_PLACES, SETTLE, Seen, ShardName, Span};
@@ -23,11 +23,14 @@ pub(super) struct Target {
     pub(super) keys: Vec<KnownKey>,
     pub(super) since: u64,
     pub(super) settle: Span,
+    /// The places to look at: those that the command names, and those where the key was seen before.
     pub(super) places: Vec<Place>,
+    /// Those of them that the command does not name, although it names others.
+    pub(super) unnamed: HashSet<String>,
     /// The places that are recorded already, and from which the key is not gone.
     pub(super) recorded: HashSet<String>,
-    /// The places from which it is recorded as gone.
-    pub(super) gone: HashSet<String>,
+    /// The places from which it is recorded as gone, and since when.
+    pub(super) gone: HashMap<String, Timestamp>,
     /// When it was recorded as seen, if ever.
     pub(super) seen_since: Option<Timestamp>,
 }
@@ -76,17 +79,22 @@ impl Target {
         let id = key.log_id().to_base64();
         let seen = shard.announced.iter().filter(|record| record.key == id);
         let seen: Vec<_> = seen.flat_map(|record| &record.seen).collect();
-        let known: Vec<String> = seen.iter().map(|seen| seen.at.clone()).collect();
-        let named = match args.seen_at.is_empty() {
-            true => &known,
-            false => &args.seen_at,
-        };
-        let places = places(named, args)?;
-        let (here, gone) = seen
-            .iter()
-            .partition::<Vec<_>, _>(|seen| seen.gone.is_none());
-        let names = |seen: Vec<&&Seen>| seen.iter().map(|seen| seen.at.clone()).collect();
-        let (recorded, gone): (HashSet<String>, _) = (names(here), names(gone));
+        let known = seen.iter().map(|seen| seen.at.as_str());
+        let (places, unnamed) = all_places(known, args)?;
+        let (mut recorded, mut gone) = (HashSet::new(), HashMap::new());
+        for Seen {
+            at, gone: since, ..
+        } in seen.iter().copied()
+        {
+            match since {
+                None => {
+                    recorded.insert(at.clone());
+                }
+                Some(since) => {
+                    gone.insert(at.clone(), since.parse().unwrap_or(Timestamp::MAX));
+                }
+            }
+        }
         let named = places.iter().map(|place| &place.name);
         let all: HashSet<_> = named.chain(&recorded).collect();
         if all.len() > MAX_PLACES {
@@ -99,14 +107,14 @@ impl Target {
             Until::Seen => None,
             Until::Rotated(settle) => settle,
         };
-        let settle = asked.or(running.rotate.settle);
         let target = Self {
             name,
             key,
             keys,
             since,
-            settle: settle.unwrap_or(SETTLE),
+            settle: settle_time(asked, &running),
             places,
+            unnamed,
             recorded,
             gone,
             seen_since: seen.iter().filter_map(|seen| seen.since.parse().ok()).max(),
@@ -146,21 +154,29 @@ impl Target {
                 Ok(Found { text, age }) => {
                     nothing = false;
                     let found = shard.published_in(&text, millis, self.settle.duration());
-                    // What a cache has kept since before the key was seen says nothing about today.
+                    // What a cache has kept since before the key was seen, or was gone, says nothing about today.
                     let from = now.checked_sub(age).unwrap_or(Timestamp::MIN);
-                    let old = !age.is_zero() && self.seen_since.is_some_and(|seen| from <= seen);
+                    let is_before = |time: Option<&Timestamp>| {
+                        !age.is_zero() && time.is_some_and(|time| from <= *time)
+                    };
+                    let before_seen = is_before(self.seen_since.as_ref());
+                    let before_gone = is_before(self.gone.get(place));
+                    let kept = |event: &str| {
+                        let age = age.as_secs();
+                        format!(
+                            "a cache answers with a file of {age}s ago, from before the key {event}"
+                        )
+                    };
                     bases.push(
                         self.root(Some(&text))
                             .ok()
-                            .filter(|_| !old)
+                            .filter(|_| !before_seen && !before_gone)
                             .map(|root| (text, root)),
                     );
                     match found {
+                        Published::Held if before_gone => kept("was gone"),
                         Published::Held => continue,
-                        Published::Absent if old => format!(
-                            "a cache answers with a file of {}s ago, from before the key was seen",
-                            age.as_secs()
-                        ),
+                        Published::Absent if before_seen => kept("was seen"),
                         Published::Absent => {
                             look.gone.push(place.to_owned());
                             "the published trusted root does not have it".to_owned()
@@ -168,6 +184,12 @@ impl Target {
                         Published::Unusable(why) => why,
                     }
                 }
+            };
+            let why = match self.unnamed.contains(place) {
+                true => format!(
+                    "{why} (no --seen-at names this place, but the key was seen there before)"
+                ),
+                false => why,
             };
             look.lacking.push((place.to_owned(), why));
         }
@@ -204,6 +226,11 @@ pub(super) struct Look {
     pub(super) gone: Vec<String>,
 }
 
+/// How long a key settles before the rotation: as the command says, or the configuration.
+pub(super) fn settle_time(asked: Option<Span>, running: &LogConfig) -> Span {
+    asked.or(running.rotate.settle).unwrap_or(SETTLE)
+}
+
 /// The places that are named, each once.
 pub(super) fn places(named: &[String], args: &AnnounceArgs) -> Result<Vec<Place>, Error> {
     let mut places: Vec<Place> = Vec::new();
@@ -224,6 +251,30 @@ pub(super) fn places(named: &[String], args: &AnnounceArgs) -> Result<Vec<Place>
         true => Err(too_many(places.len())),
         false => Ok(places),
     }
+}
+
+/// The places that the command names, and those where the key was seen before; and the names of those that it does not name, although it
+/// names others. What another job recorded under a name that is no address cannot be looked at here.
+fn all_places<'a>(
+    known: impl Iterator<Item = &'a str>,
+    args: &AnnounceArgs,
+) -> Result<(Vec<Place>, HashSet<String>), Error> {
+    let mut places = places(&args.seen_at, args)?;
+    let mut unnamed = HashSet::new();
+    for name in known {
+        if places.iter().any(|place| place.name == name) {
+            continue;
+        }
+        let place = Place::parse(name, args.seen_ca.as_deref()).ok();
+        let Some(place) = place.filter(|place| place.name == name) else {
+            continue;
+        };
+        if !args.seen_at.is_empty() {
+            unnamed.insert(place.name.clone());
+        }
+        places.push(place);
+    }
+    Ok((places, unnamed))
 }
 
 fn too_many(places: usize) -> Error {
@@ -273,8 +324,9 @@ pub(super) mod tests {
             since: 1_700_000_000_000,
             settle: SETTLE,
             places: Vec::new(),
+            unnamed: HashSet::new(),
             recorded: recorded.iter().map(|place| (*place).to_owned()).collect(),
-            gone: HashSet::new(),
+            gone: HashMap::new(),
             seen_since: (!recorded.is_empty()).then(|| at(NOW - 3600)),
         }
     }
@@ -291,7 +343,10 @@ pub(super) mod tests {
             .collect();
         let root = TrustedRoot::new(&shards, None).unwrap().to_json();
         let mut root: Value = serde_json::from_str(&root).unwrap();
-        root["certificateAuthorities"] = authorities.iter().map(|uri| json!({ "uri": uri })).collect();
+        root["certificateAuthorities"] = authorities
+            .iter()
+            .map(|uri| json!({ "uri": uri }))
+            .collect();
         root.to_string()
     }
 
@@ -332,6 +387,62 @@ pub(super) mod tests {
         let unseen = target(&[]);
         let found = look(&unseen, &[Ok((&old, 7200))]);
         assert!(unseen.lacks(&found) && found.base == Base::Root(old.clone()));
+    }
+
+    /// A cache that has kept the file with the key since before it was gone shows nothing: no rotation may count on it.
+    #[test]
+    fn a_file_from_before_the_key_was_gone_does_not_have_it() {
+        let new = file(&["ca"], 2);
+        let mut seen = target(&[]);
+        seen.seen_since = Some(at(NOW - 7200));
+        seen.gone.insert("one".to_owned(), at(NOW - 3600));
+        for age in [3600, 5000, 9000] {
+            let look = look(&seen, &[Ok((&new, age)), Ok((&new, 0))]);
+            assert!(look.gone.is_empty() && look.base == Base::Unreadable);
+            let [(place, why)] = look.lacking.as_slice() else {
+                panic!("{look:?}");
+            };
+            assert!(
+                place == "one" && why.contains("from before the key was gone"),
+                "{why}"
+            );
+        }
+        for age in [0, 60, 3599] {
+            assert!(look(&seen, &[Ok((&new, age))]).lacking.is_empty(), "{age}");
+        }
+        // Where it was never gone, a copy of today's file is as good as the file.
+        assert!(
+            look(&seen, &[Ok((&new, 0)), Ok((&new, 5000))])
+                .lacking
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn recorded_places_are_looked_at_whatever_the_command_names() {
+        let all = |named: &[&str]| {
+            let args = AnnounceArgs {
+                seen_at: named.iter().map(|name| (*name).to_owned()).collect(),
+                ..AnnounceArgs::default()
+            };
+            let known = ["file:/srv/a.json", "file:/srv/b.json", "some-job"];
+            let (places, unnamed) = all_places(known.into_iter(), &args).unwrap();
+            let names = places.into_iter().map(|place| place.name);
+            let mut unnamed: Vec<_> = unnamed.into_iter().collect();
+            unnamed.sort();
+            (names.collect::<Vec<_>>(), unnamed)
+        };
+        let (a, b) = ("file:/srv/a.json".to_owned(), "file:/srv/b.json".to_owned());
+        assert_eq!(all(&[]), (vec![a.clone(), b.clone()], Vec::new()));
+        assert_eq!(
+            all(&["/srv/b.json"]),
+            (vec![b.clone(), a.clone()], vec![a.clone()])
+        );
+        let c = "file:/srv/c.json".to_owned();
+        assert_eq!(
+            all(&["/srv/c.json"]),
+            (vec![c, a.clone(), b.clone()], vec![a, b])
+        );
     }
 
     #[test]
