@@ -424,9 +424,9 @@ pub enum HostError {
     /// 409: the log's condition does not allow the change.
     #[error("{0}")]
     Conflict(String),
-    /// 422: what is to be imported is not what its source signed.
-    #[error("{0}")]
-    Unverified(String),
+    /// 422: a signature or a root of the imported shards is wrong; the finding points to the shard or the entry in the request.
+    #[error("{}", .0.message)]
+    Unverified(Box<Finding>),
     /// 422: the idempotency key was used for another change.
     #[error("this idempotency key belongs to another change")]
     KeyReused {

@@ -99,7 +99,9 @@ impl From<HostError> for Refusal {
                 refusal
             }
             HostError::Conflict(_) => Self::new(codes::CONFLICT, detail),
-            HostError::Unverified(_) => Self::new(codes::UNVERIFIED, detail),
+            HostError::Unverified(found) => {
+                Self::new(codes::UNVERIFIED, detail).findings(vec![*found])
+            }
             HostError::KeyReused { operation } => {
                 let mut refusal =
                     Self::new(codes::KEY_REUSED, detail).hint("use a new key for a new change");

@@ -1,22 +1,24 @@
-//! An import of another Rekor's shards into a log that is created with them afterwards.
+//! An import of an old Rekor's shards into a log that is created with them afterwards.
 
 use logconfig::LogConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tlog::TreeSize;
 
-/// `PUT logs/{log}/import?dryRun=true`: begins an import, or asks how far it is. Newer tree heads of the same shards replace the known ones.
+/// `PUT logs/{log}/import`: begins an import, or returns the progress of one that has begun. Newer tree heads of the same shards replace the
+/// known ones, and shards that the old Rekor has added since may follow them. A preview with `?dryRun=true`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ImportRequest {
-    /// The shards of the other Rekor, oldest first.
+    /// The shards of the old Rekor, oldest first.
     pub shards: Vec<ImportShard>,
-    /// The document that the log will be created with: a conflict is found before anything is copied.
+    /// The document that the log will be created with. With it, the server refuses a conflicting name, origin or shard list before anything is
+    /// copied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<LogConfig>,
 }
 
-/// A shard of another Rekor.
+/// A shard of an old Rekor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ImportShard {
@@ -41,7 +43,7 @@ pub struct ImportPage {
     pub entries: Vec<ImportEntry>,
 }
 
-/// An entry of another Rekor, as it answers it.
+/// An entry of an old Rekor, as it returned it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ImportEntry {
@@ -57,7 +59,7 @@ pub struct ImportEntry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ImportProgress {
-    /// The log that will be made with the shards.
+    /// The log that will be created with the shards.
     pub log: String,
     /// The shards, oldest first.
     pub shards: Vec<ImportedShard>,
@@ -72,7 +74,7 @@ pub struct ImportedShard {
     /// The number of entries under its tree head.
     #[schemars(with = "u64")]
     pub size: TreeSize,
-    /// The number of them that are imported.
+    /// How many of them have been imported.
     #[schemars(with = "u64")]
     pub imported: TreeSize,
 }
@@ -81,7 +83,7 @@ pub struct ImportedShard {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ImportDropped {
-    /// The log that would have been made.
+    /// The log that would have been created.
     pub log: String,
     /// Whether there was an import.
     pub dropped: bool,

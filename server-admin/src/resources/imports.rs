@@ -1,4 +1,4 @@
-//! Imports of another Rekor's shards. Each step is one write of the log that the shards will be in.
+//! Imports of an old Rekor's shards. Each step is one write of the log that will contain them.
 
 use axum::Json;
 use axum::extract::{Request, State};

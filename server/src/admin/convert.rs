@@ -181,7 +181,7 @@ pub(super) fn change_error(error: ChangeError) -> HostError {
             differences: differences.into_iter().map(Into::into).collect(),
         },
         ChangeError::Conflict(why) => HostError::Conflict(why),
-        ChangeError::Unverified(why) => HostError::Unverified(why),
+        ChangeError::Unverified(found) => HostError::Unverified(Box::new((*found).into())),
         ChangeError::KeyReused { operation } => HostError::KeyReused {
             operation: Some(operation),
         },

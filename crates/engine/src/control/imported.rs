@@ -13,7 +13,7 @@ use store::{Guard, Key, Outcome, StoreError, Transaction, record};
 use tlog::{GlobalIndex, Hash, TreeSize, UnixMillis};
 
 use super::create::{checked, created, in_use};
-use super::import::{Importing, ImportingShard};
+use super::import::{Importing, ImportingShard, unverified};
 use crate::control::prepare::planned;
 use crate::control::{Action, Applied, Author, ChangeError, ChangeOutcome, fits};
 use crate::document;
@@ -55,18 +55,19 @@ impl Engine {
         };
         self.imports_are_understood()?;
         check_frozen_shards(config, &importing)?;
-        for shard in &importing.shards {
+        for (at, shard) in importing.shards.iter().enumerate() {
             if shard.imported != shard.size {
                 return Err(ChangeError::Conflict(format!(
-                    "tree {}: only {} of its {} entries have been copied; run the same `logctl import rekor` command again",
-                    shard.tree_id, shard.imported, shard.size
+                    "only {} of the {} entries of tree {} have been copied; run the same `logctl import rekor` command again",
+                    shard.imported, shard.size, shard.tree_id
                 )));
             }
             if shard.so_far != shard.root {
-                return Err(ChangeError::Unverified(format!(
-                    "the entries of tree {}, {} of them, have the root {}, but the tree head says {}: the old Rekor did not return the entries that it signed, so none of them are served; drop the import with `logctl import rekor --drop --log {name}`",
-                    shard.tree_id, shard.size, shard.so_far, shard.root
-                )));
+                let why = format!(
+                    "the {} entries of tree {} have the root {}, but the tree head says {}: the old Rekor did not return the entries that it signed, so none of them are served; drop the import with `logctl import rekor --drop --log {name}`",
+                    shard.size, shard.tree_id, shard.so_far, shard.root
+                );
+                return Err(unverified(why, format!("/config/shards/{at}")));
             }
         }
         Ok(Some(importing))

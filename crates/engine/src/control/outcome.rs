@@ -68,9 +68,10 @@ pub enum ChangeError {
     /// The log's condition does not allow the change.
     #[error("{0}")]
     Conflict(String),
-    /// A signature or a root from the old Rekor is wrong: it did not sign what it returned.
-    #[error("{0}")]
-    Unverified(String),
+    /// A signature or a root from the old Rekor is wrong: it did not sign what it returned. The finding points to the shard or the entry
+    /// in the request.
+    #[error("{}", .0.message)]
+    Unverified(Box<Finding>),
     /// The idempotency key was used for another request.
     #[error("this idempotency key was used for another request (operation {operation})")]
     KeyReused {

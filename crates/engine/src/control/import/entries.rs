@@ -5,7 +5,7 @@ use store::StoreError;
 use tlog::{EntryTimestamp, LeafIndex, TILE_WIDTH, TreeSize, UnixMillis, VerifierKey};
 
 use super::row::ImportingShard;
-use super::{OldEntry, not_importable};
+use super::{OldEntry, not_importable, unverified};
 use crate::control::ChangeError;
 use crate::objects::LogObjects;
 use crate::position::Position;
@@ -16,11 +16,13 @@ use order::slot::ShardIdentity;
 
 /// The longest entry (C2SP tlog-tiles: two bytes of length).
 const MAX_ENTRY: usize = u16::MAX as usize;
+/// What a person must know of a refusal in the middle of the copy.
+const KEPT: &str = "what was copied is kept until `logctl import rekor --drop` removes it";
 /// Signatures that are verified before others get a turn.
 const TURN: usize = 16;
 
-/// The entries, when the other Rekor has signed each with its index and time: the bytes of each and what is kept of it; and the earliest
-/// of the times.
+/// The entries, if the old Rekor has signed each with its index and time: the bytes of each and what is kept of it; and the earliest of
+/// the times.
 pub(super) async fn verified(
     shard: &ImportingShard,
     first: u64,
@@ -34,7 +36,7 @@ pub(super) async fn verified(
     let tree = shard.tree_id;
     let mut kept = Vec::with_capacity(entries.len());
     let mut since = u64::MAX;
-    for (index, entry) in (first..).zip(entries) {
+    for (at, (index, entry)) in (first..).zip(entries).enumerate() {
         // Each signature takes tens of microseconds, and others wait for this thread.
         if kept.len() % TURN == 0 {
             tokio::task::yield_now().await;
@@ -43,7 +45,7 @@ pub(super) async fn verified(
         let length = entry.leaf.len();
         if length == 0 || length > MAX_ENTRY {
             return Err(not_importable(said(&format!(
-                "has {length} bytes: an entry here has from 1 to {MAX_ENTRY} (C2SP tlog-tiles), so this shard cannot be imported"
+                "has {length} bytes, but an entry can have 1 to 65,535 (C2SP tlog-tiles), so this shard cannot be imported; {KEPT}"
             ))));
         }
         let signed = EntryTimestamp {
@@ -53,12 +55,11 @@ pub(super) async fn verified(
             leaf: &entry.leaf,
         };
         let time = entry.seconds.checked_mul(1000).filter(|time| *time > 0);
-        let time = time.ok_or_else(|| not_importable(said("has no time")))?;
+        let time = time.ok_or_else(|| not_importable(said(&format!("has no time; {KEPT}"))))?;
         let fits = entry.timestamp.len() <= times::MAX_SIGNATURE;
         if !fits || !signed.is_signed_by(&key, &entry.timestamp) {
-            return Err(ChangeError::Unverified(said(
-                "has a signed entry timestamp that is not of the tree's key over this index, time and entry",
-            )));
+            let why = "has a signed entry timestamp that the tree's key did not sign for this index, time and entry";
+            return Err(unverified(said(why), format!("/entries/{at}")));
         }
         since = since.min(time);
         let one = times::with_signature(UnixMillis::new(time), &entry.timestamp);

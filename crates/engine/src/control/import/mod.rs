@@ -113,14 +113,24 @@ pub(crate) struct Free {
     pub(crate) deletes: Vec<Key>,
 }
 
-/// The refusal of shards or entries that no import can bring.
+/// The refusal of shards or entries that cannot be imported.
 fn not_importable(why: String) -> ChangeError {
     ChangeError::Invalid(vec![Finding::new(
         "not-importable",
         why,
         "",
-        "docs/sigstore.md says under \"Replace a running Rekor\" what can be imported; nothing was changed",
+        "see \"Replace a running Rekor\" in docs/sigstore.md for what can be imported",
     )])
+}
+
+/// The refusal of what the old Rekor did not sign, at this place of the request.
+pub(in crate::control) fn unverified(why: String, pointer: String) -> ChangeError {
+    ChangeError::Unverified(Box::new(Finding::new(
+        "unverified",
+        why,
+        pointer,
+        "readers see none of the imported entries; `logctl import rekor --drop` deletes them",
+    )))
 }
 
 fn row(log: &str) -> String {
@@ -186,9 +196,9 @@ impl Engine {
         }
     }
 
-    /// What the beginning of an import of another Rekor's shards, oldest first, comes to. Newer tree heads of the same shards replace the
-    /// known ones. With the document of the log, all is refused here that would be refused at the end, apart from what the entries show.
-    /// Nothing is written.
+    /// Checks whether an import of these shards, oldest first, can begin. Newer tree heads of the same shards replace the known ones, and
+    /// shards that the old Rekor has added since follow them. With the document of the log, everything that would be refused at the end is
+    /// refused here, except what only the entries can show. Nothing is written.
     pub(super) async fn import_beginning(
         self: &Arc<Self>,
         log: &LogName,
@@ -198,7 +208,7 @@ impl Engine {
         let name = log.as_str();
         if shards.is_empty() || shards.len() > MAX_SHARDS {
             return Err(not_importable(format!(
-                "an import brings from 1 to {MAX_SHARDS} shards, not {}",
+                "an import has 1 to {MAX_SHARDS} shards, not {}",
                 shards.len()
             )));
         }
@@ -236,7 +246,7 @@ impl Engine {
                     }
                     Made::Otherwise(why) => {
                         return Err(ChangeError::Conflict(format!(
-                            "the log {name} was made with {why}; its indexes continue from there, so this cannot be added to it: make sure that nobody writes to the old Rekor any more, and import it into a log of another name and origin"
+                            "the log {name} was created with {why}. Its indexes continue from there, so nothing can be added before them: make sure that nobody writes to the old Rekor any more, and import it into a log with another name and origin"
                         )));
                     }
                     Made::Other => {}
@@ -244,7 +254,7 @@ impl Engine {
             }
             if is_there {
                 return Err(ChangeError::Conflict(format!(
-                    "there is a log {name} already: imported shards are the first ones of a log, so they come into one that is made with them; choose another name"
+                    "the log {name} already exists, and shards can be imported only into a new log, as its first shards; choose another name"
                 )));
             }
             self.not_restoring(name).await?;
@@ -278,8 +288,8 @@ impl Engine {
         Ok(progress)
     }
 
-    /// Adds entries to a shard that is being imported, `from` its first one. Those that are there already are compared with nothing: the
-    /// root shows in the end whether they are right.
+    /// Adds entries to a shard that is being imported, `from` its first one. Entries that are already there are not compared; the root
+    /// shows at the end whether they are right.
     pub(super) async fn import_added(
         &self,
         log: &LogName,
@@ -297,7 +307,7 @@ impl Engine {
             self.not_restoring(name).await?;
             let importing = self.importing(name).await?.ok_or_else(|| {
                 ChangeError::Conflict(format!(
-                    "no import into the log {name} has begun, or the log is made already"
+                    "no import into the log {name} has begun, or the log has been created already"
                 ))
             })?;
             let edition = importing.edition;
@@ -415,7 +425,7 @@ impl Engine {
         match self.store.transact(transaction).await {
             Outcome::Committed => Ok(()),
             Outcome::Refused => Err(ChangeError::Conflict(format!(
-                "another process changes the import into the log {name}, or the log is made already; ask again"
+                "another process changes the import into the log {name}, or the log has been created already; ask again"
             ))),
             Outcome::Failed(e) | Outcome::Unknown(e) => Err(e.into()),
         }

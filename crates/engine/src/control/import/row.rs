@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tlog::{Checkpoint, Hash, Note, TreeSize, UnixMillis, VerifierKey};
 
-use super::{ImportedSoFar, OldShard, not_importable};
+use super::{ImportedSoFar, OldShard, not_importable, unverified};
 use crate::control::ChangeError;
 use order::slot::{Imported, ShardIdentity};
 use order::state::{Shard, State};
@@ -56,10 +56,10 @@ impl Importing {
     /// An import that begins with these shards.
     pub(super) fn of(shards: &[OldShard]) -> Result<Self, ChangeError> {
         let mut all: Vec<ImportingShard> = Vec::new();
-        for old in shards {
-            let shard = ImportingShard::verified(old)?;
+        for (at, old) in shards.iter().enumerate() {
+            let shard = ImportingShard::verified(at, old)?;
             if all.iter().any(|other| other.tree_id == shard.tree_id) {
-                let twice = format!("tree {} is there twice", shard.tree_id);
+                let twice = format!("tree {} is listed twice", shard.tree_id);
                 return Err(not_importable(twice));
             }
             all.push(shard);
@@ -148,8 +148,8 @@ impl ImportingShard {
         }
     }
 
-    /// What another Rekor says of a shard, once its signature is verified.
-    pub(super) fn verified(old: &OldShard) -> Result<Self, ChangeError> {
+    /// What an old Rekor says of the shard at this place of the list, once its signature is verified.
+    pub(super) fn verified(at: usize, old: &OldShard) -> Result<Self, ChangeError> {
         let id = old.tree_id;
         if id == 0 || i64::try_from(id).is_err() {
             return Err(not_importable(format!(
@@ -171,7 +171,7 @@ impl ImportingShard {
             not_importable(format!("tree {id}: its key: {e}; only shards with a key of ECDSA over P-256 can be imported"))
         })?;
         let verified = note.verify(&[&key]);
-        verified.map_err(|e| ChangeError::Unverified(said(&e)))?;
+        verified.map_err(|e| unverified(said(&e), format!("/shards/{at}/signedTreeHead")))?;
         if head.size == 0 {
             return Err(failed(&"it covers no entries: leave this shard out"));
         }
@@ -194,7 +194,7 @@ impl ImportingShard {
 pub(super) enum Made {
     /// It was made with these shards.
     Whole(Vec<ImportedSoFar>),
-    /// It was made with the same trees, and with so much of them, which is not what is to be imported now.
+    /// It was created with the same trees but with other sizes; the text says which.
     Otherwise(String),
     /// It was made without them.
     Other,
@@ -216,7 +216,7 @@ impl Importing {
         let (has, wants) = (imported.len(), self.shards.len());
         if has != wants {
             return Made::Otherwise(format!(
-                "{has} imported shards, and {wants} are to be imported now"
+                "{has} imported shards, but this import has {wants}"
             ));
         }
         let mut pairs = self.shards.iter().zip(&imported);
@@ -226,7 +226,7 @@ impl Importing {
         });
         if let Some((old, length)) = differs {
             return Made::Otherwise(format!(
-                "{length} entries of tree {}, and the tree has {} now",
+                "{length} entries of tree {}, but the tree has {} now",
                 old.tree_id, old.size
             ));
         }
@@ -237,13 +237,14 @@ impl Importing {
         Made::Whole(self.shards.iter().map(done).collect())
     }
 
-    /// Takes over how far an earlier beginning is: the same shards with the same keys, of which nothing was taken back.
+    /// Takes over how far an earlier beginning is: the same shards with the same keys, of which nothing was taken back. Shards that the old
+    /// Rekor has made since may follow them.
     pub(super) fn continue_from(&mut self, before: &Self) -> Result<(), String> {
         self.edition = before.edition;
         let ids = |all: &Self| all.shards.iter().map(|s| s.tree_id).collect::<Vec<_>>();
-        if ids(self) != ids(before) {
+        if !ids(self).starts_with(&ids(before)) {
             return Err(format!(
-                "it has the trees {:?}, not {:?}",
+                "it has the trees {:?}, and this list of trees does not begin with them: {:?}",
                 ids(before),
                 ids(self)
             ));

@@ -590,6 +590,62 @@ async fn a_tree_head_does_not_go_back() {
     engine.shutdown().await;
 }
 
+/// The active tree was empty when the import began, or the old Rekor has made a shard since: what was copied stays.
+#[tokio::test(start_paused = true)]
+async fn a_list_of_trees_may_grow_at_its_end() {
+    let (rig, all) = (Rig::new(), two());
+    let (engine, _) = rig.server(&Faults::new()).await;
+    begin(&engine, &heads(&all[..1])).await.unwrap();
+    add(&engine, &all[0], 0, 200).await.unwrap();
+    let mut reversed = heads(&all);
+    reversed.reverse();
+    for other in [reversed, heads(&all[1..])] {
+        let refused = why(begin(&engine, &other).await);
+        assert!(refused.contains("does not begin with them"), "{refused}");
+    }
+    let there = begin(&engine, &heads(&all)).await.unwrap();
+    let there: Vec<_> = there.iter().map(|shard| shard.imported.get()).collect();
+    assert_eq!(there, [200, 0]);
+    // It does not become shorter again: a process may still write to the later trees.
+    assert!(begin(&engine, &heads(&all[..1])).await.is_err());
+    import(&engine, &all, 50).await.unwrap();
+    whole(&engine, &all).await;
+    engine.shutdown().await;
+}
+
+/// Each entry is signed, and together they are not the tree that was signed: the refusal points to it in the request.
+#[tokio::test(start_paused = true)]
+async fn a_wrong_root_is_pointed_to() {
+    let (rig, mut all) = (Rig::new(), two());
+    let (engine, _) = rig.server(&Faults::new()).await;
+    let signer = Signer::from_p256("rekor.old.example", &[9; 32]).unwrap();
+    let head = Checkpoint {
+        origin: "rekor.old.example - 9".to_owned(),
+        size: 5,
+        root: Hash([1; 32]),
+        extensions: Vec::new(),
+    };
+    all[1].shard.note = tlog::sign(&head.to_text(), &[&signer]).unwrap();
+    copy(&engine, &all, 300).await.unwrap();
+    let refused = engine.create_log(document(&all), caller()).await;
+    let Err(ChangeError::Unverified(found)) = refused else {
+        panic!("it is refused");
+    };
+    assert_eq!(found.pointer, "/config/shards/1");
+    // So does one for an entry.
+    let mut entry = all[0].entries[1].clone();
+    entry.seconds += 1;
+    assert!(engine.import_dropped(&name()).await.unwrap());
+    begin(&engine, &heads(&all)).await.unwrap();
+    let some = vec![all[0].entries[0].clone(), entry];
+    let added = engine.import_added(&name(), 7, TreeSize::ZERO, some).await;
+    let Err(ChangeError::Unverified(found)) = added else {
+        panic!("it is refused");
+    };
+    assert_eq!(found.pointer, "/entries/1");
+    engine.shutdown().await;
+}
+
 /// What a process still writes of a dropped import is refused, also when the next one is as far.
 #[tokio::test(start_paused = true)]
 async fn editions_count_on_over_a_drop() {
@@ -648,7 +704,7 @@ async fn what_does_not_fit_is_refused() {
         (vec![key], "tree head"),
         (twice, "twice"),
         (vec![empty], "no entries"),
-        (Vec::new(), "from 1 to"),
+        (Vec::new(), "has 1 to"),
     ] {
         let why = why(begin(&engine, &heads).await);
         assert!(why.contains(said), "{why}");
@@ -682,7 +738,10 @@ async fn what_does_not_fit_is_refused() {
     // Not whole, and another document than the import.
     add(&engine, &all[0], 0, 300).await.unwrap();
     let partial = why(engine.create_log(document(&all), caller()).await);
-    assert!(partial.contains("only 0 of its 5"), "{partial}");
+    assert!(
+        partial.contains("only 0 of the 5 entries of tree 9"),
+        "{partial}"
+    );
     let fewer = why(engine.create_log(document(&all[..1]), caller()).await);
     assert!(fewer.contains("other frozen shards"), "{fewer}");
     add(&engine, &all[1], 0, 5).await.unwrap();
@@ -693,20 +752,20 @@ async fn what_does_not_fit_is_refused() {
     engine.preview_log(document(&all), caller()).await.unwrap();
     engine.create_log(document(&all), caller()).await.unwrap();
     // Nothing is added to a log that is made, and nothing dropped of it.
-    assert!(why(add(&engine, &all[1], 0, 5).await).contains("made already"));
+    assert!(why(add(&engine, &all[1], 0, 5).await).contains("created already"));
     assert!(!engine.import_dropped(&name()).await.unwrap());
     let other = why(begin(&engine, &[old(11, 0, 3).shard]).await);
-    assert!(other.contains("there is a log"), "{other}");
-    // Nor does it grow with the other Rekor, and a document that is not the log's is none of a repetition.
+    assert!(other.contains("already exists"), "{other}");
+    // The log does not grow with the old Rekor, and a repetition with another document is refused.
     let mut longer = two();
     longer[1] = old(9, 300, 7);
     let grown = why(begin(&engine, &heads(&longer)).await);
     assert!(
-        grown.contains("made with 5 entries of tree 9, and the tree has 7 now"),
+        grown.contains("created with 5 entries of tree 9, but the tree has 7 now"),
         "{grown}"
     );
     let fewer = why(begin(&engine, &heads(&all[..1])).await);
-    assert!(fewer.contains("made with 2 imported shards"), "{fewer}");
+    assert!(fewer.contains("created with 2 imported shards"), "{fewer}");
     let again = |document: LogConfig| {
         let (engine, heads) = (Arc::clone(&engine), heads(&all));
         async move {
