@@ -1,4 +1,4 @@
-//! `logctl import rekor`: brings the shards of another Rekor along, as the first shards of a new log.
+//! `logctl import rekor`: imports the shards of an old Rekor as the first shards of a new log.
 //!
 //! The entries are copied beside the stores' logs first, where no reader sees them, and the log is created with them at the end, by the
 //! same steps as every log. What is copied is kept: the same command continues it.
@@ -14,7 +14,7 @@ use clap::ValueHint;
 use futures_util::StreamExt as _;
 use logconfig::{LogConfig, ShardConfig, ShardName, ShardState};
 use wire::routes::Name;
-use wire::{CreateLogRequest, ImportRequest, ImportShard, codes};
+use wire::{CreateLogRequest, ImportRequest, ImportShard, Problem, codes};
 
 use super::change::{self, ChangeArgs, Consent, Trial};
 use super::document::{self, Document, wire_finding};
@@ -25,6 +25,7 @@ use crate::file::File;
 use crate::import::folder::Folder;
 use crate::import::shard::OldShard;
 use crate::import::source::Source;
+use crate::numbers::grouped;
 use crate::report::{Outcome, Present as _};
 use copy::{Shown, copy, done};
 use shown::{Dropped, Planned, Saved};
@@ -32,12 +33,12 @@ use shown::{Dropped, Planned, Saved};
 /// Where an import comes from, if not from a file.
 #[derive(Debug, PartialEq, Eq, clap::Subcommand)]
 pub(crate) enum ImportSource {
-    /// Bring the shards of another Rekor along, as the first shards of a new log
+    /// Import the shards of an old Rekor as the first shards of a new log
     ///
-    /// The log that FILE describes is created with the shards of the other Rekor before its own: frozen, under their tree IDs, indexes
-    /// and entry IDs, with its signatures and its public keys. The entries are copied first, where no reader sees them. The server checks
-    /// each signed entry timestamp, and each root against the signed tree head; the log is created only if all are right. The other Rekor must not
-    /// take entries any more. The same command continues an import that was interrupted.
+    /// Creates the log that FILE describes, with the shards of the old Rekor before its own: frozen, under their tree IDs, indexes and
+    /// entry IDs, with their signatures and public keys. The entries are copied first, and readers do not see them. The server checks each
+    /// signed entry timestamp, and each root against the signed tree head, and creates the log only if all of them are right. Nobody may
+    /// write to the old Rekor any more. If an import is interrupted, run the same command again.
     #[command(after_help = "Examples:
   logctl import rekor neon.yaml --from https://rekor.example.org --trusted-root trusted_root.json --dry-run
   logctl import rekor neon.yaml --from https://rekor.example.org
@@ -52,38 +53,41 @@ pub(crate) struct RekorArgs {
     /// The first document of the log, YAML or JSON; `-` is standard input
     #[arg(value_hint = ValueHint::FilePath, required_unless_present_any = ["drop", "save"])]
     pub(crate) file: Option<File>,
-    /// The other Rekor: its URL, or a folder that --save wrote
+    /// The old Rekor: its URL, or a folder that --save wrote
     #[arg(long, value_name = "URL|DIR", required_unless_present = "drop")]
     from: Option<String>,
-    /// A PEM file of authorities to trust for the other Rekor, in place of the system's; --ca is for the server
+    /// A PEM file of authorities to trust for the old Rekor, instead of the system's; --ca is for the server
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "drop")]
     from_ca: Option<PathBuf>,
-    /// Write what the other Rekor answers to this folder, and stop; a second run continues
+    /// Save the shards and entries of the old Rekor to this folder, and stop; run it again to continue
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with_all = ["file", "dry_run", "drop"])]
     save: Option<PathBuf>,
-    /// Refuse shards whose key is not in this trusted root, the one that clients have
+    /// Refuse shards whose key is not in this trusted root; use the one that your clients have
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     trusted_root: Option<File>,
-    /// Leave out the shard that the other Rekor writes to
+    /// Leave out the active shard of the old Rekor, which still accepts entries
     #[arg(long)]
     inactive_only: bool,
-    /// Requests to the other Rekor at a time
+    /// How many requests to send to the old Rekor at a time
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
     connections: u8,
-    /// Show what the command would do, and stop
+    /// Show the shards, check that the server can create the log, and stop
     #[arg(long)]
     dry_run: bool,
-    /// Drop what was copied for a log that is not created yet
+    /// Delete the entries that were copied for a log that has not been created
     #[arg(long, conflicts_with_all = ["file", "from", "dry_run", "inactive_only", "trusted_root"])]
     drop: bool,
     #[command(flatten)]
     pub(crate) change: ChangeArgs,
 }
 
+/// The command that deletes what was copied, as hints name it.
+const DROP: &str = "`logctl import rekor --drop`";
+
 /// What the command asks the server for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RekorAsks {
-    /// It only saves what the other Rekor answers.
+    /// It only saves the answers of the old Rekor.
     Nothing,
     Preview,
     Drop,
@@ -111,29 +115,23 @@ pub(super) async fn run(session: &Session<'_>, args: RekorArgs) -> Result<Outcom
     };
     let document = Document::read(file).await?;
     let shards = shards(session, &source, from, &args).await?;
-    if shards.is_empty() {
-        return Err(Error::Usage {
-            message: format!("{from} has no shard with entries to import"),
-            hint: "`logctl log create` creates a log without imported shards".into(),
-        });
-    }
     let config = with_shards(document.config.clone(), &document.subject, &shards)?;
     let log = config.log.as_str().to_owned();
     if !config.rekor.v1 {
-        session.ui.warn("the document does not open the front of version 1 (`rekor: {v1: true}`): clients do not reach the imported entries before it is open");
+        session.ui.warn("the document does not enable the front for Rekor's version 1 (`rekor: {v1: true}`): clients cannot read the imported entries until it is enabled");
     }
     let request = begins(&config, &shards);
     let server = match session.server() {
         Err(error @ Error::NoEndpoint { .. }) if args.dry_run => {
             session.ui.warn(&format!(
-                "no server was asked whether it can make the log {log}: {error}"
+                "it was not checked whether a server can create the log {log}: {error}"
             ));
             return Outcome::done(&Planned::new(&log, from, &shards, None));
         }
         server => server?,
     };
     session.ui.works_on(&log, server.settings.log.as_deref());
-    // A name or an origin that is taken is found before hours of copying.
+    // Reports a name or an origin that is in use before hours of copying.
     let there = server
         .admin
         .preview_import(&log, &request, session.deadline())
@@ -147,7 +145,7 @@ pub(super) async fn run(session: &Session<'_>, args: RekorArgs) -> Result<Outcom
         "import the shards of {from} into the new log {log}?"
     ))?;
     let question = format!("create {log} with these shards?");
-    // Without somebody to ask, all would be copied before that is known.
+    // If nobody can answer the question, fail now, not after everything was copied.
     if !session.ui.will_ask() {
         session.ui.confirm(&question)?;
     }
@@ -156,7 +154,7 @@ pub(super) async fn run(session: &Session<'_>, args: RekorArgs) -> Result<Outcom
     copied
         .await
         .map_err(|error| refused(document.place_below("/config", error), &source, &shards))?;
-    unchanged(&source, &shards, args.inactive_only).await?;
+    unchanged(&source, &shards, &args).await?;
     let call = Call::new(Name::CreateLog, "", &CreateLogRequest { config })?;
     let consent = Consent {
         question,
@@ -166,8 +164,8 @@ pub(super) async fn run(session: &Session<'_>, args: RekorArgs) -> Result<Outcom
         preview: true,
         trial: Trial::default(),
     };
-    // An open Rekor takes entries while a person thinks: their indexes would be given again.
-    let changed = async || unchanged(&source, &shards, args.inactive_only).await;
+    // A Rekor that is still open may accept entries while the user decides, and this log would assign their indexes a second time.
+    let changed = async || unchanged(&source, &shards, &args).await;
     change::carry_out_unless(session, &server, call, consent, changed)
         .await
         .map_err(|error| refused(document.place_below("/config", error), &source, &shards))
@@ -186,26 +184,24 @@ fn begins(config: &LogConfig, shards: &[OldShard]) -> ImportRequest {
     }
 }
 
-/// A refusal of the server, with the next step: only here it is known where the entries come from.
+/// Adds the next step to a refusal by the server: only this module knows where the entries come from.
 fn refused(error: Error, source: &Source, shards: &[OldShard]) -> Error {
     let Error::Problem(mut problem) = error else {
         return error;
     };
     match problem.code.as_str() {
-        codes::UNVERIFIED => {
-            let tree = problem.detail.split_once("tree ");
-            let tree = tree.and_then(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next());
-            let named = |shard: &&OldShard| Some(shard.tree_id.as_str()) == tree;
-            let hint = shards.iter().find(named).or(shards.first());
-            Error::Source {
-                fault: SourceFault::Unverified,
-                message: problem.detail.clone(),
-                hint: hint.map_or_else(String::new, |shard| source.not_signed(shard)),
+        codes::UNVERIFIED => match faulty(&problem, shards) {
+            // The entries are all there, and their root is wrong.
+            Some((shard, "")) => unverified(*problem, source.wrong_root(shard, DROP)),
+            Some((shard, _)) => {
+                let hint = source.not_signed(shard);
+                unverified(*problem, hint)
             }
-        }
+            None => Error::Problem(problem),
+        },
         codes::CONFLICT => {
             problem.hint.get_or_insert_with(|| {
-                "`logctl log list` shows the logs of this server; what was copied for a log that is not made yet is kept until it is dropped".to_owned()
+                format!("entries that were already copied are kept until {DROP} removes them")
             });
             Error::Problem(problem)
         }
@@ -213,7 +209,24 @@ fn refused(error: Error, source: &Source, shards: &[OldShard]) -> Error {
     }
 }
 
-/// The shards that are to be imported.
+/// The shard that a refusal points to, in the list of the request or of its document, and the rest of the pointer.
+fn faulty<'a, 'b>(problem: &'b Problem, shards: &'a [OldShard]) -> Option<(&'a OldShard, &'b str)> {
+    let mut pointers = problem.findings.iter().map(|found| found.pointer.as_str());
+    let below = pointers.find_map(|pointer| pointer.strip_prefix("/shards/"))?;
+    let (at, rest) = below.split_once('/').unwrap_or((below, ""));
+    Some((shards.get(at.parse::<usize>().ok()?)?, rest))
+}
+
+/// The error for what the old Rekor has not signed.
+fn unverified(problem: Problem, hint: String) -> Error {
+    Error::Source {
+        fault: SourceFault::Unverified,
+        message: problem.detail,
+        hint,
+    }
+}
+
+/// The shards that are to be imported; at least one.
 async fn shards(
     session: &Session<'_>,
     source: &Source,
@@ -222,7 +235,23 @@ async fn shards(
 ) -> Result<Vec<OldShard>, Error> {
     let _phase = session.ui.phase(&format!("asking {from}"));
     let mut shards = source.shards().await?;
-    shards.retain(|shard| !(args.inactive_only && shard.is_active));
+    let left_out = |shard: &OldShard| args.inactive_only && shard.is_active;
+    for shard in shards.iter().filter(|shard| left_out(shard)) {
+        session.ui.warn(&format!(
+            "tree {} with {} entries is left out (--inactive-only): the new log assigns their indexes, from {} on, to other entries",
+            shard.tree_id,
+            grouped(shard.head.size),
+            shard.start
+        ));
+    }
+    shards.retain(|shard| !left_out(shard));
+    if shards.is_empty() {
+        return Err(Error::Usage {
+            message: format!("{from} has no entries to import"),
+            hint: "nothing was changed; `logctl log create` creates a log without imported shards"
+                .into(),
+        });
+    }
     if let Some(file) = &args.trusted_root {
         let (subject, root) = document::read(file).await?;
         trusted(&subject, &root, &shards)?;
@@ -230,7 +259,7 @@ async fn shards(
     Ok(shards)
 }
 
-/// Refuses shards whose key is not in a trusted root: whoever answers may be another one.
+/// Refuses shards whose key is not in a trusted root: what answers may not be the Rekor that clients know.
 fn trusted(subject: &str, root: &str, shards: &[OldShard]) -> Result<(), Error> {
     let root: serde_json::Value = serde_json::from_str(root).map_err(|error| Error::Usage {
         message: format!("{subject} is not a trusted root: {error}"),
@@ -245,7 +274,7 @@ fn trusted(subject: &str, root: &str, shards: &[OldShard]) -> Result<(), Error> 
         Some(shard) => Err(Error::Source {
             fault: SourceFault::Unverified,
             message: format!(
-                "{subject} does not have the key of tree {}, whose log ID is {} in a trusted root and {} in Rekor",
+                "{subject} does not contain the key of tree {} (log ID {} in a trusted root, {} in Rekor)",
                 shard.tree_id,
                 shard.key.log_id().to_base64(),
                 tlog::hex(&shard.key.log_id().0)
@@ -256,7 +285,7 @@ fn trusted(subject: &str, root: &str, shards: &[OldShard]) -> Result<(), Error> 
     }
 }
 
-/// Writes what the other Rekor answers to a folder.
+/// Saves the answers of the old Rekor to a folder.
 async fn save(
     session: &Session<'_>,
     source: &Source,
@@ -268,7 +297,7 @@ async fn save(
     };
     let shards = shards(session, source, from, args).await?;
     let folder = Folder::new(path);
-    folder.save(&shards)?;
+    folder.take(&shards)?;
     let total = shards.iter().map(|shard| shard.head.size).sum();
     let mut shown = Shown::begin(session, total);
     for shard in &shards {
@@ -281,7 +310,9 @@ async fn save(
         }
         saved.end()?;
     }
-    unchanged(source, &shards, args.inactive_only).await?;
+    unchanged(source, &shards, args).await?;
+    // Only now, so that a run which fails leaves an earlier description as it is.
+    folder.describe(&shards)?;
     Outcome::done(&Saved {
         folder: path.display().to_string(),
         from: from.to_owned(),
@@ -317,7 +348,7 @@ fn with_shards(
     let mut known = config.shards.iter().take(listed);
     if !known.all(|shard| frozen(shard) && trees.next() == Some(shard.name.as_str())) {
         return Err(Error::Usage {
-            message: format!("{subject} lists other frozen shards than are imported"),
+            message: format!("the frozen shards in {subject} are not those that are imported"),
             hint: "leave the frozen shards out of the document: the import adds them".into(),
         });
     }
@@ -342,45 +373,51 @@ fn with_shards(
     Ok(config)
 }
 
-/// Refuses a Rekor that still takes entries, or shows other trees now.
-async fn unchanged(source: &Source, shards: &[OldShard], inactive_only: bool) -> Result<(), Error> {
+/// Refuses a Rekor that has accepted entries since, or shows other trees now.
+async fn unchanged(source: &Source, shards: &[OldShard], args: &RekorArgs) -> Result<(), Error> {
     let mut now = source.shards().await?;
-    now.retain(|shard| !(inactive_only && shard.is_active));
+    now.retain(|shard| !(args.inactive_only && shard.is_active));
     let same = |one: &OldShard, other: &OldShard| {
         (&one.tree_id, &one.head, &one.key) == (&other.tree_id, &other.head, &other.key)
     };
     let changed = now.iter().zip(shards).find(|(now, then)| !same(now, then));
-    match changed {
-        None if now.len() == shards.len() => Ok(()),
-        changed => {
-            let what = match changed {
-                Some((now, then)) if now.tree_id == then.tree_id => format!(
-                    "tree {} had {} entries when the import began and has {} now",
-                    then.tree_id, then.head.size, now.head.size
-                ),
-                _ => "it shows other trees than when the import began".to_owned(),
-            };
-            Err(Error::Source {
-                fault: SourceFault::Changed,
-                message: format!("the other Rekor changes: {what}"),
-                hint: "freeze it, so that it takes no entries, and run the same command to continue; or leave its active shard out with --inactive-only".into(),
-            })
-        }
-    }
+    let what = match changed {
+        None if now.len() == shards.len() => return Ok(()),
+        Some((now, then)) if now.tree_id == then.tree_id => format!(
+            "tree {} had {} entries when this command began and has {} now",
+            then.tree_id, then.head.size, now.head.size
+        ),
+        _ => "it shows other trees than when this command began".to_owned(),
+    };
+    let stop = "stop the writes to it, and run the same command again to continue";
+    let again = match &args.save {
+        Some(_) => "save to another folder".to_owned(),
+        None => format!("run {DROP}, then this command"),
+    };
+    Err(Error::Source {
+        fault: SourceFault::Changed,
+        message: format!("the old Rekor has changed: {what}"),
+        hint: match args.inactive_only {
+            true => stop.to_owned(),
+            false => format!(
+                "{stop}. Only if it stays in use: {again} with --inactive-only, which begins again without its active shard; both then assign the same indexes"
+            ),
+        },
+    })
 }
 
 async fn drop(session: &Session<'_>) -> Result<Outcome, Error> {
     let server = session.server()?;
     let Some(log) = &server.settings.log else {
         return Err(Error::Usage {
-            message: "--drop needs the name of the log that was to be created".into(),
+            message: "--drop needs the name of the log that the import was for".into(),
             hint: "name it with --log".into(),
         });
     };
     let log = log_name(log)?;
-    session
-        .ui
-        .confirm(&format!("drop what was copied for the log {log}?"))?;
+    session.ui.confirm(&format!(
+        "delete the entries that were copied for the log {log}?"
+    ))?;
     let answer = server.admin.drop_import(&log, session.deadline()).await?;
     Outcome::done(&Dropped {
         log: answer.log,

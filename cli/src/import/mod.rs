@@ -3,8 +3,8 @@
 //! [`entries`] reads the file in large pieces and writes bundle encoding, without an allocation per entry; [`feed`] keeps entries that are
 //! not acknowledged yet; [`send`] sends it, and resumes after a broken connection at the position that the server reports.
 //!
-//! [`source`] is another Rekor, for `logctl import rekor`: [`rekor`] asks it, [`folder`] keeps what it answered, and [`shard`] is what both
-//! describe.
+//! [`source`] is an old Rekor, for `logctl import rekor`: [`rekor`] asks it, [`save`] writes its answers to a folder, [`folder`] reads them, and
+//! [`shard`] is what both describe.
 //!
 //! What must never happen: an entry is in the log twice or is skipped because the connection broke; memory grows with the file.
 
@@ -14,11 +14,15 @@ pub(crate) mod folder;
 pub(crate) mod meter;
 mod plain;
 mod rekor;
+pub(crate) mod save;
 pub(crate) mod send;
 pub(crate) mod shard;
 pub(crate) mod source;
 
 use wire::data::Range;
+
+/// The state of an import that has not come to its end.
+const UNSEEN: &str = "readers see none of the imported entries";
 
 /// Names an upload: 32 lowercase hex digits.
 #[derive(Clone, Debug, PartialEq, Eq)]

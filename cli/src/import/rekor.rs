@@ -1,8 +1,10 @@
-//! Another Rekor, whose entries are imported: reads its shards and their entries, with their times and signatures.
+//! An old Rekor, whose entries are imported: reads its shards and their entries, with their times and signatures.
 //!
-//! It may be old, small and busy. So few requests are under way at a time, and one that is refused for now is sent again later: after the time
-//! that it asks for, or after a pause that doubles. One that has not answered yet may be a wrong address: it is waited for no longer than the
-//! caller said.
+//! It may be old, small and busy. Therefore only a few requests are under way at a time, and a request that is refused for now is sent again:
+//! after the time that the answer names, or after a pause that doubles. A Rekor that has never answered may be a wrong address, so the wait
+//! for it ends after the caller's timeout.
+//!
+//! What must never happen: memory that grows with the answers. Most are short; only a few long ones are read at a time.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,8 +16,10 @@ use std::time::Duration;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use reqwest::StatusCode;
 use reqwest::header::RETRY_AFTER;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wire::ImportEntry;
 
+use super::UNSEEN;
 use super::shard::{Answered, Fault, OldShard, Part};
 use crate::client::{Deadline, cause, seconds, transport};
 use crate::error::{Error, SourceFault};
@@ -23,22 +27,33 @@ use crate::settings::Address;
 
 /// Entries of one request: more are refused.
 const AT_ONCE: u64 = 10;
-/// The longest answer: ten entries with the attestations that servers store beside them. There are as many answers in memory as connections.
+/// The longest answer, bytes: ten entries with the attestations that servers store beside them.
 const MAX_ANSWER: usize = 8 << 20;
+/// Bytes of an answer that each connection may hold: ten of the longest entries. So many longer answers are read at a time.
+const SHORT_ANSWER: usize = 1 << 20;
+const LONG_ANSWERS: usize = 4;
 /// Attempts for one answer, and the pauses between them.
 const ATTEMPTS: u32 = 9;
 const SOURCE_BACKOFF_MIN: Duration = Duration::from_millis(500);
 const SOURCE_BACKOFF_MAX: Duration = Duration::from_secs(60);
 
-/// A Rekor of which clients know the URL.
+/// A Rekor at a URL.
 #[derive(Clone, Debug)]
 pub(crate) struct OtherRekor {
     http: reqwest::Client,
     base: String,
-    /// The longest wait for an answer; for the first one, with all attempts.
+    /// The longest wait for one answer; for the first answer, all attempts together.
     timeout: Duration,
     /// Whether it has answered.
     has_answered: Arc<AtomicBool>,
+    /// Turns to read a long answer. One is held until the answer is parsed, never by a page that waits for an earlier one.
+    long: Arc<Semaphore>,
+}
+
+/// The bytes of an answer, and the turn that a long one was read in.
+struct Answer {
+    bytes: Vec<u8>,
+    turn: Option<OwnedSemaphorePermit>,
 }
 
 enum Failed {
@@ -57,18 +72,19 @@ impl OtherRekor {
             base,
             timeout,
             has_answered: Arc::default(),
+            long: Arc::new(Semaphore::new(LONG_ANSWERS)),
         })
     }
 
     /// The description of its log.
     pub(super) async fn log(&self) -> Result<Vec<u8>, Error> {
-        self.get("log", None).await
+        Ok(self.get("log", None).await?.bytes)
     }
 
     /// The key of a tree, PEM.
     pub(super) async fn key(&self, tree_id: &str) -> Result<Vec<u8>, Error> {
         let path = format!("log/publicKey?treeID={tree_id}");
-        self.get(&path, None).await
+        Ok(self.get(&path, None).await?.bytes)
     }
 
     /// The entries of a shard from one of them on, in order, a few at a time.
@@ -81,34 +97,42 @@ impl OtherRekor {
         let (start, size) = (shard.start, shard.head.size);
         let steps = usize::try_from(AT_ONCE).unwrap_or(1);
         let source = self.clone();
+        let tree: Arc<str> = shard.tree_id.as_str().into();
         stream::iter((from..size).step_by(steps))
             .map(move |first| {
-                let source = source.clone();
+                let (source, tree) = (source.clone(), Arc::clone(&tree));
                 let last = (first + AT_ONCE).min(size);
-                async move { source.page(start + first..start + last).await }
+                async move { source.page(&tree, start + first..start + last).await }
             })
             .buffered(connections)
     }
 
-    /// The entries with these indexes.
-    async fn page(&self, indexes: std::ops::Range<u64>) -> Result<Vec<ImportEntry>, Error> {
+    /// The entries of a tree with these indexes.
+    async fn page(
+        &self,
+        tree_id: &str,
+        indexes: std::ops::Range<u64>,
+    ) -> Result<Vec<ImportEntry>, Error> {
         let asked: Vec<u64> = indexes.clone().collect();
         let body = serde_json::json!({ "logIndexes": asked }).to_string();
-        let bytes = self.get("log/entries/retrieve", Some(body)).await?;
+        let Answer { bytes, turn } = self.get("log/entries/retrieve", Some(body)).await?;
         let answer: Vec<Answered> = serde_json::from_slice(&bytes)
-            .map_err(|error| self.bad(format!("not the entries that were asked for: {error}")))?;
-        let answer = answer.into_iter().flat_map(Answered::entries);
+            .map_err(|error| self.bad(format!("the answer is not a list of entries: {error}")))?;
+        drop((bytes, turn));
+        let answer = answer.into_iter();
+        let answer = answer.flat_map(|answered| answered.entries(tree_id));
         let mut found: BTreeMap<u64, _> = answer.collect();
         let mut entries = Vec::with_capacity(asked.len());
         for index in indexes {
             let entry = found.remove(&index);
-            let entry = entry.ok_or_else(|| self.bad(format!("it does not give entry {index}")))?;
+            let entry = entry
+                .ok_or_else(|| self.bad(format!("entry {index} is missing from the answer")))?;
             entries.push(entry.map_err(|why| self.bad(why))?);
         }
         Ok(entries)
     }
 
-    async fn get(&self, path: &str, body: Option<String>) -> Result<Vec<u8>, Error> {
+    async fn get(&self, path: &str, body: Option<String>) -> Result<Answer, Error> {
         let deadline = Deadline::after(self.timeout);
         let mut pause = SOURCE_BACKOFF_MIN;
         for left in (0..ATTEMPTS).rev() {
@@ -119,9 +143,9 @@ impl OtherRekor {
                 self.timeout
             };
             let (why, after) = match self.attempt(path, body.clone(), limit).await {
-                Ok(bytes) => {
+                Ok(answer) => {
                     self.has_answered.store(true, Relaxed);
-                    return Ok(bytes);
+                    return Ok(answer);
                 }
                 Err(Failed::Final(why)) => return Err(self.refused(path, &why)),
                 Err(Failed::Absent(why)) if is_new => return Err(self.absent(path, why)),
@@ -150,7 +174,7 @@ impl OtherRekor {
         path: &str,
         body: Option<String>,
         limit: Duration,
-    ) -> Result<Vec<u8>, Failed> {
+    ) -> Result<Answer, Failed> {
         let passing = |error: reqwest::Error| match error.is_connect() {
             true => Failed::Absent(cause(&error)),
             false => Failed::Passing(cause(&error), None),
@@ -176,23 +200,27 @@ impl OtherRekor {
         if !status.is_success() {
             return Err(Failed::Final(status.to_string()));
         }
-        let mut bytes = Vec::new();
+        let (mut bytes, mut turn) = (Vec::new(), None);
         while let Some(chunk) = answer.chunk().await.map_err(passing)? {
-            if bytes.len() + chunk.len() > MAX_ANSWER {
+            let length = bytes.len() + chunk.len();
+            if length > MAX_ANSWER {
                 return Err(Failed::Final(format!(
                     "the answer is longer than {MAX_ANSWER} bytes"
                 )));
             }
+            if length > SHORT_ANSWER && turn.is_none() {
+                turn = Arc::clone(&self.long).acquire_owned().await.ok();
+            }
             bytes.extend_from_slice(&chunk);
         }
-        Ok(bytes)
+        Ok(Answer { bytes, turn })
     }
 
     fn url(&self, path: &str) -> String {
         format!("{}/api/v1/{path}", self.base)
     }
 
-    /// That nothing answers, or not in time, where nothing has answered yet.
+    /// The error when no answer comes in time and the Rekor has never answered.
     fn absent(&self, path: &str, cause: String) -> Error {
         Error::Unreachable {
             address: self.url(path),
@@ -204,11 +232,11 @@ impl OtherRekor {
         }
     }
 
-    /// That it answers with an error that another attempt does not change.
+    /// The error for an answer that another attempt would not change.
     fn refused(&self, path: &str, why: &str) -> Error {
         let hint = match path {
             "log" => format!("check --from: {}", super::source::FORMS),
-            _ => "what was copied is kept, and none of it is served: once the other Rekor answers this, the same command continues".to_owned(),
+            _ => "what was copied is kept, and readers see none of it; run the same command again once the old Rekor answers this request".to_owned(),
         };
         Error::BadEntries {
             message: format!("{}: {why}", self.url(path)),
@@ -219,7 +247,9 @@ impl OtherRekor {
     fn bad(&self, what: String) -> Error {
         Error::BadEntries {
             message: format!("{}: {what}", self.base),
-            hint: "none of it is served; docs/sigstore.md says under \"Replace a running Rekor\" what can be imported".into(),
+            hint: format!(
+                "{UNSEEN}; see \"Replace a running Rekor\" in docs/sigstore.md for what can be imported"
+            ),
         }
     }
 
@@ -235,16 +265,16 @@ impl OtherRekor {
         }
     }
 
-    /// The next step where it gave what it has not signed.
+    /// The next step where it returned what it has not signed.
     pub(super) fn not_signed(&self) -> String {
         format!(
-            "none of it is served: find out whether {} is the Rekor that your clients know, and tell its operator",
+            "{UNSEEN}; find out whether {} is the Rekor that your clients use, and tell its operator",
             self.base
         )
     }
 }
 
-/// The pause before another attempt: never shorter than the own one, whatever the other side asks for.
+/// The pause before another attempt: never shorter than our own pause, whatever the other side asks for.
 fn wait(asked: Option<Duration>, own: Duration) -> Duration {
     asked.unwrap_or_default().max(own).min(SOURCE_BACKOFF_MAX)
 }
@@ -253,7 +283,7 @@ fn wait(asked: Option<Duration>, own: Duration) -> Duration {
 mod tests {
     use super::*;
 
-    /// Whoever asks for no pause, or for a long one, gets the own one at least and no day.
+    /// An answer that asks for no pause, or for a whole day, gets a bounded one.
     #[test]
     fn pauses_are_bounded() {
         let asked = [None, Some(0), Some(2), Some(60), Some(u64::MAX)];

@@ -1,7 +1,7 @@
-//! A shard of another Rekor, as a Rekor or a folder describes it. Pure.
+//! A shard of an old Rekor, as a Rekor or a folder describes it. Pure.
 //!
-//! What must never happen: answers that do not belong together are taken for a log. All are checked by the server that imports them; what is
-//! checked here spares the way.
+//! What must never happen: answers that do not belong together are taken for a log. The server that imports them checks all of it; the checks
+//! here only save a round trip.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,10 @@ use serde::Deserialize;
 use tlog::{Checkpoint, Note, VerifierKey};
 use wire::ImportEntry;
 
-/// The most trees of a log, each of which costs a request: an import brings 32 shards, and the active one may be empty or left out.
+/// The most trees of a log, each of which costs a request: an import has 32 shards, and the active one may be empty or left out.
 const MAX_TREES: usize = 33;
+/// The longest entry that can be imported, bytes (C2SP tlog-tiles: two bytes of length).
+const MAX_ENTRY: usize = u16::MAX as usize;
 
 /// What is wrong with a description.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +41,7 @@ impl Fault {
     }
 }
 
-/// A shard of the other Rekor.
+/// A shard of the old Rekor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OldShard {
     /// The number of its tree, decimal.
@@ -56,7 +58,7 @@ pub(crate) struct OldShard {
     pub(crate) key: VerifierKey,
 }
 
-/// The trees as they are answered to a question about the log.
+/// The answer to a question about the log.
 #[derive(Deserialize)]
 struct LogInfo {
     #[serde(rename = "treeID")]
@@ -65,7 +67,7 @@ struct LogInfo {
     note: String,
     #[serde(rename = "inactiveShards", default)]
     inactive: Option<Vec<InactiveShard>>,
-    /// Whether nobody writes to this tree either; only a folder says so.
+    /// Whether this tree accepts no entries either; only a folder says so.
     #[serde(rename = "lastIsInactive", default)]
     last_is_inactive: bool,
 }
@@ -82,7 +84,7 @@ struct InactiveShard {
 pub(super) struct Tree {
     pub(super) tree_id: String,
     note: String,
-    is_active: bool,
+    pub(super) is_active: bool,
 }
 
 /// The trees of a log, oldest first.
@@ -97,7 +99,7 @@ pub(super) fn trees(info: &[u8]) -> Result<Vec<Tree>, Fault> {
         .collect();
     if trees.len() > MAX_TREES {
         return Err(Fault::log(format!(
-            "it has {} trees, and an import brings at most {} and the one that takes entries",
+            "it has {} trees, but an import has at most {} and the one that accepts entries",
             trees.len(),
             MAX_TREES - 1
         )));
@@ -114,6 +116,41 @@ pub(super) fn trees(info: &[u8]) -> Result<Vec<Tree>, Fault> {
         ))),
     });
     trees.collect()
+}
+
+/// Why shards do not continue the trees of an earlier description, which must not be lost; `None` if they do. The key of a tree is the one
+/// that has signed the known tree head.
+pub(super) fn why_not_continued(known: &[Tree], next: &[OldShard]) -> Option<String> {
+    let mut next = next.iter();
+    known.iter().find_map(|tree| {
+        let id = &tree.tree_id;
+        let read = Note::parse(&tree.note).ok();
+        let read = read.and_then(|note| Some((Checkpoint::parse(note.text).ok()?, note)));
+        let Some((head, note)) = read else {
+            return Some(format!(
+                "it has a tree head of tree {id} that cannot be read"
+            ));
+        };
+        if head.size == 0 {
+            return None;
+        }
+        let Some(shard) = next.next().filter(|shard| shard.tree_id == *id) else {
+            return Some(format!("it has tree {id}, which is not there now"));
+        };
+        let (has, size) = (head.size, shard.head.size);
+        if note.verify(&[&shard.key]).is_err() {
+            return Some(format!(
+                "its tree head of tree {id} is not signed by the key of now"
+            ));
+        }
+        if size < has {
+            return Some(format!(
+                "it has {has} entries of tree {id}, of which there are {size} now"
+            ));
+        }
+        let same = size > has || shard.head.root == head.root;
+        (!same).then(|| format!("it has another root of the {has} entries of tree {id}"))
+    })
 }
 
 impl OldShard {
@@ -151,7 +188,7 @@ impl OldShard {
         }))
     }
 
-    /// The index behind its last entry.
+    /// The index after its last entry.
     pub(super) fn end(&self) -> Result<u64, Fault> {
         let end = self.start.checked_add(self.head.size);
         let end = end.filter(|end| i64::try_from(*end).is_ok());
@@ -170,17 +207,27 @@ impl OldShard {
 pub(super) struct Answered(BTreeMap<String, Entry>);
 
 impl Answered {
-    /// Each with its index.
-    pub(super) fn entries(self) -> impl Iterator<Item = (u64, Result<ImportEntry, String>)> {
-        self.0.into_values().map(|entry| {
+    /// Each entry of this tree with its index, or why it cannot be imported.
+    pub(super) fn entries(
+        self,
+        tree_id: &str,
+    ) -> impl Iterator<Item = (u64, Result<ImportEntry, String>)> {
+        self.0.into_values().map(move |entry| {
             let index = entry.index;
+            let length = decoded_length(&entry.body);
             let timestamp = entry.verification.and_then(|of| of.timestamp);
-            let lacks = || format!("entry {index} has no signed entry timestamp");
-            let entry = timestamp.ok_or_else(lacks).map(|timestamp| ImportEntry {
-                body: entry.body,
-                integrated_time: entry.time,
-                signed_entry_timestamp: timestamp,
-            });
+            let said = |what: String| format!("entry {index} of tree {tree_id} {what}");
+            let entry = match timestamp {
+                _ if length > MAX_ENTRY => Err(said(format!(
+                    "has {length} bytes, but an entry can have 1 to 65,535 (C2SP tlog-tiles), so this shard cannot be imported"
+                ))),
+                None => Err(said("has no signed entry timestamp".to_owned())),
+                Some(timestamp) => Ok(ImportEntry {
+                    body: entry.body,
+                    integrated_time: entry.time,
+                    signed_entry_timestamp: timestamp,
+                }),
+            };
             (index, entry)
         })
     }
@@ -201,6 +248,11 @@ pub(super) struct Entry {
 struct Verification {
     #[serde(rename = "signedEntryTimestamp")]
     timestamp: Option<String>,
+}
+
+/// The number of bytes that a text in base64 stands for.
+fn decoded_length(base64: &str) -> usize {
+    base64.trim_end_matches('=').len() * 3 / 4
 }
 
 /// The bytes of a public key in PEM.
@@ -256,5 +308,75 @@ mod tests {
         for (start, size) in [(3, u64::MAX), (3, u64::MAX - 3), (1, i64::MAX as u64)] {
             assert!(shard(start, size).end().is_err());
         }
+    }
+
+    #[test]
+    fn an_entry_that_is_too_long_is_named() {
+        let entry = |length: usize| {
+            let answer = json!({"id": {
+                "body": STANDARD.encode(vec![b'x'; length]),
+                "integratedTime": 1,
+                "logIndex": 12,
+                "verification": {"signedEntryTimestamp": "AA=="},
+            }});
+            let answer: Answered = serde_json::from_value(answer).unwrap();
+            answer.entries("7").next().unwrap().1
+        };
+        for length in [1, 2, 3, 65_533, 65_534, 65_535] {
+            assert!(entry(length).is_ok(), "{length}");
+        }
+        for length in [65_536, 65_537, 200_000] {
+            let why = entry(length).unwrap_err();
+            let named = format!("entry 12 of tree 7 has {length} bytes");
+            assert!(why.starts_with(&named), "{why}");
+        }
+    }
+
+    /// A description gives way to one that continues it, and to no other.
+    #[test]
+    fn a_description_is_replaced_only_by_a_later_one() {
+        let signed = |id: &str, key: u8, size: u64, root: u8| {
+            let signer = tlog::Signer::from_p256("rekor.example.org", &[key; 32]).unwrap();
+            let head = Checkpoint {
+                origin: format!("rekor.example.org - {id}"),
+                size,
+                root: tlog::Hash([root; 32]),
+                extensions: Vec::new(),
+            };
+            let note = tlog::sign(&head.to_text(), &[&signer]).unwrap();
+            let shard = OldShard {
+                tree_id: id.to_owned(),
+                is_active: false,
+                start: 0,
+                head,
+                note: note.clone(),
+                key: signer.verifier().clone(),
+            };
+            let tree = Tree {
+                tree_id: id.to_owned(),
+                note,
+                is_active: false,
+            };
+            (tree, shard)
+        };
+        let known: Vec<_> = [("7", 1, 300, 1), ("9", 2, 5, 2)]
+            .map(|(id, key, size, root)| signed(id, key, size, root).0)
+            .into();
+        let why = |next: &[(&str, u8, u64, u8)]| {
+            let next: Vec<_> = next
+                .iter()
+                .map(|(id, key, size, root)| signed(id, *key, *size, *root).1)
+                .collect();
+            why_not_continued(&known, &next).unwrap_or_default()
+        };
+        let (first, second) = (("7", 1, 300, 1), ("9", 2, 5, 2));
+        assert_eq!(why(&[first, second]), "");
+        assert_eq!(why(&[first, ("9", 2, 6, 3), ("11", 3, 1, 1)]), "");
+        assert!(why(&[first]).contains("tree 9, which is not there"));
+        assert!(why(&[second, first]).contains("tree 7, which is not there"));
+        assert!(why(&[("8", 1, 300, 1), second]).contains("tree 7"));
+        assert!(why(&[("7", 3, 300, 1), second]).contains("the key of now"));
+        assert!(why(&[("7", 1, 299, 1), second]).contains("there are 299 now"));
+        assert!(why(&[("7", 1, 300, 2), second]).contains("another root"));
     }
 }

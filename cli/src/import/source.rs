@@ -1,4 +1,4 @@
-//! Where the shards of another Rekor come from: the Rekor itself, or a folder with what it answered.
+//! Where the shards of an old Rekor come from: the Rekor itself, or a folder with its answers.
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -12,10 +12,26 @@ use super::rekor::OtherRekor;
 use super::shard::{Fault, OldShard, trees};
 use crate::error::Error;
 
-/// How `--from` names a Rekor, in each command that has it.
-pub(super) const FORMS: &str = "write it as https://HOST or https://HOST/PATH, with or without /api/v1, or name a folder that --save of `import rekor` wrote; `rekor:` may stand before either";
+/// The forms of `--from`, in each command that has it.
+macro_rules! forms {
+    ($more:literal, $each:literal) => {
+        concat!(
+            "give the URL of the Rekor (https://HOST or https://HOST/PATH, with or without /api/v1)",
+            $more,
+            " a folder that --save of `import rekor` wrote",
+            $each,
+            " may begin with `rekor:`"
+        )
+    };
+}
+
+/// How `--from` names a Rekor with its entries.
+pub(super) const FORMS: &str = forms!(", or", "; either");
 /// The same where a list of shards is enough.
-pub(crate) const LIST_FORMS: &str = "write it as https://HOST or https://HOST/PATH, with or without /api/v1, or name a folder that --save of `import rekor` wrote, or a file with Rekor's list of shards by its path or URL; `rekor:` may stand before each";
+pub(crate) const LIST_FORMS: &str = forms!(
+    ",",
+    ", or the path or URL of a file with Rekor's list of shards; each"
+);
 
 /// The place that `--from` names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +55,8 @@ impl Named {
         if named.starts_with("https://") || named.starts_with("http://") {
             let url = reqwest::Url::parse(named).ok();
             let url = url.filter(|url| url.has_host() && url.query().is_none());
-            let url = url.ok_or_else(|| refused("is not the URL of a Rekor"))?;
+            let url =
+                url.ok_or_else(|| refused("is not a usable URL: it needs a host and no query"))?;
             let mut segments = url.path_segments();
             let last = segments.as_mut().and_then(Iterator::last);
             if last.is_some_and(|last| last.contains('.')) {
@@ -54,7 +71,7 @@ impl Named {
         let is_word = |word: &str| !word.is_empty() && !word.contains(['/', '\\']);
         let has_scheme = named.split_once(':').is_some_and(|(word, _)| is_word(word));
         match named.is_empty() || has_scheme && !path.exists() {
-            true => Err(refused("is not a source")),
+            true => Err(refused("is neither a URL, a folder nor a file")),
             false => Ok(Self::Path(path)),
         }
     }
@@ -71,13 +88,15 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// The one that `--from` names. A Rekor that has not answered yet is waited for no longer than `timeout`.
+    /// The one that `--from` names. Waits at most `timeout` for the first answer of a Rekor.
     pub(crate) fn new(from: &str, ca: Option<&Path>, timeout: Duration) -> Result<Self, Error> {
         match Named::parse(from, FORMS)? {
             Named::Rekor(base) => Ok(Self::Rekor(OtherRekor::new(base, ca, timeout)?)),
             Named::Path(path) => Ok(Self::Folder(Folder::new(&path))),
             Named::Url(_) => Err(Error::Usage {
-                message: format!("--from: `{from}` is a file, which has no entries"),
+                message: format!(
+                    "--from: `{from}` is the URL of a file, and a list of shards has no entries to import"
+                ),
                 hint: FORMS.into(),
             }),
         }
@@ -118,11 +137,19 @@ impl Source {
         })
     }
 
-    /// The next step where the server found that it did not sign what it gave of a shard.
+    /// The next step when the server has found that the old Rekor did not sign what it returned for this shard.
     pub(crate) fn not_signed(&self, shard: &OldShard) -> String {
         match self {
             Self::Rekor(rekor) => rekor.not_signed(),
             Self::Folder(folder) => folder.again(&folder.entries_of(&shard.tree_id)),
+        }
+    }
+
+    /// The next step when the root of the copied entries of a shard is wrong: the server takes no others before `drop` was run.
+    pub(crate) fn wrong_root(&self, shard: &OldShard, drop: &str) -> String {
+        match self {
+            Self::Rekor(rekor) => format!("run {drop} first; {}", rekor.not_signed()),
+            Self::Folder(folder) => folder.drop_first(&shard.tree_id, drop),
         }
     }
 

@@ -319,7 +319,7 @@ fn what_an_old_rekor_has_not_signed_is_refused() -> Done {
     let ran = run(at, &format!("{line} --yes"), 12)?;
     ensure!(ran.stderr.contains("entry 3 "), "{}", ran.stderr);
     ensure!(
-        ran.stderr.contains("that your clients know"),
+        ran.stderr.contains("that your clients use"),
         "{}",
         ran.stderr
     );
@@ -394,7 +394,7 @@ fn a_conflict_is_found_before_anything_is_copied() -> Done {
         DOCUMENT.replace("log.example.org", "other.example.org"),
     )?;
     make("neon", "third.example.org")?;
-    refused(5, "there is a log neon already")?;
+    refused(5, "the log neon already exists")?;
     ensure!(rekor.asked.load(SeqCst) == 0, "entries were asked for");
     drop(logd);
     Ok(())
@@ -467,7 +467,7 @@ fn an_old_rekor_that_grows_is_refused() -> Done {
     });
     for end in ["--dry-run", "--yes"] {
         let ran = run(at, &format!("{line} {end}"), 5)?;
-        let said = "was made with 290 entries";
+        let said = "was created with 290 entries";
         ensure!(
             ran.stderr.contains(said) && ran.stderr.contains("has 291 now"),
             "{}",
@@ -544,6 +544,156 @@ fn a_document_without_shards_gets_one() -> Done {
     Ok(())
 }
 
+/// Moves the files away that a hint says are to be moved.
+fn moved_away(hint: &str, files: &[&Path]) -> Done {
+    for file in files {
+        if hint.contains(&format!("move {} away", file.display())) {
+            std::fs::rename(file, file.with_extension("old"))?;
+        }
+    }
+    Ok(())
+}
+
+/// The answers of another Rekor, or of an earlier time, do not replace those in a folder; and a run that fails leaves it as it was.
+#[test]
+fn a_saved_rekor_is_not_lost() -> Done {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+    let rekor = OldRekor::start(vec![OldShard::of(&key, FIRST, 0, 30)?])?;
+    let folder = folder()?;
+    let at = folder.path();
+    let (logd, line) = begin(at, &rekor)?;
+    let saved = at.join("saved");
+    let save = |rekor: &OldRekor| {
+        let (url, saved) = (rekor.url(), saved.display());
+        format!("import rekor --from {url} --save {saved}")
+    };
+    // Only its active shard has entries, so without that there is nothing to save.
+    let ran = run(at, &format!("{} --inactive-only", save(&rekor)), 2)?;
+    ensure!(
+        ran.stderr.contains("has no entries to import") && ran.stderr.contains("from 0 on"),
+        "{}",
+        ran.stderr
+    );
+    ensure!(!saved.exists(), "a folder is made for nothing");
+    run(at, &save(&rekor), 0)?;
+    let log = saved.join("log.json");
+    let whole = std::fs::read_to_string(&log)?;
+    let same = || -> Done {
+        ensure!(std::fs::read_to_string(&log)? == whole, "it is replaced");
+        Ok(())
+    };
+    for (other, why) in [
+        (OldShard::new(SECOND, 0, 40)?, "which is not there now"),
+        (OldShard::new(FIRST, 0, 40)?, "not signed by the key of now"),
+        (OldShard::of(&key, FIRST, 0, 29)?, "there are 29 now"),
+    ] {
+        let other = OldRekor::start(vec![other])?;
+        let ran = run(at, &save(&other), 2)?;
+        ensure!(ran.stderr.contains(why), "{}", ran.stderr);
+        ensure!(other.asked.load(SeqCst) == 0, "entries were asked for");
+        same()?;
+    }
+    // It has grown, and gives out before all of it is saved: what was there can still be imported.
+    let mut grown = OldShard::of(&key, FIRST, 0, 300)?;
+    rekor.change(|state| {
+        for (entry, same) in grown.entries.iter_mut().zip(&state.shards[0].entries) {
+            entry.clone_from(same);
+        }
+        state.shards = vec![grown];
+    });
+    rekor.most.store(rekor.asked.load(SeqCst) + 5, SeqCst);
+    run(at, &save(&rekor), 6)?;
+    same()?;
+    let from = line.replace(&rekor.url(), &saved.display().to_string());
+    let planned = does(at, &format!("{from} --dry-run"))?;
+    ensure!(planned["entries"] == 30, "{planned}");
+    rekor.most.store(u64::MAX, SeqCst);
+    run(at, &save(&rekor), 0)?;
+    run(at, &format!("{from} --yes"), 0)?;
+    all_there(&logd, &rekor)
+}
+
+/// The entries in a folder are not those under the tree head. The hint names the shard and leads out of it, with the shards that the folder
+/// was saved with.
+#[test]
+fn a_wrong_root_is_repaired_as_the_hint_says() -> Done {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+    let rekor = OldRekor::start(vec![
+        OldShard::new(FIRST, 0, 30)?,
+        OldShard::of(&key, SECOND, 30, 7)?,
+        OldShard::new(7, 37, 3)?,
+    ])?;
+    let forged = OldShard::forged(&key, SECOND, 33)?;
+    rekor.change(|state| {
+        state.swapped.insert(33, forged);
+    });
+    let folder = folder()?;
+    let at = folder.path();
+    let (logd, line) = begin(at, &rekor)?;
+    let saved = at.join("saved");
+    let save = format!(
+        "import rekor --from {} --save {} --inactive-only",
+        rekor.url(),
+        saved.display()
+    );
+    let ran = run(at, &save, 0)?;
+    ensure!(ran.stderr.contains("tree 7 with 3 entries is left out"));
+    let whole = line.replace(&rekor.url(), &saved.display().to_string());
+    let ran = run(at, &format!("{whole} --yes"), 12)?;
+    let hint = ran.stderr;
+    let file = saved.join(format!("{SECOND}.jsonl"));
+    let first = "run `logctl import rekor --drop --log neon";
+    let again = format!("--save {} --inactive-only", saved.display());
+    ensure!(hint.contains(first) && hint.contains(&again), "{hint}");
+    ensure!(hint.contains(&format!("move {} away", file.display())));
+    rekor.change(|state| state.swapped.clear());
+    run(at, "import rekor --drop --log neon --yes", 0)?;
+    moved_away(&hint, &[&file])?;
+    run(at, &save, 0)?;
+    run(at, &format!("{whole} --yes"), 0)?;
+    rekor.change(|state| drop(state.shards.pop()));
+    all_there(&logd, &rekor)
+}
+
+/// The old Rekor makes a shard while it is copied: what was copied stays, and only the new shard is copied after that.
+#[test]
+fn an_old_rekor_that_makes_a_shard_meanwhile_is_continued() -> Done {
+    let rekor = OldRekor::start(vec![OldShard::new(FIRST, 0, 300)?])?;
+    let folder = folder()?;
+    let at = folder.path();
+    let (logd, line) = begin(at, &rekor)?;
+    // Asked for the shards; then it makes one.
+    let first = OldShard::new(SECOND, 300, 7)?;
+    let same = rekor.state.lock().map(|state| copied(&state.shards[0]));
+    let same = same.ok().context("a shard")?;
+    rekor.change(|state| state.grows = Some((1, vec![same, first])));
+    let ran = run(at, &format!("{line} --yes"), 5)?;
+    for said in [
+        "shows other trees",
+        "run the same command again",
+        "--drop --log neon",
+        "both then assign the same indexes",
+    ] {
+        ensure!(ran.stderr.contains(said), "{said}: {}", ran.stderr);
+    }
+    let before = rekor.asked.load(SeqCst);
+    run(at, &format!("{line} --yes"), 0)?;
+    ensure!(rekor.asked.load(SeqCst) == before + 1, "copied again");
+    all_there(&logd, &rekor)
+}
+
+/// The same shard once more.
+fn copied(shard: &OldShard) -> OldShard {
+    OldShard {
+        tree: shard.tree,
+        pem: shard.pem.clone(),
+        log_id: shard.log_id.clone(),
+        root: shard.root.clone(),
+        note: shard.note.clone(),
+        entries: shard.entries.clone(),
+    }
+}
+
 /// The same from a folder with what the old Rekor answered, which need not be there any more. What a killed run left of a line is removed.
 #[test]
 fn an_old_rekor_is_brought_along_from_a_folder() -> Done {
@@ -571,7 +721,7 @@ fn an_old_rekor_is_brought_along_from_a_folder() -> Done {
     let (_, without) = text.split_once('\n').context("a line")?;
     std::fs::write(&lines, without)?;
     let ran = run(at, &format!("{whole} --yes"), 6)?;
-    let named = format!("{}: line 1: ", lines.display());
+    let named = format!("{}: line 1 is not entry 0", lines.display());
     ensure!(ran.stderr.contains(&named), "{}", ran.stderr);
     std::fs::write(&lines, &text)?;
     // So is each file that is damaged, and the hint helps.
@@ -602,9 +752,7 @@ fn an_old_rekor_is_brought_along_from_a_folder() -> Done {
             "{}",
             ran.stderr
         );
-        if ran.stderr.contains(&format!("remove {name}")) {
-            std::fs::remove_file(file)?;
-        }
+        moved_away(&ran.stderr, &[&log, &key, &lines, &other])?;
         run(at, &save, 0)?;
         run(at, &format!("{whole} --dry-run"), 0)?;
     }

@@ -1,12 +1,12 @@
-//! The copy of what the server does not have yet, with its progress.
+//! Copies the entries that the server does not have yet, and shows the progress.
 
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use tlog::TreeSize;
-use wire::{ImportEntry, ImportPage, ImportProgress, ImportRequest};
+use wire::{ImportEntry, ImportPage, ImportProgress, ImportRequest, codes};
 
-use super::RekorArgs;
+use super::{RekorArgs, unverified};
 use crate::commands::{Server, Session};
 use crate::error::Error;
 use crate::import::shard::OldShard;
@@ -24,7 +24,7 @@ const SERVER_BACKOFF: Duration = Duration::from_secs(1);
 /// Time between two lines about the progress, where no bar is drawn.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// Copies what is not there yet.
+/// Copies the entries that the server does not have yet.
 pub(super) async fn copy(
     session: &Session<'_>,
     server: &Server,
@@ -40,7 +40,7 @@ pub(super) async fn copy(
         .await?;
     session.ui.stand(
         "what was copied is kept, and no reader sees it",
-        "run the same command to continue",
+        "run the same command again to continue",
     );
     let total: u64 = shards.iter().map(|shard| shard.head.size).sum();
     let mut shown = Shown::begin(session, total);
@@ -63,7 +63,9 @@ pub(super) async fn copy(
             let is_full = bytes >= PAGE_BYTES || page.len() >= PAGE_ENTRIES;
             if !page.is_empty() && (is_full || is_end) {
                 let count = page.len() as u64;
-                add(session, server, log, shard, from, std::mem::take(&mut page)).await?;
+                add(session, server, log, shard, from, std::mem::take(&mut page))
+                    .await
+                    .map_err(|error| not_signed(error, source, shard))?;
                 (from, bytes) = (from + count, 0);
                 shown.set(shown.done + count);
             }
@@ -73,6 +75,16 @@ pub(super) async fn copy(
         }
     }
     Ok(())
+}
+
+/// Adds the next step where an entry of this shard is not what the old Rekor signed.
+fn not_signed(error: Error, source: &Source, shard: &OldShard) -> Error {
+    match error {
+        Error::Problem(problem) if problem.code == codes::UNVERIFIED => {
+            unverified(*problem, source.not_signed(shard))
+        }
+        error => error,
+    }
 }
 
 /// Sends a page of entries. A server that restarts is waited for: the same page again is harmless.
