@@ -1,5 +1,7 @@
-//! `logctl shard --create-config FILE --from FILE|DIR|URL`: the first configuration of a log that begins with the shards of another Rekor.
+//! `logctl shard --create-config FILE --from FILE|DIR|URL`: the first configuration of a log that begins with the shards of an old Rekor.
 //! `logctl import rekor` creates it with their entries.
+
+use std::path::{Path, PathBuf};
 
 use logconfig::{Algorithm, OriginForm, RekorShards, ShardState};
 
@@ -12,14 +14,23 @@ use crate::file::File;
 use crate::import::source::{LIST_FORMS, Named};
 use crate::report::Outcome;
 
+/// The list of shards that a configuration begins with.
+pub(super) struct OldList {
+    /// Where it is, as `--from` names it.
+    pub(super) from: String,
+    /// The authorities to trust for a URL, instead of the system's.
+    pub(super) from_ca: Option<PathBuf>,
+}
+
 pub(super) async fn run(
     session: &Session<'_>,
     file: File,
     force: bool,
     log: NewLog,
-    from: &str,
+    OldList { from, from_ca }: OldList,
 ) -> Result<Outcome, Error> {
-    let named = Named::parse(from, LIST_FORMS)?;
+    let named = Named::parse(&from, LIST_FORMS)?;
+    let ca = from_ca.as_deref();
     let overwrite = match &file {
         File::Path(path) => may_overwrite(session, path, force)?,
         File::Standard => false,
@@ -32,8 +43,8 @@ pub(super) async fn run(
             };
             read_bytes(&File::from(path), logconfig::MAX_BYTES).await?
         }
-        Named::Url(url) => fetched(session, url).await?,
-        Named::Rekor(base) => fetched(session, format!("{base}/api/v1/log")).await?,
+        Named::Url(url) => fetched(session, url, ca).await?,
+        Named::Rekor(base) => fetched(session, format!("{base}/api/v1/log"), ca).await?,
     };
     let source = source.as_str();
     let text = String::from_utf8_lossy(&bytes);
@@ -43,7 +54,7 @@ pub(super) async fn run(
             findings: findings.into_iter().map(wire_finding).collect(),
         })?;
     let mut config = first(log)?;
-    // Such a log as Rekor's clients need; its frozen shards are those that `logctl import rekor` brings.
+    // The settings that Rekor's clients need. The frozen shards are those that `logctl import rekor` will import.
     config.origin_form = OriginForm::Host;
     config.key.algorithm = Algorithm::EcdsaP256;
     config.rekor.v1 = true;
@@ -84,9 +95,12 @@ pub(super) async fn run(
     place(file, overwrite, config, Vec::new(), dropped)
 }
 
-async fn fetched(session: &Session<'_>, url: String) -> Result<(String, Vec<u8>), Error> {
+async fn fetched(
+    session: &Session<'_>,
+    url: String,
+    ca: Option<&Path>,
+) -> Result<(String, Vec<u8>), Error> {
     let _phase = session.ui.phase(&format!("fetching {url}"));
-    let ca = session.overrides.ca.as_deref();
     let bytes = fetch(&url, ca, logconfig::MAX_BYTES, session.deadline()).await?;
     Ok((url, bytes))
 }

@@ -10,6 +10,7 @@ pub(super) mod step;
 pub(super) mod use_config;
 mod verify;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -61,10 +62,13 @@ pub(crate) struct ShardArgs {
     /// With --use-config: stop after showing the differences
     #[arg(long)]
     dry_run: bool,
-    /// With --create-config: write the first configuration of a new log that imports the shards of another Rekor. SOURCE is the
-    /// URL of the Rekor, a folder that `logctl import rekor --save` wrote, or a file with its list of shards; needs --log
+    /// With --create-config: write the first configuration of a new log that imports the shards of an old Rekor. SOURCE is the URL of
+    /// the Rekor, a folder that `logctl import rekor --save` wrote, or a file with its list of shards; needs --log
     #[arg(long, value_name = "SOURCE")]
     from: Option<String>,
+    /// With --from: a PEM file of authorities to trust for the old Rekor, instead of the system's
+    #[arg(long, value_name = "FILE", requires = "from", value_hint = ValueHint::FilePath)]
+    from_ca: Option<PathBuf>,
     /// With --use-config: revert the change automatically unless it is confirmed within this time: 30s, 10m
     #[arg(long, value_name = "TIME", value_parser = parse_confirm_within)]
     confirm_within: Option<Duration>,
@@ -112,6 +116,7 @@ pub(super) async fn run(session: &Session<'_>, args: ShardArgs) -> Result<Outcom
         origin,
         dry_run,
         from,
+        from_ca,
         confirm_within,
         command,
         change: _,
@@ -121,7 +126,8 @@ pub(super) async fn run(session: &Session<'_>, args: ShardArgs) -> Result<Outcom
         if let Some((from, log)) = from.zip(log.clone()) {
             // Without one, the log's name is its origin.
             let origin = origin.unwrap_or_else(|| log.clone());
-            return import::run(session, file, force, NewLog { log, origin }, &from).await;
+            let source = import::OldList { from, from_ca };
+            return import::run(session, file, force, NewLog { log, origin }, source).await;
         }
         let new = origin.zip(log).map(|(origin, log)| NewLog { log, origin });
         return create_config::run(session, file, force, new).await;
