@@ -17,6 +17,7 @@ const LAYERS: [&[&str]; 14] = [
         "halt",
         "heart",
         "metrics",
+        "object_cache",
         "pending",
         "places",
         "shard",

@@ -115,7 +115,7 @@ impl Copier {
             vouched,
             settled: stamp.settled,
             lowered: guard.life.lowered(state).await?,
-            intake: (state.intake.clone(), state.deleted),
+            intake: (state.intake, state.deleted),
             incarnation: self.incarnation.clone().unwrap_or_default(),
             refused: None,
             age: None,
