@@ -152,6 +152,7 @@ async fn a_write_over_the_limit_waits_for_its_turn() {
 async fn a_tenant_over_its_limit_keeps_no_shard_from_being_opened() {
     let server = Server::start().await;
     create(&server, Algorithm::EcdsaP256, open()).await;
+    assert_eq!(send(&server, &signed(b"opened")).await.status, 201);
     let mut next = Box::new(server.engine.log("argon").unwrap().config());
     for tenant in &mut next.qos.tenants {
         match tenant.anonymous {
