@@ -408,7 +408,7 @@ fn a_log_without_host_names_announces_nothing() -> Done {
     );
     run(at, "--log argon shard plan b --yes", 0)?;
     let ran = run(at, "--log argon shard rotate --yes", 6)?;
-    says(&ran, "leave `rotate.requireAnnounced` out")?;
+    says(&ran, "remove `rotate.requireAnnounced`")?;
     // A forced rotation warns of what is left to do, not of how to force it.
     let ran = run(at, "--log argon shard rotate --force --yes", 0)?;
     says(&ran, "publish the trusted root now")?;
