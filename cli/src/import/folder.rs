@@ -1,7 +1,8 @@
 //! A folder with the answers of an old Rekor, so that an import does not depend on it: `log.json`, the description of its log; `TREE.pem`, the
 //! key of a tree; `TREE.jsonl`, its entries in order, one per line, each under its ID.
 //!
-//! What must never happen: a hint that destroys the only copy. The old Rekor may be off, so a damaged file is moved away, never removed.
+//! What must never happen: an operator follows a hint and destroys the only copy. The old Rekor may be off, so hints say to move a damaged
+//! file away, never to remove it.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, ErrorKind};

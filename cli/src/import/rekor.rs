@@ -4,7 +4,7 @@
 //! after the time that the answer names, or after a pause that doubles. A Rekor that has never answered may be a wrong address, so the wait
 //! for it ends after the caller's timeout.
 //!
-//! What must never happen: memory that grows with the answers. Most are short; only a few long ones are read at a time.
+//! What must never happen: the old Rekor decides how much memory logctl takes. Most answers are short; only a few long ones are read at a time.
 
 use std::collections::BTreeMap;
 use std::path::Path;

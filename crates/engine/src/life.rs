@@ -60,7 +60,7 @@ pub(crate) struct Life {
     /// third-party mirrors, which accept no manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forced: Option<Vec<String>>,
-    /// Up to which size of the log its shards may have signed other roots: a restore by force, this one or an earlier one, may lack entries.
+    /// Up to which size of the log an earlier restore by force may lack entries that were signed, since the log had not grown after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forks: Option<GlobalIndex>,
 }

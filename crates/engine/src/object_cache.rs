@@ -25,7 +25,7 @@ const SHARED_READ: Duration = Duration::from_secs(1);
 /// An object that is kept.
 #[derive(Clone)]
 pub(crate) enum Object {
-    /// A hash tile, with all nodes inside it.
+    /// A hash tile, with the nodes inside it once a proof has needed them.
     Tile(Arc<HashTile>),
     /// The entries of a bundle.
     Bundle(Arc<Vec<Bytes>>),
@@ -49,21 +49,27 @@ impl Object {
 type Key = (u64, Arc<str>, TilePath);
 type Cell = Arc<OnceCell<Object>>;
 
+/// An object, and how many bytes are counted for it; none while it is read.
 struct Kept {
-    objects: LruCache<Key, Cell>,
+    cell: Cell,
+    weight: usize,
+}
+
+struct Inner {
+    objects: LruCache<Key, Kept>,
     bytes: usize,
 }
 
 /// The objects that are kept, of all logs of one engine.
 pub(crate) struct ObjectCache {
-    kept: Mutex<Kept>,
+    inner: Mutex<Inner>,
     logs: AtomicU64,
 }
 
 impl Default for ObjectCache {
     fn default() -> Self {
         Self {
-            kept: Mutex::new(Kept {
+            inner: Mutex::new(Inner {
                 objects: LruCache::new(MOST_OBJECTS),
                 bytes: 0,
             }),
@@ -72,42 +78,69 @@ impl Default for ObjectCache {
     }
 }
 
-impl Kept {
-    fn without(&mut self, cell: &Cell) {
-        let weight = cell.get().map_or(0, Object::weight);
-        self.bytes = self.bytes.saturating_sub(weight);
-    }
+/// The objects of one log among them.
+pub(crate) struct LogCache {
+    cache: Arc<ObjectCache>,
+    log: u64,
 }
 
 impl ObjectCache {
-    /// A number for a log that is opened now: another one of its name, later, has another history.
-    pub(crate) fn open_log(&self) -> u64 {
-        self.logs.fetch_add(1, Relaxed)
+    /// The objects of a log that is opened now: another one of its name, later, has another history.
+    pub(crate) fn open_log(self: &Arc<Self>) -> LogCache {
+        LogCache {
+            cache: Arc::clone(self),
+            log: self.logs.fetch_add(1, Relaxed),
+        }
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn cell(&self, key: &Key) -> Cell {
-        let mut kept = self.kept();
-        if let Some(cell) = kept.objects.get(key) {
-            return Arc::clone(cell);
+        let mut inner = self.inner();
+        if let Some(kept) = inner.objects.get(key) {
+            return Arc::clone(&kept.cell);
         }
         let cell = Cell::default();
-        if let Some((_, out)) = kept.objects.push(key.clone(), Arc::clone(&cell)) {
-            kept.without(&out);
+        let kept = Kept {
+            cell: Arc::clone(&cell),
+            weight: 0,
+        };
+        if let Some((_, out)) = inner.objects.push(key.clone(), kept) {
+            inner.bytes -= out.weight;
         }
         cell
     }
 
+    /// Counts an object that has just been read, and drops those that nobody has asked for lately.
+    fn weigh(&self, key: &Key, cell: &Cell, weight: usize) {
+        let mut inner = self.inner();
+        // It may be forgotten already.
+        let kept = inner.objects.peek_mut(key);
+        let Some(kept) = kept.filter(|kept| Arc::ptr_eq(&kept.cell, cell)) else {
+            return;
+        };
+        kept.weight = weight;
+        inner.bytes += weight;
+        while inner.bytes > MOST_BYTES
+            && let Some((_, out)) = inner.objects.pop_lru()
+        {
+            inner.bytes -= out.weight;
+        }
+    }
+}
+
+impl LogCache {
     /// The object, or what `read` finds; that is kept, unless it is nothing or an error.
     pub(crate) async fn get<'a, E>(
         &self,
-        key: &Key,
+        shard: &Arc<str>,
+        path: TilePath,
         read: impl Fn() -> BoxFuture<'a, Result<Option<Object>, E>>,
     ) -> Result<Option<Object>, E> {
-        let cell = self.cell(key);
+        let key = (self.log, Arc::clone(shard), path);
+        let cell = self.cache.cell(&key);
         let mut added = false;
         let found = cell.get_or_try_init(|| async {
             let object = read().await.map_err(Some)?.ok_or(None)?;
@@ -122,43 +155,27 @@ impl ObjectCache {
             Err(_) => return read().await,
         };
         if added {
-            self.weigh(key, &cell, found.weight());
+            self.cache.weigh(&key, &cell, found.weight());
         }
         Ok(Some(found))
     }
 
-    /// Counts an object that has just been read, and drops those that nobody has asked for lately.
-    fn weigh(&self, key: &Key, cell: &Cell, weight: usize) {
-        let mut kept = self.kept();
-        // It may be forgotten already.
-        let is_kept = |there: &Cell| Arc::ptr_eq(there, cell);
-        if !kept.objects.peek(key).is_some_and(is_kept) {
-            return;
-        }
-        kept.bytes += weight;
-        while kept.bytes > MOST_BYTES
-            && let Some((_, out)) = kept.objects.pop_lru()
-        {
-            kept.without(&out);
-        }
+    /// Forgets an object, which does not prove what it should. True if it was kept.
+    pub(crate) fn forget(&self, shard: &Arc<str>, path: TilePath) -> bool {
+        let mut inner = self.cache.inner();
+        let out = inner.objects.pop(&(self.log, Arc::clone(shard), path));
+        out.is_some_and(|out| {
+            inner.bytes -= out.weight;
+            out.cell.initialized()
+        })
     }
 
     /// Forgets everything, so that the next reader reads the store.
     #[cfg(test)]
     pub(crate) fn forget_all(&self) {
-        let mut kept = self.kept();
-        kept.objects.clear();
-        kept.bytes = 0;
-    }
-
-    /// Forgets an object, which does not prove what it should. True if it was kept.
-    pub(crate) fn forget(&self, key: &Key) -> bool {
-        let mut kept = self.kept();
-        let out = kept.objects.pop(key);
-        out.is_some_and(|cell| {
-            kept.without(&cell);
-            cell.initialized()
-        })
+        let mut inner = self.cache.inner();
+        inner.objects.clear();
+        inner.bytes = 0;
     }
 }
 
@@ -168,15 +185,15 @@ mod tests {
 
     use super::*;
 
-    fn key(index: u64) -> Key {
-        let path = format!("tile/entries/{index:03}").parse().unwrap();
-        (0, Arc::from("a"), path)
+    fn path(index: u64) -> TilePath {
+        format!("tile/entries/{index:03}").parse().unwrap()
     }
 
-    async fn get(cache: &ObjectCache, index: u64, length: usize) -> bool {
+    /// Whether the object was read, of which there are so many bytes.
+    async fn get(cache: &LogCache, index: u64, length: usize) -> bool {
         let read = std::cell::Cell::new(false);
-        let key = key(index);
-        let found = cache.get(&key, || {
+        let shard = Arc::from("a");
+        let found = cache.get(&shard, path(index), || {
             read.set(true);
             let entry = Bytes::from(vec![0; length]);
             let found = (length > 0).then(|| Object::Bundle(Arc::new(vec![entry])));
@@ -188,24 +205,41 @@ mod tests {
 
     #[tokio::test]
     async fn an_object_is_read_once_until_it_is_forgotten() {
-        let cache = ObjectCache::default();
-        assert!(
-            get(&cache, 1, 0).await && get(&cache, 1, 10).await,
-            "nothing is not kept"
-        );
-        assert!(!get(&cache, 1, 10).await);
-        assert!(cache.forget(&key(1)) && !cache.forget(&key(1)));
-        assert_eq!(cache.kept().bytes, 0);
+        let all = Arc::new(ObjectCache::default());
+        let (cache, other) = (all.open_log(), all.open_log());
+        let nothing = get(&cache, 1, 0).await && get(&cache, 1, 10).await;
+        assert!(nothing, "what is not there is looked for again");
+        assert!(!get(&cache, 1, 10).await && get(&other, 1, 10).await);
+        let shard = Arc::from("a");
+        assert!(cache.forget(&shard, path(1)) && !cache.forget(&shard, path(1)));
+        assert!(other.forget(&shard, path(1)));
+        assert_eq!(all.inner().bytes, 0);
         assert!(get(&cache, 1, 10).await);
     }
 
     #[tokio::test]
     async fn what_is_kept_is_bounded_and_the_latest_stays() {
-        let cache = ObjectCache::default();
+        let all = Arc::new(ObjectCache::default());
+        let cache = all.open_log();
         for index in 0..200 {
             get(&cache, index, MOST_BYTES / 64).await;
-            assert!(cache.kept().bytes <= MOST_BYTES);
+            assert!(all.inner().bytes <= MOST_BYTES);
         }
         assert!(!get(&cache, 199, 1).await && get(&cache, 0, 1).await);
+    }
+
+    /// Forgotten between the moment that it is read and the moment that it is counted.
+    #[tokio::test]
+    async fn what_is_forgotten_early_is_never_counted() {
+        let all = Arc::new(ObjectCache::default());
+        let cache = all.open_log();
+        let key = (cache.log, Arc::from("a"), path(1));
+        let cell = all.cell(&key);
+        cell.set(Object::Bundle(Arc::default())).ok().unwrap();
+        assert!(cache.forget(&key.1, path(1)));
+        all.weigh(&key, &cell, 10);
+        get(&cache, 2, 10).await;
+        let counted = all.inner().bytes;
+        assert_eq!(counted, 10 + size_of::<Bytes>());
     }
 }

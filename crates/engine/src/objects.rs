@@ -8,7 +8,7 @@ use tlog::{LeafIndex, TILE_WIDTH, TileKind, TilePath, TreeSize};
 use crate::clock::Clock;
 use crate::damage::Damage;
 use crate::nodes::Nodes;
-use crate::object_cache::ObjectCache;
+use crate::object_cache::{LogCache, ObjectCache};
 use store::{Objects, StoreError};
 
 pub(crate) struct LogObjects {
@@ -19,8 +19,8 @@ pub(crate) struct LogObjects {
     pub(crate) nodes: Nodes,
     /// Published objects that readers found damaged.
     pub(crate) damage: Damage,
-    /// Objects that readers have asked for, and the number of this log there.
-    pub(crate) cache: (Arc<ObjectCache>, u64),
+    /// Objects that readers have asked for.
+    pub(crate) cache: LogCache,
 }
 
 impl LogObjects {
@@ -29,15 +29,14 @@ impl LogObjects {
         store: Arc<dyn Objects>,
         nodes: Nodes,
         clock: Clock,
-        cache: Arc<ObjectCache>,
+        cache: &Arc<ObjectCache>,
     ) -> Self {
-        let number = cache.open_log();
         Self {
             log: log.to_owned(),
             store,
             nodes,
             damage: Damage::new(clock),
-            cache: (cache, number),
+            cache: cache.open_log(),
         }
     }
 

@@ -614,8 +614,7 @@ fn a_saved_rekor_is_not_lost() -> Done {
     all_there(&logd, &rekor)
 }
 
-/// The entries in a folder are not those under the tree head. The hint names the shard and leads out of it, with the shards that the folder
-/// was saved with.
+/// The entries in a folder are not those under the tree head. The hint leads out of it, and names the shard and what was saved with it.
 #[test]
 fn a_wrong_root_is_repaired_as_the_hint_says() -> Done {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;

@@ -147,7 +147,7 @@ impl Engine {
             Arc::clone(&self.objects),
             nodes,
             self.clock.clone(),
-            Arc::clone(&self.object_cache),
+            &self.object_cache,
         ));
         let running = Arc::new(Running::new(
             Arc::clone(&ledger),

@@ -33,12 +33,10 @@ impl LogObjects {
         leaf: LeafIndex,
         path: TilePath,
     ) -> Result<Option<Object>, ReadError> {
-        let (cache, log) = &self.cache;
-        let key = (*log, Arc::clone(shard), path);
         let read = || -> BoxFuture<'_, Result<Option<Object>, ReadError>> {
             Box::pin(self.read_object(shard, leaf, path))
         };
-        cache.get(&key, read).await
+        self.cache.get(shard, path, read).await
     }
 
     async fn read_object(
@@ -60,7 +58,6 @@ impl LogObjects {
             }
             TileKind::Hashes(_) => {
                 let tile = HashTile::read(path, &bytes).map_err(|_| damaged())?;
-                tile.compute();
                 Object::Tile(Arc::new(tile))
             }
         }))
@@ -72,10 +69,9 @@ impl LogObjects {
         shard: &Arc<str>,
         paths: impl IntoIterator<Item = TilePath>,
     ) -> bool {
-        let (cache, log) = &self.cache;
         let mut any = false;
         for path in paths {
-            any |= cache.forget(&(*log, Arc::clone(shard), path));
+            any |= self.cache.forget(shard, path);
         }
         any
     }

@@ -384,7 +384,10 @@ impl Log {
         let mut set = TileSet::default();
         for path in paths {
             match self.objects.kept(shard, leaf, path).await? {
-                Some(Object::Tile(tile)) => set.keep(path, tile),
+                Some(Object::Tile(tile)) => {
+                    tile.compute();
+                    set.keep(path, tile);
+                }
                 _ => return Ok(None),
             }
         }

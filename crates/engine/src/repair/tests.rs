@@ -100,7 +100,7 @@ async fn a_flipped_bit_of_a_tile_halts_nothing_and_is_rewritten_from_what_is_bel
         ("dev/a/tile/1/000.p/2", 300),
     ] {
         let good = flip(&rig.objects, path).await;
-        log.objects.cache.0.forget_all();
+        log.objects.cache.forget_all();
         damaged(log.inclusion(GlobalIndex::new(index)).await);
         let list = listed(&log, |all| {
             all.iter().any(|d| d.path == path && d.repaired.is_some())

@@ -323,7 +323,7 @@ impl Restore {
                 let own = sources.iter().filter(|of| of.incarnation.is_some());
                 own.filter_map(name).collect()
             }),
-            forks,
+            forks: manifest.forks,
         };
         self.write(&believed, &state, &positions, &life, last)
             .await?;

@@ -186,8 +186,7 @@ pub(crate) fn waiting(members: &[Membership]) -> Option<String> {
     })
 }
 
-/// The reason, if any, why the restored log would wait for secondaries that did not answer. They may come back; one that is lost with its key
-/// never accepts anything.
+/// The reason, if any, why the restored log would wait for secondaries that did not answer. They may come back, unless their keys are lost.
 pub(crate) fn absent(members: &[Membership], sources: &[Source]) -> Option<String> {
     members.iter().find_map(|of| {
         let answers = |one: &&SecondaryConfig| {

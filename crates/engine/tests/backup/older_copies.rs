@@ -170,8 +170,7 @@ async fn a_secondary_that_does_not_say_what_it_has_is_copied_to() {
     engine.shutdown().await;
 }
 
-/// Two servers copy to one secondary, whose disk is replaced by an older copy of itself. Only one of them meets an entry that is
-/// missing.
+/// Two servers copy to one secondary, whose disk is replaced by an older copy. Only one of them meets an entry that is missing.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_copy_of_a_storage_is_filled_whichever_server_meets_it() {
     const X: &str = "x.example.org";

@@ -289,8 +289,8 @@ async fn submitted(
 }
 
 /// Makes the opening statement the first entry of a shard that has none: Go's clients leave out an index of 0, which sigstore-python
-/// then refuses. Every server that is about to write a first entry submits the statement before it, as part of that write; only one is
-/// ordered.
+/// then refuses. Every server that is about to write a first entry submits the statement before it, as part of that write, and the log
+/// orders only one of them.
 async fn opened(
     log: &Log,
     shard: &str,

@@ -1,7 +1,7 @@
 //! The trusted root that a key is added to. Pure.
 //!
-//! What must never happen: a trusted root is published that lacks an entry of the published one, because clients then refuse what the owner
-//! of that entry signs. A file of `--merge` may be older than what is published, so it is compared with that. Where there is nothing to
+//! What must never happen: logctl publishes a trusted root without an entry that the published one has. Clients would then refuse what the
+//! owner of that entry signs. A file of `--merge` may be older than what is published, so it is compared with that. Where there is nothing to
 //! compare it with, it is used only before the key was seen for the first time.
 
 use rekor::export::TrustedRoot;
@@ -19,7 +19,7 @@ const LISTS: [(&str, &str); 4] = [
 ];
 const START: &str = "/publicKey/validFor/start";
 
-/// What is published apart from this log's keys.
+/// The trusted root that clients have now, without this log's own keys.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) enum Base {
     /// This trusted root, at every place.
@@ -118,8 +118,7 @@ fn lost(published: &TrustedRoot, next: &TrustedRoot) -> Option<String> {
     })
 }
 
-/// Whether an entry says what another one says. The key of a log may be valid for longer: a log that was restored no longer knows when
-/// it was made.
+/// Whether an entry says what another one says. The key of a log may be valid for longer, since a restored log forgets when it was made.
 fn covers(kept: &Value, published: &Value) -> bool {
     let start =
         |entry: &Value| -> Option<jiff::Timestamp> { entry.pointer(START)?.as_str()?.parse().ok() };

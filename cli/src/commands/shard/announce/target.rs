@@ -154,7 +154,7 @@ impl Target {
                 Ok(Found { text, age }) => {
                     nothing = false;
                     let found = shard.published_in(&text, millis, self.settle.duration());
-                    // What a cache has kept since before the key was seen, or was gone, says nothing about today.
+                    // A cache may still answer with a copy from before the key was seen, or from before it was withdrawn.
                     let from = now.checked_sub(age).unwrap_or(Timestamp::MIN);
                     let is_before = |time: Option<&Timestamp>| {
                         !age.is_zero() && time.is_some_and(|time| from <= *time)

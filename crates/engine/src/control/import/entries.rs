@@ -21,8 +21,7 @@ const KEPT: &str = "what was copied is kept until `logctl import rekor --drop` r
 /// Signatures that are verified before others get a turn.
 const TURN: usize = 16;
 
-/// The entries, if the old Rekor has signed each with its index and time: the bytes of each and what is kept of it; and the earliest of
-/// the times.
+/// The entries, if the old Rekor has signed each with its index and time: the bytes of each, what is kept of it, and the earliest time.
 pub(super) async fn verified(
     shard: &ImportingShard,
     first: u64,

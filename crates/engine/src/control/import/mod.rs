@@ -371,7 +371,7 @@ impl Engine {
             Arc::clone(&self.objects),
             Nodes::new(Arc::clone(&self.objects), Arc::clone(&self.merge.places)),
             self.clock.clone(),
-            Arc::default(),
+            &Arc::default(),
         );
         let old = shard.imported;
         grow(&objects, shard, &entries).await?;
