@@ -97,10 +97,11 @@ impl ObjectCache {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn cell(&self, key: &Key) -> Cell {
+    /// The cell of an object, and whether it is new: then the caller reads the object.
+    fn cell(&self, key: &Key) -> (Cell, bool) {
         let mut inner = self.inner();
         if let Some(kept) = inner.objects.get(key) {
-            return Arc::clone(&kept.cell);
+            return (Arc::clone(&kept.cell), false);
         }
         let cell = Cell::default();
         let kept = Kept {
@@ -110,7 +111,7 @@ impl ObjectCache {
         if let Some((_, out)) = inner.objects.push(key.clone(), kept) {
             inner.bytes -= out.weight;
         }
-        cell
+        (cell, true)
     }
 
     /// Counts an object that has just been read, and drops those that nobody has asked for lately.
@@ -140,24 +141,34 @@ impl LogCache {
         read: impl Fn() -> BoxFuture<'a, Result<Option<Object>, E>>,
     ) -> Result<Option<Object>, E> {
         let key = (self.log, Arc::clone(shard), path);
-        let cell = self.cache.cell(&key);
+        let (cell, is_new) = self.cache.cell(&key);
         let mut added = false;
         let found = cell.get_or_try_init(|| async {
             let object = read().await.map_err(Some)?.ok_or(None)?;
             added = true;
             Ok(object)
         });
-        // Readers of a store that does not answer would wait for one another, each for its whole time.
-        let found = match tokio::time::timeout(SHARED_READ, found).await {
-            Ok(Ok(object)) => object.clone(),
-            Ok(Err(None)) => return Ok(None),
-            Ok(Err(Some(error))) => return Err(error),
-            Err(_) => return read().await,
+        let found = match is_new {
+            true => Some(found.await.cloned()),
+            // Readers of a store that does not answer would wait for one another, each for its whole time.
+            false => {
+                let found = tokio::time::timeout(SHARED_READ, found).await;
+                found.ok().map(|found| found.cloned())
+            }
         };
-        if added {
+        let found = match found {
+            Some(Err(Some(error))) => return Err(error),
+            Some(found) => found.ok(),
+            None => {
+                let own = read().await?;
+                added = own.clone().is_some_and(|own| cell.set(own).is_ok());
+                own
+            }
+        };
+        if let Some(found) = found.as_ref().filter(|_| added) {
             self.cache.weigh(&key, &cell, found.weight());
         }
-        Ok(Some(found))
+        Ok(found)
     }
 
     /// Forgets an object, which does not prove what it should. True if it was kept.
@@ -234,7 +245,7 @@ mod tests {
         let all = Arc::new(ObjectCache::default());
         let cache = all.open_log();
         let key = (cache.log, Arc::from("a"), path(1));
-        let cell = all.cell(&key);
+        let (cell, _) = all.cell(&key);
         cell.set(Object::Bundle(Arc::default())).ok().unwrap();
         assert!(cache.forget(&key.1, path(1)));
         all.weigh(&key, &cell, 10);

@@ -229,6 +229,7 @@ impl Log {
             return Ok(None);
         };
         self.alive()?;
+        let mut again = false;
         for _ in 0..8 {
             let signed = self.publication.signed(&shard).await?;
             let (size, root) = signed.map_or((TreeSize::ZERO, tlog::empty_root()), |signed| {
@@ -264,10 +265,14 @@ impl Log {
                 let proof = tlog::consistency_proof(first, last, &tiles)?;
                 tlog::verify_consistency(first, last, &proof, &old, &new).map(|()| proof)
             };
-            let proof = proven().map_err(|_| {
-                self.objects.forget(&shard.name, paths);
-                self.objects.damaged(&shard.name, leaf)
-            })?;
+            let Ok(proof) = proven() else {
+                // Read again: what was kept may be damaged.
+                if self.objects.forget(&shard.name, paths) && !again {
+                    again = true;
+                    continue;
+                }
+                return Err(self.objects.damaged(&shard.name, leaf));
+            };
             return Ok(Some(Consistency {
                 size,
                 root,

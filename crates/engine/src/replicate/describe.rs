@@ -24,7 +24,7 @@ use order::keys::trailing_number;
 use order::state::{Intake, Shard, State};
 use store::record;
 use store::{Guard, Outcome, StoreError, Transaction};
-use tlog::TreeSize;
+use tlog::{GlobalIndex, TreeSize};
 
 /// Sealed keys read at a time.
 const KEYS: usize = 512;
@@ -46,6 +46,8 @@ pub(crate) struct Sent {
     lowered: BTreeMap<String, TreeSize>,
     /// Whether the log takes entries, and is deleted.
     intake: (Intake, bool),
+    /// Up to which size its shards may have signed other roots.
+    forks: Option<GlobalIndex>,
     /// The storage that has it.
     incarnation: String,
     /// The number of slots at which it was refused, because another server of this log had sent a newer one. That one may know less of what
@@ -76,6 +78,7 @@ impl Sent {
             settled,
             lowered,
             intake,
+            forks,
             incarnation,
             refused: _,
             age: _,
@@ -84,7 +87,7 @@ impl Sent {
         } = self;
         (generation, base, incarnation) == (&other.generation, &other.base, &other.incarnation)
             && (vouched, settled, lowered) == (&other.vouched, &other.settled, &other.lowered)
-            && *intake == other.intake
+            && (intake, forks) == (&other.intake, &other.forks)
             && (Arc::ptr_eq(shards, &other.shards) || *shards == other.shards)
     }
 }
@@ -105,6 +108,7 @@ impl Copier {
                 vouched.push(one);
             }
         }
+        let life = guard.life.known().await?;
         let stamp = guard.life.stamp(state, state.generation, edition).await?;
         let mut of = Sent {
             generation: state.generation,
@@ -116,6 +120,7 @@ impl Copier {
             settled: stamp.settled,
             lowered: guard.life.lowered(state).await?,
             intake: (state.intake, state.deleted),
+            forks: life.and_then(|life| life.forks(state)),
             incarnation: self.incarnation.clone().unwrap_or_default(),
             refused: None,
             age: None,
@@ -331,7 +336,7 @@ async fn manifest(
     Ok(Manifest {
         log: guard.ledger.name.clone(),
         state: state.clone(),
-        forks: guard.life.known().await?.and_then(|life| life.forks(state)),
+        forks: of.forks,
         joint: members[..now.unwrap_or(0)].to_vec(),
         document,
         vouched: of.vouched.clone(),

@@ -5,7 +5,9 @@
 
 use tlog::{GlobalIndex, TreeSize, UnixMillis};
 
-use crate::restore::sources::{Source, lacking, longer, moved, only_longer, waiting};
+use crate::restore::sources::{
+    Source, absent, lacking, leave_out_earlier, longer, moved, only_longer, waiting,
+};
 use crate::restore::{Restore, RestoreError};
 
 /// The result of a drill.
@@ -81,6 +83,7 @@ impl Restore {
         let mut sources = self.sources(&believed, &members, &mut warnings).await?;
         let mirrors: Vec<_> = sources.iter().filter_map(Source::is_mirror).collect();
         warnings.retain(|warning| !mirrors.contains(warning));
+        warnings.extend(absent(&members, &sources));
         let (mut copies, mut refused) = (Vec::new(), waiting(&members));
         let state = &believed.manifest.state;
         let names: Vec<_> = state
@@ -94,17 +97,28 @@ impl Restore {
                 continue;
             }
             let name = &shard.identity.name;
-            let checked = self.check_copies(name, &mut sources).await?;
+            let (checked, two) = loop {
+                let checked = self.check_copies(name, &mut sources).await?;
+                let two = checked.iter().find_map(|copy| match &copy.fault {
+                    Some(Fault::Contradicts(why)) => Some(why.clone()),
+                    _ => None,
+                });
+                // As the restore does.
+                let earlier = |why: &String| leave_out_earlier(&mut sources, name, why);
+                match two.as_ref().and_then(earlier) {
+                    Some((_, warning)) => warnings.push(warning),
+                    None => break (checked, two),
+                }
+                for source in &mut sources {
+                    source.damaged.remove(name);
+                }
+            };
             let most = believed.closed(name, &shard.phase);
             warnings.extend(longer(&sources, name, most));
             let fits = |size: TreeSize| most.is_none_or(|most| size <= most);
             let whole = checked.iter().filter(|copy| copy.fault.is_none());
             let whole = whole.filter(|copy| fits(copy.size));
             let whole = whole.map(|copy| copy.size).max().unwrap_or_default();
-            let two = checked.iter().find_map(|copy| match &copy.fault {
-                Some(Fault::Contradicts(why)) => Some(why.clone()),
-                _ => None,
-            });
             copies.extend(checked);
             for source in &mut sources {
                 source.discount_above(name, whole);

@@ -131,7 +131,7 @@ impl Restore {
         Ok((size, own, best.url.clone()))
     }
 
-    /// Deletes what a damaged copy of `more` entries left behind the `size` entries that are there: a server would take a bundle behind its
+    /// Deletes what a copy of `more` entries that is left out has put behind the `size` entries that are there: a server would take a bundle behind its
     /// order for the sign of an older store.
     pub(crate) async fn forget(
         &self,

@@ -206,6 +206,8 @@ impl Restore {
                 }
                 forced.insert(problem);
             }
+            // What was read of copies that are left out, which may be more than is restored.
+            let mut left = TreeSize::ZERO;
             let (size, root, url) = loop {
                 match self.shard(&manifest.log, &name, most, &sources).await {
                     // The next one that has it gives its copy. What this one has cosigned still says how much there was.
@@ -218,7 +220,10 @@ impl Restore {
                     }
                     Err((_, RestoreError::Contradiction(why))) => {
                         match leave_out_earlier(&mut sources, &name, &why) {
-                            Some(warning) => warnings.push(warning),
+                            Some((had, warning)) => {
+                                left = left.max(had);
+                                warnings.push(warning);
+                            }
                             None => return Err(RestoreError::Contradiction(why)),
                         }
                     }
@@ -227,9 +232,10 @@ impl Restore {
                 }
             };
             for source in &mut sources {
-                if let Some(more) = source.discount_above(&name, size) {
-                    self.forget(&manifest.log, &name, size, more).await?;
-                }
+                left = left.max(source.discount_above(&name, size).unwrap_or(left));
+            }
+            if left > size {
+                self.forget(&manifest.log, &name, size, left).await?;
             }
             if let Some(problem) = lacking(&believed, &members, &sources, &name) {
                 if !self.force {
@@ -281,7 +287,9 @@ impl Restore {
             forced.insert(problem);
         }
         let own = (!forced.is_empty()).then_some(start);
-        let forks = own.max(manifest.forks);
+        // The log may have grown since the manifest that says it was made.
+        let inherited = manifest.forks.filter(|most| start <= *most);
+        let forks = own.max(inherited);
         if let (None, Some(most)) = (own, forks) {
             warnings.push(format!(
                 "forced: the log was restored by force before, with {most} entries, and has not grown since"
@@ -323,7 +331,7 @@ impl Restore {
                 let own = sources.iter().filter(|of| of.incarnation.is_some());
                 own.filter_map(name).collect()
             }),
-            forks: manifest.forks,
+            forks: inherited,
         };
         self.write(&believed, &state, &positions, &life, last)
             .await?;

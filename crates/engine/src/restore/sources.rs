@@ -208,17 +208,22 @@ pub(crate) fn absent(members: &[Membership], sources: &[Source]) -> Option<Strin
 }
 
 /// Entries of a shard contradict each other: of the secondaries that were told nothing by the life that is believed, the one with most is left
-/// out. Returns a warning, or nothing if there is none.
-pub(super) fn leave_out_earlier(sources: &mut [Source], shard: &str, why: &str) -> Option<String> {
+/// out. Returns how much it has, and a warning; nothing if there is none.
+pub(super) fn leave_out_earlier(
+    sources: &mut [Source],
+    shard: &str,
+    why: &str,
+) -> Option<(TreeSize, String)> {
     let earlier = sources.iter_mut().filter(|source| source.by_earlier_life);
     let most = earlier.max_by_key(|source| source.has.get(shard).map(|has| has.size))?;
-    most.has.remove(shard)?;
+    let had = most.has.remove(shard)?;
     let of_another = "its entries are of another copy of the log, which was superseded";
     most.failed.insert(shard.to_owned(), of_another.to_owned());
-    Some(format!(
+    let warning = format!(
         "{} is left out for shard {shard}: {of_another} ({why}). Keep its folder until you have compared its checkpoint with those of your readers; then start it with a new folder that is empty but for its key",
         most.url
-    ))
+    );
+    Some((TreeSize::new(had.size), warning))
 }
 
 /// The reason, if any, why the secondaries that answered might lack published entries of a shard.

@@ -66,6 +66,46 @@ async fn a_closed_shard_is_restored_as_it_was_closed() {
     continues(&world, "again", 110).await;
 }
 
+/// The same, of a shard that still takes entries: the copy that was restored without them has other ones in their place.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_end_of_the_active_shard_is_left_out() {
+    let (world, engine, log, _) = on_three(100).await;
+    world.only_reachable(&["zzz"]);
+    append(&log, 5).await;
+    let last = world.mirror("zzz");
+    until("it has them", || {
+        last.status()[0].mirrored == TreeSize::new(105)
+    })
+    .await;
+    engine.shutdown().await;
+    drop((log, engine));
+    world.gone("primary").await;
+    world.only_reachable(&["x", "yy"]);
+    let one = world.restore("one", &["x", "yy"], false).run().await;
+    assert_eq!(one.unwrap().entries, GlobalIndex::new(100));
+    let engine = world.primary("one").await;
+    let log = engine.log("dev").unwrap();
+    published(&log, 100).await;
+    log.append(Bytes::from_static(b"another")).await.unwrap();
+    published(&log, 101).await;
+    engine.shutdown().await;
+    drop((log, engine));
+    world.only_reachable(&FROM);
+    let is_left_out = |warnings: &[String]| {
+        let mut all = warnings.iter();
+        all.any(|why| why.contains("zzz") && why.contains("is left out"))
+    };
+    let checked = world.restore("again", &FROM, false).check().await.unwrap();
+    assert_eq!(checked.refused, None);
+    assert!(is_left_out(&checked.warnings), "{:?}", checked.warnings);
+    let again = world.restore("again", &FROM, false).run().await.unwrap();
+    assert!(is_left_out(&again.warnings), "{:?}", again.warnings);
+    assert_eq!(again.entries, GlobalIndex::new(101));
+    // It has another end than was restored, and is given a new folder, as the warning says.
+    world.only_reachable(&["x", "yy"]);
+    continues(&world, "again", 101).await;
+}
+
 /// A forced restore shortens a closed shard. Until the log has grown, a secondary that has the rest can bring it back.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_forced_restore_lacks_of_a_closed_shard_comes_back() {

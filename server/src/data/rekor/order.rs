@@ -3,7 +3,7 @@
 //! An entry has an idempotency key of its own, made of its shard and its leaf, so a client that sends it again gets the existing entry.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -30,8 +30,8 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 static WAITING: Waiting = Waiting(Mutex::new(BTreeMap::new()));
 /// How many may wait, of all logs and tenants together.
 const MOST_WAITING: usize = 2048;
-/// One statement at a time in this process: all others that wait for it would sign and send another one each.
-static OPENING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+/// One statement of a log at a time, by log: all writes that wait for it would sign and send another one each.
+static OPENING: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>> = Mutex::new(BTreeMap::new());
 /// The shortest and the longest pause before such a write tries again. There may be room earlier than the log has guessed.
 const ROOM_POLL: Duration = Duration::from_millis(200);
 const LONG_ROOM_POLL: Duration = Duration::from_secs(2);
@@ -222,8 +222,8 @@ async fn ordered(
     let for_now = [codes::OVERLOADED, codes::NO_ROOM, codes::LIMITED];
     let (mut place, mut urgency) = (None, None);
     loop {
-        let advice = wish(until, urgency);
-        let refusal = match submitted(log, leaf.clone(), tenant, rekor, opening, &advice).await {
+        let wish = || wish(until, urgency);
+        let refusal = match submitted(log, leaf.clone(), tenant, rekor, opening, wish).await {
             Err(Unordered::Refused(refusal)) if for_now.contains(&refusal.code) => refusal,
             done => return done,
         };
@@ -251,14 +251,14 @@ async fn submitted(
     tenant: TenantId,
     rekor: RekorConfig,
     opening: Opening,
-    advice: &Advice,
+    wish: impl Fn() -> Advice,
 ) -> Result<GlobalIndex, Unordered> {
     let hash = tlog::leaf_hash(&leaf);
     for _ in 0..ROTATIONS {
         let shard = log.active_shard();
         let key = key(shard.as_deref().unwrap_or_default(), &hash);
         if let (FirstEntry::Statement, Some(shard)) = (rekor.first_entry, &shard) {
-            opened(log, shard, tenant, advice, opening).await?;
+            opened(log, shard, tenant, &wish, opening).await?;
         }
         if rekor.duplicates == Duplicates::Conflict {
             let there = log.keyed_entry(key).await;
@@ -270,10 +270,7 @@ async fn submitted(
                 return Err(Unordered::Exists(there));
             }
         }
-        let advice = Advice {
-            shard,
-            ..advice.clone()
-        };
+        let advice = Advice { shard, ..wish() };
         let written = match log.submit_keyed(key, leaf.clone(), tenant, &advice).await {
             Ok(ticket) => ticket.answer.await,
             Err(error) => Err(error),
@@ -295,13 +292,17 @@ async fn opened(
     log: &Log,
     shard: &str,
     tenant: TenantId,
-    advice: &Advice,
+    wish: &impl Fn() -> Advice,
     opening: Opening,
 ) -> Result<(), Unordered> {
     if !log.is_unopened() {
         return Ok(());
     }
-    let _turn = OPENING.lock().await;
+    let turn = {
+        let mut logs = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(logs.entry(log.name().to_owned()).or_default())
+    };
+    let _turn = turn.lock().await;
     if !log.is_unopened() {
         return Ok(());
     }
@@ -320,7 +321,7 @@ async fn opened(
     let key = WriteKey::new("", &format!("rekor {shard} opening"));
     let advice = Advice {
         shard: Some(shard.to_owned()),
-        ..advice.clone()
+        ..wish()
     };
     let written = match log.submit_keyed(key, leaf.into(), tenant, &advice).await {
         Ok(ticket) => ticket.answer.await.map(drop),
