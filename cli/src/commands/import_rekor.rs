@@ -6,7 +6,7 @@
 mod copy;
 mod shown;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -40,9 +40,10 @@ pub(crate) enum ImportSource {
     /// signed entry timestamp, and each root against the signed tree head, and creates the log only if all of them are right. Nobody may
     /// write to the old Rekor any more. If an import is interrupted, run the same command again.
     #[command(after_help = "Examples:
-  logctl import rekor neon.yaml --from https://rekor.example.org --trusted-root trusted_root.json --dry-run
+  logctl import rekor neon.yaml --from https://rekor.example.org --dry-run
   logctl import rekor neon.yaml --from https://rekor.example.org
-  logctl import rekor --from https://rekor.example.org --save rekor && logctl import rekor neon.yaml --from rekor
+  logctl import rekor --from https://rekor.example.org --save rekor
+  logctl import rekor neon.yaml --from rekor
   logctl import rekor --drop --log neon")]
     Rekor(RekorArgs),
 }
@@ -295,6 +296,13 @@ async fn save(
     let Some(path) = &args.save else {
         return Err(Error::Bug("neither a document nor a folder".into()));
     };
+    let real = |path: &Path| path.canonicalize().ok();
+    if real(Path::new(from)).is_some_and(|from| Some(from) == real(path)) {
+        return Err(Error::Usage {
+            message: "--from and --save name the same folder".into(),
+            hint: "name the old Rekor's URL after --from, or another folder after --save".into(),
+        });
+    }
     let shards = shards(session, source, from, args).await?;
     let folder = Folder::new(path);
     folder.take(&shards)?;

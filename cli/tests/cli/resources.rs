@@ -333,6 +333,15 @@ fn the_files_that_clients_of_sigstore_are_configured_with() {
     let ran = served.run("shard export --format signing-config");
     assert_eq!(ran.code, Some(2), "{}", ran.shown());
     assert!(ran.err.contains("--write-url https://"), "{}", ran.err);
+    let with_api =
+        "shard export --format signing-config --write-url https://log.example.org/dev/api/v2";
+    let ran = served.run(with_api);
+    assert_eq!(ran.code, Some(2), "{}", ran.shown());
+    assert!(
+        ran.err.contains("in front of /api/v1 or /api/v2"),
+        "{}",
+        ran.err
+    );
     let ran =
         served.run("shard export --format signing-config --write-url https://log.example.org/dev");
     let config: serde_json::Value = serde_json::from_str(&ran.out).unwrap();

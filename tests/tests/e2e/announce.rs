@@ -282,6 +282,12 @@ fn an_old_file_of_merge_is_not_published_over_a_newer_one() -> Done {
     announce(at, &plan, 0)?;
 
     std::fs::remove_file(&next)?;
+    // The key of the next shard was never seen, but that of this one was: something is published there, and only missing now.
+    published.set(404, "");
+    let third = ["plan", "c", "--exec", &publish, "--seen-at", &url];
+    let third = [&third[..], &["--merge", &merge], &short].concat();
+    says(&announce(at, &third, 7)?, "publish it yourself")?;
+    ensure!(!next.exists(), "an older file is published");
     published.set(200, &new);
     refused("leave --merge out")?;
     ensure!(argon_shard(at, "b")?["announced"].is_null(), "it is gone");

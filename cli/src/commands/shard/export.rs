@@ -211,6 +211,13 @@ impl Export<'_> {
             })
         });
         let urls: Vec<_> = urls.collect();
+        let path = |of: &&WriteUrl<'_>| of.url.trim_end_matches('/').contains("/api/v");
+        if let Some(of) = urls.iter().find(path) {
+            return Err(Error::Usage {
+                message: format!("{} names the API, which clients add by themselves", of.url),
+                hint: "name the URL in front of /api/v1 or /api/v2".to_owned(),
+            });
+        }
         if urls.is_empty() {
             return Err(Error::Usage {
                 message: "a SigningConfig says where clients write, and --write-url is missing"

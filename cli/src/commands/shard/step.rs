@@ -28,7 +28,7 @@ pub(crate) enum ShardStep {
     /// another machine. A log with rotate.requireAnnounced then rotates by itself when it is due.
     #[command(after_help = "Examples:
   logctl shard plan --yes
-  logctl shard plan --announce --exec ./open-pull-request.sh --seen-at https://tuf.example.org/ --yes")]
+  logctl shard plan --announce --exec ./publish.sh --seen-at root.json --yes")]
     Plan {
         /// Name of the shard; by default made from the configured template
         name: Option<String>,
@@ -64,8 +64,8 @@ pub(crate) enum ShardStep {
     /// job that runs again and again: without a name, a run after the rotation announces the next shard.
     #[command(after_help = "Examples:
   logctl shard rotate --yes
-  logctl shard rotate 2026c --announce --exec ./open-pull-request.sh --seen-at https://tuf.example.org/ --yes
-  logctl shard rotate 2026c --force --yes     # although too few witnesses or secondaries know it yet")]
+  logctl shard rotate 2026c --announce --exec ./publish.sh --seen-at root.json
+  logctl shard rotate 2026c --force --yes   # too few witnesses know it yet")]
     Rotate {
         /// Shard to open: a planned one or a new name; by default the oldest planned one
         #[arg(add = ArgValueCompleter::new(complete::planned_shards))]

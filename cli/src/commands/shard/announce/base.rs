@@ -2,7 +2,7 @@
 //!
 //! What must never happen: logctl publishes a trusted root without an entry that the published one has. Clients would then refuse what the
 //! owner of that entry signs. A file of `--merge` may be older than what is published, so it is compared with that. Where there is nothing to
-//! compare it with, it is used only before the key was seen for the first time.
+//! compare it with, it is used only before a key of this log was seen there for the first time.
 
 use rekor::export::TrustedRoot;
 use serde_json::Value;
@@ -43,7 +43,7 @@ pub(super) struct Wanted<'a> {
 }
 
 impl Base {
-    /// The text to add the key to, if any; or why nothing may be published. `was_seen`: the key was seen somewhere before.
+    /// The text to add the key to, if any; or why nothing may be published. `was_seen`: a key of the log was seen there before.
     fn text<'a>(
         &'a self,
         wanted: Wanted<'a>,
@@ -56,7 +56,9 @@ impl Base {
                 Self::Differ => {
                     "the published ones differ in more than the keys of this log; make them the same"
                 }
-                _ => "the key was seen before, and what is published now cannot be read",
+                _ => {
+                    "a key of this log was seen there before, and now nothing is there or it cannot be read; publish the newest trusted root again"
+                }
             }),
             (_, Some(merge)) => Ok(Some(merge)),
             (Self::Nothing, None) if wanted.new_root => Ok(None),

@@ -33,6 +33,8 @@ pub(super) struct Target {
     pub(super) gone: HashMap<String, Timestamp>,
     /// When it was recorded as seen, if ever.
     pub(super) seen_since: Option<Timestamp>,
+    /// Whether the key of another shard is recorded at one of the places: then a trusted root is published there, whatever a look finds now.
+    pub(super) others_were_seen: bool,
 }
 
 impl Target {
@@ -103,6 +105,9 @@ impl Target {
         if places.is_empty() {
             return Err(nowhere());
         }
+        let records = running.shards.iter().flat_map(|shard| &shard.announced);
+        let mut records = records.flat_map(|record| &record.seen);
+        let others_were_seen = records.any(|seen| places.iter().any(|place| place.name == seen.at));
         let asked = match until {
             Until::Seen => None,
             Until::Rotated(settle) => settle,
@@ -118,6 +123,7 @@ impl Target {
             recorded,
             gone,
             seen_since: seen.iter().filter_map(|seen| seen.since.parse().ok()).max(),
+            others_were_seen,
         };
         // Keys that no trusted root can have are refused before anything is waited for.
         target.root(None)?;
@@ -209,9 +215,9 @@ impl Target {
         self.recorded.is_empty() || !look.gone.is_empty()
     }
 
-    /// Whether the key was seen at any place, even if it is gone from there now.
+    /// Whether a key of this log was seen at any place, even if it is gone from there now.
     pub(super) fn was_seen(&self) -> bool {
-        !self.recorded.is_empty() || !self.gone.is_empty()
+        self.others_were_seen || !self.recorded.is_empty() || !self.gone.is_empty()
     }
 }
 
@@ -328,6 +334,7 @@ pub(super) mod tests {
             recorded: recorded.iter().map(|place| (*place).to_owned()).collect(),
             gone: HashMap::new(),
             seen_since: (!recorded.is_empty()).then(|| at(NOW - 3600)),
+            others_were_seen: false,
         }
     }
 
