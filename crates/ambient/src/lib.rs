@@ -1,5 +1,5 @@
 //! Time and random bytes, as values that are passed in: so the same program runs on the system's, on clocks that a test sets, and
-//! with bytes that repeat.
+//! with bytes that repeat. And threads for work that holds up tasks.
 //!
 //! What must never happen: code below `server/` asks the system directly. `crates/clippy.toml` forbids the calls; the system is asked
 //! here, through [`Ambient::system`], which a binary calls once. Exceptions are the drivers of the stores and the nonce of an ECDSA signature.
@@ -16,11 +16,15 @@
     reason = "here the system is asked, and nowhere else"
 )]
 
+#[cfg(feature = "crew")]
+mod crew;
 mod random;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod time;
 
+#[cfg(feature = "crew")]
+pub use crew::{Crew, CutShort};
 pub use random::{NoRandomness, Random};
 pub use time::{Clocks, Time};
 

@@ -12,13 +12,14 @@ mod backup;
 mod checkpoint;
 mod connection;
 mod look;
+mod readers;
 mod watch;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,8 +31,8 @@ use futures_util::future::BoxFuture;
 use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::{Semaphore, oneshot};
 
-use self::connection::{failure, open_reader};
 use self::look::ReadMode;
+use self::readers::Readers;
 use self::writer::{Command, Job, Writer};
 use super::{Coordination, Key, Outcome, StoreError, Transaction};
 use tlog::UnixMillis;
@@ -45,9 +46,6 @@ pub(crate) const VALUE_LIMIT: usize = 65_536;
 
 /// Transactions that may wait for the writer's thread; further callers wait outside.
 const QUEUE: usize = 1024;
-
-/// Reads that run at once.
-const READERS: usize = 4;
 
 /// A handle on one SQLite file. Several handles, in one process or in many, may share a file.
 pub struct Sqlite {
@@ -273,94 +271,6 @@ fn gone() -> StoreError {
     StoreError::Io("the store's writer thread has ended".into())
 }
 
-/// A few read-only connections; each is used by one blocking thread at a time.
-struct Readers {
-    path: PathBuf,
-    permits: Arc<Semaphore>,
-    idle: Mutex<Vec<Connection>>,
-    /// How the file is read if nothing is to be written; replaced once a server has started on it.
-    look: Option<Mutex<Arc<ReadMode>>>,
-}
-
-impl Readers {
-    fn new(path: PathBuf, look: Option<Arc<ReadMode>>) -> Self {
-        Self {
-            path,
-            permits: Arc::new(Semaphore::new(READERS)),
-            idle: Mutex::default(),
-            look: look.map(Mutex::new),
-        }
-    }
-
-    /// Reads on a connection of its own, on this thread.
-    fn read<T>(&self, read: impl Fn(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        loop {
-            let look = self.look.as_ref().map(|look| Arc::clone(&locked(look)));
-            let idle = self.lock().pop();
-            let connection = match (idle, &look) {
-                (Some(connection), _) => connection,
-                (None, Some(look)) => look.connect()?,
-                (None, None) => open_reader(&self.path)?,
-            };
-            let value = read(&connection).map_err(|error| failure(&error));
-            if let (Some(look), Some(current)) = (&look, &self.look) {
-                let mut current = locked(current);
-                if !look.holds()? {
-                    // Do not trust this read: a server has started, and may have written to the file meanwhile.
-                    self.close();
-                    *current = Arc::new(ReadMode::at(&self.path)?);
-                    continue;
-                }
-                // Others have turned to another way already: the connection is of the old one.
-                if !Arc::ptr_eq(look, &current) {
-                    return value;
-                }
-                // A connection that failed is closed, not reused: its state is not worth guessing.
-                let value = value?;
-                self.lock().push(connection);
-                return Ok(value);
-            }
-            let value = value?;
-            self.lock().push(connection);
-            return Ok(value);
-        }
-    }
-
-    async fn run<T: Send + 'static>(
-        self: &Arc<Self>,
-        read: impl Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let readers = self.clone();
-        // In a separate task: a caller that is not polled for a while, such as one of many that read ahead, must not hold a permit that a
-        // polled caller waits for.
-        let task = tokio::spawn(async move {
-            let permit = readers.permits.clone().acquire_owned().await;
-            let permit = permit.map_err(|error| StoreError::Io(error.to_string()))?;
-            #[expect(clippy::disallowed_methods, reason = "a driver waits for the disk")]
-            let work = tokio::task::spawn_blocking(move || {
-                // The permit lives as long as the thread works, even when nobody waits for the answer any more.
-                let _permit = permit;
-                readers.read(read)
-            });
-            work.await.map_err(cut_short)?
-        });
-        task.await.map_err(cut_short)?
-    }
-
-    /// Closes the idle connections.
-    fn close(&self) {
-        self.lock().clear();
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
-        locked(&self.idle)
-    }
-}
-
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn cut_short(error: tokio::task::JoinError) -> StoreError {
-    StoreError::Io(format!("a read was cut short: {error}"))
 }

@@ -30,12 +30,17 @@ use tower::Service as _;
 
 pub(crate) use read::shard_list;
 
+use ambient::Crew;
+
 use self::negotiate::wants_json;
 use self::refusal::Refusal;
 use crate::metrics::HttpMetrics;
 use crate::readiness::Readiness;
 use crate::settings::RekorRoots;
 use engine::{Log, SYSTEM};
+
+/// More threads would take the stores' share of those for blocking work.
+const MOST_VERIFIERS: usize = 16;
 
 /// Everything a request needs.
 pub(crate) struct DataPlane {
@@ -44,6 +49,8 @@ pub(crate) struct DataPlane {
     body_timeout: Duration,
     publish_timeout: Duration,
     turns: batch::Turns,
+    /// Threads that verify the signatures of Rekor's writes.
+    verifiers: Arc<Crew>,
     router: Router,
     roots: RekorRoots,
 }
@@ -59,12 +66,14 @@ impl DataPlane {
         roots: RekorRoots,
     ) -> Self {
         let router = read::router(Arc::clone(&readiness));
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             readiness,
             metrics,
             body_timeout,
             publish_timeout,
             turns: batch::Turns::default(),
+            verifiers: Crew::new((cores / 2).clamp(1, MOST_VERIFIERS)),
             router,
             roots,
         }

@@ -111,7 +111,7 @@ async fn a_long_read_delays_no_commit() {
         store.transact(put("a", vec![1])).await,
         Outcome::Committed
     ));
-    let reader = open_reader(&path).unwrap();
+    let reader = super::connection::open_reader(&path).unwrap();
     reader.execute_batch("BEGIN; SELECT * FROM kv").unwrap();
     let round = AtomicU32::new(0);
     let write = || async {

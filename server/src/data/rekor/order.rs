@@ -156,8 +156,23 @@ pub(super) async fn check<T: Send + 'static>(
         let _turn = turn;
         work()
     });
-    let broken = |_| Refusal::new(codes::STORE_FAILED, "the check of the request broke off");
     checked.await.map_err(broken)
+}
+
+/// Verifies one signature on another thread: that takes longer than all the rest of a write, and would keep other requests waiting. What the
+/// request holds is held until then, even if its client has gone.
+pub(super) async fn verify<T: Send + 'static>(
+    plane: &DataPlane,
+    held: HeldBytes,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<(T, HeldBytes), Refusal> {
+    let verified = plane.verifiers.run(move || (work(), held));
+    verified.await.map_err(broken)
+}
+
+/// A check that has no outcome.
+fn broken<E>(_: E) -> Refusal {
+    Refusal::new(codes::STORE_FAILED, "the check of the request broke off")
 }
 
 /// The tenant that a request writes for.

@@ -10,14 +10,12 @@ use hyper::{Response, StatusCode};
 use plane_http::{JSON, Watched, reply};
 use rekor::v2;
 use sha2::{Digest as _, Sha256};
-use tlog::VerifierKey;
 
 use super::super::DataPlane;
 use super::super::refusal::{self, Refusal};
 use super::order::{self, Unordered};
 use super::{GLOBAL_INDEX, failed, refused};
 use engine::{Log, SignedOpening};
-use wire::data::codes;
 
 /// The path below a log, and at the root of a server that says which log answers there.
 pub(super) const ENTRIES: &str = "/api/v2/log/entries";
@@ -88,9 +86,10 @@ async fn write(
     body: &mut Incoming,
 ) -> Result<(u64, String), Stopped> {
     let tenant = order::tenant(log, head)?;
-    let (body, mut held) = order::body(plane, watched, head, body, v2::MAX_BODY).await?;
-    let leaf = Bytes::from(v2::Request::parse(&body)?.verify()?.into_leaf());
-    drop(body);
+    let (body, held) = order::body(plane, watched, head, body, v2::MAX_BODY).await?;
+    let leaf = move || Ok(v2::Request::parse(&body)?.verify()?.into_leaf());
+    let (leaf, mut held): (Result<_, v2::Error>, _) = order::verify(plane, held, leaf).await?;
+    let leaf = Bytes::from(leaf?);
     // Only the leaf, which is small, is held during the wait for the checkpoint, not the whole request.
     let _fits = held.set(leaf.len());
     let index = order::published(log, leaf.clone(), tenant, opening).await?;
@@ -104,12 +103,10 @@ async fn write(
         proof: &inclusion.proof,
         checkpoint: &inclusion.checkpoint,
     };
-    let vkey = inclusion.ecdsa_vkey.as_ref().unwrap_or(&inclusion.vkey);
-    let key: VerifierKey = vkey.parse().map_err(|error| {
-        tracing::error!(log = log.name(), %error, "the key of a shard can't be read");
-        Refusal::new(codes::STORE_FAILED, "the shard's key can't be read")
-    })?;
-    Ok((index.get(), v2::answer(&key.log_id(), &leaf, &entry)))
+    let log_id = log.log_id(&inclusion.shard);
+    let log_id = log_id.map_err(|error| refusal::read(log.name(), &error))?;
+    let log_id = log_id.ok_or(v2::Error::Unavailable)?;
+    Ok((index.get(), v2::answer(&log_id, &leaf, &entry)))
 }
 
 /// The leaf of an opening statement.

@@ -8,7 +8,7 @@ use hyper::header::{ETAG, HeaderValue, LOCATION};
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
 use logconfig::{EntryKind, EntryKinds};
-use plane_http::{JSON, Watched, reply};
+use plane_http::{HeldBytes, JSON, Watched, reply};
 use rekor::v1;
 use sha2::{Digest as _, Sha256};
 
@@ -26,8 +26,8 @@ pub(super) async fn write(
     body: &mut Incoming,
 ) -> Result<Response<Bytes>, Stopped> {
     let tenant = order::tenant(log, head)?;
-    let (body, mut held) = order::body(plane, watched, head, body, v1::MAX_BODY).await?;
-    let entry = check(body, log.rekor().kinds).await?;
+    let (body, held) = order::body(plane, watched, head, body, v1::MAX_BODY).await?;
+    let (entry, mut held) = check(plane, body, held, log.rekor().kinds).await?;
     let unlogged = entry.unlogged_keys().to_vec();
     let leaf = Bytes::from(entry.into_leaf());
     // Only the leaf, which is small, is held during the wait for the checkpoint, not the whole request.
@@ -54,8 +54,13 @@ pub(super) async fn write(
 /// Bodies up to this length are read where they arrive.
 const INLINE: usize = 16 << 10;
 
-/// Checks a request. One signature over a digest is verified at once; envelopes may have many, and long payloads.
-async fn check(body: Bytes, kinds: EntryKinds) -> Result<v1::Entry, Stopped> {
+/// Checks a request. One signature over a digest is verified soon; envelopes may have many, and long payloads.
+async fn check(
+    plane: &DataPlane,
+    body: Bytes,
+    held: HeldBytes,
+    kinds: EntryKinds,
+) -> Result<(v1::Entry, HeldBytes), Stopped> {
     let parse = move |body: &[u8]| {
         let request = v1::Request::parse(body)?;
         let kind = request.kind();
@@ -66,13 +71,16 @@ async fn check(body: Bytes, kinds: EntryKinds) -> Result<v1::Entry, Stopped> {
         }
     };
     if body.len() > INLINE {
-        return Ok(order::check(move || parse(&body)?.verify()).await??);
+        let entry = order::check(move || parse(&body)?.verify()).await??;
+        return Ok((entry, held));
     }
     let request = parse(&body)?;
-    match request.kind() == EntryKind::HashedRekord.as_str() {
-        true => Ok(request.verify()?),
-        false => Ok(order::check(move || request.verify()).await??),
+    if request.kind() != EntryKind::HashedRekord.as_str() {
+        let entry = order::check(move || request.verify()).await??;
+        return Ok((entry, held));
     }
+    let (entry, held) = order::verify(plane, held, move || request.verify()).await?;
+    Ok((entry?, held))
 }
 
 /// The names of an entry: its own, and where it is read.
