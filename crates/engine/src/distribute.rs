@@ -315,7 +315,7 @@ impl Pusher {
             return Ok(false);
         };
         match place.get(&self.path(shard, "checkpoint")).await? {
-            Some(there) => Ok(as_good(&there, signed, &shard.verifiers()?)),
+            Some(there) => Ok(as_good(&there, signed, shard.verifiers()?)),
             None => Err(self.lost(&shard.name)),
         }
     }
@@ -330,7 +330,7 @@ impl Pusher {
     ) -> Result<Option<Has>, StoreError> {
         let there = place.get(&self.path(shard, "checkpoint")).await?;
         let keys = shard.verifiers()?;
-        if there.as_ref().is_some_and(|t| as_good(t, signed, &keys)) {
+        if there.as_ref().is_some_and(|t| as_good(t, signed, keys)) {
             let ledger = &self.shared.ledger;
             let name = self.frontend.name.as_str();
             let row = position::pushed(&*ledger.store, &ledger.keys, name, &shard.name).await?;
@@ -344,7 +344,7 @@ impl Pusher {
         let Some(there) = there else {
             return Ok(Some(Has::default()));
         };
-        let (found, _) = classify(&there, &keys);
+        let (found, _) = classify(&there, keys);
         let size = match &found {
             Found::Signed { size, .. } => *size,
             // A damaged object is put again. Another log's objects are left alone.

@@ -1,4 +1,4 @@
-//! Tiles and bundles that readers have asked for, kept in memory: proofs of one time need the same few.
+//! Tiles, bundles and times that readers have asked for, kept in memory: answers of one time need the same few.
 //!
 //! An object never changes under its path and width, so what is kept is right as long as it was right when it was read. What does not prove
 //! what it should is forgotten, and read again. Many who ask for one object at a time read it once.
@@ -13,6 +13,8 @@ use futures_util::future::BoxFuture;
 use lru::LruCache;
 use tlog::{HashTile, TilePath};
 use tokio::sync::OnceCell;
+
+use crate::times::EntryTimes;
 
 /// Bytes that the objects of all logs may take in memory.
 const MOST_BYTES: usize = 64 << 20;
@@ -29,6 +31,17 @@ pub(crate) enum Object {
     Tile(Arc<HashTile>),
     /// The entries of a bundle.
     Bundle(Arc<Vec<Bytes>>),
+    /// The times of the entries of a bundle.
+    Times(Arc<EntryTimes>),
+}
+
+/// The name of an object below its shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Name {
+    /// A hash tile or a bundle.
+    Tile(TilePath),
+    /// The times of this bundle.
+    Times(TilePath),
 }
 
 impl Object {
@@ -41,12 +54,13 @@ impl Object {
                 let each = |entry: &Bytes| entry.len() + size_of::<Bytes>();
                 entries.iter().map(each).sum()
             }
+            Self::Times(times) => times.weight(),
         }
     }
 }
 
 /// The number of a log that is open, its shard, and the object.
-type Key = (u64, Arc<str>, TilePath);
+type Key = (u64, Arc<str>, Name);
 type Cell = Arc<OnceCell<Object>>;
 
 /// An object, and how many bytes are counted for it; none while it is read.
@@ -137,10 +151,10 @@ impl LogCache {
     pub(crate) async fn get<'a, E>(
         &self,
         shard: &Arc<str>,
-        path: TilePath,
+        name: Name,
         read: impl Fn() -> BoxFuture<'a, Result<Option<Object>, E>>,
     ) -> Result<Option<Object>, E> {
-        let key = (self.log, Arc::clone(shard), path);
+        let key = (self.log, Arc::clone(shard), name);
         let (cell, is_new) = self.cache.cell(&key);
         let mut added = false;
         let found = cell.get_or_try_init(|| async {
@@ -172,9 +186,9 @@ impl LogCache {
     }
 
     /// Forgets an object, which does not prove what it should. True if it was kept.
-    pub(crate) fn forget(&self, shard: &Arc<str>, path: TilePath) -> bool {
+    pub(crate) fn forget(&self, shard: &Arc<str>, name: Name) -> bool {
         let mut inner = self.cache.inner();
-        let out = inner.objects.pop(&(self.log, Arc::clone(shard), path));
+        let out = inner.objects.pop(&(self.log, Arc::clone(shard), name));
         out.is_some_and(|out| {
             inner.bytes -= out.weight;
             out.cell.initialized()
@@ -196,8 +210,8 @@ mod tests {
 
     use super::*;
 
-    fn path(index: u64) -> TilePath {
-        format!("tile/entries/{index:03}").parse().unwrap()
+    fn path(index: u64) -> Name {
+        Name::Tile(TilePath::entries(index, 256))
     }
 
     /// Whether the object was read, of which there are so many bytes.

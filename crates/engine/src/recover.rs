@@ -344,7 +344,7 @@ async fn look_at_planned(
     let path = shared.objects.path(name, "checkpoint");
     if let Some(shard) = shared.shards.get(state, name)
         && let Some(bytes) = shared.objects.store.get(&path).await?
-        && let (Found::Signed { .. }, _) = classify(&bytes, &shard.verifiers()?)
+        && let (Found::Signed { .. }, _) = classify(&bytes, shard.verifiers()?)
     {
         shared.guard.look(&shard).await?;
     }

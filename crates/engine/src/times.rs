@@ -11,6 +11,8 @@
 //! What must never happen: two times for one entry. No root covers the times, so a digest before them shows damage: a damaged time must
 //! not be signed. An entry whose time is not known (0) has no answer rather than another time.
 
+use std::sync::OnceLock;
+
 use bytes::Bytes;
 use store::record;
 use tlog::{Hash, LeafIndex, TILE_WIDTH, TileKind, TilePath, TreeSize, UnixMillis};
@@ -52,11 +54,47 @@ pub(crate) fn with_signature(time: UnixMillis, signature: &[u8]) -> Vec<u8> {
     one
 }
 
-/// When an entry was ordered, and the signed entry timestamp over that if it was imported.
+/// When an entry was ordered, and the signed entry timestamp over that: of an imported entry the one that was given, of another one the
+/// first that was made since the times were read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct EntryTime {
     pub(crate) time: UnixMillis,
-    pub(crate) signature: Option<Vec<u8>>,
+    pub(crate) signature: OnceLock<Vec<u8>>,
+}
+
+impl EntryTime {
+    /// What is kept of one entry; `None` where its time is not known.
+    fn read(one: &[u8]) -> Option<Self> {
+        let (time, rest) = one.split_first_chunk()?;
+        let time = UnixMillis::new(u64::from_be_bytes(*time));
+        let signature = match rest.split_first() {
+            Some((length, signature)) => signature.get(..usize::from(*length))?.to_vec().into(),
+            None => OnceLock::new(),
+        };
+        (time > UnixMillis::ZERO).then_some(Self { time, signature })
+    }
+}
+
+/// The times of the entries of a bundle, in memory.
+#[derive(Debug)]
+pub(crate) struct EntryTimes(Vec<Option<EntryTime>>);
+
+impl EntryTimes {
+    /// Of the times in an object, each of as many bytes.
+    pub(crate) fn read(times: &[u8], each: usize) -> Self {
+        Self(times.chunks_exact(each).map(EntryTime::read).collect())
+    }
+
+    /// The time of an entry; `None` where it is not known.
+    pub(crate) fn of(&self, leaf: LeafIndex) -> Option<&EntryTime> {
+        let at = usize::try_from(leaf.get() % TILE_WIDTH).ok()?;
+        self.0.get(at)?.as_ref()
+    }
+
+    /// About how many bytes of memory it takes, once all entries are asked for.
+    pub(crate) fn weight(&self) -> usize {
+        (size_of::<Option<EntryTime>>() + MAX_SIGNATURE) * self.0.len()
+    }
 }
 
 /// The name of the times of a bundle, below its shard.
@@ -144,19 +182,6 @@ pub(crate) fn are_whole(times: &[u8], each: usize, count: usize) -> bool {
     all.len() == count && all.all(|one| one.iter().take(LEN).any(|byte| *byte != 0))
 }
 
-/// The time of an entry in the times of its bundle, each of as many bytes; `None` where it is not known.
-fn nth(times: &[u8], each: usize, leaf: LeafIndex) -> Option<EntryTime> {
-    let at = usize::try_from(leaf.get() % TILE_WIDTH).ok()?;
-    let (time, rest) = times.chunks_exact(each).nth(at)?.split_first_chunk()?;
-    let time = u64::from_be_bytes(*time);
-    let signature = match rest.split_first() {
-        Some((length, signature)) => Some(signature.get(..usize::from(*length))?.to_vec()),
-        None => None,
-    };
-    let time = UnixMillis::new(time);
-    (time > UnixMillis::ZERO).then_some(EntryTime { time, signature })
-}
-
 impl LogObjects {
     /// The times of a bundle as it is in a shard of `size` entries; the full ones where the partial ones are gone.
     pub(crate) async fn times(
@@ -167,18 +192,28 @@ impl LogObjects {
     ) -> Result<Option<Bytes>, StoreError> {
         let bundle = TilePath::at(TileKind::Entries, leaf.get() / TILE_WIDTH, size.get());
         for name in bundle.as_ref().map(TilePath::names).into_iter().flatten() {
-            let path = self.path(shard, &path(name));
-            let Some(object) = self.store.get(&path).await? else {
-                continue;
-            };
-            match opened(shard, name, &object) {
-                Some(times) => return Ok(Some(times)),
-                None => {
-                    tracing::error!(path, "damaged: these entries have no time; run `logd fsck`")
-                }
+            if let Some(times) = self.times_at(shard, name).await? {
+                return Ok(Some(times));
             }
         }
         Ok(None)
+    }
+
+    /// The times of a bundle of this name.
+    pub(crate) async fn times_at(
+        &self,
+        shard: &str,
+        name: TilePath,
+    ) -> Result<Option<Bytes>, StoreError> {
+        let path = self.path(shard, &path(name));
+        let Some(object) = self.store.get(&path).await? else {
+            return Ok(None);
+        };
+        let times = opened(shard, name, &object);
+        if times.is_none() {
+            tracing::error!(path, "damaged: these entries have no time; run `logd fsck`");
+        }
+        Ok(times)
     }
 
     /// Deletes the partial tiles that became this full one, with the times beside a bundle, and returns their number.
@@ -193,17 +228,6 @@ impl LogObjects {
             count = self.delete_below(&folder).await?;
         }
         Ok(count + self.delete_partials(&shard.name, full).await?)
-    }
-
-    /// When an entry of a shard with `published` entries published was ordered; `None` where that is not known.
-    pub(crate) async fn time(
-        &self,
-        shard: &ShardIdentity,
-        leaf: LeafIndex,
-        published: TreeSize,
-    ) -> Result<Option<EntryTime>, StoreError> {
-        let times = self.times(&shard.name, leaf, published).await?;
-        Ok(times.and_then(|times| nth(&times, each(shard), leaf)))
     }
 }
 
@@ -230,7 +254,8 @@ mod tests {
         assert_eq!(size, 1024);
         let time = |leaf: u64| {
             let bundle = TilePath::entries(leaf / TILE_WIDTH, 256);
-            nth(&stored[&bundle], LEN, LeafIndex::new(leaf)).map(|found| found.time.get())
+            let times = EntryTimes::read(&stored[&bundle], LEN);
+            times.of(LeafIndex::new(leaf)).map(|found| found.time.get())
         };
         let found: Vec<_> = [0, 2, 3, 252, 253, 257, 258, 857, 858, 1023]
             .map(time)
@@ -251,10 +276,9 @@ mod tests {
             panic!("{cut:?}")
         };
         assert_eq!(*bundle, TilePath::entries(1, 4));
-        let found = |leaf| nth(bytes, LEN, LeafIndex::new(leaf));
-        assert_eq!(found(258), None);
-        assert_eq!(found(259).map(|found| found.time.get()), Some(7));
-        assert_eq!(found(260), None);
+        let times = EntryTimes::read(bytes, LEN);
+        let found = |leaf| times.of(LeafIndex::new(leaf)).map(|found| found.time.get());
+        assert_eq!([258, 259, 260].map(found), [None, Some(7), None]);
     }
 
     proptest! {
@@ -282,12 +306,12 @@ mod tests {
             stored.extend(times.cut(size));
             for (leaf, one) in (0..).zip(&all) {
                 let bundle = TilePath::at(TileKind::Entries, leaf / TILE_WIDTH, size).unwrap();
-                let found = nth(&stored[&bundle], WITH_SIGNATURE, LeafIndex::new(leaf));
+                let times = EntryTimes::read(&stored[&bundle], WITH_SIGNATURE);
                 let right = one.as_ref().map(|(time, signature)| EntryTime {
                     time: UnixMillis::new(*time),
-                    signature: Some(signature.clone()),
+                    signature: signature.clone().into(),
                 });
-                prop_assert_eq!(found, right);
+                prop_assert_eq!(times.of(LeafIndex::new(leaf)), right.as_ref());
             }
         }
     }

@@ -135,7 +135,7 @@ impl LogObjects {
             let why = "it is missing".to_owned();
             return Ok(Err(Found::Damaged { why }));
         };
-        Ok(match classify(&bytes, &shard.verifiers()?) {
+        Ok(match classify(&bytes, shard.verifiers()?) {
             (Found::Signed { size, root }, Some(Looked { note, .. }))
                 if (size, root) == (at.size, at.root) =>
             {

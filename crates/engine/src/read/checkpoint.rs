@@ -46,7 +46,7 @@ impl Log {
         let Some(bytes) = self.objects.store.get(&path).await? else {
             return Ok(None);
         };
-        Ok(match classify(&bytes, &shard.verifiers()?) {
+        Ok(match classify(&bytes, shard.verifiers()?) {
             (Found::Signed { .. }, Some(looked)) => Some(looked.note),
             _ => None,
         })

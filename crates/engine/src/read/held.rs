@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use tlog::{HashTile, LeafIndex, TileKind, TilePath, TreeSize, bundle};
+use tlog::{HashTile, LeafIndex, TILE_WIDTH, TileKind, TilePath, TreeSize, bundle};
 
 use super::ReadError;
-use crate::object_cache::Object;
+use crate::object_cache::{Name, Object};
 use crate::objects::{self, LogObjects};
+use crate::shard::Shard;
+use crate::times::{self, EntryTimes};
+use store::StoreError;
 
 impl LogObjects {
     /// The bundle, or the tile of level 0, that holds a leaf, and its path.
@@ -36,7 +40,7 @@ impl LogObjects {
         let read = || -> BoxFuture<'_, Result<Option<Object>, ReadError>> {
             Box::pin(self.read_object(shard, leaf, path))
         };
-        self.cache.get(shard, path, read).await
+        self.cache.get(shard, Name::Tile(path), read).await
     }
 
     async fn read_object(
@@ -63,6 +67,34 @@ impl LogObjects {
         }))
     }
 
+    /// The times of the bundle that holds a leaf of a shard with `published` entries published.
+    pub(super) async fn entry_times(
+        &self,
+        shard: &Shard,
+        leaf: LeafIndex,
+        published: TreeSize,
+    ) -> Result<Option<Arc<EntryTimes>>, StoreError> {
+        let bundle = TilePath::at(TileKind::Entries, leaf.get() / TILE_WIDTH, published.get());
+        for path in bundle.as_ref().map(TilePath::names).into_iter().flatten() {
+            let (name, each) = (Name::Times(path), times::each(&shard.identity));
+            let read = || -> BoxFuture<'_, Result<Option<Object>, StoreError>> {
+                Box::pin(async move {
+                    let bytes = self.times_at(&shard.name, path).await?;
+                    let read = |bytes: Bytes| Arc::new(EntryTimes::read(&bytes, each));
+                    Ok(bytes.map(|bytes| Object::Times(read(bytes))))
+                })
+            };
+            if let Some(Object::Times(times)) = self.cache.get(&shard.name, name, read).await? {
+                // A repair may add what is not known.
+                if times.of(leaf).is_none() {
+                    self.cache.forget(&shard.name, name);
+                }
+                return Ok(Some(times));
+            }
+        }
+        Ok(None)
+    }
+
     /// Forgets objects that do not prove what they should. True if any of them was kept.
     pub(super) fn forget(
         &self,
@@ -71,7 +103,7 @@ impl LogObjects {
     ) -> bool {
         let mut any = false;
         for path in paths {
-            any |= self.cache.forget(shard, path);
+            any |= self.cache.forget(shard, Name::Tile(path));
         }
         any
     }

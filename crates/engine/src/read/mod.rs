@@ -99,8 +99,6 @@ pub struct Inclusion {
     pub checkpoint: String,
     /// Verifier key of that checkpoint.
     pub vkey: String,
-    /// The second one, of a shard of `ecdsa-p256`.
-    pub ecdsa_vkey: Option<String>,
 }
 
 /// An entry under a signed checkpoint.
@@ -323,7 +321,6 @@ impl Log {
             root: proven.signed.at.root,
             checkpoint: proven.signed.note.clone(),
             vkey: proven.shard.identity.vkey.clone(),
-            ecdsa_vkey: proven.shard.identity.ecdsa.clone(),
         }))
     }
 

@@ -1,12 +1,11 @@
 //! Answers for clients of Rekor's first API: entries with their times and signatures, and the note over each tree.
 //!
-//! A server signs both when it is asked, over what its checkpoint already says: the note over the same size and root, and the timestamp
-//! over an entry that this checkpoint covers. Each signature differs from the last, and each is valid. Those of an imported shard were
-//! made by the Rekor that it comes from, and are answered as they were given. What must never happen: a
-//! signature over an entry or a position whose checkpoint readers do not have.
+//! A server signs both when it is asked first, over what its checkpoint already says: the note over the same size and root, and the timestamp
+//! over an entry that this checkpoint covers. While they are in memory, later answers have the same ones; another server's signatures differ,
+//! and each is valid. Those of an imported shard were made by the Rekor that it comes from, and are answered as they were given. What must
+//! never happen: a signature over an entry or a position whose checkpoint readers do not have.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use tlog::{
@@ -116,27 +115,31 @@ impl Log {
         }
         let lacks_key = || ReadError::NoEcdsa(shard.name.to_string());
         let key = shard.rekor_key()?.ok_or_else(lacks_key)?;
-        let known = self.objects.time(&shard.identity, leaf_index, size).await?;
+        let times = self.objects.entry_times(shard, leaf_index, size).await?;
+        let known = times.as_ref().and_then(|times| times.of(leaf_index));
         let known = known.ok_or(ReadError::Untimed(index))?;
-        let time = known.time;
         let entry = EntryTimestamp {
             log_id: key.log_id(),
             index: index.get(),
-            time: time.get() / 1000,
+            time: known.time.get() / 1000,
             leaf: &proven.entry.bytes,
         };
-        let timestamp = match known.signature {
-            // Of an imported entry, whose shard's key nobody has here.
-            Some(signature) => Some(signature),
-            None => self.guard.sign_entry(shard, &entry).await?,
+        let timestamp = match known.signature.get() {
+            // That of an imported entry is always there: nobody here has the key of its shard.
+            Some(signature) => signature,
+            None => {
+                let signed = self.guard.sign_entry(shard, &entry).await?;
+                let signed = signed.ok_or_else(lacks_key)?;
+                known.signature.get_or_init(|| signed)
+            }
         };
         Ok(Some(RekorEntry {
             tree_id: shard.identity.tree_id,
             log_id: entry.log_id,
             index,
             leaf_index,
-            time,
-            timestamp: timestamp.ok_or_else(lacks_key)?,
+            time: known.time,
+            timestamp: timestamp.clone(),
             tree: self.rekor_tree_of(shard, &proven.signed).await?,
             leaf: proven.entry.bytes,
             proof: proven.proof,
@@ -157,7 +160,13 @@ impl Log {
             return Ok(None);
         }
         if let Some(signed) = self.publication.signed(&shard).await? {
-            return self.rekor_tree_of(&shard, &signed).await.map(Some);
+            let mut tree = self.rekor_tree_of(&shard, &signed).await?;
+            // Rekor's own tests expect a signature of its own for each question about the shard that accepts entries.
+            let is_active = self.active_shard().as_deref() == Some(&*shard.name);
+            if is_active && shard.identity.imported.is_none() {
+                tree.note = self.rekor_note(&shard, &signed).await?;
+            }
+            return Ok(Some(tree));
         }
         self.alive()?;
         // Another server may have published the first checkpoint; that of an old shard may be lost, and comes back.
@@ -209,9 +218,21 @@ impl Log {
     pub fn ecdsa_key(&self, shard: &str) -> Result<Option<VerifierKey>, ReadError> {
         let shard = self.shards.get(&self.ledger.state(), shard);
         Ok(match shard {
-            Some(shard) => shard.rekor_key()?,
+            Some(shard) => shard.rekor_key()?.cloned(),
             None => None,
         })
+    }
+
+    /// The ID under which Sigstore's clients know a shard: that of its ECDSA key, or else of its Ed25519 key. `None`: no such shard.
+    ///
+    /// # Errors
+    /// [`ReadError::Sign`] where the key cannot be read.
+    pub fn log_id(&self, shard: &str) -> Result<Option<Hash>, ReadError> {
+        let Some(shard) = self.shards.get(&self.ledger.state(), shard) else {
+            return Ok(None);
+        };
+        let keys = shard.verifiers()?;
+        Ok(Some(keys.ecdsa.as_ref().unwrap_or(&keys.ed25519).log_id()))
     }
 
     /// The published tree of a shard, and the proof that its first `last` entries begin with its first `first`. `None`: no such shard.
@@ -282,30 +303,14 @@ impl Log {
         Err(self.objects.damaged(&shard.name, LeafIndex::ZERO))
     }
 
-    /// The note over a position that readers have. Every question about the shard that accepts entries gets a signature of its own, as
-    /// clients of Rekor expect.
-    async fn rekor_tree_of(
-        &self,
-        shard: &Arc<Shard>,
-        signed: &Signed,
-    ) -> Result<RekorTree, ReadError> {
-        if let Some(imported) = &shard.identity.imported {
-            return Ok(RekorTree {
-                size: signed.at.size,
-                root: signed.at.root,
-                note: imported.note.clone(),
-            });
-        }
-        let active = self.active_shard().as_deref() == Some(&*shard.name);
-        let note = match signed.rekor.get() {
-            Some(note) if !active => note.clone(),
-            _ => {
-                let note = self.guard.sign_rekor_note(shard, &signed.at).await?;
-                let note = note.ok_or_else(|| ReadError::NoEcdsa(shard.name.to_string()))?;
-                match active {
-                    true => note,
-                    false => signed.rekor.get_or_init(|| note).clone(),
-                }
+    /// The published tree of a shard, with the note that was made first.
+    async fn rekor_tree_of(&self, shard: &Shard, signed: &Signed) -> Result<RekorTree, ReadError> {
+        let note = match (&shard.identity.imported, signed.rekor.get()) {
+            (Some(imported), _) => imported.note.clone(),
+            (None, Some(note)) => note.clone(),
+            (None, None) => {
+                let note = self.rekor_note(shard, signed).await?;
+                signed.rekor.get_or_init(|| note).clone()
             }
         };
         Ok(RekorTree {
@@ -313,5 +318,11 @@ impl Log {
             root: signed.at.root,
             note,
         })
+    }
+
+    /// A note over a position that readers have, signed now.
+    async fn rekor_note(&self, shard: &Shard, signed: &Signed) -> Result<String, ReadError> {
+        let note = self.guard.sign_rekor_note(shard, &signed.at).await?;
+        note.ok_or_else(|| ReadError::NoEcdsa(shard.name.to_string()))
     }
 }

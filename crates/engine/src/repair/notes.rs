@@ -46,7 +46,7 @@ impl Inspector<'_> {
         let path = format!("{}/checkpoint", self.folder);
         let stored = self.shared.objects.store.get(&path).await?;
         let same = |note: &Bytes| {
-            let of = checkpoint(note, &keys);
+            let of = checkpoint(note, keys);
             of.is_some_and(|of| !whole || (of.size, of.root) == (self.at.size.get(), self.at.root))
         };
         if let Some(what) = wrong(stored.as_ref(), same) {
@@ -65,7 +65,7 @@ impl Inspector<'_> {
                         )
                 })
             };
-            let stays = match stored.as_ref().map(|note| (note, classify(note, &keys).0)) {
+            let stays = match stored.as_ref().map(|note| (note, classify(note, keys).0)) {
                 Some((note, Found::Foreign { .. })) => !ours(note),
                 Some((_, Found::Signed { size, .. })) if whole && size < self.at.size => {
                     let may = self.shared.guard.may_replace(self.shard, self.at).await;

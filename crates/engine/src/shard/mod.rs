@@ -42,7 +42,7 @@ pub(crate) struct Signed {
     pub at: Published,
     /// The checkpoint (C2SP tlog-checkpoint), signed.
     pub note: String,
-    /// The same for Rekor's first API, once this process signed it; see [`Log::rekor_note`](crate::Log::rekor_note).
+    /// The same for Rekor's first API, once this process signed it; see [`Log::rekor_tree`](crate::Log::rekor_tree).
     pub rekor: OnceLock<String>,
 }
 
@@ -67,6 +67,10 @@ pub(crate) struct Shard {
     settled: OnceLock<Published>,
     /// A generation that was there when its end was first known here.
     ended: OnceLock<Generation>,
+    /// The keys that its identity names, once they were read: an answer of Rekor's APIs needs them.
+    verifiers: OnceLock<Verifiers>,
+    /// The key of the Rekor that it was imported from, once it was read.
+    imported_key: OnceLock<VerifierKey>,
 }
 
 /// Why a shard's key cannot sign.
@@ -120,6 +124,8 @@ impl Shard {
             signed: ArcSwapOption::empty(),
             settled: OnceLock::new(),
             ended: OnceLock::new(),
+            verifiers: OnceLock::new(),
+            imported_key: OnceLock::new(),
         }
     }
 
@@ -129,19 +135,24 @@ impl Shard {
     }
 
     /// All keys that its checkpoints are verified with.
-    pub(crate) fn verifiers(&self) -> Result<Verifiers, SignError> {
-        Verifiers::of(&self.identity).map_err(|e| self.note_error(&e))
+    pub(crate) fn verifiers(&self) -> Result<&Verifiers, SignError> {
+        if let Some(known) = self.verifiers.get() {
+            return Ok(known);
+        }
+        let keys = Verifiers::of(&self.identity).map_err(|e| self.note_error(&e))?;
+        Ok(self.verifiers.get_or_init(|| keys))
     }
 
     /// The ECDSA key that Rekor's first API shows: its own, or that of the Rekor that the shard was imported from.
-    pub(crate) fn rekor_key(&self) -> Result<Option<VerifierKey>, SignError> {
-        match &self.identity.imported {
-            Some(imported) => {
-                let key = imported.vkey.parse().map_err(|e| self.note_error(&e))?;
-                Ok(Some(key))
-            }
-            None => Ok(self.verifiers()?.ecdsa),
+    pub(crate) fn rekor_key(&self) -> Result<Option<&VerifierKey>, SignError> {
+        let Some(imported) = &self.identity.imported else {
+            return Ok(self.verifiers()?.ecdsa.as_ref());
+        };
+        if let Some(known) = self.imported_key.get() {
+            return Ok(Some(known));
         }
+        let key = imported.vkey.parse().map_err(|e| self.note_error(&e))?;
+        Ok(Some(self.imported_key.get_or_init(|| key)))
     }
 
     pub(crate) fn note_error(&self, why: &dyn std::fmt::Display) -> SignError {

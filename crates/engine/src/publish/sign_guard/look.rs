@@ -90,7 +90,7 @@ impl SignGuard {
         let looked = match self.objects.store.get(&path).await? {
             None => None,
             Some(bytes) => {
-                let (found, looked) = classify(&bytes, &shard.verifiers()?);
+                let (found, looked) = classify(&bytes, shard.verifiers()?);
                 let source = FoundAt::Objects(path);
                 let mut fresh = false;
                 let verdict = loop {
@@ -137,7 +137,7 @@ impl SignGuard {
         if own.is_some_and(|own| own.note.as_bytes() == &bytes[..]) {
             return Ok(());
         }
-        match classify(&bytes, &shard.verifiers()?).0 {
+        match classify(&bytes, shard.verifiers()?).0 {
             // Read again, the row covers what another process signed meanwhile.
             found @ Found::Signed { .. } => self.fits(shard, &FoundAt::Objects(path), &found).await,
             _ => Ok(()),

@@ -80,7 +80,7 @@ pub(super) async fn frontend(
             };
             let keys = shard.verifiers().map_err(|e| e.to_string())?;
             // Another log's objects, or damaged ones, are left to the task that pushes there.
-            Ok(match classify(&bytes, &keys) {
+            Ok(match classify(&bytes, keys) {
                 (found @ Found::Signed { .. }, _) => Some(Said::Shard(Arc::clone(shard), found)),
                 _ => None,
             })
