@@ -350,6 +350,18 @@ fn the_files_that_clients_of_sigstore_are_configured_with() {
         "https://log.example.org/dev"
     );
 
+    // What would do nothing is refused, and an address at which no front answers is warned of.
+    assert!(ran.err.contains("does not enable"), "{}", ran.err);
+    for useless in [
+        "shard export --format vkeys --write-url https://log.example.org/dev",
+        "shard export --format rekor --merge sharding.yaml",
+        "shard rotate --dry-run --settle 1d",
+        "shard plan --dry-run --seen-at root.json",
+    ] {
+        let ran = served.run(useless);
+        assert_eq!(ran.code, Some(2), "{useless}: {}", ran.shown());
+    }
+
     // Merged with itself it stays as it is.
     let root = served.run("shard export --format trusted-root").out;
     served.write("root.json", &root);

@@ -66,7 +66,37 @@ struct ShardExport {
     content: String,
 }
 
+impl ExportArgs {
+    /// Refuses flags that the format has no use for: somebody expects something of them.
+    fn check(&self) -> Result<(), Error> {
+        let writes = matches!(
+            self.format,
+            Format::SigningConfig | Format::ClientTrustConfig
+        );
+        let merges = !matches!(self.format, Format::Rekor | Format::Vkeys);
+        let given = [
+            ("--write-url", self.write_url.is_some() && !writes),
+            ("--v1-url", self.v1_url.is_some() && !writes),
+            ("--merge", self.merge.is_some() && !merges),
+        ];
+        match given.into_iter().find(|(_, useless)| *useless) {
+            None => Ok(()),
+            Some((flag, _)) => Err(Error::Usage {
+                message: format!("{flag} does nothing for this --format"),
+                hint: match flag {
+                    "--merge" => "leave it out: this format has no other content",
+                    _ => {
+                        "leave it out; signing-config and client-trust-config name URLs for writes"
+                    }
+                }
+                .to_owned(),
+            }),
+        }
+    }
+}
+
 pub(super) async fn run(session: &Session<'_>, args: ExportArgs) -> Result<Outcome, Error> {
+    args.check()?;
     let server = session.server()?;
     let log = server.log().await?;
     let running = server.admin.config(&log, server.deadline).await?.config;
@@ -76,6 +106,16 @@ pub(super) async fn run(session: &Session<'_>, args: ExportArgs) -> Result<Outco
             active_tree_id: running.active().and_then(|shard| shard.tree_id.clone()),
             sharding_config: logconfig::write_rekor(&running),
         });
+    }
+    for (url, is_open, version) in [
+        (&args.write_url, running.rekor.v2, 2),
+        (&args.v1_url, running.rekor.v1, 1),
+    ] {
+        if let Some(url) = url.as_ref().filter(|_| !is_open) {
+            session.ui.warn(&format!(
+                "clients will get no answer at {url}: {log} does not enable the front for Rekor's version {version} (`rekor: {{v{version}: true}}`)"
+            ));
+        }
     }
     let listed = server.admin.log(&log, server.deadline).await?.shards;
     if args.format == Format::Vkeys {
@@ -211,8 +251,11 @@ impl Export<'_> {
             })
         });
         let urls: Vec<_> = urls.collect();
-        let path = |of: &&WriteUrl<'_>| of.url.trim_end_matches('/').contains("/api/v");
-        if let Some(of) = urls.iter().find(path) {
+        let names_api = |of: &&WriteUrl<'_>| {
+            let url = format!("{}/", of.url.trim_end_matches('/'));
+            url.contains("/api/v1/") || url.contains("/api/v2/")
+        };
+        if let Some(of) = urls.iter().find(names_api) {
             return Err(Error::Usage {
                 message: format!("{} names the API, which clients add by themselves", of.url),
                 hint: "name the URL in front of /api/v1 or /api/v2".to_owned(),

@@ -218,6 +218,10 @@ pub(super) async fn run(session: &Session<'_>, step: ShardStep) -> Result<Outcom
         } if announce.announce => {
             return announce::run(session, name, announce, Until::Rotated(settle)).await;
         }
+        ShardStep::Plan { announce, .. } if announce.is_meant() => return Err(unannounced()),
+        ShardStep::Rotate {
+            announce, settle, ..
+        } if settle.is_some() || announce.is_meant() => return Err(unannounced()),
         other => other,
     };
     let server = session.server()?;
@@ -236,6 +240,14 @@ pub(super) async fn run(session: &Session<'_>, step: ShardStep) -> Result<Outcom
         ShardStep::Unplan { name, dry_run, .. } => return unplan(session, &name, dry_run).await,
     };
     carry_out(session, &server, log, step, dry_run).await
+}
+
+/// The parser asks for --announce as well, but not beside --dry-run, which excludes it.
+fn unannounced() -> Error {
+    Error::Usage {
+        message: "a flag that belongs to --announce is given without it".to_owned(),
+        hint: "--announce cannot be tried with --dry-run: leave out one or the other".to_owned(),
+    }
 }
 
 /// Runs `log freeze|unfreeze`, whose argument may name the log.

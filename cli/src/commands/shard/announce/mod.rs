@@ -69,6 +69,15 @@ pub(crate) struct AnnounceArgs {
     new_root: bool,
 }
 
+impl AnnounceArgs {
+    /// Whether any flag is given that says how to announce.
+    pub(super) fn is_meant(&self) -> bool {
+        let ways = [&self.out, &self.seen_ca].map(Option::is_some);
+        let files = [self.exec.is_some(), self.merge.is_some(), self.new_root];
+        ways.contains(&true) || files.contains(&true) || !self.seen_at.is_empty()
+    }
+}
+
 /// The end of the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Until {
