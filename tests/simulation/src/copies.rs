@@ -255,14 +255,20 @@ impl Copies {
         }
     }
 
-    /// The log was restored with these shards, by origin. By force: what readers saw beyond them is lost. And whether it may have a second
-    /// history, which its secondaries cosign.
+    /// What readers saw beyond these sizes, by origin, is lost: the log was restored by force.
+    pub fn forget_lost(&self, agreed: &BTreeMap<String, u64>) {
+        let has = |origin: &String, size| agreed.get(origin).is_some_and(|has| *has >= size);
+        let mut known = self.known();
+        known.shown.retain(|origin, (size, _)| has(origin, *size));
+    }
+
+    /// The log was restored with these shards, by origin. `forks`: it may have a second history, which its secondaries cosign.
     pub fn restored(
         &self,
         starts: BTreeMap<String, u64>,
         sizes: BTreeMap<String, u64>,
         generation: u64,
-        (forced, forks): (bool, bool),
+        forks: bool,
     ) {
         let mut known = self.known();
         known.generation = generation;
@@ -272,10 +278,6 @@ impl Copies {
         known.twin.clear();
         if forks {
             known.cosigned.clear();
-        }
-        if forced {
-            let has = |origin: &String, size| sizes.get(origin).is_some_and(|has| *has >= size);
-            known.shown.retain(|origin, (size, _)| has(origin, *size));
         }
         (known.starts, known.restored) = (starts, sizes);
     }

@@ -341,17 +341,20 @@ pub fn begin_again(world: &World, restored: &Restored, site: &Arc<Site>, forced:
     world.primary.lacks.store(lacks, Relaxed);
     world.primary.left_frozen.store(lacks && !forks, Relaxed);
     world.primary.forked.store(forks, Relaxed);
-    let (stays, sizes) = match forced {
+    let (stays, agreed) = match forced {
         Some(forced) => (forced.stays, forced.agreed),
-        None => (restored.entries.get(), sizes),
+        None => (restored.entries.get(), sizes.clone()),
     };
     let lack = lacks.then_some(forks);
-    world.judge.restored(ORIGIN, stays, &sizes, lack);
+    world.judge.restored(ORIGIN, stays, &agreed, lack);
     world.trail.lost();
     world.recall.lost();
     let generation = restored.generation.get();
     let copies = &world.network.copies;
-    copies.restored(starts, sizes, generation, (by_force, forks));
+    if by_force {
+        copies.forget_lost(&agreed);
+    }
+    copies.restored(starts, sizes, generation, forks);
     world.storage.found_again();
     world.primary.forced.store(by_force, Relaxed);
     let row = site.coordination.get(&Keys::new(LOG).restored());

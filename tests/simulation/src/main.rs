@@ -181,11 +181,13 @@ fn several(args: &Args) -> bool {
     });
     let seconds = began.elapsed().as_secs_f64();
     println!(
-        "{} lives in {seconds:.1} s ({:.1}/s), {:.1} years, {} operations, {} acknowledged entries, {} failed",
+        "{} lives in {seconds:.1} s ({:.1}/s), {:.1} years, {} operations (at most {}, in {}), {} acknowledged entries, {} failed",
         totals.lives,
         totals.lives as f64 / seconds,
         totals.age.as_secs_f64() / 31_557_600.0,
         totals.operations,
+        totals.longest.0,
+        totals.longest.1,
         totals.acked,
         totals.failed.len()
     );

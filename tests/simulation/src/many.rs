@@ -76,6 +76,8 @@ pub struct Totals {
     pub age: Duration,
     /// Operations of stores and peers.
     pub operations: u64,
+    /// The most of them in one life, and its seed.
+    pub longest: (u64, u64),
     /// Entries that writers were told the place of.
     pub acked: u64,
     /// The seeds that failed, with the rule that was broken, in the order in which they were lived.
@@ -134,6 +136,7 @@ impl Lives {
             totals.lives += 1;
             totals.age += outcome.age;
             totals.operations += outcome.hash.1;
+            totals.longest = totals.longest.max((outcome.hash.1, seed));
             totals.acked += outcome.counts.acked;
             totals
                 .failed
