@@ -94,6 +94,8 @@ pub(crate) struct Package {
     pub(crate) description: String,
     /// The names of its direct dependencies, and whether they are for its tests only.
     pub(crate) uses: Vec<(String, bool)>,
+    /// The names of its test programs.
+    tests: Vec<String>,
 }
 
 /// The crates that ship, by name: all but those that test, measure and build.
@@ -101,6 +103,15 @@ pub(crate) fn product() -> Result<BTreeMap<String, Package>> {
     let mut all = packages()?;
     all.retain(|name, _| name != "xtask" && !ROOF.contains(&name.as_str()));
     Ok(all)
+}
+
+/// The names of all test programs of the workspace.
+pub(crate) fn test_programs() -> Result<BTreeSet<String>> {
+    let all = packages()?;
+    Ok(all
+        .into_values()
+        .flat_map(|package| package.tests)
+        .collect())
 }
 
 fn packages() -> Result<BTreeMap<String, Package>> {
@@ -118,9 +129,14 @@ fn packages() -> Result<BTreeMap<String, Package>> {
         let uses = direct
             .iter()
             .filter_map(|d| Some((d["name"].as_str()?.to_owned(), d["kind"] == "dev")));
+        let targets = package["targets"].as_array().into_iter().flatten();
+        let tests = targets.filter(|target| target["kind"][0] == "test");
         let package = Package {
             description: package["description"].as_str().unwrap_or("").to_owned(),
             uses: uses.collect(),
+            tests: tests
+                .filter_map(|target| Some(target["name"].as_str()?.to_owned()))
+                .collect(),
         };
         all.insert(name.to_owned(), package);
     }

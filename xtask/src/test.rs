@@ -1,5 +1,7 @@
 //! `cargo xtask test`: what a fresh machine has to pass. Every step runs, whatever became of the one before.
 
+use std::process::Command;
+
 use anyhow::Result;
 use clap::Args;
 
@@ -44,6 +46,16 @@ const LIBRARIES: &[&str] = &[
     "plane-http",
 ];
 
+/// The test programs that need the binaries as they ship.
+const CAMPAIGN: [&str; 3] = ["e2e", "docs", "ci"];
+
+/// `cargo test` on the workspace. Every run of it names the whole: cargo would build the libraries again for the features of a part.
+fn whole() -> Command {
+    let mut command = cargo();
+    command.args(["test", "--workspace", "--no-fail-fast"]);
+    command
+}
+
 /// Runs everything; true when nothing failed.
 pub(crate) fn run(options: &Options) -> Result<bool> {
     let mut summary = Summary::begin();
@@ -75,28 +87,23 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     summary.step("rules of the house", house::check());
     summary.step("licences and bans", licences::check());
 
-    let unit = [
-        "test",
-        "--workspace",
-        "--exclude",
-        "tests",
-        "--no-fail-fast",
-    ];
     // logctl is tried on real screens and in real shells; where these cannot be had, its tests say so.
     for program in ["tmux", "zsh", "fish"] {
         if let Err(error) = debian::need(program) {
             println!("{error:#}");
         }
     }
-    let mut tests = cargo();
-    tests.args(unit).env("TESTS_SKIP_LIST", skips.path());
+    let mut tests = whole();
+    tests.args(["--lib", "--bins", "--examples"]);
+    for program in checks::test_programs()? {
+        if !CAMPAIGN.contains(&program.as_str()) {
+            tests.args(["--test", &program]);
+        }
+    }
+    tests.env("TESTS_SKIP_LIST", skips.path());
     summary.tests("unit tests", &mut tests, skips.path())?;
     std::fs::write(skips.path(), "")?;
-    summary.tests(
-        "auditor",
-        cargo().args(["test", "--package", "tests", "--lib"]),
-        skips.path(),
-    )?;
+    summary.tests("examples in docs", whole().arg("--doc"), skips.path())?;
 
     if options.model_long {
         let mut model = cargo();
@@ -170,19 +177,10 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
             ),
             Err(error) => summary.skip("schemathesis", &format!("{error:#}")),
         }
-        let mut campaign = cargo();
-        campaign.args([
-            "test",
-            "--package",
-            "tests",
-            "--test",
-            "e2e",
-            "--test",
-            "docs",
-            "--test",
-            "ci",
-            "--no-fail-fast",
-        ]);
+        let mut campaign = whole();
+        for program in CAMPAIGN {
+            campaign.args(["--test", program]);
+        }
         campaign
             .env("TESTS_BINARIES", target.join("debug"))
             .env("TESTS_SKIP_LIST", skips.path());
