@@ -1,5 +1,5 @@
-//! The rules of the house that no compiler knows: files that are two ideas, docs that say nothing, items that nobody uses, and
-//! public methods that nobody classed, and numbers without a type.
+//! The house rules that no compiler checks. They forbid files that hold two ideas, docs that say nothing, public items that nobody uses, public
+//! methods that have no class, and numbers without a type.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -126,7 +126,7 @@ fn short_docs(path: &str, text: &str) -> Vec<String> {
     wrong
 }
 
-/// Public functions of the engine that no other crate, and no test or benchmark, names.
+/// Public functions of the engine that nothing outside it names: no other crate, test or benchmark.
 fn unused(files: &BTreeMap<String, String>) -> Vec<String> {
     const ENGINE: &str = "crates/engine/src/";
     let word = |c: char| !(c.is_alphanumeric() || c == '_');

@@ -1,8 +1,8 @@
 //! The layers of the engine's modules. A module uses only what is in layers below its own, so no two of them need each other.
 //! docs/architecture.md shows the same layers.
 //!
-//! A type may get methods in a module above its own: what they need of that module is no import of a module below that calls them. So a
-//! call counts as one.
+//! A type may have methods that are written in a module above its own. A module below can call such a method without importing the module above, so
+//! each call counts as an import.
 
 use std::collections::BTreeMap;
 
@@ -38,10 +38,10 @@ const LAYERS: [&[&str]; 14] = [
     &["fsck", "restore", "testing"],
 ];
 
-/// Methods that have the name of another crate's, or of a trait's.
+/// Methods that share their name with a method of another crate or of a trait.
 const SHARED_NAMES: [&str; 3] = ["decided", "freeze", "size"];
 
-/// Imports of the engine that do not go downwards, and modules that the list lacks or that do not exist.
+/// Imports of the engine that do not lead to a lower layer; modules that the list lacks; modules in the list that do not exist.
 pub(crate) fn check(files: &BTreeMap<String, String>) -> Vec<String> {
     judge(files, &LAYERS)
 }
@@ -77,8 +77,7 @@ fn judge(files: &BTreeMap<String, String>, layers: &[&[&str]]) -> Vec<String> {
     wrong
 }
 
-/// Calls of methods that a type has in a module above the caller. A method whose name is not the only one of the engine is not told from
-/// the others.
+/// Calls of methods that are written in a module above the caller. A method is found only if no other method of the engine has its name.
 fn hidden(files: &BTreeMap<String, String>, layer: impl Fn(&str) -> Option<usize>) -> Vec<String> {
     let sources = || {
         let engine = files.iter().filter(|(path, _)| !tests_only(path));

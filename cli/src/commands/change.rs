@@ -98,8 +98,8 @@ pub(super) async fn carry_out(
     carry_out_unless(session, server, call, consent, async || Ok(())).await
 }
 
-/// The same. `changed` looks once more at what the change rests on, after a person has thought about it and right before the request: with
-/// its error, nothing is sent.
+/// Carries a change out as [`carry_out`] does. Right before the request, after a person has had time to think, `changed` looks once more at what the
+/// change rests on. If it fails, nothing is sent.
 pub(super) async fn carry_out_unless(
     session: &Session<'_>,
     server: &Server,
@@ -152,7 +152,7 @@ pub(super) async fn carry_out_unless(
         None => session.ui.confirm(&question)?,
     }
     changed().await?;
-    // The person's time to think is not the server's time to answer.
+    // The time that a person takes to decide must not be taken from the server's time to answer.
     let deadline = session.deadline();
     let pins = audit_receipt::before(session, server).await?;
     let mine = Unfinished {
@@ -211,7 +211,7 @@ pub(super) async fn carry_out_unless(
     made.outcome(false)
 }
 
-/// The place where the request of this change is kept until it is answered.
+/// The file in which the request of this change is kept until it is answered.
 fn place(server: &Server, call: &Call) -> Result<RequestFile, Error> {
     let Some(endpoint) = &server.settings.admin else {
         return Err(Error::Bug("an endpoint without an address".into()));

@@ -172,7 +172,7 @@ pub(super) async fn run(session: &Session<'_>, args: RekorArgs) -> Result<Outcom
         .map_err(|error| refused(document.place_below("/config", error), &source, &shards))
 }
 
-/// The request that begins the import of these shards into the log of this document.
+/// The request that begins to import these shards into the log that this document describes.
 fn begins(config: &LogConfig, shards: &[OldShard]) -> ImportRequest {
     let shards = shards.iter().map(|shard| ImportShard {
         tree_id: shard.tree_id.clone(),
@@ -260,7 +260,7 @@ async fn shards(
     Ok(shards)
 }
 
-/// Refuses shards whose key is not in a trusted root: what answers may not be the Rekor that clients know.
+/// Refuses shards whose key is not in a trusted root: the server that answers may not be the Rekor that clients know.
 fn trusted(subject: &str, root: &str, shards: &[OldShard]) -> Result<(), Error> {
     let root: serde_json::Value = serde_json::from_str(root).map_err(|error| Error::Usage {
         message: format!("{subject} is not a trusted root: {error}"),
@@ -319,7 +319,7 @@ async fn save(
         saved.end()?;
     }
     unchanged(source, &shards, args).await?;
-    // Only now, so that a run which fails leaves an earlier description as it is.
+    // Written last, so that a run that fails leaves an earlier description as it is.
     folder.describe(&shards)?;
     Outcome::done(&Saved {
         folder: path.display().to_string(),
@@ -335,7 +335,7 @@ fn with_shards(
     shards: &[OldShard],
 ) -> Result<LogConfig, Error> {
     let frozen = |shard: &ShardConfig| shard.state == ShardState::Frozen;
-    // The shard that accepts entries is named like that of every new log, if the document does not list it.
+    // If the document lists no shard that accepts entries, one is added, with the name that the first shard of any new log gets.
     let mut known: Vec<_> = config
         .shards
         .iter()
@@ -371,7 +371,7 @@ fn with_shards(
             .shards
             .insert(at, ShardConfig::new(name, ShardState::Frozen));
     }
-    // The log is made with what was shown, or not at all: the server compares.
+    // The server compares these with what it has: the log is made with what was shown, or not at all.
     for (shard, old) in config.shards.iter_mut().zip(shards) {
         shard.length.get_or_insert(old.head.size);
         shard

@@ -1,17 +1,17 @@
-//! Lives of a log: each restore from the secondaries begins another one.
+//! The lives of a log: each restore from the secondaries begins a new one.
 //!
-//! What must never happen: two lives both publish. The one that was restored may not be the only one: the lost primary may come back, and
-//! two may be restored at the same time from the same secondaries. So before a life signs anything:
+//! What must never happen: two lives both publish. A restored life may not be the only one: the lost primary may come back, and the log may be
+//! restored twice at the same time from the same secondaries. So before a restored life signs anything:
 //!
 //! 1. It is **accepted**: N-q+1 of the N secondaries of every membership that the restore found have accepted its manifest. From
 //!    then on they refuse every earlier life, which therefore can't reach a quorum any more.
-//! 2. A secondary that has more than the life was restored with does not accept its manifest: an earlier life has continued there. The
-//!    secondary compares after it has stopped accepting that life, so nothing can happen in between. What an earlier life did without
-//!    writing an entry (it sealed a shard, or changed its secondaries) shows in the generation of its manifest. Before such a step, a quorum
-//!    has accepted that manifest from a life that may sign, and a life that was restored from less is not accepted ([`mirror::Settled`]).
-//! 3. N-q+1 of them, and at least q, have verified what it was restored with. A secondary that accepts the manifest of a life may
-//!    have other entries than that life: it never verifies those, and counts for one life only. And entries that were copied from a
-//!    single secondary may never have been published; they are published from now on.
+//! 2. A secondary that has more entries than the life was restored with refuses its manifest, because an earlier life has continued there. The
+//!    secondary compares only after it has stopped accepting the earlier life, so nothing can happen in between. What an earlier life did without
+//!    writing an entry (it sealed a shard, or changed its secondaries) shows in the generation of its manifest. Before such a step a quorum must have
+//!    accepted that manifest from a life that may sign; from then on a life that was restored from less is refused ([`mirror::Settled`]).
+//! 3. N-q+1 of them, and at least q, have verified the entries that it was restored with. A secondary that has accepted the manifest may still hold
+//!    other entries than this life has: it never verifies the entries of this life, so it counts for one life only. And entries that were copied from
+//!    a single secondary may never have been published; from now on they are.
 //!
 //! A life that learns of a later one stops for good. Lives are ordered by their time, and at random within one millisecond.
 
@@ -40,27 +40,27 @@ const CHANCE: u32 = 22;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Life {
-    /// Which life it is: a number that grows.
+    /// The number of the life. A later life has a larger number.
     pub id: u64,
     /// The generation that it was restored in.
     pub generation: Generation,
-    /// Entries, in all shards.
+    /// How many entries it was restored with, over all shards.
     pub entries: GlobalIndex,
-    /// The last storage of each of its secondaries when it was restored, and whether it was whole. Another one in its place may have
-    /// forgotten what an earlier life has done meanwhile, so it does not count.
+    /// By secondary: the storage that it had when the log was restored, and whether that storage was whole. A storage that has replaced this one may
+    /// lack what an earlier life did meanwhile, so it does not count.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub storages: BTreeMap<String, (String, bool)>,
-    /// Closed shards of which it has less than they were closed with, by name, with that size.
+    /// Closed shards that were restored with fewer entries than they were closed with: by name, the size that they were closed with.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lowered: BTreeMap<String, TreeSize>,
-    /// What the manifests that it was restored from had settled. Older versions did not say.
+    /// The settled state of the manifests that it was restored from. Rows of older versions lack it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settled: Option<(u64, Generation)>,
-    /// After a forced restore: the secondaries that must have accepted its manifest, by name. Without
-    /// third-party mirrors, which accept no manifest.
+    /// After a forced restore: the names of the secondaries that must accept its manifest before it signs. Third-party mirrors are not among them,
+    /// since they accept no manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forced: Option<Vec<String>>,
-    /// Up to which size of the log an earlier restore by force may lack entries that were signed, since the log had not grown after it.
+    /// If an earlier restore was forced and the log had not grown after it: the size of the log up to which entries that were signed may be missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forks: Option<GlobalIndex>,
 }
@@ -78,8 +78,8 @@ pub(crate) fn began(id: u64) -> UnixMillis {
 }
 
 impl Life {
-    /// Up to which size what it signs next, behind this state, may be a second root of a size that was signed before: it was restored by force
-    /// and has not grown. The first versions did not say whether a restore was forced.
+    /// The size up to which a root that is signed after this state may be the second one for its size. `None` unless the log was restored by force
+    /// and has not grown since. Rows of the first versions do not say whether a restore was forced.
     pub(crate) fn forks(&self, state: &State) -> Option<GlobalIndex> {
         let forced = self.forced.as_ref().map(|_| self.entries);
         let forced = forced.filter(|entries| *entries != GlobalIndex::new(u64::MAX));
@@ -91,8 +91,8 @@ impl Life {
         self.forks(state).is_some()
     }
 
-    /// Whether nobody has changed it since it was restored by force. It counts for no more than what it was restored from then: a later state
-    /// of the log may turn up, on secondaries that did not answer.
+    /// Whether it was restored by force and nobody has changed the log since. Such a life counts for no more than what it was restored from, because
+    /// secondaries that did not answer may know a later state of the log.
     fn is_tentative(&self, state: &State) -> bool {
         self.may_fork(state) && state.generation == self.generation
     }
@@ -101,9 +101,9 @@ impl Life {
 /// The life of one log, and whether it may sign.
 pub(crate) struct LogLife {
     running: Arc<Running>,
-    /// The life of this log, once it was read.
+    /// The life of this log, once it has been read.
     restored: OnceCell<Option<Life>>,
-    /// Whether it may sign: it was not restored, or is announced.
+    /// Whether it may sign: it was never restored, or its life is announced.
     announced: AtomicBool,
 }
 
@@ -162,7 +162,7 @@ impl LogLife {
         self.restored.get().is_some_and(Option::is_some)
     }
 
-    /// The same, in the form for secondaries.
+    /// The life as requests to secondaries name it; `None` if the log was never restored.
     pub(crate) async fn for_peers(&self) -> Result<Option<PeerLife>, StoreError> {
         let life = self.known().await?;
         Ok(life.map(|life| PeerLife {
@@ -181,8 +181,8 @@ impl LogLife {
         })
     }
 
-    /// The closed shards that have fewer entries here than they were closed with, with that size; another restore may still take up to that
-    /// many. Empty once this life may sign or, after a forced restore, once the log has grown.
+    /// The closed shards that have fewer entries here than they were closed with, each with the size that it was closed with: another restore may
+    /// still find up to that many. Empty once this life may sign or, after a forced restore, once the log has grown.
     pub(crate) async fn lowered(
         &self,
         state: &State,
@@ -193,7 +193,7 @@ impl LogLife {
         Ok(open.map_or_else(BTreeMap::new, |life| life.lowered.clone()))
     }
 
-    /// What a manifest says that is sent now, in a generation up to that of the state.
+    /// What a manifest says about the life if it is sent now. `generation` is at most that of the state.
     pub(crate) async fn stamp(
         &self,
         state: &State,
@@ -293,7 +293,7 @@ impl Running {
         };
         match store.transact(transaction).await {
             Outcome::Committed => Ok(None),
-            // Another process did the same, or found that one of them has forgotten what it was counted for.
+            // Another process has announced the life, or has found that a secondary lacks what it was counted for.
             Outcome::Refused if self.ledger.announced_life().await? >= life.id => Ok(None),
             Outcome::Refused => Ok(Some(
                 "the restored log signs nothing before its secondaries have accepted it; the storage of one of them was replaced while they were counted, so they are counted again".to_owned(),
@@ -302,8 +302,8 @@ impl Running {
         }
     }
 
-    /// Whether this many of a membership have verified everything before a global index. If so: guards, which refuse a transaction after
-    /// one of those that were counted turned out to hold less.
+    /// Whether `count` secondaries of a membership have verified everything before a global index. If so, returns guards for a transaction that
+    /// relies on it: they refuse the transaction once a counted secondary turns out to hold less.
     pub(crate) async fn holding(
         &self,
         of: &Membership,
@@ -334,7 +334,7 @@ impl Ledger {
         Ok(row.map_or(0, |(_, id)| id))
     }
 
-    /// The guards by which enough secondaries of a membership have accepted this life, or why too few have.
+    /// Guards for a transaction that relies on enough secondaries of a membership having accepted this life; otherwise the reason why too few have.
     async fn announced_to(
         &self,
         of: &Membership,
@@ -346,7 +346,7 @@ impl Ledger {
             let name = secondary.name.as_str();
             let (number, storage) = position::storage(store, keys, name).await?;
             let row = position::manifest(store, keys, name).await?;
-            // Another operator's mirror refuses no earlier life, so it never counts here; a restore does not count it either.
+            // A third-party mirror refuses no earlier life, so it never counts here; a restore does not count it either.
             let Some(row) = row.filter(|row| row.vkey == secondary.vkey && row.life >= life.id)
             else {
                 missing.push(name);

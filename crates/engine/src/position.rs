@@ -68,7 +68,7 @@ pub struct Live {
     pub since: UnixMillis,
 }
 
-/// The incarnation of a secondary that does not name its storage: another operator's mirror.
+/// The incarnation of a secondary that does not name its storage: a third-party mirror.
 pub(crate) const UNNAMED: &str = "0";
 
 /// The storage of a secondary that answered last, behind a number that grows with every write of it.
@@ -248,7 +248,7 @@ pub async fn storages(store: &dyn Coordination, keys: &Keys) -> Result<Vec<Vouch
     decoded.collect()
 }
 
-/// Whether a secondary is another operator's mirror: it has cosigned, does not say which storage it has, and keeps no manifest.
+/// Whether a secondary is a third-party mirror: it has cosigned, does not say which storage it has, and keeps no manifest.
 pub(crate) async fn foreign(
     store: &dyn Coordination,
     keys: &Keys,

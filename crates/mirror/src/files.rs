@@ -7,11 +7,11 @@
 //! cosigned   the size that was cosigned last, its root, and a checksum
 //! ```
 //!
-//! Bytes above the position that the owner has written down do not count: they are cut off when the files are opened. So a crash in the
-//! middle of a write loses what was not yet acknowledged, and nothing else. What must never happen: a byte below the position changes, or a
-//! position is recorded before [`Files::sync`] has returned. Nothing is cut off because rows are an older copy: `cosigned` is written after
-//! the rows, so it is never ahead of those that belong to these files. It is not synced: after a power cut it may be behind, and then
-//! proves nothing.
+//! Bytes above the position that the owner has written down do not count: they are cut off when the files are opened. So a crash in the middle of a
+//! write loses what was not yet acknowledged, and nothing else. What must never happen: a byte below the position changes, or a position is recorded
+//! before [`Files::sync`] has returned. Rows that are an older copy must not cause entries to be cut off. The file `cosigned` shows such rows: it is
+//! written after the rows, so it is never ahead of the rows that belong to these files. It is not synced: after a power cut it may be behind, and
+//! then proves nothing.
 
 use std::io;
 use std::sync::Arc;
@@ -43,12 +43,12 @@ struct Part {
 /// The files of one log.
 pub(crate) struct Files {
     disk: Arc<dyn Disk>,
-    /// Their folder on it.
+    /// The folder of the files on the disk.
     dir: String,
     entries: Part,
     bundles: Part,
     levels: Vec<Part>,
-    /// A file was made since the last sync.
+    /// Whether a file was made since the last sync.
     named: bool,
     /// The start of the bundle that is being filled.
     bundle_at: u64,
@@ -221,7 +221,7 @@ impl Files {
         })
     }
 
-    /// The end of the tree of `size` entries, which are durable here: `all` is the durable end.
+    /// The position of the tree of `size` entries, all of which are durable here; `all` is the position of everything that is durable.
     pub(crate) fn position(&self, size: TreeSize, all: Position) -> io::Result<Position> {
         if size >= all.next {
             return Ok(all);
@@ -246,7 +246,7 @@ impl Files {
         Self::open(&self.disk, &self.dir, position)
     }
 
-    /// The hashes of a tile; of a partial one, those that its name says.
+    /// The hashes of a tile; of a partial one, as many as its name says.
     pub(crate) fn hashes(&self, path: TilePath) -> io::Result<Vec<Hash>> {
         let bytes = self.tile(path)?;
         Ok(bytes

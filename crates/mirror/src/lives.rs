@@ -15,10 +15,10 @@ use crate::refusal::Refusal;
 use crate::rows::Rows;
 use crate::storage::transact;
 
-/// Refuses the earlier lives of a log. They are accepted again if the later one is not taken in the end, for any reason.
+/// Refuses the earlier lives of a log while a later one is being accepted. If that fails for any reason, the drop accepts them again.
 struct Superseding {
     accepted: Arc<AtomicU64>,
-    /// The life that was accepted before; none if the refusal stays.
+    /// The life that was accepted before; `None` once the refusal stays.
     before: Option<u64>,
 }
 
@@ -51,7 +51,7 @@ impl Mirror {
             if self.key(origin.name()).is_some_and(|key| key == log)
                 && let Err(refusal) = origin.drop_uncosigned().await
             {
-                // This origin accepts nothing before the next start, which repairs it; that is no reason to refuse the others.
+                // This origin accepts nothing before the next start, which repairs it. That is no reason to refuse the other origins.
                 tracing::error!(origin = origin.name(), why = %refusal, "cannot drop entries that were never cosigned");
                 let owed = Transaction {
                     puts: vec![(origin.rows().owed(), record::encode_number(1))],
@@ -70,7 +70,8 @@ impl Mirror {
     /// restored with, if the request names it.
     ///
     /// # Errors
-    /// [`Refusal::Size`] with the number of a newer one; [`Refusal::Superseded`], [`Refusal::Ahead`] or [`Refusal::Outdated`]; [`Refusal::Malformed`], [`Refusal::Unsigned`] or [`Refusal::Storage`] for a body that cannot be read or kept.
+    /// [`Refusal::Size`] with the number of a newer one; [`Refusal::Superseded`], [`Refusal::Ahead`] or [`Refusal::Outdated`];
+    /// [`Refusal::Malformed`], [`Refusal::Unsigned`] or [`Refusal::Storage`] for a body that cannot be read or kept.
     pub async fn put_manifest(
         self: &Arc<Self>,
         bytes: &[u8],
@@ -88,7 +89,7 @@ impl Mirror {
         let one = Arc::clone(&self.opening).lock_owned().await;
         let (mirror, key) = (Arc::clone(self), key.clone());
         let bytes = Bytes::copy_from_slice(bytes);
-        // A task of its own, as in `add_checkpoint`. It takes the turn along, so there is one at a time.
+        // A task of its own, as in `add_checkpoint`. It holds the turn, so there is one at a time.
         tokio::spawn(async move {
             let _one = one;
             mirror.keep_manifest(&key, &signed, bytes, entries).await
@@ -97,7 +98,7 @@ impl Mirror {
         .map_err(|e| Refusal::Storage(format!("a task ended: {e}")))?
     }
 
-    /// The same, of a manifest whose signature is good. One at a time.
+    /// Keeps a manifest whose signature is verified. Called for one manifest at a time.
     async fn keep_manifest(
         &self,
         key: &VerifierKey,
@@ -160,7 +161,7 @@ impl Mirror {
             if let Some(here) = ahead() {
                 return Err(Refusal::Ahead(here));
             }
-            // First refuse the earlier life, then compare: so what that life finishes meanwhile is seen.
+            // First refuse the earlier life, then compare: the comparison must see what that life finishes meanwhile.
             superseding = Some(Superseding::begin(&accepted, before, signed.restored));
             self.drop_uncosigned(key).await?;
             if let Some(here) = ahead() {
@@ -200,7 +201,7 @@ impl Mirror {
             }
         }
         if stored > 0 && stored != signed.number {
-            // An old one that stays does no harm.
+            // An old manifest that stays does no harm.
             let _ = self.objects.delete(vec![path(stored)]).await;
         }
         Ok(cosigned(signed.restored))

@@ -29,19 +29,19 @@ pub struct Mirror {
     pub(crate) min_free: u64,
     pub(crate) time: Time,
     pub(crate) disk: Arc<dyn Disk>,
-    /// The folder of the copies on it.
+    /// The folder on the disk that holds the copies.
     pub(crate) data: String,
     pub(crate) incarnation: String,
     pub(crate) origins: RwLock<BTreeMap<String, Arc<Origin>>>,
-    /// The life of each log that is accepted, by the log's name.
+    /// By the log's name: the life that is accepted.
     pub(crate) lives: BTreeMap<String, Arc<AtomicU64>>,
     pub(crate) opening: Arc<tokio::sync::Mutex<()>>,
-    /// The last bundle with times, by the hash of the shard's origin, where somebody has asked for it.
+    /// By the hash of a shard's origin: the last bundle with times, once somebody has asked for it.
     pub(crate) timed: Arc<tokio::sync::Mutex<BTreeMap<String, Option<u64>>>>,
 }
 
 impl Mirror {
-    /// The last call of a process that stops: leaves the rows as one whole file.
+    /// Called last by a process that stops: leaves the rows as one whole file.
     pub async fn rest(&self) {
         self.rows.rest().await;
     }
@@ -99,7 +99,7 @@ impl Mirror {
         own.map(|at| at.mirrored.get()).sum()
     }
 
-    /// A shard of a log of which more may have been cosigned than is known, since a write failed.
+    /// A shard of a log, if any, of which more may have been cosigned than is known, because a write failed.
     pub(crate) fn in_doubt(&self, log: &VerifierKey) -> Option<String> {
         let all = self.status().into_iter();
         let mut of_log = all.filter(|at| self.key(&at.origin).is_some_and(|key| key == log));
@@ -134,7 +134,7 @@ impl Mirror {
         Ok(loaded)
     }
 
-    /// A log that is known, or becomes known because it has just shown a good signature.
+    /// A log that is known already, or becomes known now because it has just shown a good signature.
     async fn meet(&self, origin: &str) -> Result<Arc<Origin>, Refusal> {
         let hash = origin_hash(origin);
         if let Some(known) = self.by_hash(&hash) {
@@ -166,7 +166,7 @@ impl Mirror {
         Ok(self.load(origin).await?)
     }
 
-    /// `POST add-checkpoint`, of a life of the log: takes a checkpoint as pending. The mirror does not cosign here.
+    /// `POST add-checkpoint`, from a life of the log: takes a checkpoint as pending. The mirror does not cosign here.
     ///
     /// # Errors
     /// [`Refusal`], in the order of C2SP tlog-witness.
@@ -186,13 +186,13 @@ impl Mirror {
             )));
         }
         let origin = self.meet(&checkpoint.origin).await?;
-        // A task of its own: a client that hangs up must not leave rows that the memory does not know.
+        // A task of its own: a client that hangs up must not leave rows that this process does not know of.
         tokio::spawn(async move { origin.add_checkpoint(&request, &checkpoint, life).await })
             .await
             .map_err(|e| Refusal::Storage(format!("a task ended: {e}")))?
     }
 
-    /// `POST add-entries`, its head, of a life of the log: whether the entries that follow are welcome.
+    /// The head of `POST add-entries`, from a life of the log: begins the upload if the entries that follow can be taken.
     ///
     /// # Errors
     /// [`Refusal::Unknown`], [`Refusal::GoOn`], [`Refusal::Alarm`] or [`Refusal::Storage`].

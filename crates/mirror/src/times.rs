@@ -16,7 +16,7 @@ use tlog::{Note, NoteError, Signer, TILE_WIDTH, TileKind, TilePath, VerifierKey}
 use crate::mirror::Mirror;
 use crate::refusal::Refusal;
 
-/// The kinds of notes: the first line of each, and the bytes that it has for an entry. All of them are 0 where the time is not known.
+/// The kinds of notes: the first line of each, and the bytes that it has for an entry. If the time is not known, all of these bytes are 0.
 const KINDS: [(&str, usize); 2] = [
     ("logctl.dev/times/v1", 8),
     ("logctl.dev/imported-times/v1", 81),
@@ -31,8 +31,8 @@ pub struct SignedTimes {
     pub origin: String,
     /// The bundle: its index, and how many of its entries have a time here.
     pub bundle: TilePath,
-    /// For each entry [`each`](Self::each) bytes: milliseconds since the Unix epoch, in eight bytes, big-endian; in an imported shard
-    /// then the length of its signed entry timestamp and that, filled up to 72 bytes. All are 0 where the log does not know.
+    /// For each entry [`each`](Self::each) bytes: milliseconds since the Unix epoch, in eight bytes, big-endian; in an imported shard then the length
+    /// of its signed entry timestamp and that, filled up to 72 bytes. All of these bytes are 0 if the log does not know the time.
     pub times: Vec<u8>,
     /// Bytes for each entry: 8, or 81 in an imported shard.
     pub each: usize,
@@ -43,7 +43,7 @@ impl SignedTimes {
     /// The note about a bundle's entries.
     ///
     /// # Errors
-    /// [`NoteError`] when signing fails, or they are not so many bytes for each entry as a note can have.
+    /// [`NoteError`] when signing fails, or when no kind of note has that many bytes for each entry.
     pub fn sign(
         origin: &str,
         bundle: TilePath,
@@ -96,20 +96,20 @@ impl SignedTimes {
         Ok(())
     }
 
-    /// What is said of each entry; `None` where the log does not know.
+    /// What the note says about each entry; `None` where the log does not know.
     fn known(&self) -> impl Iterator<Item = Option<&[u8]>> {
         let all = self.times.chunks_exact(self.each);
         all.map(|one| one.iter().any(|byte| *byte != 0).then_some(one))
     }
 
-    /// Whether this one says something else of an entry than `known` does.
+    /// Whether this note says something else about an entry than `known` does.
     fn contradicts(&self, known: &Self) -> bool {
         let mut both = self.known().zip(known.known());
         self.each != known.each
             || both.any(|(new, old)| new.zip(old).is_some_and(|(new, old)| new != old))
     }
 
-    /// Whether this one knows all that `known` does, and more.
+    /// Whether this note has everything that `known` has, and more.
     fn extends(&self, known: &Self) -> bool {
         let least = known.known().flatten().count();
         let both = self.known().zip(known.known());
@@ -135,7 +135,7 @@ impl Mirror {
             .map_err(|e| Refusal::Unsigned(e.to_string()))?;
         let mut timed = Arc::clone(&self.timed).lock_owned().await;
         let mirror = Arc::clone(self);
-        // A task of its own, which takes the turn along: a client that hangs up must not let another one in between.
+        // A task of its own, which holds the turn: a client that hangs up must not let another one in before it is done.
         tokio::spawn(async move {
             let (hash, bundle) = (origin_hash(&signed.origin), signed.bundle.index);
             mirror.keep_times(signed).await?;

@@ -1,24 +1,24 @@
-//! The parts of a certificate that nothing here looks at. Go's `x509` reads them all, and refuses a certificate for any of them, and who reads
-//! the log with it would not get past such an entry.
+//! The parts of a certificate that nothing here needs. Go's `x509` parses them all, and refuses a certificate if any of them is malformed. A program
+//! in Go that reads the log would then stop at that entry.
 
 use x509_parser::asn1_rs::{Oid, Tag};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::x509::X509Name;
 
-/// What the identifiers of the extensions of X.509 itself begin with: 2.5.29.
+/// The prefix of the identifiers of X.509's own extensions: 2.5.29.
 const STANDARD: &[u8] = &[0x55, 0x1d];
 const EMAIL: Tag = Tag(1);
 const DNS: Tag = Tag(2);
 const URI: Tag = Tag(6);
 const ADDRESS: Tag = Tag(7);
 
-/// Whether Go reads the rest of a certificate, as far as that can be told from what was read of it.
+/// Whether Go accepts the rest of a certificate, as far as its parsed parts show.
 pub(crate) fn is_read(certificate: &X509Certificate<'_>) -> bool {
     let signed = &certificate.tbs_certificate;
     let is_extension = |it: &x509_parser::extensions::X509Extension<'_>| {
         let is_malformed = matches!(it.parsed_extension(), ParsedExtension::ParseError { .. });
-        // Go passes over the extensions of others.
+        // Go ignores malformed extensions that X.509 itself does not define.
         is_oid(&it.oid) && !(is_malformed && it.oid.as_bytes().starts_with(STANDARD))
     };
     let names = || match certificate.subject_alternative_name() {
@@ -60,7 +60,7 @@ fn is_oid(oid: &Oid<'_>) -> bool {
     is_first && !bytes.is_empty()
 }
 
-/// Whether the values of a distinguished name are texts of their kinds.
+/// Whether each value of a distinguished name is valid for its string type.
 fn is_distinguished(name: &X509Name<'_>) -> bool {
     name.iter_attributes().all(|attribute| {
         let value = attribute.attr_value();
@@ -88,7 +88,7 @@ fn is_name(name: &GeneralName<'_>) -> bool {
     }
 }
 
-/// Whether Go takes a text for a URI: the scheme is one, if there is one, and nothing controls a terminal.
+/// Whether Go accepts a text as a URI: a scheme, if there is one, is well-formed, and there are no control characters.
 fn is_uri(text: &str) -> bool {
     let is_visible = text.bytes().all(|c| (0x20..0x7f).contains(&c));
     let path = text.find(['/', '?', '#']).unwrap_or(text.len());

@@ -1,5 +1,5 @@
-//! Public keys and signatures over digests. Whoever holds a log's leaf must be able to check it again, so a key that Go's
-//! `x509` does not read is not accepted here either.
+//! Public keys and signatures over digests. Everybody who reads a leaf must be able to check it again, so a key that Go's `x509` does not parse is
+//! not accepted here either.
 
 use std::borrow::Cow;
 
@@ -120,7 +120,7 @@ impl<'a> PublicKey<'a> {
         }
     }
 
-    /// A key that another format than X.509 brings, in the form that its kind has here.
+    /// A key from a format other than X.509, in the form that the field `key` has for its kind.
     pub(crate) fn new_raw(kind: KeyKind, key: &'a [u8]) -> Self {
         Self { kind, key }
     }

@@ -40,7 +40,7 @@ fn parse(line: &str) -> Option<Cosigner> {
     let mut parts = line.strip_prefix(PREFIX)?.splitn(3, '+');
     let (name, id, material) = (parts.next()?, parts.next()?, parts.next()?);
     let mut bytes = [0; 33];
-    // Decoding wants room for a few bytes more than there are.
+    // Decoding needs room for a few more bytes than it returns.
     let mut room = [0; 64];
     let length = STANDARD.decode_slice(material, &mut room).ok()?;
     bytes.copy_from_slice(room.get(..length).filter(|bytes| bytes.len() == 33)?);

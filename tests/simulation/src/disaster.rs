@@ -22,12 +22,13 @@ use crate::writer::LOG;
 /// The origin of the log, without a shard.
 pub const ORIGIN: &str = "example.org/dev";
 
-/// Something that secondaries are there for.
+/// An event for which a log needs its secondaries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disaster {
-    /// An operator practices a restore from these secondaries: nothing comes of the result. Bit n stands for secondary n.
+    /// An operator practices a restore from these secondaries, and throws the result away. Bit n stands for secondary n.
     Practice(u32),
-    /// The stores of the servers are lost, and the log is restored from these secondaries; whether by force where that is asked for.
+    /// The stores of the servers are lost, and the log is restored from these secondaries. The flag says whether the operator uses `--force` when the
+    /// restore asks for it.
     Loss(u32, bool),
     /// An operator copies the coordination store.
     Copy,
@@ -35,7 +36,7 @@ pub enum Disaster {
     PutBack,
 }
 
-/// Lets a part of the plan happen, which takes its time.
+/// Starts one event of the plan, which runs as a task.
 pub fn act(world: &Arc<World>, number: u64, what: Disaster) {
     match what {
         Disaster::Practice(from) => world.employ(practice(Arc::clone(world), number, from)),
@@ -49,7 +50,7 @@ pub fn act(world: &Arc<World>, number: u64, what: Disaster) {
     }
 }
 
-/// A restore into new stores, which are looked at and thrown away.
+/// A restore into new stores, which are checked and thrown away.
 async fn practice(world: Arc<World>, number: u64, from: u32) {
     let (signed, life) = (world.judge.signed_below(ORIGIN), world.primary.lives());
     let process = process(&world, &format!("practice-{number}"));
@@ -70,8 +71,9 @@ async fn practice(world: Arc<World>, number: u64, from: u32) {
     }
 }
 
-/// Those of them whose disk is not an older copy of itself: nobody can tell it from what it was, so its operator says so. After a restore by
-/// force, those that were given up for it do not count before they have taken what was restored.
+/// Those of the secondaries `from` that a restore may name. One whose disk is an older copy of itself is not among them: no restore can tell the copy
+/// from the disk, so the operator leaves it out. After a forced restore, the secondaries that were given up are not among them either, until they
+/// have accepted the restored log.
 pub fn trusted(world: &World, from: u32) -> u32 {
     let life = world.primary.forced_life();
     let secondaries = (0..).zip(&world.network.secondaries);
@@ -121,8 +123,8 @@ pub async fn restore(
     restored
 }
 
-/// By origin, how many entries of a shard are in the result and agree with everything that was signed. By force, an earlier life of the log
-/// may be restored, whose entries are others from some size on.
+/// By origin, how many entries of a shard are in the result and agree with everything that was signed. A forced restore may bring back an earlier
+/// life of the log, whose entries differ from some size on.
 pub async fn agreed(
     world: &World,
     (restored, objects): (&Restored, &MemoryObjects),
@@ -139,8 +141,8 @@ pub async fn agreed(
     agreed
 }
 
-/// Whether everything that the shards' keys had signed when the restore began is in it, each entry where its writer was told. By force, a
-/// part of that is enough, and so many entries are where they were.
+/// Checks that the result has everything that the shards' keys had signed when the restore began, each entry where its writer was told. After a
+/// forced restore a part of that is enough: the first `stays` entries.
 pub async fn check(
     world: &World,
     who: &str,
@@ -164,7 +166,7 @@ pub async fn check(
         };
         let origin = format!("{ORIGIN}/{shard}");
         let at = missing.remove(&origin);
-        // What was not signed when it began may be that of an earlier life of the log, which some secondary still has.
+        // Entries that were not signed when the restore began may be those of an earlier life of the log, which some secondary still has.
         let bound = at.map_or(0, |(size, _)| size);
         for (leaf, entry) in (0..).zip(&entries) {
             if leaf < bound && forced.is_none_or(|forced| index < forced.stays) {

@@ -1,6 +1,6 @@
 //! The judge: it keeps every answer that anybody got, and says when two of them cannot both be true.
 //!
-//! It shares no code with the engine beyond the formats of `tlog`, asks no clock and draws no lots. The first violation stays.
+//! It shares no code with the engine beyond the formats of `tlog`, and uses no clock and no randomness. It keeps the first violation.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,14 +19,14 @@ pub struct Violation {
     pub what: String,
 }
 
-/// What a writer was told of an entry, at worst.
+/// What the writer of an entry has been told so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Answer {
     /// Asked, and no answer yet, or one that says that the outcome is unknown.
     Open,
     /// Nothing was written, for certain.
     Refused(String),
-    /// It has this place forever.
+    /// The entry has this place forever.
     Ordered(Place),
 }
 
@@ -45,13 +45,13 @@ pub struct Place {
 #[derive(Clone, Debug)]
 struct Asked {
     answer: Answer,
-    /// There is a receipt: it must come.
+    /// Whether it has a receipt: then it must be published.
     promised: bool,
-    /// Its key may already be forgotten: sent again, it is another entry.
+    /// Whether its key may already be forgotten: if it is sent again then, it is another entry.
     forgotten: bool,
 }
 
-/// What a reader got as proof that an entry is under a checkpoint: judged when it is known which entry is there.
+/// A proof, which a reader got, that an entry is under a checkpoint. It is judged at the end, when it is known which entry is there.
 #[derive(Clone, Debug)]
 pub struct Proven {
     /// The global index of the entry.
@@ -62,7 +62,7 @@ pub struct Proven {
     pub size: u64,
     /// The root that it signs.
     pub root: Hash,
-    /// The hashes beside the way from the leaf to the root.
+    /// The hashes beside the path from the leaf to the root.
     pub path: Vec<Hash>,
 }
 
@@ -89,16 +89,16 @@ struct Known {
     sealed: BTreeMap<String, String>,
     /// Verifier keys of shards, by origin.
     keys: BTreeMap<String, String>,
-    /// By origin: how much the log was restored with, if by force it lacks what was signed.
+    /// By origin, after a forced restore that lacks what was signed: the size that the shard was restored with.
     lacking: BTreeMap<String, u64>,
-    /// Its operators were told that it may sign second roots, and let it.
+    /// Whether its operators were told that the log may sign second roots, and unfroze it anyway.
     forked: bool,
-    /// The servers run on an older store: what they say is void, what they sign is not.
+    /// Whether the servers run on an older store: then what they say is void, but what they sign is not.
     doubt: bool,
     counts: Counts,
 }
 
-/// How much there was in a life.
+/// How much happened in a life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Entries that were asked for.
@@ -129,7 +129,7 @@ impl Judge {
         self.known().broken.clone()
     }
 
-    /// How much there was so far.
+    /// How much has happened so far.
     pub fn counts(&self) -> Counts {
         self.known().counts
     }
@@ -214,7 +214,7 @@ impl Judge {
         self.known().proofs.push(proof);
     }
 
-    /// So much time passed that the keys of what was written may be forgotten.
+    /// So much time has passed that the servers may have forgotten the keys of what was written.
     pub fn forget_keys(&self) {
         let mut known = self.known();
         known
@@ -236,7 +236,7 @@ impl Judge {
         }
     }
 
-    /// A note with a shard's own signature was seen, by whomever.
+    /// Somebody saw a note with a shard's own signature.
     pub fn signed(&self, note: &str) -> Option<Checkpoint> {
         let parsed = Note::parse(note).ok()?;
         let checkpoint = Checkpoint::parse(parsed.text).ok()?;
@@ -271,7 +271,7 @@ impl Judge {
         Some(checkpoint)
     }
 
-    /// The newest checkpoint that the key of each shard below an origin has signed, without those of nothing.
+    /// By shard below an origin: the newest checkpoint that its key has signed, leaving out empty ones.
     pub fn signed_below(&self, origin: &str) -> BTreeMap<String, (u64, Hash)> {
         let known = self.known();
         let below = |of: &str| {
@@ -286,7 +286,7 @@ impl Judge {
             .collect()
     }
 
-    /// How many of these first leaves of a shard are those of everything that its key signed.
+    /// How many of these leaves, from the first one on, agree with every root that the shard's key signed.
     pub fn agreed(&self, origin: &str, leaves: &[[u8; 32]]) -> u64 {
         let known = self.known();
         let all = leaves.len() as u64;
@@ -304,9 +304,9 @@ impl Judge {
         all
     }
 
-    /// The stores of the log with this origin are lost, and it continues with so many entries where they were, and with shards of these sizes.
-    /// What is behind them, promised work, keys of writes and other logs are lost. What was signed stays, and so does what was sealed, unless a
-    /// shard lacks entries by force (`lacks`): what is signed of the missing ones may be a second root only where an operator wants it.
+    /// The stores of the log with this origin are lost, and the log was restored: the first `entries` entries are where they were, and its shards
+    /// have these `sizes`. All later entries, promised work, keys of writes and other logs are lost. What was signed or sealed stays, unless a forced
+    /// restore lacks entries of a shard. Then `lacks` says whether an operator accepts second roots for the sizes that are missing.
     pub fn restored(
         &self,
         origin: &str,
@@ -374,7 +374,7 @@ impl Judge {
         self.known().sealed.contains_key(origin)
     }
 
-    /// Whether two roots of one size are what an operator has accepted.
+    /// Whether an operator has accepted two roots for one size.
     pub fn is_forked(&self) -> bool {
         self.known().forked
     }
@@ -410,8 +410,8 @@ impl Judge {
         }
     }
 
-    /// A process put the checkpoint object of a shard: readers of the objects see it from now on. Each process keeps to the rule for what
-    /// it shows; one that is behind may put an older one over another's, and then replaces it.
+    /// A process put the checkpoint object of a shard: readers of the objects see it from now on. The rule holds for each process by itself: one that
+    /// is behind may put an older checkpoint over another's, and then replaces it.
     pub fn shown(&self, process: &str, path: &str, note: &str) {
         let Some(checkpoint) = self.signed(note) else {
             return;
@@ -561,7 +561,7 @@ impl Known {
         self.broken.get_or_insert(Violation { rule, what });
     }
 
-    /// Every root that the key of a shard ever signed is that of so many entries of the shard as it is now.
+    /// Checks that every root that the key of a shard ever signed is the root of that many entries of the shard as it is now.
     fn lead_here(&self, shard: &FoundShard) -> Result<(), String> {
         let from = (shard.origin.clone(), 0);
         let signed = self.roots.range(from..);

@@ -1,4 +1,4 @@
-//! Operators: each makes one change, sends it again where the answer was lost, and believes what it was told.
+//! Operators: each makes one change, sends it again if the answer was lost, and holds the servers to what they answered.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -21,7 +21,7 @@ struct Known {
     is_open: bool,
     /// The generation after it, if it was decided.
     generation: Option<u64>,
-    /// The answer that said so, for a change of the log that all write to, and in which life of the log.
+    /// The life of the log and the answer that said so, for a change of the log that all write to.
     applied: Option<(u64, Applied)>,
 }
 
@@ -178,7 +178,7 @@ fn new(world: &World, change: Change) -> Option<LogConfig> {
     }
 }
 
-/// In short lives some use a key of theirs for something else, after it was decided: that is refused.
+/// In short lives, some operators use the key of a decided change for another one, which must be refused.
 async fn another(world: &Arc<World>, number: u64, change: Change, life: u64) {
     let (name, key) = (name(world, number), key(number));
     let mut dice = world.dice(&format!("{key} again"));
@@ -236,7 +236,7 @@ async fn confirm(world: &World, log: &Log, running: &Running, applied: &Applied)
         .say(format_args!("{}: {how}", applied.operation));
 }
 
-/// What the answer says, holds.
+/// Checks that what the answer says holds.
 async fn believe(world: &World, running: &Running, applied: &Applied) {
     let Some(log) = running.engine.log(LOG) else {
         return;

@@ -35,7 +35,7 @@ impl From<Operation> for Made {
 }
 
 impl Made {
-    /// Checks that it is in the audit trail, and that the trail is the one that was pinned.
+    /// Checks that the change is in the audit trail, and that the trail is the one that was pinned.
     pub(in crate::commands) async fn check_receipt(
         &mut self,
         session: &Session<'_>,
@@ -286,14 +286,14 @@ pub(in crate::commands) fn passes(error: &Error) -> bool {
     }
 }
 
-/// Asks once whether all replicas run it: the operation itself if it was decided, otherwise the replicas.
+/// Asks once whether all replicas run the change: it reads the operation if that was decided, otherwise the replicas.
 async fn probe(
     server: &Server,
     deadline: Deadline,
     operation: &mut Operation,
     decided: bool,
 ) -> Result<bool, Error> {
-    // A short limit of its own, so that a server that hangs does not eat the whole wait in one request.
+    // Each probe has a short limit of its own, so that a server that hangs does not use up the whole wait in one request.
     let deadline = Deadline::after(deadline.left().clamp(Duration::from_millis(1), PROBE));
     if decided {
         let now = server.admin.operation(&operation.id, deadline).await?;

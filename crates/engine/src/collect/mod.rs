@@ -49,8 +49,8 @@ async fn delete(ledger: &Ledger, deletes: Vec<Key>) -> Result<(), StoreError> {
     apply(ledger, transaction).await.map(drop)
 }
 
-/// Collects everything that `published`, the state after the last published slot, allows; `unpublished` are the slots after it. Does
-/// nothing until it is worth it, or `owed`: the floor was raised, and slots below it are still to be deleted.
+/// Collects everything that `published`, the state after the last published slot, allows; `unpublished` are the slots after it. Does nothing while
+/// there is too little to collect, unless `owed` is set: then the floor was raised, and slots below it are still to be deleted.
 pub(crate) async fn collect<'a>(
     ledger: &Ledger,
     nodes: &Nodes,
@@ -61,8 +61,7 @@ pub(crate) async fn collect<'a>(
     let keys = &ledger.keys;
     let limits = Limits::default();
     let before = ledger.floor().await?;
-    // Checked first with all slots that are known here: nearly always a collection is not worth it yet, and then a long backlog is not
-    // read.
+    // Checked first against all slots that are known here: nearly always there is too little to collect, and then a long backlog is not read.
     let mut most = ledger.state().len.back(limits.window);
     if !left_out(Mutant::CollectsUnpublishedSlots) {
         most = most.min(published.len);
@@ -83,7 +82,7 @@ pub(crate) async fn collect<'a>(
             floor
         }
         None => {
-            // Slots alone: older snapshots go only once a new one is there.
+            // Deletes slots alone: older snapshots go only once there is a new one.
             sweep_slots(ledger, nodes, &evidence.with_floor(before)).await?;
             *owed = false;
             return Ok(());
@@ -217,7 +216,7 @@ async fn sweep_slots(
                     };
                     place.push(key);
                 }),
-                // It was applied once, or a newer version's: its batches may be deleted.
+                // This slot was applied once, or a newer version wrote it: its batches may be deleted.
                 Err(e) => {
                     tracing::warn!(key, error = %e, "a slot below the floor is not understood")
                 }
@@ -273,8 +272,9 @@ fn token_of(key: &str) -> Option<Token> {
     key.rsplit('/').next()?.parse().ok()
 }
 
-/// Deletes batches that no slot of `evidence` names: the first rows, because those that older versions left alone sort first, and all
-/// objects. A promised batch that is a row is never deleted: it is put with its promise, and deleted with its slot.
+/// The batches that no slot of `evidence` names, each with whether it is an object. It reads only the first rows, because those that older versions
+/// left behind sort first, and all objects. A promised batch that is a row is never among them: it is put with its promise, and deleted with its
+/// slot.
 async fn unnamed(
     ledger: &Ledger,
     nodes: &Nodes,
@@ -302,14 +302,15 @@ pub(crate) async fn sweep_unnamed(
     let mut notes = notes(ledger).await?;
     let found = unnamed(ledger, nodes, &evidence).await?;
     if !found.is_empty() {
-        // Read only now, because these may point at the objects: promised work moves between bag and queue, and from there into a slot.
+        // Read only now, after the objects, because bag and queue may point at them: promised work moves between bag and queue, and from there into a
+        // slot.
         let from = ledger.bound_releases().await?;
         let (bag, queue) = (keys.bag(), keys.queue());
         for prefix in [&bag, &queue, &bag] {
             tokens(ledger, prefix, prefix, |token| evidence.need(token)).await?;
         }
         if ledger.returned(from).await? {
-            return Ok(()); // Next time.
+            return Ok(()); // The next collection tries again.
         }
         read_on(ledger, &mut evidence).await?;
     }
@@ -346,7 +347,7 @@ pub(crate) async fn sweep_unnamed(
     Ok(())
 }
 
-/// Reads the slots that were decided meanwhile.
+/// Adds the slots that were decided meanwhile to the evidence.
 async fn read_on(ledger: &Ledger, evidence: &mut Evidence) -> Result<(), StoreError> {
     let keys = &ledger.keys;
     loop {

@@ -1,5 +1,5 @@
-//! The releaser: moves promised work from the queue into the bag when it is its turn, and ensures that it is decided. Every replica runs
-//! one, and any one of them is enough.
+//! The releaser: moves promised work from the queue into the bag when its turn comes, and ensures that it is decided. Every replica runs one, and any
+//! one of them is enough.
 //!
 //! The scheduler decides whose turn it is, as for all other work: the first rows of each tier wait there as one job, by their earliest
 //! deadline. So promised work has its tier's weight and floor and is paced with it.
@@ -39,20 +39,20 @@ const QUEUE_BACKOFF: Duration = Duration::from_millis(20);
 /// Proposals made for one release; then others have it in their bag.
 const ROUNDS: usize = 8;
 
-/// How long the place of a batch is kept for its author.
+/// How long the location of a batch is kept for its author.
 pub(crate) const LOCATION_RETENTION: Duration = Duration::from_secs(7 * 86_400);
-/// Time between two turns of the sweep of places.
+/// Time between two turns of the sweep of locations.
 const SWEEP: Duration = Duration::from_secs(30);
-/// Steps in one turn. A log of which each entry has a place (a front) may order a thousand entries a second, and its rows still go.
+/// Steps in one turn: enough for a log with a front, in which each of a thousand entries a second has a location.
 const SWEEP_STEPS: usize = 16;
 /// Rows looked at in one step.
 const SWEEP_ROWS: usize = 2048;
 /// Time between two marks of the age of slots.
 const MARK: Duration = Duration::from_secs(3_600);
-/// More marks than that time makes.
+/// More marks than are made within [`LOCATION_RETENTION`].
 const MARKS: usize = 1024;
 
-/// The turns that were asked for: the tier, and the deadline that is waited for.
+/// The turns that were asked for: by tier, the deadline that was named.
 #[derive(Default)]
 struct Turns {
     asked: HashMap<String, UnixMillis>,
@@ -60,7 +60,7 @@ struct Turns {
 }
 
 impl Turns {
-    /// Asks for a turn for the first rows of a tier, unless one is asked for that is as urgent.
+    /// Asks for a turn for the first rows of a tier, unless one that is as urgent was asked for already.
     fn ask(&mut self, batcher: &Batcher, rows: &[Promised]) {
         let rows = fill(rows);
         let Some(first) = rows.first() else { return };
@@ -75,7 +75,7 @@ impl Turns {
             .push(Box::pin(async move { (tier, turn.await.is_ok()) }));
     }
 
-    /// The tier whose turn it is; never, while none is waited for.
+    /// Resolves with the tier whose turn it is, or with `None` if the batcher takes no more work; never, while no turn is waited for.
     async fn next(&mut self) -> Option<String> {
         let Some((tier, given)) = self.waiting.next().await else {
             return std::future::pending().await;
@@ -127,7 +127,7 @@ pub(crate) async fn run(promiser: Arc<Promiser>) {
         tokio::select! {
             given = turns.next() => match given {
                 Some(tier) => turn = Some(tier),
-                // The queue takes no more.
+                // The batcher takes no more work.
                 None => tokio::time::sleep(QUEUE_BACKOFF).await,
             },
             () = promiser.queued.notified() => {}
@@ -148,12 +148,12 @@ async fn pass(
     let order = &ingest.ledger;
     let bag = order.announced().await?;
     for (key, promised) in &bag.dead {
-        // It is dead as this replica sees it, and slots that it has not read yet cannot change that.
+        // As this replica sees it, the announcement no longer counts, and slots that it has not read yet cannot change that.
         order.settle_row(key, promised).await?;
     }
     let mut live = bag.live;
     if ingest.health.clock.fault().is_some() {
-        return Ok(()); // Nothing is proposed until it is right.
+        return Ok(()); // Nothing is proposed until the clock is right.
     }
     if !matches!(order.state().intake, Intake::Frozen { .. }) {
         if let Some(tier) = turn {
@@ -197,7 +197,7 @@ async fn release(ledger: &Ledger, tier: &str) -> Result<Vec<Promised>, StoreErro
     Ok(Vec::new())
 }
 
-/// As many of the rows as are released at once.
+/// The first rows, as many as are released at once.
 fn fill(rows: &[Promised]) -> &[Promised] {
     let mut bytes = 0;
     let fits = |p: &&Promised| {
@@ -240,7 +240,7 @@ pub(crate) async fn sweep_locations(ledger: &Ledger, from: &str) -> Result<Strin
     ledger.each_promised(show).await?;
     let deletes = writes::forgotten(floor, places, &left);
     for (swept, chunk) in (swept..).zip(deletes.chunks(512)) {
-        // The part of an upload may be ordered again once its place is forgotten: a deletion that lands late must not meet that.
+        // A part of an upload may be ordered again once its location is forgotten. A deletion that lands late must not delete the new location.
         let transaction = Transaction {
             guards: vec![Guard::AtMost(keys.forgotten(), swept)],
             puts: vec![(keys.forgotten(), record::encode_counted(swept + 1))],
@@ -263,8 +263,8 @@ async fn number(ledger: &Ledger, key: &str) -> Result<u64, StoreError> {
     })
 }
 
-/// Slots below the returned number were decided longer ago than places are kept. Every hour the number of slots is marked with the age of
-/// the store; a mark that says no more than a later one is deleted.
+/// Returns a number below which every slot was decided longer ago than locations are kept. Every hour it writes a mark: the number of slots, and the
+/// age of the store. A mark that says no more than a later one is deleted.
 async fn mark(ledger: &Ledger) -> Result<SlotNumber, StoreError> {
     let keys = &ledger.keys;
     let age = StoreAge::new(number(ledger, CLOCK).await?);

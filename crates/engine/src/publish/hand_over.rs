@@ -65,7 +65,7 @@ impl Publisher {
                 .await?;
         }
         if !eras.joint() {
-            // This only means that the next start reads less far back.
+            // The new base only lets the next start read less far back.
             if eras.newest().get() >= eras.base().get().saturating_add(FAR) {
                 let told = shared.running.told_up_to(first).await?.min(eras.newest());
                 if told > eras.base() {
@@ -89,7 +89,7 @@ impl Publisher {
                 continue;
             };
             counted.extend(holding);
-            // Otherwise one of them has forgotten meanwhile what it was counted for; this is looked at again.
+            // Otherwise a secondary has meanwhile lost what it was counted for, and the next pass counts again.
             if shared.running.hand_over(next.generation, counted).await? {
                 tracing::info!(
                     log = shared.ledger.name,

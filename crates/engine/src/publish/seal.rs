@@ -18,7 +18,7 @@ use crate::shard::{Published, Shard, SignError};
 /// How many newly sealed shards are recorded at a time, in one transaction. A start checks about this many again.
 const SEALED: u64 = 16;
 
-/// A shard that is done.
+/// A shard that has ended and is published whole.
 pub(crate) struct Finished {
     pub(crate) shard: Arc<Shard>,
     successor: Arc<Shard>,
@@ -38,7 +38,7 @@ pub(crate) fn seal_of(shard: &Shard, at: &Published, successor: &Shard) -> Resul
 }
 
 impl Publication {
-    /// The shard with this number, if it is done.
+    /// The shard with this number, if it has ended and is published whole.
     pub(crate) fn finished(&self, state: &State, number: usize) -> Option<Finished> {
         let (at, next) = (state.shards.get(number)?, state.shards.get(number + 1)?);
         let Phase::Frozen { length, .. } = at.phase else {
@@ -60,7 +60,7 @@ impl Publication {
     pub(crate) async fn may_seal(&self, shard: &Shard) -> Result<bool, StoreError> {
         self.running.update_eras().await?;
         let (eras, state) = (self.running.eras.load_full(), self.ledger.state());
-        // A further restore may find entries that it lacks.
+        // Another restore may find entries that this shard lacks.
         if self
             .guard
             .life
@@ -106,7 +106,8 @@ impl Publication {
 }
 
 impl Publisher {
-    /// Adds the shards that opened since the last call. One that has a checkpoint already may still have no seal, whoever published it.
+    /// Adds the shards that opened since the last call. A shard that already has a checkpoint may still lack its seal, whichever process published
+    /// it.
     pub(super) fn open_shards(&mut self, state: &State) {
         let begun = state.shards.iter().take_while(|s| s.start().is_some());
         let opened = begun.count();
@@ -124,7 +125,7 @@ impl Publisher {
         self.opened = self.opened.max(opened);
     }
 
-    /// Writes down how many of the oldest shards need no more checks, once there are enough new ones.
+    /// Writes down how many of the oldest shards need no more checks, once [`SEALED`] more of them do not.
     pub(super) async fn note_sealed(&mut self, state: &State) -> Result<(), StoreError> {
         let mut shards = state.shards.iter();
         let Some(first) = self.open.first() else {
@@ -142,15 +143,15 @@ impl Publisher {
             ..Transaction::default()
         };
         match self.shared.ledger.store.transact(transaction).await {
-            // Refused: another process was further.
+            // Refused: another process has written a larger number.
             Outcome::Committed | Outcome::Refused => self.sealed = sealed,
             Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e),
         }
         Ok(())
     }
 
-    /// Seals a shard that was rotated out and is published whole; false while that must wait. Only readers need the seal: where it can't be
-    /// written, nothing waits for it.
+    /// Seals a shard that was rotated out and is published whole; returns false while that must wait. Only readers need the seal, so nothing waits
+    /// for one that cannot be written.
     pub(super) async fn seal(&self, state: &State, shard: &Shard) -> Result<bool, PublishError> {
         let shared = &self.shared;
         let mut shards = state.shards.iter();

@@ -28,7 +28,7 @@ use tlog::{GlobalIndex, TreeSize};
 
 /// Sealed keys read at a time.
 const KEYS: usize = 512;
-/// Bytes per second that the question for a manifest may cost; one that is longer than this times [`PROBED_AFTER`] is asked for less often.
+/// Bytes per second that asking for a manifest may cost. A manifest longer than this times [`PROBED_AFTER`] is asked for less often.
 const ASKED_RATE: usize = 64 << 10;
 
 /// The contents of a manifest. Another one is sent when they change.
@@ -50,12 +50,12 @@ pub(crate) struct Sent {
     forks: Option<GlobalIndex>,
     /// The storage that has it.
     incarnation: String,
-    /// The number of slots at which it was refused, because another server of this log had sent a newer one. That one may know less of what
-    /// changes without a slot, so this one is sent again when the log has made progress.
+    /// If it was refused because another server of this log had sent a newer one: the number of slots at that time. The newer one may know less of
+    /// what changes without a slot, so this server sends its own again once the log has made progress.
     refused: Option<SlotNumber>,
-    /// How it is ordered among other manifests: the secondary never goes back to an older one. `None` for one that keeps no manifests.
+    /// How it is ordered among other manifests: the secondary never goes back to an older one. `None` if the secondary keeps no manifests.
     age: Option<(u64, u64, u64)>,
-    /// Bytes that the answer has when the secondary is asked for it.
+    /// How many bytes the answer has when the secondary is asked for it.
     length: usize,
     /// When it was sent, or asked for.
     seen_at: Instant,
@@ -68,7 +68,8 @@ impl Sent {
         rest.saturating_sub(self.seen_at.elapsed())
     }
 
-    /// States share their list of shards until it changes, so thousands of them are not compared with every copy.
+    /// Whether both have the same contents. States share their list of shards until it changes, so this does not compare thousands of shards each
+    /// time.
     fn same(&self, other: &Self) -> bool {
         let Self {
             generation,
@@ -190,7 +191,7 @@ impl Copier {
                     "{why}: another copy of the log has continued, and this one signs nothing. Stop this server, make sure that the other copy is stopped too, and restore the log again into a new folder, naming this secondary with --from; see \"Restore a lost primary\" in docs/operations.md"
                 )));
             }
-            // Another operator's mirror keeps no manifests.
+            // A third-party mirror keeps no manifests.
             404 | 405 if answer.incarnation.is_none() => of.age = None,
             // Another replica of this log was faster; or the log continues elsewhere, and this store is an older one.
             409 if answer.kind.starts_with(SIZE_TYPE) => {
@@ -204,8 +205,8 @@ impl Copier {
         Ok(())
     }
 
-    /// Asks the secondary, when it is time, whether it still has the manifest that it was sent, or a newer one. If it has an older one, its
-    /// rows are set back. Returns why there was no answer: what it takes does not wait for what it says.
+    /// Asks the secondary, when it is time, whether it still has the manifest that it was sent, or a newer one. If it has an older one, its rows are
+    /// set back. Returns the reason if there was no answer, so that copying continues meanwhile.
     pub(crate) async fn check_manifest(&mut self) -> Result<Option<CopyError>, CopyError> {
         let sent = self.manifest.as_mut();
         let Some(sent) = sent.filter(|sent| sent.asked_in().is_zero()) else {
@@ -225,7 +226,7 @@ impl Copier {
             life: None,
         };
         let answer = guard.peers.client.send(request).await;
-        // An answer that took its time counts from now: the next question leaves as much time for entries.
+        // Counted from the end of a slow answer, so that the time until the next question belongs to the entries.
         if let Some(sent) = self.manifest.as_mut() {
             sent.seen_at = Instant::now();
         }
@@ -233,7 +234,7 @@ impl Copier {
             Ok(answer) => answer,
             Err(error) => return Ok(Some(error.into())),
         };
-        // What something between here and the secondary answers is no word of the secondary. Another storage is met by what it is sent.
+        // An answer of a proxy on the way says nothing about the secondary. Another storage is noticed when something is sent to it.
         if answer.incarnation != self.incarnation || !matches!(answer.status, 200 | 404) {
             return Ok(None);
         }
@@ -247,8 +248,8 @@ impl Copier {
             .await?)
     }
 
-    /// Records the manifest that the secondary holds; `number` is that of the manifest. Not if its storage turned out meanwhile to be another
-    /// one, or an older copy of itself: that one does not hold it.
+    /// Records the manifest that the secondary holds; `number` is that of the manifest. Records nothing if the storage turned out meanwhile to be
+    /// another one, or an older copy of itself, which does not hold it.
     async fn took(&self, number: u64, row: Described) -> Result<(), CopyError> {
         let guard = &self.guard;
         let (store, keys) = (&*guard.ledger.store, &guard.ledger.keys);
@@ -261,7 +262,7 @@ impl Copier {
                     ..row.clone()
                 })
         {
-            // Another process knew sooner that the life may sign, and has sent the same since.
+            // Another process knew earlier that the life may sign, and has already sent the same manifest.
             return Ok(());
         }
         let key = keys.manifest(&self.name);
@@ -315,7 +316,7 @@ async fn manifest(
         let page = store.scan(&prefix, &from, KEYS).await?;
         let full = page.len() == KEYS;
         for (key, row) in page {
-            // Beside them there may be keys of proposals that lost.
+            // There may also be keys of proposals that lost.
             if let Some(id) = trailing_number(&key).filter(|id| ids.contains(id)) {
                 sealed.insert(id, STANDARD.encode(&row));
             }
@@ -328,7 +329,7 @@ async fn manifest(
     if let Some(lost) = ids.iter().find(|id| !sealed.contains_key(id)) {
         return Err(missing(&keys.signing_key(*lost)).into());
     }
-    // Made, if it was not there.
+    // This makes the key if there is none.
     guard.keyring.replication().await?;
     let now = members
         .iter()

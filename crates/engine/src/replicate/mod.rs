@@ -36,7 +36,7 @@ use mirror::PeerError;
 use order::state::Phase;
 use store::StoreError;
 
-/// How long a secondary may take for a checkpoint, and for entries, which it syncs.
+/// How long a secondary may take for a checkpoint (`SHORT`), and for entries, which it must sync (`LONG`).
 const SHORT: Duration = Duration::from_secs(10);
 const LONG: Duration = Duration::from_secs(60);
 /// Pauses after a failure.
@@ -48,8 +48,8 @@ const SECONDARY_BACKOFF: Backoff = Backoff {
 const STUBBORN: u32 = 6;
 /// Time between two published checkpoints that a secondary is shown, so that a busy log costs it little.
 const SHOWN_EVERY: Duration = Duration::from_secs(1);
-/// How long a secondary gets no request before it is asked whether the log continues elsewhere; and how long, at least, until it is asked
-/// for the manifest again.
+/// A secondary that got no request for this long is asked whether the log continues elsewhere. Also the shortest time between two questions for the
+/// manifest.
 const PROBED_AFTER: Duration = Duration::from_secs(10);
 
 /// Why a copy is stuck.
@@ -78,7 +78,8 @@ pub(crate) struct Replicator {
     pub closing: watch::Receiver<bool>,
 }
 
-/// A copier ends with the replicator: it would repeat its passes without a pause once nobody could close it.
+/// A secondary, and the task that copies to it. The task ends with the replicator, because it would repeat its passes without a pause once nobody
+/// could close it.
 type Worker = (SecondaryConfig, AbortOnDropHandle<Done>);
 
 impl Replicator {
@@ -174,17 +175,17 @@ struct Copier {
     key: CosignerKey,
     /// The storage that answered last.
     incarnation: Option<String>,
-    /// How often another storage answered, or one that knew less. Work that began under an older count begins again.
+    /// How often another storage has answered, or one that had less than before. Work that began under an older count is begun again.
     met: u64,
-    /// The size of the pending checkpoint that it is believed to have, by shard.
+    /// By shard: the size of the pending checkpoint that the secondary is believed to have.
     pending: HashMap<String, TreeSize>,
-    /// Shards that it has all of.
+    /// Frozen shards that the secondary has completely.
     whole: HashSet<String>,
-    /// The published sizes that it was shown, by shard.
+    /// By shard: the published size that the secondary was shown last.
     shown: HashMap<String, TreeSize>,
     /// When it was last shown a published size.
     shown_at: Option<Instant>,
-    /// Whether a checkpoint is published that it was not shown yet.
+    /// Whether it has not been shown a published checkpoint yet.
     unshown: bool,
     /// When sending times last failed.
     times_failed: Option<Instant>,
@@ -192,9 +193,9 @@ struct Copier {
     ending: bool,
     /// How far the times of entries are, by shard.
     timed: HashMap<String, times::Timed>,
-    /// The contents of the manifest that it has.
+    /// The contents of the manifest that the secondary has.
     manifest: Option<Sent>,
-    /// The number that the row of its storage had when all this was learned.
+    /// The number in the row of its storage under which all of this was learned.
     storage: Option<u64>,
     /// If its storage is not whole: the number of the row that says so, and the global index before which it must have verified everything
     /// to be called whole.
@@ -354,7 +355,7 @@ impl Copier {
             }
             self.show(&state, name, &shard.identity.origin).await?;
             if self.met != met {
-                // It has none of the older shards, and no manifest.
+                // The new storage has none of the older shards, and no manifest.
                 return Ok(true);
             }
             if whole {
@@ -387,7 +388,7 @@ impl Copier {
             }
             self.whole.insert(name.clone());
         }
-        // The manifest that says so goes out next.
+        // If the storage is whole now, the next pass sends a manifest that says so.
         moved |= self.vouch().await?;
         if !moved {
             moved = self.send_times(&state).await?;

@@ -1,16 +1,17 @@
-//! Decides which storage of a secondary counts, and whether it has all that any storage of that secondary ever counted for.
+//! Decides which storage of a secondary counts, and whether that storage has everything that an earlier one was ever counted for.
 //!
-//! After the loss of its disk a secondary is another **incarnation**: from its first answer, the rows of the one before no longer
-//! count. For a restore that is not enough: it asks N-q+1 of N secondaries, and relies on each of them having what it
-//! had verified, on whatever disk. So the row `storage/{name}` says which storage it was last, and whether that one is *whole*:
-//! the first one that this log knew, or one that has verified everything that was published when it replaced the one
-//! before. Manifests carry these rows.
+//! A secondary that lost its disk comes back as another **incarnation**: from its first answer on, the rows of the earlier one no longer count. For a
+//! restore that is not enough: it asks N-q+1 of N secondaries, and relies on each of them still having what it had verified, on whatever disk. So the
+//! row `storage/{name}` says which storage the secondary had last, and whether that one is *whole*: it is the first one that this log knew, or it has
+//! verified everything that was published when it replaced the earlier one. Manifests carry these rows.
 //!
-//! What must never happen: a storage is called whole although it lacks entries that an earlier one of the same secondary counted for. The
-//! row's number grows with every write, and each write is guarded by the number that was read, as is `secondary/{name}`, which is written
-//! with it. So is each `verified` row: by the number under which its author learned that the older shards are there; each `manifest` row, by
-//! the number under which the manifest was sent; and each published position, hand-over and announcement, by the numbers under which the
-//! secondaries were counted.
+//! What must never happen: a storage is called whole although it lacks entries that an earlier one of the same secondary was counted for. The row has
+//! a number, which grows with every write and guards these writes:
+//!
+//! - the row itself, and `secondary/{name}`, which is written with it: by the number that was read;
+//! - each `verified` row: by the number under which its author learned that the older shards are there;
+//! - each `manifest` row: by the number under which the manifest was sent;
+//! - each published position, hand-over and announcement: by the numbers under which the secondaries were counted.
 
 use std::sync::Arc;
 
@@ -55,8 +56,8 @@ impl Copier {
         Ok(row.map(|row| row.size))
     }
 
-    /// Called when another storage answers than before. The earlier one counts for nothing from now on, even before this one has verified
-    /// anything, and the manifest may be lost with it.
+    /// Called when another storage than before answers. From now on the earlier one counts for nothing, even before this one has verified anything,
+    /// and the manifest may be lost with it.
     pub(crate) async fn meet(&mut self, named: &str) -> Result<(), CopyError> {
         let guard = Arc::clone(&self.guard);
         let (store, keys) = (&*guard.ledger.store, &guard.ledger.keys);
@@ -109,7 +110,7 @@ impl Copier {
                         .progress
                         .merged
                         .send_modify(|count| *count += 1),
-                    // Another process saw it, too.
+                    // Another process has met this storage too.
                     Outcome::Refused => continue,
                     Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
                 }
@@ -209,11 +210,11 @@ impl Copier {
         }
         let live = position::live(store, keys, &self.name).await?;
         if live.is_none_or(|live| !is(&live.incarnation, &live.vkey)) {
-            // None of it counts yet.
+            // Nothing that this storage has counts yet.
             return Ok(false);
         }
         let state = guard.ledger.state();
-        // For entries published since this storage answers, no other storage of this secondary was counted.
+        // Since this storage answers, no other storage of the secondary has been counted for a publication.
         let owed = match self.owed {
             Some((of, owed)) if of == number => owed,
             _ => position::published_index(store, keys, &state).await?,
@@ -227,7 +228,7 @@ impl Copier {
                 row.is_some_and(|row| row.size >= size)
             }
         };
-        // A server older than this row has written none.
+        // A server from before there was this row has written none.
         if !has && noted.is_some() {
             return Ok(false);
         }
@@ -258,8 +259,8 @@ impl Copier {
         self.forgot(&what).await
     }
 
-    /// A storage that lacks something that it had, which `what` says, is an older copy of itself: it counts when it has taken the manifest
-    /// and verified all entries again.
+    /// Called when a storage lacks something that it had; `what` says what. It is then an older copy of itself, and counts again once it has accepted
+    /// the manifest and verified all entries again.
     pub(crate) async fn forgot(&mut self, what: &str) -> Result<CopyError, CopyError> {
         let guard = Arc::clone(&self.guard);
         let (store, keys) = (&*guard.ledger.store, &guard.ledger.keys);

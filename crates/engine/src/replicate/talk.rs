@@ -95,9 +95,9 @@ impl Copier {
         })
     }
 
-    /// Whether the secondary says that it has what it had verified of the newest shard, or of the newest one before `before`. Since it gets
-    /// older shards first, it has these, too. If it has less, its rows are set back. Another operator's mirror may have retired that shard,
-    /// which it says by refusing the question.
+    /// Whether the secondary says that it has what it had verified of the newest shard, or of the newest one before `before`. Since it gets older
+    /// shards first, it has these, too. If it has less, its rows are set back. A third-party mirror may have retired that shard, which it says by
+    /// refusing the question.
     pub(crate) async fn has_still(
         &mut self,
         state: &State,

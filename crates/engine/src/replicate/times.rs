@@ -19,9 +19,9 @@ use order::state::State;
 
 /// Time between two notes about a bundle that is not full.
 const OPEN_EVERY: Duration = Duration::from_secs(1);
-/// The longest answer to the question how far they are, bytes: a page of a proxy, at worst.
+/// The longest answer, in bytes, to the question how far the times are; at worst it is an error page of a proxy.
 const ANSWER: usize = 64 << 10;
-/// The most bundles in one pass, which copies no entries meanwhile, and after how long no other is begun.
+/// The most bundles in one pass, during which no entries are copied, and the time after which no further bundle is begun.
 const BUNDLES: usize = 32;
 const PASS_TIMEOUT: Duration = Duration::from_secs(1);
 /// Pause after a failure. Entries are copied meanwhile.
@@ -40,7 +40,7 @@ pub(super) struct Timed {
 }
 
 impl Copier {
-    /// Sends the times of what the secondary has verified; whether there are more of them. A failure does not hold up the entries.
+    /// Sends the times of what the secondary has verified. Returns whether there are more to send. A failure does not hold up the entries.
     pub(super) async fn send_times(&mut self, state: &State) -> Result<bool, CopyError> {
         if self
             .times_failed
@@ -137,7 +137,7 @@ impl Copier {
                         why = answer.words(),
                         "the secondary keeps the times that it has"
                     ),
-                    // An older version, or another operator's mirror. A proxy in front of a secondary says nothing about it.
+                    // An older version, or a third-party mirror. A proxy in front of a secondary says nothing about it.
                     status @ 400..=499
                         if !matches!(status, 408 | 429) && self.is_by_it(&answer) =>
                     {
@@ -159,7 +159,7 @@ impl Copier {
         self.incarnation.as_deref() == Some(named)
     }
 
-    /// How far they are, as the secondary says.
+    /// How far the times are, according to the secondary.
     async fn timed_there(&self, origin: &str, size: TreeSize) -> Result<Timed, CopyError> {
         let request = PeerRequest {
             url: format!("{}/times/{}", self.url, origin_hash(origin)),

@@ -1,6 +1,7 @@
 //! Finds the manifest to believe among those that the secondaries keep.
 //!
-//! What must never happen: a copy of the log that never signed anything is believed over the one that did, although its life may be later.
+//! What must never happen: the manifest of a copy that never signed anything is believed over that of a copy that did. The life of the former may
+//! well be the later one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,9 +26,9 @@ use order::state::Phase;
 struct Rank {
     /// What its life has settled.
     settled: Settled,
-    /// Whether that life may sign; otherwise it was restored from the one that settled that.
+    /// Whether its life may sign. If not, its life was restored from the one that settled this state.
     signs: bool,
-    /// The life of its log, its slots, its edition.
+    /// Its life, its number of slots and its edition, compared in this order.
     age: (u64, u64, u64),
 }
 
@@ -51,8 +52,8 @@ pub(crate) struct Believed {
     pub(crate) manifest: Manifest,
     /// What its life has settled.
     pub(crate) settled: (u64, Generation),
-    /// The latest life of the log that any manifest found describes. It need not be the one that is believed: of two lives that were restored
-    /// at once, the one that may sign is, although it may be the earlier one.
+    /// The latest life in any manifest that was found. It need not be the believed one: of two lives that were restored at the same time, the one
+    /// that may sign is believed, even if it is the earlier one.
     pub(crate) life: u64,
     /// Of all lives with the same settled state, the largest number of entries that one was restored with.
     pub(crate) entries: Option<GlobalIndex>,
@@ -82,8 +83,8 @@ impl Believed {
         Some(*self.manifest.lowered.get(shard).unwrap_or(length))
     }
 
-    /// The storage of each secondary that the restored log goes by, by the secondary's name, and whether it is whole: the one that answered, or
-    /// the last one that a manifest vouches for.
+    /// By the secondary's name: the storage that the restored log relies on, and whether it is whole. It is the storage that answered, or else the
+    /// last one that a manifest vouches for.
     pub(crate) fn relied_on(
         &self,
         members: &[Membership],
@@ -129,9 +130,9 @@ impl Believed {
         Ok(members)
     }
 
-    /// The reason, if any, why so many entries are too few. The log was restored before, and a restored log signs only once enough secondaries
-    /// have verified its entries. If that life was lost before it signed, the manifests of the earlier life, which knew which secondary had
-    /// what, may be gone.
+    /// The reason, if any, why a restore of `start` entries would be too small: the log was restored before, with more. A restored log signs only
+    /// once enough secondaries have verified its entries. If it was lost before that, the manifests of the life before it, which say which secondary
+    /// had what, may be gone.
     pub(crate) fn fewer(&self, start: GlobalIndex) -> Option<String> {
         let entries = self.entries.filter(|entries| start < *entries)?;
         Some(format!(
@@ -147,8 +148,8 @@ impl Believed {
         newest.is_some_and(|one| !one.whole || one.incarnation != incarnation.unwrap_or(UNNAMED))
     }
 
-    /// Each row was true when it was written. The newest row of the believed life names the last storage. A later life that signs nothing may
-    /// still have noticed that this storage lost something.
+    /// The last storage among the rows that `of` selects. Each row was true when it was written, and the newest row of the believed life names the
+    /// last storage. A later life that signs nothing may still have noticed that this storage lost something.
     fn newest(&self, of: impl Fn(&Vouched) -> bool) -> Option<Vouched> {
         let all = || self.vouched.iter().filter(|(_, one)| of(one));
         let (rank, newest) = all().max_by_key(|(rank, one)| (rank.of_life(), one.number))?;
@@ -170,7 +171,7 @@ impl Believed {
     }
 }
 
-/// What a secondary lacks that is new, or another operator's mirror, which never has one.
+/// Why a new secondary does not count, or a third-party mirror, which never has a manifest.
 pub(super) const NO_MANIFEST: &str = "it has no manifest of this log";
 
 impl Restore {
@@ -187,7 +188,7 @@ impl Restore {
             let found = self.one_manifest(url, &path, &mut storage).await;
             let without = match &found {
                 Ok(Some(_)) => None,
-                // It may be a new storage that was not told what the earlier one had, so it does not count.
+                // This may be a new storage, which does not know what the earlier one had, so it does not count.
                 Ok(None) => Some(NO_MANIFEST.to_owned()),
                 Err(e) => Some(e.clone()),
             };
@@ -230,7 +231,7 @@ impl Restore {
         }
     }
 
-    /// A secondary's manifest; `None`: it has none. Notes which storage answered.
+    /// A secondary's manifest; `None` if it has none. Sets `storage` to the one that answered. An error says in words what is wrong.
     async fn one_manifest(
         &self,
         url: &str,

@@ -1,7 +1,7 @@
-//! The drill: everything that a restore reads, read and checked, and nothing written.
+//! The drill (`logd restore --check`): reads and checks everything that a restore could use, and writes nothing.
 //!
-//! A restore uses one good copy of each shard. The drill reads those of all secondaries that are named, so a bit that a disk has changed is found
-//! while the log is there to send the entries again.
+//! A restore uses one good copy of each shard. The drill reads the copies of all secondaries that are named, so a bit that a disk has changed is
+//! found while the log can still send the entries again.
 
 use tlog::{GlobalIndex, TreeSize, UnixMillis};
 
@@ -23,7 +23,7 @@ pub struct Drill {
     pub refused: Option<String>,
     /// What was left out, in words for an operator.
     pub warnings: Vec<String>,
-    /// Mirrors of other operators, which have copies and no manifest.
+    /// Third-party mirrors, which have copies and no manifest.
     pub mirrors: Vec<String>,
 }
 
@@ -103,7 +103,7 @@ impl Restore {
                     Some(Fault::Contradicts(why)) => Some(why.clone()),
                     _ => None,
                 });
-                // As the restore does.
+                // A restore leaves out the same copies.
                 let earlier = |why: &String| leave_out_earlier(&mut sources, name, why);
                 match two.as_ref().and_then(earlier) {
                     Some((_, warning)) => warnings.push(warning),

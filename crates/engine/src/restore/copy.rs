@@ -17,8 +17,8 @@ const AT_ONCE: usize = 8;
 const BATCH: usize = 256;
 
 impl Restore {
-    /// Copies a shard from the secondary that has most of it, of those whose copy is not known to be damaged and has at most as many entries
-    /// as the shard was closed with, and checks it against all cosigned checkpoints. A failure names the secondary that caused it.
+    /// Copies a shard from the secondary that has most of it, and checks it against all cosigned checkpoints. It passes over copies that are known to
+    /// be damaged, and those with more entries than the shard was closed with. An error names the secondary that caused it.
     pub(crate) async fn shard(
         &self,
         log: &str,
@@ -131,8 +131,8 @@ impl Restore {
         Ok((size, own, best.url.clone()))
     }
 
-    /// Deletes what a copy of `more` entries that is left out has put behind the `size` entries that are there: a server would take a bundle behind its
-    /// order for the sign of an older store.
+    /// Deletes what a copy of `more` entries, which was then left out, has written beyond the `size` entries that stay: to a server, a bundle beyond
+    /// its order would be evidence of an older store.
     pub(crate) async fn forget(
         &self,
         log: &str,

@@ -3,12 +3,11 @@
 //! No secondary is trusted: entries must lead to roots that were cosigned, and the manifest must open with the key-encryption key. What
 //! must never happen: a restored log is smaller than its readers have seen it.
 //!
-//! Everything that was published is on `backupQuorum` (q) of the N secondaries, so any N-q+1 of them include one that has all of it. The
-//! secondaries and q are those of the newest manifest that was found; where it lists several memberships, N-q+1 of each are needed. Why a
-//! newer configuration can't be missed: see [`crate::running::eras`]. A secondary counts only where it has a manifest, where its storage is
-//! the one that the manifests found vouch for (one whose disk was lost may be filled again in part: see `replicate::storage`), and for a
-//! shard only when it gave a checkpoint of that shard that it has cosigned. One whose copy is damaged counts
-//! where another copy has as much as it has cosigned.
+//! Everything that was published is on `backupQuorum` (q) of the N secondaries, so any N-q+1 of them include one that has all of it. The secondaries
+//! and q are those of the newest manifest that was found; where it lists several memberships, N-q+1 of each are needed. Why a newer configuration
+//! can't be missed: see [`crate::running::eras`]. A secondary counts for a shard only if it has a manifest, if its storage is the one that the
+//! manifests vouch for (a storage that replaced a lost one may hold only a part: see `replicate::storage`), and if it gave a checkpoint of that shard
+//! that it has cosigned. A secondary whose copy is damaged counts if another copy has as many entries as it has cosigned.
 //!
 //! The restored log is another *life* of the log. Before it signs anything it is announced to the secondaries, which from then
 //! on refuse every earlier life: see [`crate::life`].
@@ -38,7 +37,7 @@ use sources::{Source, absent, lacking, leave_out_earlier, longer, moved, only_lo
 use store::{Coordination, Objects, StoreError};
 use tlog::{GlobalIndex, TreeSize, UnixMillis};
 
-/// The restored order begins this many slots above the manifest: above all slots that were decided after it.
+/// The restored order begins this many slots above the manifest, so that it is above all slots that were decided after the manifest.
 const JUMP: u64 = 1 << 32;
 
 /// Why nothing was restored.
@@ -143,8 +142,8 @@ impl Restore {
         self.run_and_then(|_| Ok(())).await
     }
 
-    /// The same. When everything but the log's name is written, `last` is called with the name, to make what must exist before the log
-    /// does.
+    /// Restores the log as [`Self::run`] does. Once everything but the log's name is written, it calls `last` with the name, to make what must exist
+    /// before the log does.
     ///
     /// # Errors
     /// [`RestoreError`], of `last` too; then the stores have no log.
@@ -193,7 +192,7 @@ impl Restore {
                 continue;
             }
             let name = shard.identity.name.clone();
-            // Known before anything is copied, as far as it can be.
+            // Whatever can be found out without a copy is found out before anything is copied.
             let too_few = lacking(&believed, &members, &sources, &name);
             if let Some(problem) = too_few.filter(|_| !self.force) {
                 return Err(RestoreError::TooFew(problem));
@@ -206,11 +205,11 @@ impl Restore {
                 }
                 forced.insert(problem);
             }
-            // What was read of copies that are left out, which may be more than is restored.
+            // The largest size of a copy that was read and then left out. It may be more than is restored.
             let mut left = TreeSize::ZERO;
             let (size, root, url) = loop {
                 match self.shard(&manifest.log, &name, most, &sources).await {
-                    // The next one that has it gives its copy. What this one has cosigned still says how much there was.
+                    // The next secondary that has the shard gives its copy. What this one has cosigned still shows how much there was.
                     Err((
                         Some(bad),
                         RestoreError::Peer { url, why } | RestoreError::Damaged { url, why },
@@ -287,7 +286,7 @@ impl Restore {
             forced.insert(problem);
         }
         let own = (!forced.is_empty()).then_some(start);
-        // The log may have grown since the manifest that says it was made.
+        // The log may have grown beyond this size since the manifest was made.
         let inherited = manifest.forks.filter(|most| start <= *most);
         let forks = own.max(inherited);
         if let (None, Some(most)) = (own, forks) {
@@ -319,14 +318,14 @@ impl Restore {
         };
         let random = self.ambient.random.number().map_err(StoreError::from)?;
         let life = Life {
-            // Later than all earlier lives, even if the clock says otherwise.
+            // Later than all earlier lives, even if the clock is wrong.
             id: life::new(state.time, believed.life, random),
             generation: state.generation,
             entries: start,
             storages: believed.relied_on(&members, &sources),
             lowered,
             settled: Some(believed.settled),
-            // A secondary that did not answer, or another operator's mirror, would never accept the manifest.
+            // A secondary that did not answer, or a third-party mirror, would never accept the manifest.
             forced: (!forced.is_empty()).then(|| {
                 let own = sources.iter().filter(|of| of.incarnation.is_some());
                 own.filter_map(name).collect()

@@ -22,20 +22,21 @@ pub(crate) struct Source {
     without_manifest: Option<String>,
     /// The storage that answers; `None` when the secondary does not name it, or does not answer.
     pub(crate) incarnation: Option<String>,
-    /// Whether it was told nothing by the life that is believed, which signs, or by one that was restored from that.
+    /// Whether its manifest settles an earlier life than the believed one: neither the believed life nor one that was restored from it has sent it a
+    /// manifest.
     pub(super) by_earlier_life: bool,
     /// The mirror checkpoints, by shard.
     pub(crate) has: BTreeMap<String, Checkpoint>,
     /// Shards for which it does not count, and why.
     pub(super) failed: BTreeMap<String, String>,
-    /// Shards of which it has cosigned what it can't give, and why.
+    /// Shards that it has cosigned but cannot give whole, and why.
     pub(crate) damaged: BTreeMap<String, String>,
-    /// How many questions for times it has left without an answer, in a row.
+    /// How many requests for times it has left unanswered, in a row.
     pub(super) silent: AtomicU32,
 }
 
 impl Source {
-    /// What it has cosigned of a shard, unless that is more than the shard was closed with.
+    /// Its checkpoint of a shard. `None` if it has none, or if that one is larger than the shard was closed with.
     pub(crate) fn up_to(&self, shard: &str, closed: Option<TreeSize>) -> Option<&Checkpoint> {
         let has = self.has.get(shard)?;
         closed
@@ -43,8 +44,8 @@ impl Source {
             .then_some(has)
     }
 
-    /// A shard was copied from others, with so many entries. If this one has cosigned more, of which it can't give its copy, it doesn't count;
-    /// returns that size.
+    /// Called once a shard was copied from others, with `size` entries. If this source has cosigned more and its copy is damaged, it no longer counts
+    /// for the shard; returns the size that it has cosigned.
     pub(crate) fn discount_above(&mut self, shard: &str, size: TreeSize) -> Option<TreeSize> {
         let (why, has) = (self.damaged.get(shard)?, self.has.get(shard)?);
         let more = TreeSize::new(has.size);
@@ -60,7 +61,7 @@ impl Source {
 }
 
 impl Source {
-    /// The warning about another operator's mirror that has copies and, as it should, no manifest.
+    /// If this is a third-party mirror, which has copies and, as it should, no manifest: the warning about it.
     pub(crate) fn is_mirror(&self) -> Option<String> {
         let mirror = self.incarnation.is_none() && !self.has.is_empty();
         let without = self.without_manifest.as_deref() == Some(NO_MANIFEST);
@@ -69,7 +70,7 @@ impl Source {
 }
 
 impl Restore {
-    /// The newest checkpoint that a secondary has cosigned; another operator's mirror serves only that one.
+    /// The newest checkpoint that a secondary has cosigned; a third-party mirror serves only that one.
     async fn newest(
         &self,
         url: &str,
@@ -114,7 +115,7 @@ impl Restore {
                 .iter()
                 .find(|one| one.url.trim_end_matches('/') == url.trim_end_matches('/'));
             let answered = believed.answered.get(url).cloned().unwrap_or_default();
-            // A later life was announced to enough others before it could sign: what this one has more was never published.
+            // A later life was announced to enough other secondaries before it could sign, so what only this one has was never published.
             let by_earlier_life = answered
                 .settled
                 .is_some_and(|settled| settled.life < believed.settled.0);
@@ -207,8 +208,8 @@ pub(crate) fn absent(members: &[Membership], sources: &[Source]) -> Option<Strin
     })
 }
 
-/// Entries of a shard contradict each other: of the secondaries that were told nothing by the life that is believed, the one with most is left
-/// out. Returns how much it has, and a warning; nothing if there is none.
+/// Called when the entries of a shard contradict each other. Of the secondaries that know only an earlier life (`by_earlier_life`), it leaves out the
+/// one with the most entries, and returns that number and a warning. `None` if there is no such secondary.
 pub(super) fn leave_out_earlier(
     sources: &mut [Source],
     shard: &str,
@@ -266,7 +267,7 @@ pub(crate) fn lacking(
     None
 }
 
-/// The reason, if any, why nothing of a closed shard can be used: those that have it have more.
+/// The reason, if any, why no copy of a closed shard can be used: each of them has more entries than the shard was closed with.
 pub(crate) fn only_longer(
     sources: &[Source],
     shard: &str,

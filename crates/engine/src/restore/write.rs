@@ -154,9 +154,9 @@ impl Restore {
         self.transact(&manifest.log, there).await
     }
 
-    /// Notes that the log's rows and objects are those of an unfinished restore, and removes what an earlier one left: a server would take an
-    /// entry behind its order for the sign of an older store. Rows and objects that no restore has written are not touched, because they may
-    /// be all that is left of a log.
+    /// Notes that the log's rows and objects are those of an unfinished restore, and removes what an earlier one left: to a server, an entry beyond
+    /// its order would be evidence of an older store. Rows and objects that no restore has written are not touched, because they may be all that is
+    /// left of a log.
     pub(crate) async fn begin(&self, log: &str) -> Result<(), RestoreError> {
         let note = format!("{RESTORING}{log}");
         let begun = self.coordination.get(&note).await?.is_some();

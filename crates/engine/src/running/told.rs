@@ -35,8 +35,8 @@ impl Running {
         Ok(told.map_or(Generation::ZERO, |(generation, _)| *generation))
     }
 
-    /// The generation that each secondary of a membership was told of, with the guard that it still is; and the guards of other operators'
-    /// mirrors, which keep no manifest.
+    /// The generation that each secondary of a membership was told of, with the guard that it still is; and the guards of third-party mirrors, which
+    /// keep no manifest.
     async fn named(
         &self,
         of: &Membership,

@@ -230,7 +230,7 @@ async fn a_seal_waits_for_the_secondaries_that_come() {
     engine.shutdown().await;
 }
 
-/// A third-party mirror takes no manifest, so nobody waits until it has taken one.
+/// A third-party mirror accepts no manifest, so nobody waits until it has accepted one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_does_not_wait_for_a_manifest_on_a_third_party_mirror() {
     let world = World::new();

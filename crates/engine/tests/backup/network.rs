@@ -46,7 +46,7 @@ pub(crate) struct Network {
     pub(crate) mirrors: Mutex<BTreeMap<String, Arc<Mirror>>>,
     pub(crate) witnesses: Mutex<BTreeMap<String, Witness>>,
     pub(crate) ways: Mutex<BTreeMap<String, Way>>,
-    /// Mirrors of other operators: they keep no manifest, and do not say which storage they have.
+    /// Third-party mirrors: they keep no manifest, and do not say which storage they have.
     pub(crate) foreign: Mutex<BTreeSet<String>>,
     /// The false answer of a machine to readers of a path; `None`: a proxy answers 404.
     spoilt: Mutex<BTreeMap<String, (String, Option<Bytes>)>>,

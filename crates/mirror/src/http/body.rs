@@ -53,7 +53,7 @@ impl Looks {
         bytes >= self.next.min(expects)
     }
 
-    /// Of `before` bytes, `left` are still there.
+    /// Notes a check: of `before` bytes, `left` are still there.
     fn looked(&mut self, before: usize, left: usize) {
         self.next = if left < before {
             left + BATCH
@@ -63,7 +63,7 @@ impl Looks {
     }
 }
 
-/// How long a package may take of which this many bytes have arrived, if a body may be silent for `silence`.
+/// How long a package may take, of which `bytes` have arrived, if a body may be silent for `silence`.
 fn patience(silence: Duration, bytes: usize) -> Duration {
     2 * silence + Duration::from_secs((bytes / PACE) as u64)
 }

@@ -1,8 +1,8 @@
 //! Memory for bodies that nothing vouches for yet: incomplete packages and manifests.
 //!
-//! The sender of a body is known only once the body is whole, by its proof or its signature. So such bodies have half of the memory for
-//! bodies. When it is full, the body that has held most for longest is ended, not the new one: a sender at network speed holds its bytes
-//! only for a moment. What must never happen: an unauthenticated sender keeps a log from being copied with requests that it never ends.
+//! The sender of a body is known only once the body is whole, by its proof or its signature. So such bodies have half of the memory for bodies. When
+//! it is full, the body that has held the most bytes for the longest time is ended, not the new one: a sender at network speed holds its bytes only
+//! for a moment. What must never happen: an unauthenticated sender keeps a log from being copied with requests that it never ends.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,7 +28,7 @@ struct Bodies {
 #[derive(Debug)]
 struct Body {
     bytes: usize,
-    /// When it began, or something of it was proven last.
+    /// When the body began, or when a part of it was last proven.
     since: Instant,
     ended: CancellationToken,
 }
@@ -115,7 +115,7 @@ impl Room {
     /// Sets how many bytes it holds now.
     ///
     /// # Errors
-    /// [`Spent`]: the memory for all bodies is exceeded, or this one has kept most of it for longest.
+    /// [`Spent`]: the memory for all bodies is exceeded, or this one has held the most bytes for the longest time.
     pub(super) fn set(&mut self, bytes: usize) -> Result<(), Spent> {
         self.unproven
             .lock()
@@ -127,7 +127,7 @@ impl Room {
         Ok(())
     }
 
-    /// The arrived bytes are being checked, which takes the server's time and not the sender's.
+    /// The arrived bytes are being checked. This time is the server's and does not count against the sender.
     pub(super) fn begin_check(&self) {
         self.unproven.lock().set(self.number, 0, usize::MAX);
     }

@@ -1,4 +1,4 @@
-//! One mirrored log: its pending checkpoints, its entries, its mirror checkpoint, its alarm.
+//! One mirrored shard: its pending checkpoints, its entries, its mirror checkpoint, its alarm.
 //!
 //! One lock covers all of it, held during a write and never during a wait for a client.
 
@@ -53,7 +53,7 @@ pub struct OriginStatus {
 /// Everything about the log, under its lock.
 struct OriginState {
     pendings: BTreeMap<TreeSize, Pending>,
-    /// A write of a pending checkpoint failed: its row may be there.
+    /// Whether a write of a pending checkpoint failed, so that its row may exist.
     unsure: bool,
     /// The recorded position; the tree may be ahead of it.
     position: Position,
@@ -63,9 +63,9 @@ struct OriginState {
     alarm: Option<Alarm>,
     tree: ShardTree,
     files: Files,
-    /// How often uncosigned entries were dropped: uploads from before are over.
+    /// How often uncosigned entries were dropped. An upload that began before a drop cannot end.
     drops: u64,
-    /// A write of the mirror checkpoint failed: more may have been cosigned than is known here, until the next start.
+    /// Whether a write of the mirror checkpoint failed: until the next start, more may have been cosigned than is known here.
     in_doubt: bool,
     /// A write or sync failed. The files are not touched any more: a second sync could succeed with the data lost.
     broken: Option<String>,
@@ -81,7 +81,7 @@ pub(crate) struct Origin {
     held: Arc<Mutex<OriginState>>,
     /// A reader takes a permit before the lock, which is given in order of arrival, so an upload waits for at most this many readers.
     reads: Semaphore,
-    /// The life of its log that is accepted.
+    /// The accepted life of the log of this shard.
     life: Arc<AtomicU64>,
     shown: ArcSwap<OriginStatus>,
 }

@@ -10,7 +10,7 @@ use crate::refusal::Refusal;
 use crate::rows::Pending;
 use crate::storage::transact;
 
-/// Why nothing is taken of a shard while, or after, its entries that were never cosigned could not be dropped.
+/// Why a shard takes nothing while its entries that were never cosigned are being dropped, or after that has failed.
 const NOT_DROPPED: &str =
     "entries that were never cosigned are not dropped yet; if this stays, restart this secondary";
 
@@ -23,7 +23,7 @@ impl Origin {
             return Ok(());
         }
         held.usable()?;
-        // Until it is done, whatever ends it.
+        // Set until the drop is done, so that it stays set if this task ends early.
         held.broken = Some(NOT_DROPPED.to_owned());
         self.show(&held);
         self.be_sure(&mut held).await?;

@@ -122,9 +122,9 @@ impl Upload {
     /// Ends the upload: entries are synced, then the position is written down, and when all have come the mirror cosigns.
     ///
     /// # Errors
-    /// [`Refusal::Malformed`] when no package had come whole; [`Refusal::GoOn`] when the mirror is further already.
+    /// [`Refusal::Malformed`] when no package has arrived completely; [`Refusal::GoOn`] when the mirror already has more.
     pub async fn end(self) -> Result<Ended, Refusal> {
-        // A task of its own: a client that hangs up must not leave rows that the memory does not know.
+        // A task of its own: a client that hangs up must not leave rows that this process does not know of.
         tokio::spawn(self.finish())
             .await
             .map_err(|e| Refusal::Storage(format!("a task ended: {e}")))?

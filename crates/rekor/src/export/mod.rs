@@ -38,7 +38,7 @@ pub enum ExportError {
     /// Two shards with one key; clients reject such a file.
     #[error("the shards {0} and {1} have the same key")]
     SameKey(String, String),
-    /// A moment that no calendar has.
+    /// A time that no calendar can express.
     #[error("{0} is not a time in milliseconds since the Unix epoch")]
     Time(u64),
     /// A write URL that clients cannot use.

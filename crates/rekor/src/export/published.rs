@@ -15,13 +15,13 @@ pub enum Published {
     Held,
     /// The file is sound, and does not have the key: it may be older.
     Absent,
-    /// It has the key in a way that some client does not accept, or is no TrustedRoot. Why, in words for a person.
+    /// It has the key in a form that some client does not accept, or is not a TrustedRoot: the reason, in words for a person.
     Unusable(String),
 }
 
 impl Shard<'_> {
-    /// Whether a TrustedRoot, or the one in a ClientTrustConfig, has this shard's key in the form in which all clients accept it from `now`,
-    /// in milliseconds since the Unix epoch, for at least so long.
+    /// Whether a TrustedRoot, or the one in a ClientTrustConfig, has this shard's key in the form in which all clients accept it, from `now`
+    /// (milliseconds since the Unix epoch) for `at_least` that long.
     pub fn published_in(&self, text: &str, now: u64, at_least: Duration) -> Published {
         let inner = split_client_trust_config(text).map(|(root, _)| root);
         let root = match TrustedRoot::new(&[], Some(inner.unwrap_or(text))) {
@@ -107,7 +107,7 @@ impl Shard<'_> {
     }
 }
 
-/// Why a client rejects the whole file because of one entry, whosever it is.
+/// Why a client rejects the whole file because of this entry, whichever log it describes.
 fn rejected(entry: &Value) -> Option<String> {
     let url = text_at(entry, "/baseUrl");
     if !url.contains("://") {

@@ -82,7 +82,7 @@ impl<'a> Key<'a> {
                 if point.len() != length || point.first() != Some(&first) {
                     return Err(POINT);
                 }
-                // A hash at least as long as the key that comes out of it.
+                // The hash must be at least as long as the key that is derived from it.
                 match named(&mut reader)? {
                     [1, 8..=10, 2 | 3 | 7..=9] => Material::Other,
                     _ => return Err(UNSUPPORTED),
@@ -220,14 +220,14 @@ impl<'a> Key<'a> {
 }
 
 fn hash_key(body: &[u8], context: &mut Context) {
-    // The length has two octets, and no key is longer.
+    // The length is written in two octets, and no key is longer than that allows.
     let length = u16::try_from(body.len()).unwrap_or(u16::MAX);
     context.update(&[0x99]);
     context.update(&length.to_be_bytes());
     context.update(body);
 }
 
-/// Reads numbers that nothing here needs.
+/// Skips numbers that nothing here needs.
 fn numbers<'a>(reader: &mut Reader<'_>, count: usize) -> Result<Material<'a>, Malformed> {
     for _ in 0..count {
         reader.number()?;

@@ -33,19 +33,19 @@ impl Checks {
     }
 }
 
-/// A packet of a key that is understood.
+/// A packet of a key, as far as it is understood.
 enum Part<'a> {
     Key(Key<'a>),
     Subkey(Key<'a>),
     Name(&'a [u8]),
     Signature(Box<Signature<'a>>),
-    /// It is not used, and ends the signatures before it.
+    /// A packet that is not used. It ends the signatures before it.
     Other,
 }
 
 struct Packets<'a> {
     reader: Reader<'a>,
-    /// The packet that was not for the one who asked for it.
+    /// A packet that was read and put back, since its reader had no use for it.
     held: Option<Part<'a>>,
 }
 
@@ -80,7 +80,7 @@ impl<'a> Packets<'a> {
         Ok(None)
     }
 
-    /// The next signature; nothing where another packet comes first.
+    /// The next signature; `None` if another packet comes first.
     fn signature(&mut self) -> Result<Option<Signature<'a>>, Malformed> {
         match self.next()? {
             Some(Part::Signature(signature)) => Ok(Some(*signature)),
@@ -153,7 +153,7 @@ fn entity<'a>(
             Part::Signature(signature) if signature.kind == signature::KEY_REVOCATION => {
                 entity.revocations.push(*signature);
             }
-            // What others say of the key itself is not kept.
+            // Signatures of others over the key itself are not kept.
             Part::Signature(_) | Part::Other => {}
         }
     }
@@ -225,7 +225,7 @@ fn subkey<'a>(
         };
         checks.verify(primary, &signature, both)?;
         if signature.lets_sign() {
-            // Or anybody could claim another's key.
+            // Without this cross-signature, anybody could claim another person's key as a subkey.
             let answer = signature.embedded.as_deref();
             let answer = answer.ok_or(Malformed(
                 "invalid data: signing subkey is missing cross-signature",

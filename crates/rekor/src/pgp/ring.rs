@@ -22,7 +22,7 @@ pub(crate) struct KeyBlocks {
 }
 
 impl KeyBlocks {
-    /// Reads bytes, or any number of armors; the text behind the last one is passed over.
+    /// Reads bytes, or any number of armors; text after the last one is ignored.
     ///
     /// # Errors
     /// When an armor has something else, or nothing is there.
@@ -72,21 +72,21 @@ pub(super) struct Entity<'a> {
     pub(super) subkeys: Vec<Subkey<'a>>,
 }
 
-/// A name, and what the key and others signed of it.
+/// A name, and the signatures of the key and of others over it.
 #[derive(Debug)]
 pub(super) struct Identity<'a> {
     pub(super) name: &'a [u8],
     pub(super) signatures: Vec<Signature<'a>>,
-    /// The place of the latest signature by the key itself.
+    /// The index, in `signatures`, of the latest one by the key itself.
     pub(super) own: Option<usize>,
-    /// The places of the key's own revocations.
+    /// The indexes, in `signatures`, of the key's own revocations.
     pub(super) revocations: Vec<usize>,
 }
 
 #[derive(Debug)]
 pub(super) struct Subkey<'a> {
     pub(super) key: Key<'a>,
-    /// The latest signature by which the primary key takes it for its own.
+    /// The latest signature by which the primary key binds this subkey to itself.
     pub(super) binding: Signature<'a>,
     pub(super) revocations: Vec<Signature<'a>>,
 }
@@ -112,7 +112,7 @@ impl<'a> Ring<'a> {
         }
     }
 
-    /// The keys as Rekor logs them. Where a key has several names, Rekor writes them in any order, and here they keep theirs.
+    /// The keys as Rekor logs them. Rekor writes the names of a key in any order; here they stay in the order in which they were sent.
     pub(crate) fn canonical(&self) -> String {
         let mut out = Vec::new();
         for entity in &self.0 {
@@ -140,12 +140,12 @@ impl<'a> Ring<'a> {
         names.filter_map(|it| email::of(it.name)).collect()
     }
 
-    /// Checks that one of the keys made the signature of an artifact: the first that one of them is named by.
+    /// Checks that one of the keys made the signature of an artifact. Of several signatures, the first one that names one of these keys counts.
     ///
     /// # Errors
-    /// When none did, or the key was not valid then.
+    /// When no key made it, or when the key was not valid at that time.
     pub(crate) fn verify(&self, detached: &Detached<'_>, artifact: &[u8]) -> Result<(), PgpError> {
-        // Rekor takes the time of the first signature, and not today's: old ones must verify for good.
+        // Like Rekor, this uses the time of the first signature and not the current time: old signatures must stay valid.
         let mut time = None;
         for signature in detached.signatures() {
             let signature = signature?;
@@ -180,7 +180,7 @@ impl<'a> Ring<'a> {
         Err(PgpError::UnknownIssuer)
     }
 
-    /// The key with a number, if it may sign.
+    /// The key or subkey with this key ID, if it may sign.
     fn signer(&self, id: u64) -> Option<(&Entity<'a>, Option<&Subkey<'a>>)> {
         self.0.iter().find_map(|entity| {
             if entity.key.id == id && entity.own().is_some_and(Signature::lets_sign) {
@@ -194,7 +194,7 @@ impl<'a> Ring<'a> {
 }
 
 impl Entity<'_> {
-    /// The identity that speaks for the key: not revoked, marked as such, or the latest.
+    /// The identity that speaks for the key: of those with the fewest revocations, one that is marked as primary, then the latest.
     fn primary(&self) -> Option<&Identity<'_>> {
         let mut best = self.identities.first()?;
         for other in &self.identities[1..] {
@@ -258,7 +258,7 @@ impl<'a> Identity<'a> {
     }
 }
 
-/// Hashes a text with the line breaks of the network.
+/// Hashes a text with CR LF as its line breaks.
 fn hash_lines(text: &[u8], context: &mut Context) {
     let (mut start, mut is_after_return) = (0, false);
     for (at, byte) in text.iter().enumerate() {

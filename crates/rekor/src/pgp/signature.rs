@@ -37,7 +37,7 @@ pub(super) struct Signature<'a> {
     fingerprint: Option<&'a [u8]>,
     reason: Option<u8>,
     pub(super) has_critical_notation: bool,
-    /// The signature by which a subkey that signs answers its primary key.
+    /// The cross-signature: the one by which a signing subkey confirms its primary key.
     pub(super) embedded: Option<Box<Signature<'a>>>,
     unhashed: Vec<(u8, &'a [u8])>,
     /// The numbers of the signature, as they were sent.
@@ -47,19 +47,19 @@ pub(super) struct Signature<'a> {
     pub(super) values: [&'a [u8]; 2],
 }
 
-/// What becomes of a packet.
+/// The result of reading a packet.
 #[derive(Debug)]
 pub(super) enum Read<T> {
     Understood(T),
-    /// It uses what Rekor does not know, and is passed over like there.
+    /// It uses something that Rekor does not know, and is skipped as in Rekor.
     Unknown,
 }
 
-/// Where a signature stands.
+/// Where a signature was found.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Packet,
-    /// Inside another one, which it answers.
+    /// Inside another signature, as the cross-signature of a subkey.
     Embedded,
 }
 
@@ -123,7 +123,7 @@ impl<'a> Signature<'a> {
         while !unhashed.0.is_empty() {
             let (kind, content) = subpacket(&mut unhashed)?;
             signature.unhashed.push((kind, content));
-            // Nobody signed the others.
+            // The other unhashed subpackets are not covered by the signature, so they count for nothing.
             if matches!(kind & 0x7f, 16 | 32 | 33) && !signature.add(kind, content, place)? {
                 return Ok(Read::Unknown);
             }
@@ -206,12 +206,12 @@ impl<'a> Signature<'a> {
         Ok(true)
     }
 
-    /// Whether the key that this signature is about may sign artifacts. It must say so.
+    /// Whether this signature allows the key that it is about to sign artifacts; it must do so explicitly.
     pub(super) fn lets_sign(&self) -> bool {
         self.flags.is_some_and(|flags| flags & MAY_SIGN != 0)
     }
 
-    /// Whether it says that a key made it.
+    /// Whether the signature names this key as its maker.
     pub(super) fn is_by(&self, id: u64, fingerprint: &[u8]) -> bool {
         match self.fingerprint {
             Some(own) => own == fingerprint,
@@ -229,12 +229,12 @@ impl<'a> Signature<'a> {
         has_passed(made, self.key_lifetime, time)
     }
 
-    /// Whether this revocation counts at a time. A compromised key was never one.
+    /// Whether this revocation counts at a time. The revocation of a compromised key counts at any time.
     pub(super) fn revokes(&self, time: u64) -> bool {
         self.reason == Some(COMPROMISED) || !self.has_expired(time)
     }
 
-    /// Hashes what makes the end of the signed text.
+    /// Hashes the trailer of the signed text: the hashed part of this packet and its length.
     pub(super) fn hash_end(&self, context: &mut digest::Context) {
         context.update(self.hashed);
         context.update(&[4, 0xff]);

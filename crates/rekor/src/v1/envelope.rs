@@ -16,7 +16,7 @@ pub(super) const MAX_SIGNATURES: usize = 16;
 pub(super) const MAX_VERIFIERS: usize = 16;
 /// The most signatures times verifiers: each signature is tried with each verifier.
 const MAX_TRIES: usize = 64;
-/// The most bytes that Ed25519 keys hash, which hash the payload in each try: about a quarter of a second.
+/// The most bytes to hash for Ed25519 keys, which hash the whole payload at each try: about a quarter of a second.
 const MAX_HASHED: usize = 64 << 20;
 
 /// What Rekor says of a payload or signature that is not in base64.
@@ -37,8 +37,8 @@ impl Payload<'_> {
     }
 }
 
-/// Tries the verifiers in turn until each signature is verified, and says which verifier made which signature. Each one
-/// that is tried must have made at least one.
+/// Tries the verifiers in turn until each signature is verified, and says which verifier made which signature. Each verifier that is tried must have
+/// made at least one signature.
 pub(super) fn verify<'a>(
     payload: &Payload<'_>,
     signatures: &[&'a str],
@@ -114,7 +114,7 @@ struct Signed<'a> {
     payload: &'a Payload<'a>,
     digest: Digest,
     text: Option<Vec<u8>>,
-    /// How many bytes of it were hashed.
+    /// How many bytes were hashed so far, over all tries.
     hashed: usize,
 }
 

@@ -233,7 +233,7 @@ impl Query {
     }
 }
 
-/// Whether a text may be an address. Which ones are is for the entries to say.
+/// Whether a text has the form of an email address. A search decides whether any entry has it.
 fn is_email(text: &str) -> bool {
     let mut parts = text.split('@');
     let is_part = |part: &str| !part.is_empty() && !part.contains(char::is_whitespace);

@@ -11,7 +11,7 @@ use crate::MAX_LEAF;
 use crate::json;
 use crate::shortened;
 
-/// The largest body of a request, in bytes: an envelope brings its payload.
+/// The largest body of a request, in bytes: an envelope includes its payload.
 pub const MAX_BODY: usize = 32 << 20;
 
 /// A request whose JSON is right; nothing in it has been checked yet.

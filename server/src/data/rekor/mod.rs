@@ -3,8 +3,8 @@
 //! Most clients never try again, so a write waits for a published checkpoint rather than being refused, and only what can never succeed is
 //! refused at once.
 //!
-//! What must never happen: a 201 for an entry that no published checkpoint covers; an entry that came through here and whose signature was
-//! not verified; one that is twice in a shard because its sender lost the answer; two answers with different times for one entry.
+//! What must never happen: a 201 for an entry that no published checkpoint covers; an entry that came through here although its signature was not
+//! verified; an entry that is in a shard twice because its sender lost the answer; two answers with different times for one entry.
 //!
 //! - [`order`] brings a leaf into the log, for both versions;
 //! - [`v1`] and [`v2`] are the two APIs.
@@ -111,7 +111,7 @@ pub(super) async fn answer(
     response
 }
 
-/// An error of one of the APIs; one that passes asks the client to come back.
+/// An error of one of the APIs. If it `passes`, the answer asks the client to try again later.
 fn failed(status: u16, kind: &'static str, body: String, passes: bool) -> Response<Bytes> {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let response = reply(status, kind, "no-store", body);

@@ -22,29 +22,30 @@ use engine::{AppendError, Appended, Log, SignedOpening, WriteKey};
 use qos::{Advice, TenantId};
 use wire::data::codes;
 
-/// Checks that may take long, at a time, and how long one waits for its turn.
+/// The turns of checks that may take long, of which two run at a time (`CHECKS`), and how long a check waits for its turn (`CHECK_TIMEOUT`).
 static CHECKS: Semaphore = Semaphore::const_new(2);
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Writes that wait for room on this server, by log and tenant.
 static WAITING: Waiting = Waiting(Mutex::new(BTreeMap::new()));
-/// How many may wait, of all logs and tenants together.
+/// How many writes may wait, of all logs and tenants together.
 const MOST_WAITING: usize = 2048;
-/// One statement of a log at a time, by log: all writes that wait for it would sign and send another one each.
+/// By log: a lock, so that one opening statement is written at a time. Without it, each write that waits for the statement would sign and send
+/// another one.
 static OPENING: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>> = Mutex::new(BTreeMap::new());
-/// The shortest and the longest pause before such a write tries again. There may be room earlier than the log has guessed.
+/// The shortest and the longest pause before a write that waits for room tries again. There may be room earlier than the log estimates.
 const ROOM_POLL: Duration = Duration::from_millis(200);
 const LONG_ROOM_POLL: Duration = Duration::from_secs(2);
 
 /// The urgency of a write that found no room in the first tier: the default of RFC 9218.
 const PATIENT: u8 = 3;
-/// Part of the time that is left in which a write must be ordered; the rest is for the publication.
+/// A write must be ordered in this fraction (one in so many) of the time that is left; the rest is for the publication.
 const ORDERED_WITHIN: u32 = 2;
 
 /// How many writes of each log and tenant wait for room.
 struct Waiting(Mutex<BTreeMap<(String, TenantId), usize>>);
 
-/// The place of one of them.
+/// The place of one write that waits.
 struct Place(&'static Waiting, (String, TenantId));
 
 impl Waiting {
@@ -52,7 +53,7 @@ impl Waiting {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for a write. No tenant of a log gets more places than it leaves free, so that some are left for others.
+    /// A place for a write; `None` if too many wait. A tenant of a log never gets more places than it leaves free for others.
     fn enter(&'static self, log: &str, tenant: TenantId) -> Option<Place> {
         let mut by = self.by();
         let free = MOST_WAITING.saturating_sub(by.values().sum());
@@ -125,7 +126,7 @@ pub(super) async fn body(
     }
     let held = watched.bodies().begin(announced as usize);
     let mut held = held.map_err(|_| Refusal::crowded())?;
-    // Each API has its own words for that.
+    // Each API has its own error for an empty body.
     if body.size_hint().exact() == Some(0) {
         return Ok((Bytes::new(), held));
     }
@@ -152,7 +153,7 @@ pub(super) async fn check<T: Send + 'static>(
         .and_then(Result::ok)
         .ok_or_else(Refusal::crowded)?;
     let checked = tokio::task::spawn_blocking(move || {
-        // Kept by the thread: a client that hangs up makes no room for the next one.
+        // The thread keeps the turn: a client that hangs up must not make room for another check.
         let _turn = turn;
         work()
     });
@@ -200,7 +201,7 @@ pub(super) async fn published(
     published.map_err(|_| unpublished(hold))?
 }
 
-/// What a write that is held until then asks for: a publication in time, and, once its first tier is full, a later one.
+/// The advice for a write that is held until `until`: a publication in time or, once its first tier is full, a later one.
 fn wish(until: Instant, urgency: Option<u8>) -> Advice {
     let left = until.saturating_duration_since(Instant::now());
     Advice {
@@ -210,7 +211,7 @@ fn wish(until: Instant, urgency: Option<u8>) -> Advice {
     }
 }
 
-/// Whether a patient write is promised a later publication than another one of this tenant. A tenant may have urgent tiers alone.
+/// Whether this tenant's patient writes are promised a later publication than its other writes. A tenant may have only urgent tiers.
 fn has_later_tier(log: &Log, tenant: TenantId) -> bool {
     let policy = log.policy();
     let most = |urgency| {
@@ -223,9 +224,9 @@ fn has_later_tier(log: &Log, tenant: TenantId) -> bool {
     matches!((most(None), most(Some(PATIENT))), (Some(first), Some(later)) if later > first)
 }
 
-/// Orders a leaf as soon as there is room for it, before `until`; returns its global index. Since it is held anyway, it is content with a less
-/// urgent tier and a later promise where the first tier is full. A refusal that lasts longer is answered as it is, and so is one when enough
-/// other writes wait: each of them holds a connection, and asks the store again and again.
+/// Orders a leaf as soon as there is room for it, before `until`; returns its global index. Since the write is held anyway, it accepts a less urgent
+/// tier and a later promise if the first tier is full. A refusal that lasts beyond `until` is returned as it is, and so is any refusal while enough
+/// other writes wait: each of them holds a connection and asks the store again and again.
 async fn ordered(
     log: &Log,
     leaf: Bytes,
@@ -343,7 +344,7 @@ async fn opened(
         Err(error) => Err(error),
     };
     match written {
-        // Another one's is there, or the shard was rotated out, which the entry itself finds, too.
+        // Another server's statement is there, or the shard was rotated out, which the write of the entry itself finds too.
         Ok(()) | Err(AppendError::KeyReused | AppendError::WrongShard { .. }) => Ok(()),
         Err(error) => Err(unordered(log, error)),
     }

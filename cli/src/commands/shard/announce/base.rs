@@ -1,8 +1,8 @@
 //! The trusted root that a key is added to. Pure.
 //!
-//! What must never happen: logctl publishes a trusted root without an entry that the published one has. Clients would then refuse what the
-//! owner of that entry signs. A file of `--merge` may be older than what is published, so it is compared with that. Where there is nothing to
-//! compare it with, it is used only before a key of this log was seen there for the first time.
+//! What must never happen: logctl publishes a trusted root without an entry that the published one has. Clients would then refuse what the owner of
+//! that entry signs. A file of `--merge` may be older than what is published, so it is compared with that. If there is nothing to compare it with, it
+//! is used only as long as no key of this log has ever been seen there.
 
 use rekor::export::TrustedRoot;
 use serde_json::Value;
@@ -120,7 +120,8 @@ fn lost(published: &TrustedRoot, next: &TrustedRoot) -> Option<String> {
     })
 }
 
-/// Whether an entry says what another one says. The key of a log may be valid for longer, since a restored log forgets when it was made.
+/// Whether an entry covers a published one: it says the same, except that the key of a log may be valid for longer, since a restored log no longer
+/// knows when it was made.
 fn covers(kept: &Value, published: &Value) -> bool {
     let start =
         |entry: &Value| -> Option<jiff::Timestamp> { entry.pointer(START)?.as_str()?.parse().ok() };

@@ -49,7 +49,7 @@ pub(super) struct Found {
     pub(super) age: Duration,
 }
 
-/// Why a file could not be had.
+/// Why a file could not be read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Miss {
     /// Whether the place answered that there is no such file.
@@ -158,7 +158,7 @@ impl Place {
         Miss { why, ..miss }
     }
 
-    /// The file that the repository names now. It is as old as the timestamp: all other files have their version or hash in their name.
+    /// The file that the repository names now. Its age is that of the timestamp, because all other files have their version or hash in their name.
     async fn target(&self, deadline: Deadline) -> Result<(Vec<u8>, Duration), Miss> {
         let read = self.get_aged(Some("timestamp.json"), deadline).await;
         let (timestamp, age) = read.map_err(|miss| Miss {
@@ -264,7 +264,7 @@ fn is_hex(byte: u8) -> bool {
 }
 
 fn local(path: &Path) -> std::io::Result<Vec<u8>> {
-    // Opening a pipe into which nobody writes would not end.
+    // Opening a pipe that nobody writes to would never return.
     if !std::fs::metadata(path)?.is_file() {
         return Err(std::io::Error::other("it is not a regular file"));
     }
@@ -302,7 +302,7 @@ async fn web(
 ) -> Result<(Vec<u8>, Duration), Miss> {
     let passing = |error: reqwest::Error| Miss::new(cause(&error.without_url()));
     let limit = FILE_TIMEOUT.min(deadline.left());
-    // A cache that obeys this asks its source.
+    // A cache that honors this header asks its source.
     let request = http.get(url).header(CACHE_CONTROL, "no-cache");
     let answer = request.timeout(limit).send().await;
     let mut answer = answer.map_err(passing)?;
@@ -388,7 +388,7 @@ mod tests {
         assert!(!read(&place).await.unwrap_err().absent);
     }
 
-    /// Somebody who leaves the slash out learns what is missing.
+    /// A user who leaves out the slash is told what is missing.
     #[tokio::test]
     async fn a_repository_without_its_slash_is_noticed() {
         let miss = |name: &str| {
@@ -421,7 +421,7 @@ mod tests {
         assert!(read(&place).await.unwrap_err().absent);
         let expires = |time: &str, version: u64| json!({"signed": {"expires": time, "meta": {"snapshot.json": {"version": version}}}});
         write("timestamp.json", &expires("2999-01-01T00:00:00Z", 3));
-        // Half of a publication is no old state: nothing may be published over it.
+        // A publication that is half done is not an absent one: nothing may be published over it.
         assert!(!read(&place).await.unwrap_err().absent);
         write(
             "3.snapshot.json",

@@ -52,7 +52,7 @@ fn fill(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     file.sync_all()
 }
 
-/// A file that is there for as long as a command runs.
+/// A file that exists for as long as a command runs.
 struct Passing(PathBuf);
 
 impl Passing {
@@ -73,8 +73,8 @@ impl Drop for Passing {
     }
 }
 
-/// The processes of a command. They are ended with this, unless the command ended by itself: a copy that goes out later would publish an
-/// older file over a newer one.
+/// The processes of a command. Dropping this ends them, unless the command has ended by itself: a process that is left over could publish an older
+/// file over a newer one.
 struct Group(Option<Pid>);
 
 impl Drop for Group {

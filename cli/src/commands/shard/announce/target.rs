@@ -25,7 +25,7 @@ pub(super) struct Target {
     pub(super) settle: Span,
     /// The places to look at: those that the command names, and those where the key was seen before.
     pub(super) places: Vec<Place>,
-    /// Those of them that the command does not name, although it names others.
+    /// The places that only the record names, if the command names others.
     pub(super) unnamed: HashSet<String>,
     /// The places that are recorded already, and from which the key is not gone.
     pub(super) recorded: HashSet<String>,
@@ -38,7 +38,7 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// The trusted root with all keys of the log, and the rest of another one.
+    /// The trusted root with all keys of the log; the rest of its content comes from `merge`.
     pub(super) fn root(&self, merge: Option<&str>) -> Result<TrustedRoot, Error> {
         let keys = self.keys.iter();
         let shards: Vec<_> = keys
@@ -290,7 +290,7 @@ fn too_many(places: usize) -> Error {
     }
 }
 
-/// The mistake of naming no place.
+/// The error of a command that names no place.
 pub(super) fn nowhere() -> Error {
     Error::Usage {
         message: "nothing says where clients see the key".into(),
@@ -457,7 +457,7 @@ pub(super) mod tests {
         let unseen = target(&[]);
         let (old, new, other) = (file(&["ca"], 1), file(&["ca"], 2), file(&["other"], 1));
         let base = |read: &[Result<(&str, u64), bool>]| look(&unseen, read).base;
-        // They may differ in this log's keys alone.
+        // The places may differ in the keys of this log alone.
         assert_eq!(
             base(&[Ok((&old, 0)), Ok((&new, 0))]),
             Base::Root(old.clone())

@@ -130,7 +130,7 @@ impl Log {
         Ok(Unrecognised { stop, ..found })
     }
 
-    /// Secondaries know the log by its replication key, and another operator's mirror perhaps each shard by its origin.
+    /// Secondaries know the log by its replication key, and a third-party mirror perhaps knows each shard by its origin.
     async fn unrecognised_secondaries(
         &self,
         next: &LogConfig,

@@ -1,4 +1,4 @@
-//! Signs again a lost last checkpoint or seal of shards that are done.
+//! Signs the last checkpoint or the seal of a shard again, if it was lost after the shard was done.
 //!
 //! A shard is *done* once it is frozen, published whole, and its successor is open: its notes never change again, and only readers need
 //! them. So no publication waits for this. A note that can't be signed again is listed as damage and tried later, each shard at
@@ -91,8 +91,8 @@ impl Publication {
     }
 }
 
-/// Checks the notes of all shards that are done, one after the other, over and over: also those that a start does not check,
-/// and those that are lost later, which a process that does not sign may be the only one to notice.
+/// Checks the notes of all shards that are done, one after the other, over and over. That includes notes that a start does not check, and notes that
+/// are lost later, which perhaps only a process that does not sign would notice.
 pub(crate) async fn look_at_settled(shared: Arc<Publication>) {
     shared.guard.passed().await;
     loop {
@@ -151,7 +151,7 @@ pub(crate) async fn sign_again(shared: Arc<Publication>) {
             match again(&shared, &name, tries).await {
                 Ok(()) => drop(shared.lost.all().remove(&name)),
                 Err((_, PublishError::Halt(why))) => shared.health.halt.halt(why),
-                // Nothing is lost: its secondaries are to know first what it says.
+                // Nothing is lost: the secondaries must learn first what the seal says.
                 Err((_, PublishError::Store(StoreError::NotYet(_)))) => {
                     let due = Instant::now() + SHARD_BACKOFF.first;
                     shared.lost.all().insert(name, Again { tries, due });

@@ -1,8 +1,8 @@
 //! Judges whether a finding about a shard fits the coordination store. Pure; the server and `fsck` share it.
 //!
-//! A position is durable in the coordination store before it is signed, and a slot before anything is made of it. So every find
-//! elsewhere is at or behind what the store knows, and leads to the same root. Otherwise the store is an older copy, or the
-//! objects are another log's, and a signature could be the second one for its size.
+//! A position is durable in the coordination store before it is signed, and a slot before anything is made of it. So every finding elsewhere is at or
+//! behind what the store knows, and leads to the same root. Otherwise the store is an older copy, or the objects are another log's, and a signature
+//! could be the second one for its size.
 
 use std::fmt;
 
@@ -79,8 +79,8 @@ impl Found {
         }
     }
 
-    /// Whether it is a signed checkpoint that a final position does not lead to: evidence, over which nothing is written. One of the
-    /// position itself, which lacks a key's line, is none.
+    /// Whether it is a signed checkpoint that the final position, at size `end` with the root `of`, does not lead to. Such a checkpoint is evidence,
+    /// and nothing is written over it. A checkpoint of the position itself that lacks the line of a key is no such evidence.
     pub(crate) fn is_beyond(&self, end: TreeSize, of: Hash) -> bool {
         match self {
             Self::Signed { size, root } => *size > end || *size == end && *root != of,
@@ -95,11 +95,11 @@ pub(crate) struct Known {
     pub ordered: TreeSize,
     /// Size and root of the published position.
     pub published: Option<(TreeSize, Hash)>,
-    /// The root of this replica's cut at the size that was found; none if the cut is not that far, or was not read.
+    /// The root of this replica's cut at the size that was found; `None` if the cut is not that far, or was not read.
     pub here: Option<Hash>,
     /// For a log that was restored from its secondaries: the evidence for the life of a copy.
     pub lives: Option<Lives>,
-    /// It is closed and published whole: only a checkpoint that is lost is signed again.
+    /// Whether the shard is closed and published whole. Then nothing new is signed for it; only a lost checkpoint is signed again.
     pub whole: bool,
 }
 
@@ -109,24 +109,24 @@ pub(crate) struct Known {
 pub(crate) struct Lives {
     /// The life of the log on this replica.
     pub id: u64,
-    /// Entries of the shard that it was restored with; none where an older version did not write them down.
+    /// Entries of the shard that it was restored with; `None` if an older version did not write them down.
     pub entries: Option<TreeSize>,
-    /// The life that the secondary accepts; none if it keeps no manifest.
+    /// The life that the secondary accepts; `None` if it keeps no manifest.
     pub heard: Option<u64>,
-    /// When the secondary cosigned the newest that this life knows of it, milliseconds since the Unix epoch, by the clock of the secondary.
+    /// When the secondary made the newest cosignature that this life knows of: milliseconds since the Unix epoch, by the clock of the secondary.
     pub verified: Option<UnixMillis>,
 }
 
 impl Lives {
-    /// Whether a copy is of an earlier life. A restore may miss secondaries that it cannot reach. A secondary that holds more has
-    /// said so, and raises its alarm.
+    /// Whether a copy is of an earlier life, and so no contradiction: a restore may miss secondaries that it cannot reach. A secondary that holds
+    /// more than was restored has already said so, and raises its alarm.
     fn is_earlier(&self, size: TreeSize, time: UnixMillis) -> bool {
         match (self.verified, self.heard, self.entries) {
-            // A secondary cosigns one after the other.
+            // A secondary makes its cosignatures one after the other.
             (Some(known), ..) if time >= known => false,
-            // A secondary copies nothing of a life before it has taken that life's manifest,
+            // A secondary copies nothing of a life before it has accepted that life's manifest,
             (_, Some(heard), _) if heard < self.id => true,
-            // and takes the manifest only while it holds no more than was restored.
+            // and it accepts the manifest only while it holds no more than was restored.
             (_, Some(_), Some(entries)) => size <= entries,
             // Nothing else is left to go by: a mirror that keeps no manifest, and of which this life knows nothing.
             _ => time <= began(self.id),
@@ -134,10 +134,10 @@ impl Lives {
     }
 }
 
-/// The judgement of a find.
+/// The judgement of a finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// The find fits the store.
+    /// The finding fits the store.
     Fits,
     /// It cannot be compared yet, because this replica's trees are not that far, or cannot be read: until then, no checkpoint of this size
     /// or larger may be signed.
@@ -206,7 +206,7 @@ impl fmt::Display for Conflict {
     }
 }
 
-/// The one sentence for a coordination store that went back, for every kind of find.
+/// The one sentence for a coordination store that went back, whatever the finding.
 pub(crate) fn older(source: &FoundAt, has: &str, only: &str) -> Conflict {
     let why = format!(
         "the coordination store is older than what was made from it: {source} has {has}, the coordination store {only}"
@@ -425,7 +425,7 @@ mod tests {
             }
         }
 
-        /// Which life a copy is of is decided by what followed what, whatever the clocks of whoever restored and of the secondary said.
+        /// The order of events decides which life a copy is of, whatever the clocks of the restoring machine and of the secondary say.
         #[test]
         fn lives_follow_each_other_whatever_the_clocks_say(
             now in moment(),
@@ -442,12 +442,12 @@ mod tests {
                 judge("a", &WHENCE, &found, &Known { lives, ..known(now, 0, size) })
             };
             let bound = judge("a", &WHENCE, &found, &known(now, 0, size));
-            // It has not taken this life: what a restore could not reach was given up by whoever restored.
+            // The secondary has not accepted this life: the operator of the restore gave up what it could not reach.
             prop_assert_eq!(of(Some(id - 1), None), Verdict::Fits);
-            // It has, and had no more than what was restored.
+            // It has accepted this life, and had no more than what was restored.
             let expected = if size > entries { bound.clone() } else { Verdict::Fits };
             prop_assert_eq!(of(Some(id), None), expected);
-            // It cosigned this after what this life knows.
+            // It cosigned this after the newest cosignature that this life knows of.
             for heard in [None, Some(id - 1), Some(id)] {
                 prop_assert_eq!(of(heard, Some(time)), bound.clone());
             }

@@ -124,7 +124,7 @@ impl Compared {
         self.passed.send_replace(true);
     }
 
-    /// Keeps a finding that cannot be compared yet; of what this process had signed, the first.
+    /// Keeps a finding that cannot be compared yet. Of the findings about what this process had signed, it keeps only the first.
     fn keep(&self, shard: &str, source: FoundAt, found: Found) {
         let mut shards = self.shards();
         let later = &mut shards.entry(shard.to_owned()).or_default().later;
@@ -213,7 +213,7 @@ impl SignGuard {
         }
     }
 
-    /// Halts the log; all logs of the store, where it is proven that the store is an older copy, or was one and continued.
+    /// Halts the log, or all logs of the store if it is proven that the store is an older copy, or was one and then continued.
     pub(crate) fn stop(&self, conflict: &Conflict) -> SignError {
         let (halt, why) = (&self.health.halt, conflict.to_string());
         let of_store = match conflict {
@@ -221,7 +221,7 @@ impl SignGuard {
                 FoundAt::Objects(_) | FoundAt::Process => true,
                 // A restore may have lost entries of this log; the other logs of the store lost none.
                 FoundAt::Frontend(_) | FoundAt::Secondary(_) => !self.life.is_restored(),
-                // It proves nothing.
+                // The word of a witness proves nothing about the other logs.
                 FoundAt::Witness(_) => false,
             },
             _ => false,
@@ -404,7 +404,7 @@ impl SignGuard {
         Ok(Cleared(()))
     }
 
-    /// Compares the finds that were kept with a position of this replica that is as far.
+    /// Compares the findings that were kept with a position of this replica that has reached their size.
     async fn compare(
         &self,
         shard: &Shard,
@@ -430,8 +430,8 @@ impl SignGuard {
         }
     }
 
-    /// The root at the size of what this process had signed, under a position that another one published. What can't be read for damage is
-    /// repaired once that position is taken over: nothing is signed before it was compared.
+    /// The root at the size that this process had signed, under a position that another process published. If damage prevents the read, it is
+    /// repaired once that position is taken over: nothing is signed before the comparison.
     pub(crate) async fn remembered(
         &self,
         shard: &Shard,
@@ -454,8 +454,8 @@ impl SignGuard {
         }
     }
 
-    /// The root of a shard at a size, as our own history has it: under the root of `cut`, a position of ours. `None` where that is not as
-    /// far. What other histories wrote beside our tiles is never taken for ours.
+    /// The root of a shard at a size in this replica's own history: under the root of `cut`, a position of this replica. `None` if that position is
+    /// not as far. What another history wrote beside these tiles is never used.
     pub(crate) async fn root_here(
         &self,
         shard: &Arc<str>,
@@ -475,7 +475,7 @@ impl SignGuard {
         };
         let root = tiles.root_under(size, cut).await;
         if let Err(StoreError::Corrupt(_)) = &root {
-            // Nothing is signed before that can be read: it is repaired like what a reader meets.
+            // Nothing is signed before this can be read: it is repaired like damage that a reader meets.
             self.objects.damage.suspect(shard, last);
         }
         root.map(Some)

@@ -72,10 +72,9 @@ impl Membership {
         self.secondaries.iter().any(named)
     }
 
-    /// How many of its secondaries must hold a manifest that names the next membership before the next one takes over, when `foreign`
-    /// of them are other operators' mirrors, which keep no manifest. A restore counts only the secondaries that keep one, and asks
-    /// N-q+1 of them; every such group must contain one that has the manifest. If there are fewer, only a forced restore is possible,
-    /// and one manifest is enough for it.
+    /// How many of its secondaries must hold a manifest that names the next membership before the next one takes over, when `foreign` of them are
+    /// third-party mirrors, which keep no manifest. A restore counts only the secondaries that keep one, and asks N-q+1 of them; every such group
+    /// must contain one that has the manifest. If there are fewer, only a forced restore is possible, and one manifest is enough for it.
     pub fn told(&self, foreign: usize) -> usize {
         let (quorum, own) = (
             self.quorum as usize,

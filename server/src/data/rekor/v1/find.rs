@@ -21,10 +21,10 @@ use wire::data::codes;
 /// How long a client waits for an index that is being opened.
 const OPENING_BACKOFF: Duration = Duration::from_secs(1);
 
-/// For how long a shard surely remembers what it has: a day less than in truth.
+/// How long a shard certainly remembers an entry: a day less than it really does.
 const REMEMBERED: Duration = Duration::from_secs(6 * 86_400);
 
-/// Shards that are looked at for an entry without the name of its tree, each of which costs a read of the store.
+/// The most shards to search for an entry that is named without its tree. Each of them costs a read of the store.
 const MOST_SHARDS: usize = 64;
 
 /// Answers `GET log/entries?logIndex=`: a published entry by its global index.
@@ -45,7 +45,7 @@ pub(super) async fn by_name(
     one(&found)
 }
 
-/// Answers `POST log/entries/retrieve`, with several entries. What is not found is not in the answer.
+/// Answers `POST log/entries/retrieve`, with several entries. Entries that are not found are left out.
 pub(super) async fn retrieve(
     plane: &DataPlane,
     log: &Log,
@@ -64,7 +64,7 @@ pub(super) async fn retrieve(
         found.push(unless_untimed(entry(log, index).await)?);
     }
     for wanted in &asked.entries {
-        // Of an entry that is in several shards, the newest alone: clients take more than one for an error.
+        // If the entry is in several shards, only the newest is returned: clients take more than one for an error.
         let leaf = tlog::leaf_hash(wanted.leaf());
         let shards = log.rekor_shards();
         let entry = in_shards(plane, log, shards.iter().rev(), leaf).await;
@@ -103,7 +103,7 @@ pub(super) async fn search(
     let position = indexes.view(log).map(|view| view.position);
     let found = indexes.find(log, &query).await;
     let found = found.map_err(|error| unsearched(&error))?;
-    // What clients found at the Rekor that the shards come from is not denied.
+    // Until the imported shards are indexed, an answer could deny an entry that clients found at the old Rekor.
     if imported.is_some() && position < imported {
         return Err(unsearched(&SearchError::Opening).into());
     }
@@ -123,7 +123,7 @@ fn unsearched(error: &SearchError) -> Refusal {
     }
 }
 
-/// One of several entries: what has no answer is left out.
+/// One of several entries; `None`, to leave it out, if it has no answer.
 fn unless_untimed(
     found: Result<Option<RekorEntry>, Stopped>,
 ) -> Result<Option<RekorEntry>, Stopped> {
@@ -176,7 +176,7 @@ async fn in_shards(
             return entry(log, *index).await;
         }
         if shard.imported_to.is_some_and(|end| position < end) {
-            // It may have the entry, and later shards are not asked before it.
+            // This shard may have the entry, so the shards after it are not searched.
             let why = indexed.as_ref().err().unwrap_or(&SearchError::Opening);
             return Err(unsearched(why).into());
         }
@@ -195,12 +195,13 @@ async fn in_shards(
         }
         return Ok(found);
     }
-    // What is not found may be in an index that cannot be used.
+    // An entry that was not found may be in an index that cannot be used.
     indexed.map_err(|error| unsearched(&error))?;
     Ok(None)
 }
 
-/// Whether a shard cannot have an earlier entry of the same name: from the first one that is not indexed on, `from`, it has forgotten none.
+/// Whether a shard cannot have an earlier entry of the same name, because it still remembers all entries from `from` on, the first one that is not
+/// indexed.
 async fn is_first(log: &Log, found: &RekorEntry, from: GlobalIndex) -> bool {
     if from >= found.index {
         return true;

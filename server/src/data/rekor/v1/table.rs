@@ -58,11 +58,11 @@ impl Row {
     }
 }
 
-/// It is answered with 500 there, which clients send again, and which can never succeed.
+/// Rekor answers 500, after which clients send the request again, although it can never succeed.
 const NEVER: &str = "nobody should send it again";
-/// The status is the same, and the words are those of another library.
+/// The status is Rekor's; the text differs, because it comes from another library.
 const WORDS: &str = "the words of a library";
-/// It is accepted there.
+/// Rekor accepts this request, and the log refuses it.
 const STRICT: &str = "refused here";
 
 /// Where the answer is not Rekor's: the status, a part of the message, and why.

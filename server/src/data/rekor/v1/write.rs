@@ -83,13 +83,13 @@ async fn check(
     Ok((entry?, held))
 }
 
-/// The names of an entry: its own, and where it is read.
+/// Adds the names of an entry to an answer: its entry ID, and the path at which it is read.
 fn named(mut response: Response<Bytes>, id: &v1::EntryId, path: &str) -> Response<Bytes> {
     let id = id.to_string();
     let before = path.find(PREFIX).map_or("", |at| &path[..at]);
     let location = format!("{before}{PREFIX}log/entries/{id}");
     let headers = response.headers_mut();
-    // Without quotes: clients take it for the name.
+    // Without quotes: clients use this header's value as the entry's name.
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(ETAG, id);
     }
@@ -99,7 +99,7 @@ fn named(mut response: Response<Bytes>, id: &v1::EntryId, path: &str) -> Respons
     response
 }
 
-/// The conflict with an entry that is in the shard.
+/// The conflict with an entry that is already in the shard.
 fn exists(
     log: &Log,
     there: &Appended,
