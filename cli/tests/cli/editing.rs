@@ -64,7 +64,10 @@ fn what_was_written_is_never_lost() {
         panic!("{}", ran.shown())
     };
     assert!(text.contains("\nbogus: 1\n"), "{text}");
-    assert!(text.contains("#| What you wrote can't run:"), "{text}");
+    assert!(
+        text.contains("#| This configuration is not valid:"),
+        "{text}"
+    );
     let line = text.lines().position(|line| line == "bogus: 1").unwrap() + 1;
     assert!(text.contains(&format!("#| line:{line}:1: ")), "{text}");
     assert!(

@@ -261,7 +261,7 @@ impl Files {
     /// The bytes of a hash tile.
     fn tile(&self, path: TilePath) -> io::Result<Vec<u8>> {
         let TileKind::Hashes(level) = path.kind else {
-            return Err(corrupt(format!("{path} is no hash tile")));
+            return Err(corrupt(format!("{path} is not a hash tile")));
         };
         let part = self
             .levels

@@ -150,7 +150,7 @@ impl Mirror {
         };
         if count >= MAX_ORIGINS {
             return Err(Refusal::Storage(format!(
-                "{MAX_ORIGINS} logs are mirrored here, no more fit"
+                "this secondary already mirrors {MAX_ORIGINS} shards, the most that it can"
             )));
         }
         let row = Transaction {

@@ -156,7 +156,7 @@ impl Mirror {
             if let Some(known) = known.and_then(|note| SignedTimes::parse(note).ok()) {
                 if signed.contradicts(&known) {
                     return Err(Refusal::Wrong(format!(
-                        "an entry of {} in {} has another time here",
+                        "an entry of {} in {} already has a different time here",
                         signed.origin, signed.bundle
                     )));
                 }

@@ -232,7 +232,7 @@ async fn converge(
             Err(error) if decided => {
                 session
                     .ui
-                    .warn(&format!("the change can't be followed: {error}"));
+                    .warn(&format!("cannot read the state of the change: {error}"));
                 return Ok(Some(Error::NotConverged {
                     operation: Some(id),
                     generation,
@@ -250,7 +250,7 @@ async fn converge(
             if let Some(error) = missed {
                 session
                     .ui
-                    .warn(&format!("the last look at the change failed: {error}"));
+                    .warn(&format!("the last read of the change failed: {error}"));
             }
             let operation = decided.then_some(id);
             return Ok(Some(if behind.is_empty() {

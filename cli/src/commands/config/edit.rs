@@ -211,7 +211,7 @@ fn header(log: &str, findings: &[Finding]) -> String {
     ];
     if !findings.is_empty() {
         lines.push(String::new());
-        lines.push("What you wrote can't run:".to_owned());
+        lines.push("This configuration is not valid:".to_owned());
         let above = u32::try_from(lines.len() + findings.len() + hints(findings)).unwrap_or(0);
         for finding in findings {
             let placed = Finding {

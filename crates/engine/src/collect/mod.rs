@@ -133,7 +133,7 @@ async fn sweep_bag(
             let work = match record::decode::<Work>(bytes) {
                 Ok(work) => work,
                 Err(e) => {
-                    tracing::warn!(key, error = %e, "an announcement is not understood");
+                    tracing::warn!(key, error = %e, "cannot read an announcement; it stays");
                     continue;
                 }
             };
@@ -218,7 +218,7 @@ async fn sweep_slots(
                 }),
                 // This slot was applied once, or a newer version wrote it: its batches may be deleted.
                 Err(e) => {
-                    tracing::warn!(key, error = %e, "a slot below the floor is not understood")
+                    tracing::warn!(key, error = %e, "cannot read a slot below the floor; it is deleted")
                 }
             }
             deletes.push(key);
@@ -358,7 +358,7 @@ async fn read_on(ledger: &Ledger, evidence: &mut Evidence) -> Result<(), StoreEr
                 .map_err(|e| StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`")))?;
             if slot.number != evidence.len() {
                 // Across a gap in the slots, nothing can be called unneeded.
-                let why = "another server has collected meanwhile";
+                let why = "another server deleted slots meanwhile";
                 return Err(StoreError::Io(why.into()));
             }
             evidence.read(&slot);

@@ -75,7 +75,7 @@ impl Promiser {
             }
             if asks.bytes + entry.len() > ROOM {
                 return Err(AppendError::overloaded(
-                    "promises are asked for faster than they can be made durable",
+                    "promises arrive faster than the store can make them durable; try again later",
                 ));
             }
             asks.bytes += entry.len();

@@ -331,7 +331,7 @@ impl Publisher {
                 if !batches.is_empty()
                     && let Err(e) = shared.objects.nodes.delete(batches).await
                 {
-                    tracing::warn!(log = shared.ledger.name, error = %e, "published batches go when their slots are collected");
+                    tracing::warn!(log = shared.ledger.name, error = %e, "cannot delete published batches now; they are deleted when their slots are collected");
                 }
                 self.delete_partials(shard, &behind, size).await;
                 look.done.add(size - published, 1);

@@ -59,13 +59,27 @@ pub(crate) struct Sent {
     length: usize,
     /// When it was sent, or asked for.
     seen_at: Instant,
+    /// Whether the secondary has answered as if it had an older one: then it is asked at the next pass.
+    doubted: bool,
 }
 
 impl Sent {
     /// How long until the secondary is asked for it.
     pub(crate) fn asked_in(&self) -> Duration {
+        if self.doubted {
+            return Duration::ZERO;
+        }
         let rest = Duration::from_secs((self.length / ASKED_RATE) as u64).max(PROBED_AFTER);
         rest.saturating_sub(self.seen_at.elapsed())
+    }
+
+    fn asked(&mut self) {
+        (self.seen_at, self.doubted) = (Instant::now(), false);
+    }
+
+    /// Has the secondary asked at the next pass: what it answered does not fit the manifest that it was sent.
+    pub(crate) fn doubt(&mut self) {
+        self.doubted = true;
     }
 
     /// Whether both have the same contents. States share their list of shards until it changes, so this does not compare thousands of shards each
@@ -85,6 +99,7 @@ impl Sent {
             age: _,
             length: _,
             seen_at: _,
+            doubted: _,
         } = self;
         (generation, base, incarnation) == (&other.generation, &other.base, &other.incarnation)
             && (vouched, settled, lowered) == (&other.vouched, &other.settled, &other.lowered)
@@ -127,6 +142,7 @@ impl Copier {
             age: None,
             length: 0,
             seen_at: Instant::now(),
+            doubted: false,
         };
         let again = |sent: &Sent| sent.refused.is_some_and(|at| at < state.len);
         let sent = self.manifest.as_ref().filter(|sent| !again(sent));
@@ -191,8 +207,10 @@ impl Copier {
                     "{why}: another copy of the log has continued, and this one signs nothing. Stop this server, make sure that the other copy is stopped too, and restore the log again into a new folder, naming this secondary with --from; see \"Restore a lost primary\" in docs/operations.md"
                 )));
             }
-            // A third-party mirror keeps no manifests.
-            404 | 405 if answer.incarnation.is_none() => of.age = None,
+            // A third-party mirror keeps no manifests. A proxy in front of a secondary says nothing about it.
+            404 | 405 if answer.incarnation.is_none() && !self.has_named_storage() => {
+                of.age = None;
+            }
             // Another replica of this log was faster; or the log continues elsewhere, and this store is an older one.
             409 if answer.kind.starts_with(SIZE_TYPE) => {
                 sign_guard::outdated(&guard, &self.name, &self.url).await?;
@@ -213,7 +231,7 @@ impl Copier {
             return Ok(None);
         };
         let Some(age) = sent.age else {
-            sent.seen_at = Instant::now();
+            sent.asked();
             return Ok(None);
         };
         let guard = Arc::clone(&self.guard);
@@ -228,7 +246,7 @@ impl Copier {
         let answer = guard.peers.client.send(request).await;
         // Counted from the end of a slow answer, so that the time until the next question belongs to the entries.
         if let Some(sent) = self.manifest.as_mut() {
-            sent.seen_at = Instant::now();
+            sent.asked();
         }
         let answer = match answer {
             Ok(answer) => answer,

@@ -128,7 +128,7 @@ impl Replicator {
             let key = match secondary.vkey.parse::<CosignerKey>() {
                 Ok(key) => key,
                 Err(e) => {
-                    tracing::error!(secondary = name, error = %e, "its vkey is not usable");
+                    tracing::error!(secondary = name, error = %e, "the vkey of this secondary in the configuration is not a valid key; nothing is copied to it");
                     continue;
                 }
             };
@@ -228,6 +228,7 @@ impl Copier {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             };
             tokio::pin!(elsewhere);
+            let met = self.met;
             let passed = tokio::select! {
                 passed = self.pass() => passed,
                 _ = guard.health.halt.halted() => return self.done,
@@ -245,6 +246,10 @@ impl Copier {
                 }
                 Err(e) => {
                     self.tell(Some(e));
+                    // What failed before was another storage, or an older copy that is known as one now.
+                    if self.met != met {
+                        pause = SECONDARY_BACKOFF.first;
+                    }
                     let this = pause;
                     pause = SECONDARY_BACKOFF.after(pause);
                     Some(this)

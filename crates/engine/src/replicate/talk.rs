@@ -178,6 +178,12 @@ impl Copier {
         }
     }
 
+    /// Whether the secondary has named its storage, as a third-party mirror never does.
+    pub(crate) fn has_named_storage(&self) -> bool {
+        let named = self.incarnation.as_deref();
+        named.is_some_and(|named| named != UNNAMED)
+    }
+
     pub(crate) fn refused(&self, what: &str, answer: &PeerAnswer) -> CopyError {
         let hint = match answer.status {
             403 | 404 => "; is the log's replication key among its logs?",

@@ -168,7 +168,7 @@ impl Copier {
             stubborn = if head.start > before { 0 } else { stubborn + 1 };
             if stubborn > STUBBORN {
                 return Err(CopyError::Refused(
-                    "it does not get beyond one entry".into(),
+                    "it accepts requests but makes no progress; check its log".into(),
                 ));
             }
         }
@@ -190,6 +190,10 @@ impl Copier {
         for _ in 0..STUBBORN {
             let old = self.pending.get(shard).copied().unwrap_or_default();
             if old > cut.size {
+                // An older copy of its storage may be bound to what an earlier life of the log announced, until it gets the manifest again.
+                if let Some(sent) = &mut self.manifest {
+                    sent.doubt();
+                }
                 return Err(CopyError::Refused(format!(
                     "it has size {old} of shard {shard}, this replica is at {}: it waits until the cut is there",
                     cut.size

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{Log, MergeOptions, PeerClient};
+use logconfig::Algorithm;
 use mirror::Mirror;
 use order::Generation;
 use tlog::{GlobalIndex, TreeSize};
@@ -224,5 +225,32 @@ async fn an_older_copy_of_a_storage_is_filled_whichever_server_meets_it() {
     sizes.sort_unstable();
     assert_eq!(sizes, [22, 100].map(TreeSize::new));
     other.shutdown().await;
+    engine.shutdown().await;
+}
+
+/// Something answers in front of a secondary while that restarts, and finds nothing: that says nothing about what the secondary keeps.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_finds_nothing_makes_no_third_party_mirror_of_a_secondary() {
+    let (world, engine, log, key) = World::with_log(&["x"], 1).await;
+    let x = world.secondary("x", "x", &key).await;
+    append(&log, 50).await;
+    published(&log, 50).await;
+    let running = world.network.mirrors.lock().unwrap().clone();
+    world.network.mirrors.lock().unwrap().clear();
+    configure(&log, |config| config.key.algorithm = Algorithm::EcdsaP256).await;
+    until("something else refuses the manifest", || {
+        let seen = log.peers().secondaries();
+        let why = seen.get("x").and_then(|x| x.trouble.clone());
+        why.is_some_and(|why| why.contains("the manifest was refused with 404"))
+    })
+    .await;
+    *world.network.mirrors.lock().unwrap() = running;
+    let told = async {
+        let changed = Generation::new(2);
+        while newest_manifest(&world, &x).await.unwrap().state.generation != changed {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(LONG, told).await.unwrap();
     engine.shutdown().await;
 }

@@ -153,7 +153,7 @@ impl MirrorPlane {
                     None => break,
                     Some(Ok(piece)) => piece,
                     Some(Err(_)) => {
-                        let text = "the body did not come whole";
+                        let text = "the body ended early";
                         return Err(said(StatusCode::BAD_REQUEST, text));
                     }
                 };
@@ -302,7 +302,7 @@ impl MirrorPlane {
         if path != "/add-entries" && encoded.is_some_and(|coding| coding != "identity") {
             return said(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "this is not taken compressed",
+                "this path accepts no Content-Encoding; send the body uncompressed",
             );
         }
         match path {

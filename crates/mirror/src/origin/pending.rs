@@ -72,11 +72,15 @@ impl Origin {
         }
         held.usable()?;
         if size == TreeSize::ZERO && root != empty_root() {
-            return Err(Refusal::Wrong("the empty log has another root".into()));
+            return Err(Refusal::Wrong(
+                "this is not the root of an empty tree".into(),
+            ));
         }
         if request.old == 0 || request.old == size.get() {
             if !request.proof.is_empty() {
-                return Err(Refusal::Wrong("there is nothing to prove".into()));
+                return Err(Refusal::Wrong(
+                    "the proof must be empty when the old size is 0 or the new size".into(),
+                ));
             }
         } else {
             let before = held.root(newest)?.unwrap_or_else(empty_root);

@@ -91,7 +91,7 @@ impl Shard<'_> {
         let now = i64::try_from(now).ok();
         let now = now.and_then(|now| Timestamp::from_millisecond(now).ok())?;
         let Some(start) = started(entry) else {
-            return Some("the key is there without the time from which it is valid".into());
+            return Some("the key is there without validFor.start".into());
         };
         if start > now {
             return Some(format!("the key is there, valid only from {start}"));
@@ -116,9 +116,8 @@ fn rejected(entry: &Value) -> Option<String> {
         ));
     }
     let unstarted = started(entry).is_none();
-    unstarted.then(|| {
-        format!("cosign rejects the file: it says not since when the key of the log {url} is valid")
-    })
+    unstarted
+        .then(|| format!("cosign rejects the file: the key of the log {url} has no validFor.start"))
 }
 
 fn text_at<'a>(entry: &'a Value, pointer: &str) -> &'a str {
@@ -220,7 +219,7 @@ mod tests {
             ),
             (
                 edited(&|log| log["publicKey"]["validFor"] = Value::Null),
-                "without the time",
+                "without validFor.start",
             ),
             (
                 edited(&|log| {

@@ -116,7 +116,7 @@ impl TrustedRoot {
                 ),
                 (
                     log.pointer("/publicKey/validFor/start").is_none(),
-                    "says not since when its key is valid: cosign rejects it",
+                    "has no validFor.start for its key: cosign rejects it",
                 ),
                 (
                     self.tlogs[..number]

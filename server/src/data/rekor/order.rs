@@ -173,7 +173,10 @@ pub(super) async fn verify<T: Send + 'static>(
 
 /// A check that has no outcome.
 fn broken<E>(_: E) -> Refusal {
-    Refusal::new(codes::STORE_FAILED, "the check of the request broke off")
+    Refusal::new(
+        codes::STORE_FAILED,
+        "the check of the request failed in this server; see its log",
+    )
 }
 
 /// The tenant that a request writes for.
@@ -331,7 +334,11 @@ async fn opened(
         return Ok(());
     };
     let Some(leaf) = opening(&signed) else {
-        tracing::error!(log = log.name(), shard, "the opening statement is no entry");
+        tracing::error!(
+            log = log.name(),
+            shard,
+            "cannot make an entry of the opening statement; the shard begins without one"
+        );
         return Ok(());
     };
     let key = WriteKey::new("", &format!("rekor {shard} opening"));

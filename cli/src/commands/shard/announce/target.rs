@@ -293,7 +293,7 @@ fn too_many(places: usize) -> Error {
 /// The error of a command that names no place.
 pub(super) fn nowhere() -> Error {
     Error::Usage {
-        message: "nothing says where clients see the key".into(),
+        message: "no place is named at which clients see the key".into(),
         hint: "name the published trusted root: --seen-at https://HOST/trusted_root.json".into(),
     }
 }

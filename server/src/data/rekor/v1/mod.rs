@@ -184,7 +184,7 @@ fn parts(entry: &RekorEntry) -> Result<(v1::LogEntry<'_>, rekor::Inclusion<'_>),
     let tree = tree.ok_or_else(|| {
         Refusal::new(
             codes::STORE_FAILED,
-            "the number of the shard's tree is none of Rekor's",
+            "the shard's tree ID is not valid in Rekor's API",
         )
     })?;
     let logged = v1::LogEntry {
