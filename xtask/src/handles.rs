@@ -77,6 +77,7 @@ const METHODS: [(&str, Kind, &[&str]); 8] = [
             "rekor",
             "rekor_consistency",
             "rekor_entry",
+            "rekor_log_id",
             "rekor_shards",
             "rekor_tree",
             "rotating",

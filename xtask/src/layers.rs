@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use crate::house::{code, tests_only};
 
 /// From the bottom to the top.
-const LAYERS: [&[&str]; 14] = [
+const LAYERS: [&[&str]; 15] = [
+    &["entry_times"],
     &[
         "backoff",
         "clock",

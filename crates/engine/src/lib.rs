@@ -25,6 +25,7 @@ mod damage;
 mod distribute;
 mod document;
 mod engine;
+mod entry_times;
 mod formats;
 pub mod fsck;
 mod halt;

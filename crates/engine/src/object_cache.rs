@@ -14,7 +14,7 @@ use lru::LruCache;
 use tlog::{HashTile, TilePath};
 use tokio::sync::OnceCell;
 
-use crate::times::EntryTimes;
+use crate::entry_times::EntryTimes;
 
 /// Bytes that the objects of all logs may take in memory.
 const MOST_BYTES: usize = 64 << 20;

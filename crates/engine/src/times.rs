@@ -11,21 +11,16 @@
 //! What must never happen: two times for one entry. No root covers the times, so a digest before them shows damage: a damaged time must
 //! not be signed. An entry whose time is not known (0) has no answer rather than another time.
 
-use std::sync::OnceLock;
-
 use bytes::Bytes;
 use store::record;
 use tlog::{Hash, LeafIndex, TILE_WIDTH, TileKind, TilePath, TreeSize, UnixMillis};
 
+use crate::entry_times::{LEN, MAX_SIGNATURE};
 use crate::objects::LogObjects;
 use crate::shard::Shard;
 use order::slot::ShardIdentity;
 use store::StoreError;
 
-/// Bytes of one time.
-const LEN: usize = size_of::<u64>();
-/// The longest signature of an ECDSA key over P-256, in DER.
-pub(crate) const MAX_SIGNATURE: usize = 72;
 /// Bytes that an imported entry has here.
 const WITH_SIGNATURE: usize = LEN + 1 + MAX_SIGNATURE;
 /// The folder of a shard's times.
@@ -52,49 +47,6 @@ pub(crate) fn with_signature(time: UnixMillis, signature: &[u8]) -> Vec<u8> {
     one.extend_from_slice(signature);
     one.resize(WITH_SIGNATURE, 0);
     one
-}
-
-/// When an entry was ordered, and the signed entry timestamp over that: of an imported entry the one that was given, of another one the
-/// first that was made since the times were read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct EntryTime {
-    pub(crate) time: UnixMillis,
-    pub(crate) signature: OnceLock<Vec<u8>>,
-}
-
-impl EntryTime {
-    /// What is kept of one entry; `None` where its time is not known.
-    fn read(one: &[u8]) -> Option<Self> {
-        let (time, rest) = one.split_first_chunk()?;
-        let time = UnixMillis::new(u64::from_be_bytes(*time));
-        let signature = match rest.split_first() {
-            Some((length, signature)) => signature.get(..usize::from(*length))?.to_vec().into(),
-            None => OnceLock::new(),
-        };
-        (time > UnixMillis::ZERO).then_some(Self { time, signature })
-    }
-}
-
-/// The times of the entries of a bundle, in memory.
-#[derive(Debug)]
-pub(crate) struct EntryTimes(Vec<Option<EntryTime>>);
-
-impl EntryTimes {
-    /// Of the times in an object, each of as many bytes.
-    pub(crate) fn read(times: &[u8], each: usize) -> Self {
-        Self(times.chunks_exact(each).map(EntryTime::read).collect())
-    }
-
-    /// The time of an entry; `None` where it is not known.
-    pub(crate) fn of(&self, leaf: LeafIndex) -> Option<&EntryTime> {
-        let at = usize::try_from(leaf.get() % TILE_WIDTH).ok()?;
-        self.0.get(at)?.as_ref()
-    }
-
-    /// About how many bytes of memory it takes, once all entries are asked for.
-    pub(crate) fn weight(&self) -> usize {
-        (size_of::<Option<EntryTime>>() + MAX_SIGNATURE) * self.0.len()
-    }
 }
 
 /// The name of the times of a bundle, below its shard.
@@ -236,6 +188,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::entry_times::{EntryTime, EntryTimes};
 
     #[test]
     fn times_are_those_of_their_entries_however_they_are_cut() {

@@ -166,7 +166,8 @@ fn of_one(kind: &str, facts: &Facts, log: OfLog, history: u64) -> Option<u64> {
         "key" => log.shards + asked,
         "document" => asked,
         "document-part" => asked * PARTS,
-        "history" => asked,
+        // A restored log took over those of an earlier store, whose history it does not have.
+        "history" | "inherited" => asked,
         "operation" | "generation" => history,
         "probation" | "probation-base" | "probation-ended" => asked,
         "verified" => log.shards * facts.secondaries,
@@ -175,7 +176,6 @@ fn of_one(kind: &str, facts: &Facts, log: OfLog, history: u64) -> Option<u64> {
         "leaving" => facts.nodes,
         "snapshot" | "page" => 4,
         "arrivals" => facts.minutes * facts.processes,
-        "inherited" => history,
         "closing" | "forgotten" | "handover" | "sealed" | "floor" | "replication-key"
         | "restored" | "life" | "announced" | "storage-from" | "release-from" => 1,
         _ => return None,

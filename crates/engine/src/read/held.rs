@@ -7,10 +7,11 @@ use futures_util::future::BoxFuture;
 use tlog::{HashTile, LeafIndex, TILE_WIDTH, TileKind, TilePath, TreeSize, bundle};
 
 use super::ReadError;
+use crate::entry_times::EntryTimes;
 use crate::object_cache::{Name, Object};
 use crate::objects::{self, LogObjects};
 use crate::shard::Shard;
-use crate::times::{self, EntryTimes};
+use crate::times;
 use store::StoreError;
 
 impl LogObjects {

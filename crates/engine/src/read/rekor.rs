@@ -227,7 +227,7 @@ impl Log {
     ///
     /// # Errors
     /// [`ReadError::Sign`] where the key cannot be read.
-    pub fn log_id(&self, shard: &str) -> Result<Option<Hash>, ReadError> {
+    pub fn rekor_log_id(&self, shard: &str) -> Result<Option<Hash>, ReadError> {
         let Some(shard) = self.shards.get(&self.ledger.state(), shard) else {
             return Ok(None);
         };

@@ -103,7 +103,7 @@ async fn write(
         proof: &inclusion.proof,
         checkpoint: &inclusion.checkpoint,
     };
-    let log_id = log.log_id(&inclusion.shard);
+    let log_id = log.rekor_log_id(&inclusion.shard);
     let log_id = log_id.map_err(|error| refusal::read(log.name(), &error))?;
     let log_id = log_id.ok_or(v2::Error::Unavailable)?;
     Ok((index.get(), v2::answer(&log_id, &leaf, &entry)))

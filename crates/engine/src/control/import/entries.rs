@@ -7,6 +7,7 @@ use tlog::{EntryTimestamp, LeafIndex, TILE_WIDTH, TreeSize, UnixMillis, Verifier
 use super::row::ImportingShard;
 use super::{OldEntry, not_importable, unverified};
 use crate::control::ChangeError;
+use crate::entry_times::MAX_SIGNATURE;
 use crate::objects::LogObjects;
 use crate::position::Position;
 use crate::recover;
@@ -55,7 +56,7 @@ pub(super) async fn verified(
         };
         let time = entry.seconds.checked_mul(1000).filter(|time| *time > 0);
         let time = time.ok_or_else(|| not_importable(said(&format!("has no time; {KEPT}"))))?;
-        let fits = entry.timestamp.len() <= times::MAX_SIGNATURE;
+        let fits = entry.timestamp.len() <= MAX_SIGNATURE;
         if !fits || !signed.is_signed_by(&key, &entry.timestamp) {
             let why = "has a signed entry timestamp that the tree's key did not sign for this index, time and entry";
             return Err(unverified(said(why), format!("/entries/{at}")));
