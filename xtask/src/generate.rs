@@ -1,49 +1,33 @@
-//! Files that are made from the code and checked in, so that a change of the surface shows in review.
-
-use std::path::PathBuf;
+//! Files that are made from the code and checked in, so that a change of the surface shows in review: those that need no crate of the
+//! product are made here, and the others by `tests/tests/generated.rs`.
 
 use anyhow::{Context as _, Result};
 
-use crate::run::root;
+use crate::run::{root, succeeds};
+use crate::{pictures, test};
 
-/// The path of the JSON schema of the configuration document.
-const SCHEMA: &str = "docs/schema/logctl-v1.json";
 /// The path of the OpenAPI document of the admin endpoint.
 pub(crate) const OPENAPI: &str = "docs/openapi.json";
 
-/// Every generated file: path below the workspace's root, and contents.
-fn files() -> Result<Vec<(PathBuf, Vec<u8>)>> {
-    let mut files = logctl::generate::LOGCTL.files()?;
-    files.extend(logload::PROGRAM.files()?);
-    files.extend(crate::pictures::files()?);
-    for (path, document) in [(SCHEMA, logconfig::schema()), (OPENAPI, wire::openapi())] {
-        let mut text = serde_json::to_string_pretty(&document)?;
-        text.push('\n');
-        files.push((path.into(), text.into_bytes()));
-    }
-    Ok(files)
-}
-
 /// Writes what is not current.
 pub(crate) fn write() -> Result<bool> {
-    for (path, contents) in files()? {
+    for (path, contents) in pictures::files()? {
         let whole = root().join(&path);
         if std::fs::read(&whole).ok().as_ref() == Some(&contents) {
             continue;
         }
-        if let Some(folder) = whole.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
         std::fs::write(&whole, contents).with_context(|| whole.display().to_string())?;
         println!("wrote {}", path.display());
     }
-    Ok(true)
+    let mut others = test::whole();
+    others.args(["--test", "generated", "--", "--nocapture"]);
+    succeeds(others.env("GENERATE", "1"))
 }
 
-/// Whether all are current; names those that are not.
+/// Whether the pictures are current; names those that are not. The other files are compared by a test.
 pub(crate) fn current() -> Result<bool> {
     let mut current = true;
-    for (path, contents) in files()? {
+    for (path, contents) in pictures::files()? {
         if std::fs::read(root().join(&path)).ok().as_ref() != Some(&contents) {
             println!(
                 "{} is not current: run `cargo xtask generate`",

@@ -41,7 +41,7 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Everything that must pass: format, clippy, generated files, words, layering, licences, tests, OpenAPI, end-to-end campaign
+    /// Everything that must pass: format, lints, generated files, words, layering, licences, tests, OpenAPI, end-to-end campaign
     Test(test::Options),
     /// Compare the admin endpoint with its OpenAPI document, by schemathesis (`test` does it too)
     Openapi {

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Result;
 
 use crate::run::{cargo, output, root, succeeds, target};
+use crate::test::linted;
 
 /// How many seconds of fresh lives each test run lives, and the arguments for each kind.
 const FRESH: [(u64, &str); 2] = [(90, ""), (40, " --members")];
@@ -19,10 +20,8 @@ fn inside() -> Command {
         // The folder's own settings count, not those of this build.
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .env_remove("CARGO_RESOLVER_FEATURE_UNIFICATION")
-        // Clippy as the compiler: the lints cost no build of their own.
-        .env("RUSTC_WORKSPACE_WRAPPER", "clippy-driver")
-        .env("CLIPPY_ARGS", "-D__CLIPPY_HACKERY__warnings");
+        .env_remove("CARGO_RESOLVER_FEATURE_UNIFICATION");
+    linted(&mut command);
     command
 }
 

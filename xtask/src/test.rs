@@ -50,10 +50,18 @@ const LIBRARIES: &[&str] = &[
 const CAMPAIGN: [&str; 3] = ["e2e", "docs", "ci"];
 
 /// `cargo test` on the workspace. Every run of it names the whole: cargo would build the libraries again for the features of a part.
-fn whole() -> Command {
+pub(crate) fn whole() -> Command {
     let mut command = cargo();
     command.args(["test", "--workspace", "--no-fail-fast"]);
+    linted(&mut command);
     command
+}
+
+/// Clippy as the compiler of what a command builds of its workspace, and every warning an error: the lints cost no build of their own.
+pub(crate) fn linted(command: &mut Command) {
+    command
+        .env("RUSTC_WORKSPACE_WRAPPER", "clippy-driver")
+        .env("CLIPPY_ARGS", "-D__CLIPPY_HACKERY__warnings");
 }
 
 /// Runs everything; true when nothing failed.
@@ -65,15 +73,6 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         "format",
         succeeds(cargo().args(["fmt", "--all", "--check"])),
     );
-    let clippy = [
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "-D",
-        "warnings",
-    ];
-    summary.step("clippy", succeeds(cargo().args(clippy)));
     let mut reference = cargo();
     reference.args(["doc", "--no-deps"]);
     for library in LIBRARIES {
@@ -81,7 +80,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     }
     reference.env("RUSTDOCFLAGS", "-D warnings");
     summary.step("reference of the libraries", succeeds(&mut reference));
-    summary.step("generated files", generate::current());
+    summary.step("pictures", generate::current());
     summary.step("words", words::check());
     summary.step("layering", checks::layering());
     summary.step("rules of the house", house::check());
@@ -101,7 +100,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         }
     }
     tests.env("TESTS_SKIP_LIST", skips.path());
-    summary.tests("unit tests", &mut tests, skips.path())?;
+    summary.tests("lints and unit tests", &mut tests, skips.path())?;
     std::fs::write(skips.path(), "")?;
     summary.tests("examples in docs", whole().arg("--doc"), skips.path())?;
 
