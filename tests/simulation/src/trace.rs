@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// The most operations in a life: far more than those with the most entries need.
-const MOST_STEPS: u64 = 20_000_000;
+/// The most operations in a life: ten times as many as those with the most entries need. A life that does not end ends here.
+const MOST_STEPS: u64 = 5_000_000;
 
 /// How much of a life is written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
