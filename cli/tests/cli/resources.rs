@@ -350,7 +350,7 @@ fn the_files_that_clients_of_sigstore_are_configured_with() {
         "https://log.example.org/dev"
     );
 
-    // What would do nothing is refused, and an address at which no front answers is warned of.
+    // logctl refuses a flag that the format ignores, and warns of a URL at which the log answers no client.
     assert!(ran.err.contains("does not enable"), "{}", ran.err);
     for useless in [
         "shard export --format vkeys --write-url https://log.example.org/dev",

@@ -82,7 +82,8 @@ impl Crew {
         done.await.map_err(|_| CutShort)
     }
 
-    /// A thread that does not work, or never began. Where there is no other one, nobody would do what waits.
+    /// Stops counting a thread that never began, or ends early. If it was the only one, the work that waits is dropped: its callers get
+    /// [`CutShort`].
     fn uncount(&self, is_counted: &AtomicBool) {
         let mut cut_short = VecDeque::new();
         let mut line = self.line();
@@ -105,7 +106,7 @@ impl Hand {
     /// Works until nothing waits.
     fn work(self) {
         while let Some(work) = self.next() {
-            // Whoever waits for it finds that there is no outcome.
+            // After a panic the caller gets `CutShort`.
             let _panicked = catch_unwind(AssertUnwindSafe(work));
         }
     }

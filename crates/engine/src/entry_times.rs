@@ -18,7 +18,7 @@ pub(crate) struct EntryTime {
 }
 
 impl EntryTime {
-    /// What is kept of one entry; `None` where its time is not known.
+    /// Reads the bytes of one entry; `None` where its time is not known.
     fn read(one: &[u8]) -> Option<Self> {
         let (time, rest) = one.split_first_chunk()?;
         let time = UnixMillis::new(u64::from_be_bytes(*time));
@@ -35,7 +35,7 @@ impl EntryTime {
 pub(crate) struct EntryTimes(Vec<Option<EntryTime>>);
 
 impl EntryTimes {
-    /// Of the times in an object, each of as many bytes.
+    /// Reads the times in an object, in which an entry has `each` bytes.
     pub(crate) fn read(times: &[u8], each: usize) -> Self {
         Self(times.chunks_exact(each).map(EntryTime::read).collect())
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// The most operations in a life: ten times as many as those with the most entries need. A life that does not end ends here.
+/// The most operations in a life: many times what the longest that ended had. A life that does not end ends here.
 const MOST_STEPS: u64 = 5_000_000;
 
 /// How much of a life is written down.
