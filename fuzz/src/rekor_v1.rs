@@ -29,6 +29,11 @@ pub fn check(data: &[u8]) {
         Ok(asked) => {
             let number = asked.uuids.len() + asked.indexes.len() + asked.entries.len();
             assert!(number <= MAX_RETRIEVED);
+            for entry in asked.entries {
+                if let Err(error) = entry.verify() {
+                    refused(&error);
+                }
+            }
         }
         Err(error) => refused(&error),
     }

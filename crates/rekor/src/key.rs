@@ -18,6 +18,10 @@ use x509_parser::public_key::RSAPublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
 use crate::certificate;
+use crate::der::{self, BIT_STRING, SEQUENCE};
+
+/// The longest exponent of RSA that Go reads, bits.
+const MAX_EXPONENT: usize = 31;
 
 /// The hash functions that entries may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,7 +151,7 @@ impl<'a> PublicKey<'a> {
         } else if *algorithm == oid::OID_PKCS1_RSAENCRYPTION {
             let null = parameters.is_some_and(|any| any.as_null().is_ok());
             match RSAPublicKey::from_der(key) {
-                Ok(([], rsa)) if null => KeyKind::Rsa(bits(rsa.modulus)),
+                Ok(([], rsa)) if null && is_rsa(key, &rsa) => KeyKind::Rsa(bits(rsa.modulus)),
                 _ => return Err(KeyError::Malformed),
             }
         } else if *algorithm == oid::OID_SIG_ED25519 {
@@ -158,7 +162,10 @@ impl<'a> PublicKey<'a> {
         } else {
             return Err(KeyError::Unsupported);
         };
-        Ok(Self { kind, key })
+        match spki.raw == spelled(kind, key) {
+            true => Ok(Self { kind, key }),
+            false => Err(KeyError::Malformed),
+        }
     }
 
     /// Whether the signature is this key's over a digest: ECDSA in DER, RSA with PKCS #1 v1.5, Ed25519ph (RFC 8032).
@@ -214,6 +221,31 @@ impl<'a> PublicKey<'a> {
     }
 }
 
+/// The one spelling of a `SubjectPublicKeyInfo` in DER. A key in another one would be logged under a name that its owner never looks for, and Go
+/// reads most of them not at all.
+fn spelled(kind: KeyKind, key: &[u8]) -> Vec<u8> {
+    const EC: &[u8] = b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01";
+    let algorithm: [&[u8]; 2] = match kind {
+        KeyKind::P256 => [EC, b"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07"],
+        KeyKind::P384 => [EC, b"\x06\x05\x2b\x81\x04\x00\x22"],
+        KeyKind::P521 => [EC, b"\x06\x05\x2b\x81\x04\x00\x23"],
+        KeyKind::Rsa(_) => [b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01", b"\x05\x00"],
+        KeyKind::Ed25519 => [b"\x06\x03\x2b\x65\x70", b""],
+    };
+    let algorithm = der::value(SEQUENCE, &algorithm);
+    let key = der::value(BIT_STRING, &[b"\0", key]);
+    der::value(SEQUENCE, &[&algorithm, &key])
+}
+
+/// Whether this is the one spelling of an RSA key in DER, with an exponent that Go's `crypto/x509` reads.
+fn is_rsa(key: &[u8], rsa: &RSAPublicKey<'_>) -> bool {
+    let [modulus, exponent] = [rsa.modulus, rsa.exponent].map(|number| {
+        let zeros = number.iter().take_while(|byte| **byte == 0).count();
+        &number[zeros..]
+    });
+    (1..=MAX_EXPONENT).contains(&bits(exponent)) && key == der::numbers(&[modulus, exponent])
+}
+
 /// The length of a big-endian number.
 pub(crate) fn bits(number: &[u8]) -> usize {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
@@ -239,5 +271,63 @@ impl Update for Prehashed {
 impl FixedOutput for Prehashed {
     fn finalize_into(self, out: &mut Output<Self>) {
         *out = self.0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pem;
+    use crate::testing::KEYS;
+
+    fn spki(parts: &[&[u8]]) -> Vec<u8> {
+        der::value(SEQUENCE, parts)
+    }
+
+    /// What is inside of a sequence of fewer than 128 bytes.
+    fn inside(value: &[u8]) -> &[u8] {
+        &value[2..2 + usize::from(value[1])]
+    }
+
+    #[test]
+    fn a_key_has_one_spelling() {
+        for key in KEYS.iter() {
+            let pem = key.pem();
+            let (block, _) = pem::decode(&pem).unwrap();
+            assert!(PublicKey::from_spki(&block.der).is_ok(), "{}", key.details);
+        }
+        let pem = KEYS[0].pem();
+        let block = pem::decode(&pem).unwrap().0.der;
+        let (algorithm, key) = inside(&block).split_at(2 + 0x13);
+        assert_eq!(spki(&[algorithm, key]), block);
+        let names = inside(algorithm);
+        let long = [&[0x30, 0x81, block[1]], inside(&block)].concat();
+        let other_tag = [&[0x70], &block[1..]].concat();
+        let more = der::value(SEQUENCE, &[names, &[5, 0]]);
+        for wrong in [
+            spki(&[algorithm, key, &[2, 1, 5]]),
+            spki(&[&more, key]),
+            long,
+            other_tag,
+            [&block[..], &[0]].concat(),
+        ] {
+            let found = PublicKey::from_spki(&wrong).map(|key| key.kind);
+            assert_eq!(found, Err(KeyError::Malformed), "{wrong:02x?}");
+        }
+    }
+
+    #[test]
+    fn exponents_are_those_that_go_reads() {
+        let modulus = [[0xc5; 255].as_slice(), &[1]].concat();
+        let read = |exponent: &[u8]| {
+            let key = der::numbers(&[&modulus, exponent]);
+            PublicKey::from_spki(&spelled(KeyKind::Rsa(2048), &key)).map(|key| key.kind)
+        };
+        for exponent in [&[3][..], &[1, 0, 1], &[0x7f, 0xff, 0xff, 0xff]] {
+            assert_eq!(read(exponent), Ok(KeyKind::Rsa(2048)), "{exponent:02x?}");
+        }
+        for exponent in [&[0x80, 0, 0, 1][..], &[1, 0, 0, 0, 1], &[]] {
+            assert_eq!(read(exponent), Err(KeyError::Malformed), "{exponent:02x?}");
+        }
     }
 }

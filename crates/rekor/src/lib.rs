@@ -62,6 +62,7 @@
 
 mod base64;
 mod certificate;
+mod der;
 pub mod export;
 mod first;
 mod inclusion;

@@ -1,10 +1,15 @@
 //! Objects of JSON and nothing else. Serde would also read a list of the values of an object's members, which Rekor refuses.
+//!
+//! Go takes the name of a member in any case, and the last of several. So an object with a member that is a known one but for its case is refused:
+//! it would mean something else to other readers.
 
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error, IntoDeserializer as _, MapAccess, Visitor,
+};
+use serde::forward_to_deserialize_any;
 
 /// A value that is an object in JSON.
 #[derive(Debug)]
@@ -40,6 +45,108 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Self::Value, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(members)).map(Some)
+        T::deserialize(Exact(members)).map(Some)
+    }
+}
+
+/// An object whose members are known in one spelling.
+struct Exact<A>(A);
+
+impl<'de, A: MapAccess<'de>> Deserializer<'de> for Exact<A> {
+    type Error = A::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        visitor.visit_map(self.0)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        known: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        visitor.visit_map(Spelled {
+            members: self.0,
+            known,
+        })
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct newtype_struct seq tuple
+        tuple_struct map enum identifier ignored_any
+    }
+}
+
+struct Spelled<A> {
+    members: A,
+    known: &'static [&'static str],
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Spelled<A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Self::Error> {
+        let Some(name) = self.members.next_key::<String>()? else {
+            return Ok(None);
+        };
+        let other = |known: &&&str| **known != name && folded(known) == folded(&name);
+        if let Some(known) = self.known.iter().find(other) {
+            return Err(A::Error::custom(format!("{known:?} in another case")));
+        }
+        seed.deserialize(name.into_deserializer()).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(
+        &mut self,
+        seed: V,
+    ) -> Result<V::Value, Self::Error> {
+        self.members.next_value_seed(seed)
+    }
+}
+
+/// A name as Go compares it: two letters beyond ASCII stand for letters of it.
+fn folded(name: &str) -> String {
+    let name = name.to_ascii_lowercase();
+    name.replace('\u{17f}', "s").replace('\u{212a}', "k")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Known {
+        payload: u8,
+        #[serde(default)]
+        risk: u8,
+    }
+
+    #[test]
+    fn a_known_name_in_another_case_is_refused() {
+        let read = |text| serde_json::from_str::<Object<Known>>(text);
+        let Object(known) = read(r#"{"payload": 1, "other": 2, "PAYLOADS": [3]}"#).unwrap();
+        assert_eq!(
+            known,
+            Known {
+                payload: 1,
+                risk: 0
+            }
+        );
+        for text in [
+            r#"{"payload": 1, "Payload": 2}"#,
+            r#"{"PAYLOAD": 2, "payload": 1}"#,
+            "{\"payload\": 1, \"ri\u{17f}\u{212a}\": 2}",
+        ] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains("in another case"), "{text}: {error}");
+        }
+        for text in ["[1, 2]", "null", r#"{"payload": 1, "payload": 2}"#] {
+            read(text).unwrap_err();
+        }
     }
 }

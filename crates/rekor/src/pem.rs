@@ -5,6 +5,8 @@ use crate::base64;
 const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
 const DASHES: &str = "-----";
+/// What Go takes out of lines; it skips line ends as well.
+const SPACE: [char; 2] = [' ', '\t'];
 
 /// A block of PEM.
 #[derive(Debug, PartialEq, Eq)]
@@ -13,31 +15,40 @@ pub(crate) struct Block<'a> {
     pub(crate) der: Vec<u8>,
 }
 
-/// The first block and the text behind it. Lines before it and its headers are skipped.
+/// A line as Go's `getLine` reads it, without spaces and tabs at its end, and the text behind it.
+fn line(text: &str) -> (&str, &str) {
+    let (line, rest) = match text.split_once('\n') {
+        Some((line, rest)) => (line.strip_suffix('\r').unwrap_or(line), rest),
+        None => (text, ""),
+    };
+    (line.trim_end_matches(SPACE), rest)
+}
+
+/// The first block and the text behind it. Lines before it and its headers are skipped. Where Go would skip a broken block and read
+/// the next one, there is none: nobody may find another key in a text than the one that was verified here.
 pub(crate) fn decode(text: &str) -> Option<(Block<'_>, &str)> {
     let begin = if text.starts_with(BEGIN) {
         0
     } else {
         text.find("\n-----BEGIN ")? + 1
     };
-    let (first, mut body) = text[begin + BEGIN.len()..].split_once('\n')?;
-    let label = first.trim_end().strip_suffix(DASHES)?;
-    while let Some((line, rest)) = body.split_once('\n')
-        && (line.contains(':') || line.trim().is_empty())
+    let (first, mut body) = line(&text[begin + BEGIN.len()..]);
+    let label = first.strip_suffix(DASHES)?;
+    let mut has_headers = false;
+    while let (header, rest) = line(body)
+        && header.contains(':')
     {
-        body = rest;
+        (body, has_headers) = (rest, true);
     }
     let (body, rest) = match body.strip_prefix(END) {
-        Some(rest) => ("", rest),
-        None => body.split_once("\n-----END ")?,
+        Some(rest) if !has_headers => ("", rest),
+        _ => body.split_once("\n-----END ")?,
     };
-    let rest = rest.strip_prefix(label)?.strip_prefix(DASHES)?;
-    let (end, rest) = rest.split_once('\n').unwrap_or((rest, ""));
-    if !end.trim().is_empty() {
+    let (end, rest) = line(rest.strip_prefix(label)?.strip_prefix(DASHES)?);
+    if !end.is_empty() {
         return None;
     }
-    let body: String = body.split_ascii_whitespace().collect();
-    let der = base64::decode_standard(&body)?;
+    let der = base64::decode_standard(&body.replace(SPACE, ""))?;
     Some((Block { label, der }, rest))
 }
 
@@ -67,7 +78,7 @@ mod tests {
         for text in [
             "-----BEGIN PUBLIC KEY-----\na2V5\n-----END PUBLIC KEY-----\n",
             "-----BEGIN PUBLIC KEY-----\r\na2 V5\r\n-----END PUBLIC KEY-----",
-            "a comment\n-----BEGIN PUBLIC KEY-----\nProc-Type: 4\n\na2\nV5\n-----END PUBLIC KEY----- \n",
+            "a comment\n-----BEGIN PUBLIC KEY----- \t\r\nProc-Type: 4\nX: y\r\n\na2\n\tV5\n-----END PUBLIC KEY----- \n",
         ] {
             assert_eq!(
                 decode(text),
@@ -88,6 +99,11 @@ mod tests {
             "-----BEGIN PUBLIC KEY-----\na2V5=\n-----END PUBLIC KEY-----\n",
             "-----BEGIN PUBLIC KEY-----\na2V5\n-----END PUBLIC KEY-----x\n",
             "x-----BEGIN PUBLIC KEY-----\na2V5\n-----END PUBLIC KEY-----\n",
+            // Go skips these blocks.
+            "-----BEGIN PUBLIC KEY-----\n\nX: y\na2V5\n-----END PUBLIC KEY-----\n",
+            "-----BEGIN PUBLIC KEY-----\na2\u{c}V5\n-----END PUBLIC KEY-----\n",
+            "-----BEGIN PUBLIC KEY-----\u{c}\na2V5\n-----END PUBLIC KEY-----\n",
+            "-----BEGIN PUBLIC KEY-----\nX: y\n-----END PUBLIC KEY-----\n",
         ] {
             assert_eq!(decode(text), None, "{text}");
         }

@@ -38,7 +38,7 @@ pub(super) fn decode(mut text: &[u8]) -> Result<Option<Block<'_>>, &'static str>
             return Ok(None);
         };
         text = rest;
-        let first = first.trim_ascii();
+        let first = trimmed(first);
         let Some(label) = first
             .strip_prefix(BEGIN)
             .filter(|label| label.len() > DASHES.len())
@@ -80,13 +80,24 @@ pub(super) fn decode(mut text: &[u8]) -> Result<Option<Block<'_>>, &'static str>
     Err("invalid data: armor invalid")
 }
 
+/// A line without white space at its ends, as Go's `bytes.TrimSpace` has it: nobody may see another armor begin in a text than is read here.
+fn trimmed(line: &[u8]) -> &[u8] {
+    let first = line.utf8_chunks().next();
+    let first = first.map_or("", |chunk| chunk.valid());
+    let line = &line[first.len() - first.trim_start().len()..];
+    let last = line.utf8_chunks().last();
+    let last = last.filter(|chunk| chunk.invalid().is_empty());
+    let last = last.map_or("", |chunk| chunk.valid());
+    &line[..line.len() - (last.len() - last.trim_end().len())]
+}
+
 /// The text behind the headers; nothing if these lines are not headers, so that the line before them began no armor.
 fn body(mut text: &[u8]) -> Result<Option<&[u8]>, &'static str> {
     while let Some((header, rest)) = line(text) {
         if header.len() > MAX_LINE {
             return Err("invalid data: armor invalid");
         }
-        let header = header.trim_ascii();
+        let header = trimmed(header);
         if header.is_empty() {
             return Ok(Some(rest));
         }

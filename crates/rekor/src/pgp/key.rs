@@ -5,6 +5,7 @@ use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, Unparse
 
 use super::packet::{Malformed, Reader};
 use super::signature::Signature;
+use crate::der;
 use crate::key::{HashAlgorithm, KeyKind, PublicKey};
 
 const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
@@ -63,14 +64,14 @@ impl<'a> Key<'a> {
                 }
                 match algorithm {
                     2 => Material::Other,
-                    _ => Material::Rsa(sequence(&[modulus, exponent])),
+                    _ => Material::Rsa(der::numbers(&[modulus, exponent])),
                 }
             }
             16 => numbers(&mut reader, 3)?,
             17 => numbers(&mut reader, 4)?,
             18 => {
                 let curve = named(&mut reader)?;
-                let point = reader.point()?;
+                let point = reader.padded()?;
                 let length = match curve {
                     P256 => 65,
                     P384 => 97,
@@ -95,7 +96,7 @@ impl<'a> Key<'a> {
                     P521 => KeyKind::P521,
                     _ => return Err(UNSUPPORTED),
                 };
-                match reader.point()? {
+                match reader.padded()? {
                     point @ [4, ..] => Material::Borrowed(kind, point),
                     _ => return Err(POINT),
                 }
@@ -104,7 +105,7 @@ impl<'a> Key<'a> {
                 if named(&mut reader)? != ED25519 {
                     return Err(UNSUPPORTED);
                 }
-                match reader.point()? {
+                match reader.padded()? {
                     [0x40, point @ ..] if point.len() == 32 => {
                         Material::Borrowed(KeyKind::Ed25519, point)
                     }
@@ -178,6 +179,9 @@ impl<'a> Key<'a> {
             (Material::Other, _) => return Err(Unverified::Unsupported),
             (Material::Rsa(key), known) => {
                 let bits = rsa_bits(key);
+                if bits.div_ceil(8) < first.len() {
+                    return Err(Unverified::False);
+                }
                 let mut padded = vec![0; bits.div_ceil(8).saturating_sub(first.len())];
                 padded.extend_from_slice(first);
                 match known {
@@ -209,7 +213,7 @@ impl<'a> Key<'a> {
             (Material::Borrowed(..), None) => return Err(Unverified::Unsupported),
             (Material::Borrowed(kind, key), Some(hash)) => {
                 let key = PublicKey::new_raw(*kind, key);
-                key.signed_digest(hash, digest.as_ref(), &sequence(&[first, second]))
+                key.signed_digest(hash, digest.as_ref(), &der::numbers(&[first, second]))
             }
         };
         match is_true {
@@ -243,37 +247,7 @@ fn named<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Malformed> {
     }
 }
 
-/// The DER of a sequence of numbers, which are not negative.
-fn sequence(numbers: &[&[u8]]) -> Vec<u8> {
-    let mut body = Vec::new();
-    for number in numbers {
-        let sign: &[u8] = match number.first() {
-            Some(..0x80) => &[],
-            _ => &[0],
-        };
-        element(0x02, &[sign, number], &mut body);
-    }
-    let mut out = Vec::with_capacity(body.len() + 4);
-    element(0x30, &[&body], &mut out);
-    out
-}
-
-fn element(tag: u8, parts: &[&[u8]], out: &mut Vec<u8>) {
-    let length: usize = parts.iter().map(|part| part.len()).sum();
-    let bytes = length.to_be_bytes();
-    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-    out.push(tag);
-    match (length, &bytes[zeros..]) {
-        (..0x80, _) => out.push(bytes[bytes.len() - 1]),
-        (_, long) => {
-            out.push(0x80 | u8::try_from(long.len()).unwrap_or_default());
-            out.extend_from_slice(long);
-        }
-    }
-    parts.iter().for_each(|part| out.extend_from_slice(part));
-}
-
-/// The length of the modulus of a key that [`sequence`] wrote, in bits.
+/// The length of the modulus of a key that [`der::numbers`] wrote, in bits.
 fn rsa_bits(der: &[u8]) -> usize {
     use x509_parser::prelude::FromDer as _;
     let key = x509_parser::public_key::RSAPublicKey::from_der(der);

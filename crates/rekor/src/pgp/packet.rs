@@ -62,8 +62,8 @@ impl<'a> Reader<'a> {
         Ok(&number[zeros..])
     }
 
-    /// A point of a curve, which is written like a number.
-    pub(super) fn point(&mut self) -> Result<&'a [u8], Malformed> {
+    /// A number with the zeros at its beginning: a point of a curve, or the signature of RSA.
+    pub(super) fn padded(&mut self) -> Result<&'a [u8], Malformed> {
         let bits = self.short()?;
         self.take(bits.div_ceil(8))
     }

@@ -131,7 +131,7 @@ impl<'a> Signature<'a> {
         signature.tag = reader.take(2)?;
         signature.numbers = reader.0;
         signature.values = match algorithm {
-            1 | 3 => [reader.number()?, &[]],
+            1 | 3 => [reader.padded()?, &[]],
             27 => [reader.take(64)?, &[]],
             _ => [reader.number()?, reader.number()?],
         };

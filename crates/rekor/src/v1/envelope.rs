@@ -37,8 +37,8 @@ impl Payload<'_> {
     }
 }
 
-/// Tries the verifiers in turn until each signature is verified, and says which verifier made which signature. Each verifier that is tried must have
-/// made at least one signature.
+/// Tries the verifiers in turn until each signature is verified, and says which verifier made which signature. As at Rekor, a verifier stands for the
+/// first signature that it made, and for no other; one that is tried must have made one.
 pub(super) fn verify<'a>(
     payload: &Payload<'_>,
     signatures: &[&'a str],
@@ -49,31 +49,32 @@ pub(super) fn verify<'a>(
     let tries = signatures.len() * verifiers.len();
     within("pairs of a signature and a verifier", tries, MAX_TRIES)?;
     fits(signatures.iter().map(|signature| signature.len()).sum())?;
-    let mut decoded = BTreeMap::new();
+    let mut decoded = Vec::with_capacity(signatures.len());
     for signature in signatures {
-        let bytes = base64::decode_either(signature).ok_or(Reason::Refused(BASE64))?;
-        decoded.insert(*signature, (bytes, None));
+        decoded.push(base64::decode_either(signature).ok_or(Reason::Refused(BASE64))?);
     }
+    let mut made = BTreeMap::new();
     let mut signed = Signed::new(payload);
     for (number, pem) in verifiers.iter().enumerate() {
-        if decoded.values().all(|(_, by)| by.is_some()) {
+        if signatures.iter().all(|text| made.contains_key(text)) {
             break;
         }
         fits(pem.as_ref().len())?;
         let verifier = Verifier::parse(pem.as_ref()).map_err(Reason::EnvelopeVerifier)?;
         let key = verifier.key().map_err(Reason::from)?;
-        let mut useful = false;
-        for (signature, by) in decoded.values_mut() {
+        let mut first = None;
+        for (text, signature) in signatures.iter().zip(&decoded) {
             if signed.by(&key, signature)? {
-                (*by, useful) = (Some(number), true);
+                first = Some(*text);
+                break;
             }
         }
-        if !useful {
-            return Err(Reason::UselessVerifier.into());
-        }
+        made.insert(first.ok_or(Reason::UselessVerifier)?, number);
     }
-    let made = decoded.into_iter().map(|(text, (_, by))| Some((text, by?)));
-    Ok(made.collect::<Option<_>>().ok_or(Reason::NoVerifier)?)
+    match signatures.iter().all(|text| made.contains_key(text)) {
+        true => Ok(made),
+        false => Err(Reason::NoVerifier.into()),
+    }
 }
 
 /// Checks signatures that each name their own verifier. A line must never name one that did not make its signature: the

@@ -85,7 +85,7 @@ impl Spec {
         let payload = payload.ok_or(Reason::Refused(
             "entry not insertable into log: missing envelope content",
         ))?;
-        let payload = base64::decode_either(payload).filter(|payload| !payload.is_empty());
+        let payload = base64::decode_standard(payload).filter(|payload| !payload.is_empty());
         let payload = payload.ok_or(Reason::Refused(envelope::BASE64))?;
         let lines = signatures
             .iter()

@@ -23,5 +23,5 @@ pub use answer::{LogEntry, LogInfo, SignedTree, answer, answers, ids, proof, pub
 pub use entry_id::{EntryId, TreeId, Uuid};
 pub use error::{Error, Reason, Rule, refusal};
 pub use keys::{MAX_KEYS, search_keys};
-pub use query::{MAX_RETRIEVED, Operator, Query, Retrieve};
+pub use query::{MAX_QUERY, MAX_RETRIEVED, Operator, Query, Retrieve};
 pub use request::{Entry, MAX_BODY, Request};

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::request::{fits, object};
-use super::{Entry, Error, Request, Rule, Uuid, rekord};
+use super::{Error, Request, Rule, Uuid, rekord};
 use crate::base64;
 use crate::first::First;
 use crate::object as objects;
@@ -12,6 +12,8 @@ use crate::pgp::{KeyBlocks, Ring};
 use crate::shortened;
 use crate::verifier::Verifier;
 
+/// The longest body of a search: its key must fit into a leaf.
+pub const MAX_QUERY: usize = 128 << 10;
 /// The most entries that one request may ask for.
 pub const MAX_RETRIEVED: usize = 10;
 /// The names that the API's description gives the bodies.
@@ -29,8 +31,8 @@ pub struct Retrieve {
     pub uuids: Vec<Uuid>,
     /// Indexes of entries in the whole log.
     pub indexes: Vec<u64>,
-    /// Entries as they would be logged.
-    pub entries: Vec<Entry>,
+    /// Entries as they would be logged; each of them is still to be verified, which is the expensive part.
+    pub entries: Vec<Request>,
 }
 
 /// rekor-cli sends null for members that it does not use.
@@ -46,11 +48,10 @@ struct RetrieveBody<'a> {
 }
 
 impl Retrieve {
-    /// Reads the body of a request and checks the entries in it as if they were to be logged.
+    /// Reads the body of a request.
     ///
     /// # Errors
-    /// [`Error::Malformed`], [`Error::Parameter`], [`Error::TooManyQueries`], [`Error::Query`] for a UUID that no tree can have,
-    /// and what is wrong with an entry.
+    /// [`Error::Malformed`], [`Error::Parameter`], [`Error::TooManyQueries`], and [`Error::Query`] for a UUID that no tree can have.
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
         if body.len() > super::MAX_BODY {
             return Err(Error::TooLarge {
@@ -106,10 +107,7 @@ impl Retrieve {
         Ok(Self {
             uuids,
             indexes,
-            entries: entries
-                .into_iter()
-                .map(Request::verify)
-                .collect::<Result<_, _>>()?,
+            entries,
         })
     }
 }
@@ -159,10 +157,10 @@ struct QueryKey {
 impl QueryKey {
     /// The key as a leaf has it.
     fn canonical(&self) -> Result<String, Error> {
+        fits(self.content.len())?;
         let canonical = match self.format.as_deref() {
             Some(rekord::X509) => Verifier::parse(&self.content).ok().map(|it| it.pem),
             Some(rekord::PGP) => {
-                fits(self.content.len())?;
                 let blocks = KeyBlocks::decode(&self.content).ok();
                 let ring = blocks.as_ref().and_then(|blocks| Ring::read(blocks).ok());
                 ring.map(|ring| ring.canonical())
@@ -189,10 +187,10 @@ impl Query {
     /// # Errors
     /// [`Error::Malformed`], [`Error::Parameter`] for what no key can be, [`Error::Query`] for a key that cannot be read.
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
-        if body.len() > super::MAX_BODY {
+        if body.len() > MAX_QUERY {
             return Err(Error::TooLarge {
                 what: "request",
-                limit: super::MAX_BODY,
+                limit: MAX_QUERY,
             });
         }
         if body.iter().all(u8::is_ascii_whitespace) {

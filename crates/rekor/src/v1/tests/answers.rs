@@ -106,7 +106,9 @@ fn an_entry_is_retrieved_by_name_index_or_content() {
     let found = Retrieve::parse(body.to_string().as_bytes()).unwrap();
     assert_eq!(found.uuids, [Uuid::Entry(uuid), Uuid::Leaf(leaf)]);
     assert_eq!(found.indexes, [0, 5]);
-    assert_eq!(found.entries, [logged(&entry).unwrap()]);
+    let entries = found.entries.into_iter().map(Request::verify);
+    let entries: Vec<_> = entries.collect::<Result<_, _>>().unwrap();
+    assert_eq!(entries, [logged(&entry).unwrap()]);
 
     let nulls = r#"{"entryUUIDs":null,"logIndexes":null,"entries":null}"#;
     let found = Retrieve::parse(nulls.as_bytes()).unwrap();

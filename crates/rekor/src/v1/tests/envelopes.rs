@@ -105,8 +105,14 @@ fn verifiers_are_tried_in_turn_until_every_signature_is_verified() {
     };
     assert_eq!(case(&[&one], &[first]), Ok(()));
     assert_eq!(case(&[&url_safe], &[first]), Ok(()));
-    // One key may have made several signatures; the same signature twice is one.
-    assert_eq!(case(&[&one, &again, &one], &[first]), Ok(()));
+    // The same signature twice is one. A verifier stands for one, however often it is there.
+    assert_eq!(case(&[&one, &one], &[first]), Ok(()));
+    for verifiers in [&[first][..], &[first, first]] {
+        let several = case(&[&one, &again], verifiers);
+        assert_eq!(several, Err(Reason::NoVerifier.into()));
+    }
+    let two_spellings = case(&[&one, &format!("{one}\n")], &[first]);
+    assert_eq!(two_spellings, Err(Reason::NoVerifier.into()));
     assert_eq!(case(&[&one, &two], &[second, first]), Ok(()));
     // The second verifier is not looked at any more.
     assert_eq!(case(&[&one], &[first, second]), Ok(()));
