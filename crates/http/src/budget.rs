@@ -13,11 +13,17 @@ const REQUEST: usize = 512;
 /// Answers of up to this many bytes are in no budget on a connection that has one at a time.
 pub const SHORT: usize = 64 << 10;
 
-/// A budget of bytes, shared by all connections of a listener.
+/// Bytes of one body beyond these count as those of a long one.
+const SHORT_BODY: usize = 64 << 10;
+
+/// A budget of bytes, shared by all connections of a listener. Long bodies get three quarters of it, so that a few
+/// of them never keep short ones out.
 #[derive(Debug)]
 pub struct Bodies {
     most: usize,
     held: AtomicUsize,
+    most_long: usize,
+    long: AtomicUsize,
 }
 
 /// The budget is used up.
@@ -34,10 +40,27 @@ pub struct HeldBytes {
 impl Bodies {
     /// A budget of so many bytes.
     pub fn new(most: usize) -> Arc<Self> {
+        Self::with_long(most, most - most / 4)
+    }
+
+    /// A budget for answers: all of it may go to long ones.
+    pub fn of_answers(most: usize) -> Arc<Self> {
+        Self::with_long(most, most)
+    }
+
+    fn with_long(most: usize, most_long: usize) -> Arc<Self> {
         Arc::new(Self {
             most,
             held: AtomicUsize::new(0),
+            most_long,
+            long: AtomicUsize::new(0),
         })
+    }
+
+    /// Whether a body of so many bytes does not fit beside the other long ones.
+    fn is_too_long(&self, bytes: usize) -> bool {
+        let long = long(bytes);
+        long > 0 && self.long.load(Relaxed).saturating_add(long) > self.most_long
     }
 
     /// Bytes that are held now.
@@ -59,7 +82,7 @@ impl Bodies {
             bodies: Arc::clone(self),
             bytes: 0,
         };
-        if self.held().saturating_add(announced) > self.most {
+        if self.held().saturating_add(announced) > self.most || self.is_too_long(announced) {
             return Err(Spent);
         }
         held.grow(REQUEST)?;
@@ -104,11 +127,16 @@ impl HeldBytes {
     /// [`Spent`]: the budget is exceeded; they count anyway.
     pub fn grow(&mut self, bytes: usize) -> Result<(), Spent> {
         let before = self.bodies.held.fetch_add(bytes, Relaxed);
+        let more = long(self.bytes + bytes) - long(self.bytes);
+        let before_long = self.bodies.long.fetch_add(more, Relaxed);
         self.bytes += bytes;
-        if before.saturating_add(bytes) > self.bodies.most {
-            return Err(Spent);
+        let fits = before.saturating_add(bytes) <= self.bodies.most;
+        let fits_long = more == 0 || before_long.saturating_add(more) <= self.bodies.most_long;
+        if fits && fits_long {
+            Ok(())
+        } else {
+            Err(Spent)
         }
-        Ok(())
     }
 
     /// These bytes, which count until they are dropped.
@@ -131,18 +159,29 @@ impl HeldBytes {
             Some(0) => Ok(()),
             Some(more) => self.grow(more),
             None => {
-                self.bodies.held.fetch_sub(self.bytes - bytes, Relaxed);
-                self.bytes = bytes;
+                self.shrink(bytes);
                 Ok(())
             }
         }
+    }
+
+    fn shrink(&mut self, bytes: usize) {
+        self.bodies.held.fetch_sub(self.bytes - bytes, Relaxed);
+        let less = long(self.bytes) - long(bytes);
+        self.bodies.long.fetch_sub(less, Relaxed);
+        self.bytes = bytes;
     }
 }
 
 impl Drop for HeldBytes {
     fn drop(&mut self) {
-        self.bodies.held.fetch_sub(self.bytes, Relaxed);
+        self.shrink(0);
     }
+}
+
+/// How many of the bytes of a request are those of a long body.
+fn long(bytes: usize) -> usize {
+    bytes.saturating_sub(SHORT_BODY + REQUEST)
 }
 
 #[cfg(test)]
@@ -167,8 +206,30 @@ mod tests {
     }
 
     #[test]
+    fn long_bodies_keep_no_short_ones_out() {
+        let bodies = Bodies::new(1 << 20);
+        let mut first = bodies.begin(800_000).unwrap();
+        first.grow(800_000).unwrap();
+        assert_eq!(bodies.begin(200_000).unwrap_err(), Spent);
+        let mut second = bodies.begin(0).unwrap();
+        second.grow(60_000).unwrap();
+        assert_eq!(second.grow(140_000), Err(Spent));
+        drop(second);
+        for _ in 0..3 {
+            let mut short = bodies.begin(60_000).unwrap();
+            short.grow(60_000).unwrap();
+        }
+        // What shrinks to a short one makes room for others.
+        first.set(100).unwrap();
+        let mut next = bodies.begin(800_000).unwrap();
+        next.grow(800_000).unwrap();
+        drop((next, first));
+        assert_eq!((bodies.held(), bodies.long.load(Relaxed)), (0, 0));
+    }
+
+    #[test]
     fn a_long_answer_counts_until_its_last_piece_is_gone() {
-        let answers = Bodies::new(1 << 20);
+        let answers = Bodies::of_answers(1 << 20);
         let beside = Arc::new(());
         let bytes = Bytes::from(vec![2; 1_000_000]);
         let mut long = answers.answer(bytes, Arc::clone(&beside)).unwrap();

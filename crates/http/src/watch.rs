@@ -66,7 +66,7 @@ impl Watch {
     /// Starts with no connections.
     pub fn new(limits: Limits) -> Arc<Self> {
         let bodies = Bodies::new(limits.bodies);
-        let answers = Bodies::new(limits.answers);
+        let answers = Bodies::of_answers(limits.answers);
         Self::with(limits, bodies, answers)
     }
 

@@ -26,6 +26,9 @@ use wire::data::codes;
 static CHECKS: Semaphore = Semaphore::const_new(2);
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Bodies up to this length are read where they arrive, not on another thread.
+pub(super) const INLINE: usize = 16 << 10;
+
 /// Writes that wait for room on this server, by log and tenant.
 static WAITING: Waiting = Waiting(Mutex::new(BTreeMap::new()));
 /// How many writes may wait, of all logs and tenants together.

@@ -51,9 +51,6 @@ pub(super) async fn write(
     Ok(named(response, &entry.id(), head.uri.path()))
 }
 
-/// Bodies up to this length are read where they arrive.
-const INLINE: usize = 16 << 10;
-
 /// Checks a request. One signature over a digest is verified soon; envelopes may have many, and long payloads.
 async fn check(
     plane: &DataPlane,
@@ -70,7 +67,7 @@ async fn check(
             false => Err(v1::Error::Kind(kind.to_owned())),
         }
     };
-    if body.len() > INLINE {
+    if body.len() > order::INLINE {
         let entry = order::check(move || parse(&body)?.verify()).await??;
         return Ok((entry, held));
     }
