@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use logconfig::LogConfig;
+use order::mutant::{Mutant, left_out};
 use order::slot::{ANNOUNCES, TWO_KEYS};
 
 /// The live server with the oldest newest format, if that is older than this server's.
@@ -61,7 +62,7 @@ impl Formats {
     /// The server that does not understand a format, if one lives.
     pub(crate) fn lacking(&self, format: u32) -> Option<String> {
         let least = self.0.load_full()?;
-        (least.0 < format).then(|| least.1.clone())
+        (least.0 < format && !left_out(Mutant::FormatsAreNotAsked)).then(|| least.1.clone())
     }
 }
 

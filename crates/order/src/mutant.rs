@@ -121,6 +121,8 @@ mutants! {
         "The row of a change on probation is deleted while the change may still be decided.",
     OneOriginForTwo "one-origin-for-two"
         "Two logs may have one origin.",
+    FormatsAreNotAsked "formats-are-not-asked"
+        "What an older server does not understand is accepted while it lives.",
     // What clients are told over HTTP.
     UnknownIsUnavailable "unknown-is-unavailable"
         "A write with an unknown outcome is answered with 503, which says that nothing was written.",

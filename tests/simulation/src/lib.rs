@@ -15,6 +15,7 @@
 //! | `members` | changes of the secondaries and witnesses |
 //! | `disaster`, `loss`, `twins` | restores that are practiced, those after the loss of the primary, and two of them at once |
 //! | `disks` | disks of secondaries that are lost or put back |
+//! | `settings`, `versions` | changes of the document, and servers of an older version |
 //! | `nodes`, `storage`, `remote` | where large batches are, and what is lost there |
 //! | `frontends` | where readers find a copy, and what must be there |
 //! | `http` | clients that speak HTTP: their requests, and what the answers must be |
@@ -53,6 +54,7 @@ pub mod remote;
 pub mod rows;
 pub mod secondary;
 pub mod server;
+pub mod settings;
 pub mod shapes;
 pub mod short;
 pub mod shrink;
@@ -62,6 +64,7 @@ pub mod trace;
 pub mod trail;
 pub mod trees;
 pub mod twins;
+pub mod versions;
 pub mod witness;
 pub mod world;
 pub mod writer;

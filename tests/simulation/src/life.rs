@@ -285,6 +285,7 @@ async fn settle(world: &Arc<World>) {
     world.trace.say(format_args!("calm"));
     world.calm();
     world.twins.stop();
+    world.upgrade.end();
     for server in &world.servers {
         server.pause(false);
         server.lag(Lag::default());

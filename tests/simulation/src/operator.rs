@@ -9,6 +9,7 @@ use logconfig::{LogConfig, LogName, ShardName, Span};
 
 use crate::disaster::ORIGIN;
 use crate::plan::Change;
+use crate::settings;
 use crate::server::Running;
 use crate::trail::Told;
 use crate::world::World;
@@ -115,6 +116,11 @@ async fn make(world: &Arc<World>, number: u64, change: Change, times: u64) -> Kn
                     _ => Told::Decided,
                 };
                 world.trail.tell(&name, told);
+                let now = world.clocks.time().now_ms();
+                if let Err(what) = world.upgrade.made(change, now) {
+                    let rule = "a server is given nothing that it does not understand";
+                    world.judge.object(rule, what);
+                }
                 if outcome == ChangeOutcome::Decided {
                     world.judge.changed();
                     known.is_open = false;
@@ -156,7 +162,11 @@ async fn ask(
         return Some(made.map(|(applied, _)| applied));
     }
     let log = running.engine.log(LOG)?;
-    let request = request(world, &log, change)?;
+    let request = match change {
+        Change::Rollback(number) => settings::earlier(world, &log, number).await,
+        change => request(world, &log, change),
+    };
+    let request = request?;
     let made = running.audited.change(&log, request, caller).await;
     running.process.until_running().await;
     if let (Change::Probation(_, true), Ok((applied, _))) = (change, &made) {
@@ -319,12 +329,20 @@ fn request(world: &World, log: &Log, change: Change) -> Option<Request> {
                 next.merge.secondaries.clone_from(&named);
             })
         }
+        Change::Tiers(number) => configure(&|next| settings::tiers(next, number)),
+        Change::Announced(must) => configure(&|next| next.rotate.require_announced = must),
+        Change::Seen => settings::seen(log),
+        Change::RotateSeen(settle) => Some(Request::RotateAnnounced {
+            name: None,
+            base: None,
+            settle: Span::from_millis(settle),
+        }),
         Change::Quorum(quorum) => configure(&|next| next.merge.backup_quorum = quorum),
         Change::Policy(chosen) => {
             let policy = world.network.policy(chosen);
             configure(&|next| next.witnesses.policy.clone_from(&policy))
         }
-        Change::Create | Change::Taken => None,
+        Change::Create | Change::Taken | Change::Rollback(_) => None,
     }
 }
 

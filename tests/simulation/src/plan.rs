@@ -13,7 +13,9 @@ use crate::older;
 use crate::peers::{self, Chosen, PeerAction, Peers};
 use crate::process::{Lag, Rates};
 use crate::random::Dice;
+use crate::settings;
 use crate::short::Short;
+use crate::versions;
 
 /// A life as it is meant to go.
 #[derive(Clone, Debug)]
@@ -46,6 +48,8 @@ pub struct Plan {
     pub short: Short,
     /// Whether the secondaries and witnesses change, and what is restored.
     pub members: Members,
+    /// The newest slot format that servers understand until they are started again; 0: that of this version.
+    pub older: u32,
     /// What happens, one after the other.
     pub events: Vec<Event>,
 }
@@ -160,6 +164,16 @@ pub enum Change {
     Frontends(u32),
     /// The log has these secondaries, of which so many must have what is published.
     Secondaries(Chosen),
+    /// Other tiers and tenants, which follow from the number.
+    Tiers(u64),
+    /// The settings of an earlier generation, which follows from the number.
+    Rollback(u64),
+    /// Whether the key of a shard must have been seen before the shard opens.
+    Announced(bool),
+    /// The key of the next shard has been seen.
+    Seen,
+    /// A rotation to a shard whose key has been seen for so many milliseconds.
+    RotateSeen(u64),
     /// As many of the secondaries that there are.
     Quorum(u32),
     /// These witnesses, of which so many must cosign.
@@ -216,15 +230,19 @@ impl Plan {
             http: Http::default(),
             short: Short::default(),
             members: Members::default(),
+            older: 0,
             events,
         };
         peers::join(&mut plan, wild);
         nodes::join(&mut plan, wild);
         frontends::join(&mut plan, wild);
         http::join(&mut plan);
+        settings::join(&mut plan);
         if members {
             members::join(&mut plan, wild);
             older::join(&mut plan);
+        } else {
+            versions::join(&mut plan);
         }
         plan
     }

@@ -174,10 +174,14 @@ impl Server {
         for life in 1_u64.. {
             let _ = held.wait_for(|held| !*held).await;
             let process = world.process(&format!("{}.{life}", self.name), &self.clocks);
+            let older = match self.role {
+                Role::Twin => None,
+                _ => world.upgrade.starts(&process, life),
+            };
             *lock(&self.process) = Some(Arc::clone(&process));
             let started = tokio::select! {
                 () = process.dead() => None,
-                started = self.start(&world, &process) => started,
+                started = self.start(&world, &process, older) => started,
             };
             if let Some(running) = started {
                 world.trace.say(format_args!("{} runs", process.name));
@@ -189,6 +193,7 @@ impl Server {
                 running.engine.crash();
             }
             process.kill();
+            world.upgrade.ended(&process);
             *lock(&self.process) = None;
             let down = match self.order.send_replace(Order::Up) {
                 Order::Up => Duration::from_millis(100),
@@ -225,9 +230,14 @@ impl Server {
         }
     }
 
-    async fn start(&self, world: &World, process: &Arc<Process>) -> Option<Running> {
+    async fn start(
+        &self,
+        world: &World,
+        process: &Arc<Process>,
+        older: Option<u32>,
+    ) -> Option<Running> {
         loop {
-            match self.open(world, process).await {
+            match self.open(world, process, older).await {
                 Ok(running) => return Some(running),
                 Err(error) => {
                     world
@@ -243,6 +253,7 @@ impl Server {
         &self,
         world: &World,
         process: &Arc<Process>,
+        older: Option<u32>,
     ) -> Result<Running, engine::EngineError> {
         let site = self.site();
         let (judge, name) = (Arc::clone(&world.judge), process.name.clone());
@@ -268,11 +279,16 @@ impl Server {
         let (network, store) = (Arc::clone(&world.network), Arc::clone(&site.coordination));
         let (judge, clocks) = (Arc::clone(&world.judge), world.clocks.clone());
         let elsewhere = self.role == Role::Twin;
+        let (upgrade, name) = (Arc::clone(&world.upgrade), process.name.clone());
         let rows: Watcher = Arc::new(move |key, row| {
+            let now = clocks.time().now_ms();
+            if let Err(what) = upgrade.written(&name, key, row, now) {
+                judge.object("a server is given nothing that it does not understand", what);
+            }
             let secondaries = &network.secondaries;
             let copies = &network.copies;
             copies.written(secondaries, &store, (key, row), elsewhere);
-            if let Err(what) = changes::timely(key, row, clocks.time().now_ms()) {
+            if let Err(what) = changes::timely(key, row, now) {
                 judge.object("the time of a slot is never ahead", what);
             }
         });
@@ -292,6 +308,7 @@ impl Server {
                     world.clocks.clone(),
                 )
                 .with_values(world.storage.values())
+                .of_version(older)
                 .watched(rows),
             ),
             objects: Arc::new(held),

@@ -78,6 +78,10 @@ pub fn shrink(plan: Plan, rule: &str, tries: usize) -> Plan {
                 ..smallest.clone()
             },
             Plan {
+                older: 0,
+                ..smallest.clone()
+            },
+            Plan {
                 readers: 0,
                 ..smallest.clone()
             },
@@ -110,6 +114,7 @@ fn weight(plan: &Plan) -> u64 {
     requests
         + rates
         + u64::from(plan.http.is_used())
+        + u64::from(plan.older > 0)
         + (plan.events.len() + plan.servers + plan.readers) as u64
         + u64::from(
             plan.peers.secondaries + plan.peers.witnesses + plan.nodes.count + plan.frontends,

@@ -18,6 +18,7 @@ use tlog::UnixMillis;
 
 use crate::judge::Judge;
 use crate::process::{Process, Rates};
+use crate::versions;
 
 /// Told of every object or row that is put, when it is there.
 pub type Watcher = Arc<dyn Fn(&str, &Bytes) + Send + Sync>;
@@ -81,6 +82,8 @@ pub struct HeldCoordination {
     values: Option<usize>,
     /// Told of every row that is put.
     watcher: Option<Watcher>,
+    /// The newest slot format that its process understands, if it is an older one.
+    older: Option<u32>,
 }
 
 /// Applies a transaction; the watcher is told of its rows at that moment.
@@ -110,6 +113,7 @@ impl HeldCoordination {
             local: false,
             values: None,
             watcher: None,
+            older: None,
         }
     }
 
@@ -124,6 +128,13 @@ impl HeldCoordination {
     #[must_use]
     pub fn watched(mut self, watcher: Watcher) -> Self {
         self.watcher = Some(watcher);
+        self
+    }
+
+    /// The store of a process that understands slots up to this format.
+    #[must_use]
+    pub fn of_version(mut self, older: Option<u32>) -> Self {
+        self.older = older;
         self
     }
 
@@ -186,7 +197,14 @@ impl Coordination for HeldCoordination {
         })
     }
 
-    fn transact(&self, transaction: Transaction) -> BoxFuture<'_, Outcome> {
+    fn transact(&self, mut transaction: Transaction) -> BoxFuture<'_, Outcome> {
+        if let Some(older) = self.older {
+            for (key, row) in &mut transaction.puts {
+                if let Some(aged) = versions::aged(key, row, older) {
+                    *row = aged;
+                }
+            }
+        }
         Box::pin(async move {
             let process = &self.process;
             process.until_running().await;

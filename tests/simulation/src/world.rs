@@ -28,6 +28,7 @@ use crate::storage::Storage;
 use crate::trace::{Detail, Trace};
 use crate::trail::Trail;
 use crate::twins::Twins;
+use crate::versions::Upgrade;
 
 /// When a life begins: milliseconds since the Unix epoch.
 const START_MS: u64 = 1_800_000_000_000;
@@ -66,6 +67,8 @@ pub struct World {
     pub copies: Copies,
     /// The other restored primary.
     pub twins: Twins,
+    /// The servers of an older version.
+    pub upgrade: Arc<Upgrade>,
     rates: Arc<Mutex<Rates>>,
     calm: AtomicBool,
     shards: Mutex<BTreeMap<String, Vec<ShardView>>>,
@@ -112,6 +115,7 @@ impl World {
             started: AtomicU64::new(0),
             copies: Copies::default(),
             twins: Twins::default(),
+            upgrade: Arc::new(Upgrade::from(plan.older)),
             calm: AtomicBool::new(false),
             shards: Mutex::default(),
             history: Mutex::default(),
