@@ -11,7 +11,7 @@ use rekor::v1;
 use tlog::{GlobalIndex, Hash};
 
 use super::super::super::DataPlane;
-use super::super::order;
+use super::super::{check, order};
 use super::{Stopped, number, parts, unread};
 use crate::data::refusal::Refusal;
 use crate::indexes::SearchError;
@@ -53,8 +53,8 @@ pub(super) async fn retrieve(
     head: &Parts,
     body: &mut Incoming,
 ) -> Result<Response<Bytes>, Stopped> {
-    let (body, _held) = order::body(plane, watched, head, body, v1::MAX_BODY).await?;
-    let asked = order::check(move || v1::Retrieve::parse(&body)).await??;
+    let (body, _held) = check::body(plane, watched, head, body, v1::MAX_BODY).await?;
+    let asked = check::check(move || v1::Retrieve::parse(&body)).await??;
     let mut found = Vec::new();
     for uuid in &asked.uuids {
         found.push(unless_untimed(by_uuid(plane, log, uuid).await)?);
@@ -92,7 +92,7 @@ pub(super) async fn search(
     head: &Parts,
     body: &mut Incoming,
 ) -> Result<Response<Bytes>, Stopped> {
-    let (body, _held) = order::body(plane, watched, head, body, v1::MAX_BODY).await?;
+    let (body, _held) = check::body(plane, watched, head, body, v1::MAX_BODY).await?;
     let query = v1::Query::parse(&body)?;
     if query.keys.is_empty() {
         return Ok(reply(StatusCode::OK, JSON, "no-store", v1::ids(&[])));
