@@ -124,7 +124,9 @@ fn restored(rules: &Rules, secondaries: &[Secondary]) -> (TreeSize, Vec<Problem>
     let all = secondaries.iter().enumerate();
     let mut sources: Vec<_> = all.filter_map(|(at, one)| source(at, *one)).collect();
     let before = rules.before(0, &sources);
-    let size = best(&rules.shards[0], &sources).map_or(TreeSize::ZERO, |(_, size)| size);
+    let used = best(&rules.shards[0], &sources);
+    assert!(used.is_none_or(|(at, _)| sources[at].faults.is_empty()));
+    let size = used.map_or(TreeSize::ZERO, |(_, size)| size);
     for source in &mut sources {
         source.discount_above(SHARD, size);
     }
