@@ -136,33 +136,6 @@ impl Program {
         );
         Ok(files)
     }
-
-    /// The files below the repository's `root` that are not what this makes, or that nothing makes any more.
-    ///
-    /// # Errors
-    /// When the folders cannot be read, and those of [`Program::man_pages`].
-    pub fn stale(&self, root: &Path) -> io::Result<Vec<PathBuf>> {
-        let files = self.files()?;
-        let mut stale: Vec<PathBuf> = files
-            .iter()
-            .filter(|(path, text)| std::fs::read(root.join(path)).ok().as_ref() != Some(text))
-            .map(|(path, _)| path.clone())
-            .collect();
-        for folder in ["completions", "man"] {
-            for entry in std::fs::read_dir(root.join(folder))? {
-                let name = entry?.file_name();
-                let ours = name
-                    .to_string_lossy()
-                    .trim_start_matches('_')
-                    .starts_with(self.name);
-                let path = Path::new(folder).join(name);
-                if ours && !files.iter().any(|(known, _)| *known == path) {
-                    stale.push(path);
-                }
-            }
-        }
-        Ok(stale)
-    }
 }
 
 /// The examples of the help text, line by line as they are typed.
@@ -197,16 +170,4 @@ fn see_also(name: &str) -> String {
     roff.control("SH", ["SEE ALSO"])
         .text([bold(name), roman("(1), for the exit status")]);
     roff.to_roff()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_checked_in_files_are_current() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let stale = LOGCTL.stale(&root).unwrap();
-        assert!(stale.is_empty(), "run `cargo xtask generate`: {stale:?}");
-    }
 }

@@ -1,4 +1,5 @@
-//! Files that are made from the code and checked in, so that a change of the surface shows in review. `cargo xtask generate` writes them.
+//! Files that are made from the code and checked in, so that a change of the surface shows in review. `cargo xtask generate` writes them, and deletes
+//! those that nothing makes any more.
 
 use std::path::{Path, PathBuf};
 
@@ -6,6 +7,8 @@ use anyhow::{Context as _, Result, ensure};
 
 /// Set where what is not current is to be written.
 const WRITE: &str = "GENERATE";
+/// The folders that have generated files alone.
+const FOLDERS: [&str; 2] = ["completions", "man"];
 
 /// Every file: path below the workspace's root, and contents.
 fn files() -> Result<Vec<(PathBuf, Vec<u8>)>> {
@@ -22,6 +25,20 @@ fn files() -> Result<Vec<(PathBuf, Vec<u8>)>> {
     Ok(files)
 }
 
+/// The files in the folders that nothing makes any more.
+fn left_over(root: &Path, files: &[(PathBuf, Vec<u8>)]) -> Result<Vec<PathBuf>> {
+    let mut left_over = Vec::new();
+    for folder in FOLDERS {
+        for entry in std::fs::read_dir(root.join(folder))? {
+            let path = Path::new(folder).join(entry?.file_name());
+            if !files.iter().any(|(made, _)| *made == path) {
+                left_over.push(path);
+            }
+        }
+    }
+    Ok(left_over)
+}
+
 #[test]
 #[expect(
     clippy::print_stdout,
@@ -30,7 +47,17 @@ fn files() -> Result<Vec<(PathBuf, Vec<u8>)>> {
 fn generated_files_are_current() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let writes = std::env::var_os(WRITE).is_some();
-    for (path, contents) in files()? {
+    let files = files()?;
+    for path in left_over(&root, &files)? {
+        let name = path.display();
+        ensure!(
+            writes,
+            "nothing makes {name} any more: run `cargo xtask generate`"
+        );
+        std::fs::remove_file(root.join(&path)).with_context(|| name.to_string())?;
+        println!("deleted {name}");
+    }
+    for (path, contents) in files {
         let whole = root.join(&path);
         let name = path.display();
         if std::fs::read(&whole).ok().as_ref() == Some(&contents) {

@@ -267,8 +267,8 @@ impl Running {
                 let members = eras.members().iter();
                 for of in members.filter(|of| of.generation <= life.generation) {
                     match self.ledger.announced_to(of, life).await? {
-                        Ok(took) => counted.extend(took),
-                        Err(why) => return Ok(Some(why)),
+                        Acceptance::Enough(guards) => counted.extend(guards),
+                        Acceptance::TooFew(why) => return Ok(Some(why)),
                     }
                     // For two lives with different entries to pass, one secondary would have to verify both, which it never does.
                     let count = of.enough().max(of.quorum as usize);
@@ -326,6 +326,14 @@ impl Running {
     }
 }
 
+/// Whether enough secondaries of a membership have accepted a life.
+enum Acceptance {
+    /// They have; with guards for a transaction that relies on it.
+    Enough(Vec<Guard>),
+    /// The reason why they have not.
+    TooFew(String),
+}
+
 impl Ledger {
     /// The newest life that was announced; 0 if none was.
     async fn announced_life(&self) -> Result<u64, StoreError> {
@@ -334,12 +342,8 @@ impl Ledger {
         Ok(row.map_or(0, |(_, id)| id))
     }
 
-    /// Guards for a transaction that relies on enough secondaries of a membership having accepted this life; otherwise the reason why too few have.
-    async fn announced_to(
-        &self,
-        of: &Membership,
-        life: &Life,
-    ) -> Result<Result<Vec<Guard>, String>, StoreError> {
+    /// Whether enough secondaries of a membership have accepted this life.
+    async fn announced_to(&self, of: &Membership, life: &Life) -> Result<Acceptance, StoreError> {
         let (store, keys) = (&*self.store, &self.keys);
         let (mut missing, mut counted, mut replaced) = (Vec::new(), Vec::new(), Vec::new());
         for secondary in &of.secondaries {
@@ -360,34 +364,33 @@ impl Ledger {
             }
         }
         let have = counted.len();
-        Ok(if have < of.enough() {
-            let mut why = format!(
-                "the restored log signs nothing before {} of its {} secondaries have accepted it, so that no other copy of it can publish; accepted by {have} so far",
-                of.enough(),
-                of.secondaries.len()
+        if have >= of.enough() {
+            return Ok(Acceptance::Enough(counted));
+        }
+        let mut why = format!(
+            "the restored log signs nothing before {} of its {} secondaries have accepted it, so that no other copy of it can publish; accepted by {have} so far",
+            of.enough(),
+            of.secondaries.len()
+        );
+        if !missing.is_empty() {
+            why += &format!(
+                "; not yet accepted by: {} (a secondary that runs an older version of logd does not count)",
+                missing.join(", ")
             );
-            if !missing.is_empty() {
-                why += &format!(
-                    "; not yet accepted by: {} (a secondary that runs an older version of logd does not count)",
-                    missing.join(", ")
-                );
-            }
-            if !replaced.is_empty() {
-                why += &format!(
-                    "; replaced since the restore, so they do not count: {}",
-                    replaced.join(", ")
-                );
-            }
-            if of.secondaries.len() - replaced.len() < of.enough() {
-                why += &format!(
-                    "; too few secondaries are left: keep this server running until {} of them have all its entries, then stop it, keep its folder, and restore the log again into a new one; that needs --force, since a replaced storage does not count: read \"After a forced restore\" in docs/operations.md first",
-                    of.enough()
-                );
-            }
-            Err(why)
-        } else {
-            Ok(counted)
-        })
+        }
+        if !replaced.is_empty() {
+            why += &format!(
+                "; replaced since the restore, so they do not count: {}",
+                replaced.join(", ")
+            );
+        }
+        if of.secondaries.len() - replaced.len() < of.enough() {
+            why += &format!(
+                "; too few secondaries are left: keep this server running until {} of them have all its entries, then stop it, keep its folder, and restore the log again into a new one; that needs --force, since a replaced storage does not count: read \"After a forced restore\" in docs/operations.md first",
+                of.enough()
+            );
+        }
+        Ok(Acceptance::TooFew(why))
     }
 }
 

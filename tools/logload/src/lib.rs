@@ -158,11 +158,4 @@ mod tests {
     fn the_definition_is_consistent() {
         command().debug_assert();
     }
-
-    #[test]
-    fn the_checked_in_files_are_current() {
-        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let stale = PROGRAM.stale(&root).unwrap();
-        assert!(stale.is_empty(), "run `cargo xtask generate`: {stale:?}");
-    }
 }

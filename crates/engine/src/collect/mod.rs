@@ -4,14 +4,16 @@
 //! What must never happen: a slot is deleted before a snapshot covers it, or a slot is decided below the floor. The floor is raised before
 //! anything is deleted, and every decision is guarded by it in its own transaction.
 
+mod unnamed;
+
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+pub(crate) use unnamed::sweep_unnamed;
 
 use crate::ledger::{Ledger, snapshot};
 use crate::nodes::Nodes;
-use order::deletion::{Announced, Evidence, Unnamed};
+use order::deletion::{Announced, Evidence};
 use order::keys::{announced_under, trailing_slot};
 use order::mutant::{Mutant, left_out};
 use order::slot::Slot;
@@ -27,8 +29,8 @@ use store::{Key, Objects as _, Outcome, StoreError, Transaction};
 const CHUNK: usize = 512;
 /// Slots read at a time: each may delete many batches with it.
 const SLOTS: usize = 128;
-/// Rows with batches that nothing points at, read in one collection: their values may be large.
-const UNNAMED: usize = 64;
+/// Snapshots, or pages of them, read at a time: their values may be large.
+const SNAPSHOTS: usize = 64;
 
 async fn apply(ledger: &Ledger, transaction: Transaction) -> Result<bool, StoreError> {
     match ledger.store.transact(transaction).await {
@@ -241,8 +243,8 @@ async fn sweep_snapshots(ledger: &Ledger, evidence: &Evidence) -> Result<(), Sto
     let keys = &ledger.keys;
     for prefix in [keys.snapshots(), keys.snapshot_pages()] {
         loop {
-            let page = ledger.store.scan(&prefix, &prefix, UNNAMED).await?;
-            let full = page.len() == UNNAMED;
+            let page = ledger.store.scan(&prefix, &prefix, SNAPSHOTS).await?;
+            let full = page.len() == SNAPSHOTS;
             let rows = page.into_iter().map(|(key, _)| key);
             let goes = |key: &Key| {
                 let number = key[prefix.len()..].split('/').next();
@@ -250,7 +252,7 @@ async fn sweep_snapshots(ledger: &Ledger, evidence: &Evidence) -> Result<(), Sto
                 number.is_some_and(|n| evidence.snapshot_goes(n))
             };
             let deletes: Vec<Key> = rows.take_while(goes).collect();
-            let all = deletes.len() == UNNAMED;
+            let all = deletes.len() == SNAPSHOTS;
             delete(ledger, deletes).await?;
             if !(full && all) {
                 break;
@@ -270,119 +272,4 @@ async fn forget_objects(nodes: &Nodes, paths: Vec<Key>) -> Result<(), StoreError
 
 fn token_of(key: &str) -> Option<Token> {
     key.rsplit('/').next()?.parse().ok()
-}
-
-/// The batches that no slot of `evidence` names, each with whether it is an object. It reads only the first rows, because those that older versions
-/// left behind sort first, and all objects. A promised batch that is a row is never among them: it is put with its promise, and deleted with its
-/// slot.
-async fn unnamed(
-    ledger: &Ledger,
-    nodes: &Nodes,
-    evidence: &Evidence,
-) -> Result<BTreeMap<Token, bool>, StoreError> {
-    let prefix = ledger.keys.batches();
-    let rows = ledger.store.scan(&prefix, &prefix, UNNAMED).await?;
-    let rows = rows.iter().filter_map(|(key, _)| token_of(key));
-    let rows = rows.filter(|token| !token.is_promised());
-    let objects = nodes.listed(&prefix).await;
-    let objects = objects.iter().filter_map(|path| token_of(path));
-    let all = rows
-        .map(|token| (token, false))
-        .chain(objects.map(|token| (token, true)));
-    Ok(all.filter(|(token, _)| !evidence.needs(*token)).collect())
-}
-
-/// An object that nothing points at is noted first, and deleted once it can no longer be ordered. Notes of deleted or needed objects are deleted too.
-pub(crate) async fn sweep_unnamed(
-    ledger: &Ledger,
-    nodes: &Nodes,
-    mut evidence: Evidence,
-) -> Result<(), StoreError> {
-    let keys = &ledger.keys;
-    let mut notes = notes(ledger).await?;
-    let found = unnamed(ledger, nodes, &evidence).await?;
-    if !found.is_empty() {
-        // Read only now, after the objects, because bag and queue may point at them: promised work moves between bag and queue, and from there into a
-        // slot.
-        let from = ledger.bound_releases().await?;
-        let (bag, queue) = (keys.bag(), keys.queue());
-        for prefix in [&bag, &queue, &bag] {
-            tokens(ledger, prefix, prefix, |token| evidence.need(token)).await?;
-        }
-        if ledger.returned(from).await? {
-            return Ok(()); // The next collection tries again.
-        }
-        read_on(ledger, &mut evidence).await?;
-    }
-    let (mut puts, mut deletes, mut objects) = (Vec::new(), Vec::new(), Vec::new());
-    for (token, is_object) in found {
-        let noted = notes.get(&token).copied();
-        let fate = evidence.unnamed(token, noted);
-        if fate == Unnamed::IsWatched {
-            notes.remove(&token);
-        } else if let Unnamed::IsNoted(len) = fate {
-            puts.push((keys.noted(token), record::encode_counted(len.get())));
-        } else if fate == Unnamed::Goes {
-            let place = if is_object {
-                &mut objects
-            } else {
-                &mut deletes
-            };
-            place.push(keys.batch(token));
-        }
-    }
-    puts.truncate(CHUNK);
-    forget_objects(nodes, objects).await?;
-    deletes.extend(notes.into_keys().map(|token| keys.noted(token)));
-    if !puts.is_empty() {
-        let transaction = Transaction {
-            puts,
-            ..Transaction::default()
-        };
-        apply(ledger, transaction).await?;
-    }
-    for chunk in deletes.chunks(CHUNK) {
-        delete(ledger, chunk.to_vec()).await?;
-    }
-    Ok(())
-}
-
-/// Adds the slots that were decided meanwhile to the evidence.
-async fn read_on(ledger: &Ledger, evidence: &mut Evidence) -> Result<(), StoreError> {
-    let keys = &ledger.keys;
-    loop {
-        let from = keys.slot(evidence.len());
-        let page = ledger.store.scan(&keys.slots(), &from, SLOTS).await?;
-        for (key, bytes) in &page {
-            let slot: Slot = record::decode(bytes)
-                .map_err(|e| StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`")))?;
-            if slot.number != evidence.len() {
-                // Across a gap in the slots, nothing can be called unneeded.
-                let why = "another server deleted slots meanwhile";
-                return Err(StoreError::Io(why.into()));
-            }
-            evidence.read(&slot);
-        }
-        if page.len() < SLOTS {
-            return Ok(());
-        }
-    }
-}
-
-async fn notes(ledger: &Ledger) -> Result<BTreeMap<Token, SlotNumber>, StoreError> {
-    let prefix = ledger.keys.all_noted();
-    let (mut notes, mut from) = (BTreeMap::new(), prefix.clone());
-    loop {
-        let page = ledger.store.scan(&prefix, &from, CHUNK).await?;
-        let full = page.len() == CHUNK;
-        for (key, bytes) in page {
-            if let (Some(token), Ok(len)) = (token_of(&key), record::decode_counted(&bytes)) {
-                notes.insert(token, SlotNumber::new(len));
-            }
-            from = format!("{key}\0");
-        }
-        if !full {
-            return Ok(notes);
-        }
-    }
 }

@@ -137,7 +137,7 @@ impl Copier {
             lowered: guard.life.lowered(state).await?,
             intake: (state.intake, state.deleted),
             forks: life.and_then(|life| life.forks(state)),
-            incarnation: self.incarnation.clone().unwrap_or_default(),
+            incarnation: self.assumed.incarnation().unwrap_or_default().to_owned(),
             refused: None,
             age: None,
             length: 0,
@@ -145,7 +145,7 @@ impl Copier {
             doubted: false,
         };
         let again = |sent: &Sent| sent.refused.is_some_and(|at| at < state.len);
-        let sent = self.manifest.as_ref().filter(|sent| !again(sent));
+        let sent = self.assumed.manifest.as_ref().filter(|sent| !again(sent));
         if sent.is_some_and(|sent| sent.same(&of)) {
             return Ok(());
         }
@@ -165,7 +165,7 @@ impl Copier {
             200 => {
                 let heard = answer.life.map_or(0, |life| life.id);
                 let row = Described {
-                    incarnation: self.incarnation.clone().unwrap_or_default(),
+                    incarnation: self.assumed.incarnation().unwrap_or_default().to_owned(),
                     vkey: self.vkey.clone(),
                     generation: state.generation,
                     life: heard,
@@ -177,7 +177,7 @@ impl Copier {
             409 if let Some(there) = answer.life => {
                 let told = position::manifest(store, keys, &self.name).await?;
                 let told = told.filter(|told| {
-                    Some(&told.incarnation) == self.incarnation.as_ref() && told.vkey == self.vkey
+                    Some(&*told.incarnation) == self.assumed.incarnation() && told.vkey == self.vkey
                 });
                 if told.is_some_and(|told| told.life > there.id) {
                     return Err(self
@@ -208,7 +208,7 @@ impl Copier {
                 )));
             }
             // A third-party mirror keeps no manifests. A proxy in front of a secondary says nothing about it.
-            404 | 405 if answer.incarnation.is_none() && !self.has_named_storage() => {
+            404 | 405 if answer.incarnation.is_none() && self.assumed.gave(&answer) => {
                 of.age = None;
             }
             // Another replica of this log was faster; or the log continues elsewhere, and this store is an older one.
@@ -218,15 +218,15 @@ impl Copier {
             }
             _ => return Err(self.refused("the manifest", &answer)),
         }
-        of.incarnation = self.incarnation.clone().unwrap_or_default();
-        self.manifest = Some(of);
+        of.incarnation = self.assumed.incarnation().unwrap_or_default().to_owned();
+        self.assumed.manifest = Some(of);
         Ok(())
     }
 
     /// Asks the secondary, when it is time, whether it still has the manifest that it was sent, or a newer one. If it has an older one, its rows are
     /// set back. Returns the reason if there was no answer, so that copying continues meanwhile.
     pub(crate) async fn check_manifest(&mut self) -> Result<Option<CopyError>, CopyError> {
-        let sent = self.manifest.as_mut();
+        let sent = self.assumed.manifest.as_mut();
         let Some(sent) = sent.filter(|sent| sent.asked_in().is_zero()) else {
             return Ok(None);
         };
@@ -245,7 +245,7 @@ impl Copier {
         };
         let answer = guard.peers.client.send(request).await;
         // Counted from the end of a slow answer, so that the time until the next question belongs to the entries.
-        if let Some(sent) = self.manifest.as_mut() {
+        if let Some(sent) = self.assumed.manifest.as_mut() {
             sent.asked();
         }
         let answer = match answer {
@@ -253,7 +253,9 @@ impl Copier {
             Err(error) => return Ok(Some(error.into())),
         };
         // An answer of a proxy on the way says nothing about the secondary. Another storage is noticed when something is sent to it.
-        if answer.incarnation != self.incarnation || !matches!(answer.status, 200 | 404) {
+        if answer.incarnation.as_deref() != self.assumed.incarnation()
+            || !matches!(answer.status, 200 | 404)
+        {
             return Ok(None);
         }
         let kept = SignedManifest::parse(&answer.body).ok();
@@ -271,7 +273,7 @@ impl Copier {
     async fn took(&self, number: u64, row: Described) -> Result<(), CopyError> {
         let guard = &self.guard;
         let (store, keys) = (&*guard.ledger.store, &guard.ledger.keys);
-        let known = self.storage.unwrap_or_default();
+        let known = self.assumed.row().unwrap_or_default();
         if row.unsettled
             && let Some(there) = position::manifest(store, keys, &self.name).await?
             && there

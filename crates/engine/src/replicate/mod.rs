@@ -5,8 +5,10 @@
 //!
 //! - [`upload`] copies one shard to one secondary; [`talk`] makes one request and reads the headers of the answer;
 //! - [`times`] sends the times of entries behind them;
-//! - [`storage`] decides which storage of a secondary counts; [`describe`] sends the manifest.
+//! - [`storage`] decides which storage of a secondary counts; [`describe`] sends the manifest;
+//! - [`assumed`] is what a copier assumes that its secondary has.
 
+mod assumed;
 mod describe;
 pub(crate) mod manifest;
 mod storage;
@@ -16,16 +18,17 @@ mod tests;
 mod times;
 mod upload;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use logconfig::SecondaryConfig;
-use tlog::{CosignerKey, GlobalIndex, TreeSize};
+use tlog::CosignerKey;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
+use self::assumed::Assumed;
 use self::describe::Sent;
 use crate::backoff::Backoff;
 use crate::position;
@@ -138,19 +141,11 @@ impl Replicator {
                 url: secondary.url.trim_end_matches('/').to_owned(),
                 vkey: secondary.vkey.clone(),
                 key,
-                incarnation: None,
-                met: 0,
-                pending: HashMap::new(),
-                whole: HashSet::new(),
-                shown: HashMap::new(),
+                assumed: Assumed::default(),
                 shown_at: None,
                 unshown: false,
                 times_failed: None,
                 ending: false,
-                timed: HashMap::new(),
-                manifest: None,
-                storage: None,
-                owed: None,
                 asked_at: Instant::now(),
                 done: Done::default(),
             };
@@ -173,16 +168,8 @@ struct Copier {
     url: String,
     vkey: String,
     key: CosignerKey,
-    /// The storage that answered last.
-    incarnation: Option<String>,
-    /// How often another storage has answered, or one that had less than before. Work that began under an older count is begun again.
-    met: u64,
-    /// By shard: the size of the pending checkpoint that the secondary is believed to have.
-    pending: HashMap<String, TreeSize>,
-    /// Frozen shards that the secondary has completely.
-    whole: HashSet<String>,
-    /// By shard: the published size that the secondary was shown last.
-    shown: HashMap<String, TreeSize>,
+    /// What it is believed to have.
+    assumed: Assumed,
     /// When it was last shown a published size.
     shown_at: Option<Instant>,
     /// Whether it has not been shown a published checkpoint yet.
@@ -191,15 +178,6 @@ struct Copier {
     times_failed: Option<Instant>,
     /// Set for the last passes before the log ends.
     ending: bool,
-    /// How far the times of entries are, by shard.
-    timed: HashMap<String, times::Timed>,
-    /// The contents of the manifest that the secondary has.
-    manifest: Option<Sent>,
-    /// The number in the row of its storage under which all of this was learned.
-    storage: Option<u64>,
-    /// If its storage is not whole: the number of the row that says so, and the global index before which it must have verified everything
-    /// to be called whole.
-    owed: Option<(u64, GlobalIndex)>,
     /// When it answered last.
     asked_at: Instant,
     done: Done,
@@ -228,7 +206,7 @@ impl Copier {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             };
             tokio::pin!(elsewhere);
-            let met = self.met;
+            let met = self.assumed.met();
             let passed = tokio::select! {
                 passed = self.pass() => passed,
                 _ = guard.health.halt.halted() => return self.done,
@@ -247,7 +225,7 @@ impl Copier {
                 Err(e) => {
                     self.tell(Some(e));
                     // What failed before was another storage, or an older copy that is known as one now.
-                    if self.met != met {
+                    if self.assumed.met() != met {
                         pause = SECONDARY_BACKOFF.first;
                     }
                     let this = pause;
@@ -270,7 +248,7 @@ impl Copier {
                             tokio::time::sleep(SHOWN_EVERY.saturating_sub(since)).await;
                         };
                         let probe = PROBED_AFTER.saturating_sub(self.asked_at.elapsed());
-                        let check = self.manifest.as_ref().map(Sent::asked_in);
+                        let check = self.assumed.manifest.as_ref().map(Sent::asked_in);
                         let probe = probe.min(check.unwrap_or(PROBED_AFTER));
                         tokio::select! {
                             _ = moved.changed() => {}
@@ -326,7 +304,7 @@ impl Copier {
                 state.alarm = None;
             }
             state.trouble = trouble.clone();
-            state.incarnation = self.incarnation.clone();
+            state.incarnation = self.assumed.incarnation().map(str::to_owned);
         });
         let trouble = trouble.map(|why| Trouble::new(format!("secondary {}: {why}", self.name)));
         self.guard.health.set_trouble(Program::Replicate, trouble);
@@ -348,18 +326,18 @@ impl Copier {
         // The manifest is sent even without new entries: a planned shard has a key that must not be lost, and a change is handed over with
         // it.
         self.send_manifest(&state).await?;
-        let met = self.met;
+        let met = self.assumed.met();
         for shard in state.shards.iter() {
             let name = &shard.identity.name;
             if shard.start().is_none() {
                 break;
             }
-            let whole = self.whole.contains(name);
-            if whole && self.shown.get(name).copied() == state.length(shard) {
+            let whole = self.assumed.has_whole(name);
+            if whole && self.assumed.shown(name) == state.length(shard) {
                 continue;
             }
             self.show(&state, name, &shard.identity.origin).await?;
-            if self.met != met {
+            if self.assumed.met() != met {
                 // The new storage has none of the older shards, and no manifest.
                 return Ok(true);
             }
@@ -372,7 +350,7 @@ impl Copier {
             let verified = self.verified(name).await?;
             if verified.is_none_or(|size| size < cut.size) {
                 self.send_manifest(&state).await?;
-                if self.met == met {
+                if self.assumed.met() == met {
                     self.copy(
                         name,
                         &shard.identity.origin,
@@ -381,7 +359,7 @@ impl Copier {
                     )
                     .await?;
                 }
-                if self.met != met {
+                if self.assumed.met() != met {
                     return Ok(true);
                 }
                 moved = true;
@@ -391,7 +369,7 @@ impl Copier {
                 // Older shards first, so that no shard is there without all earlier ones.
                 break;
             }
-            self.whole.insert(name.clone());
+            self.assumed.got_whole(name);
         }
         // If the storage is whole now, the next pass sends a manifest that says so.
         moved |= self.vouch().await?;

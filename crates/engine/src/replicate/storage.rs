@@ -35,21 +35,18 @@ impl Copier {
         let guard = Arc::clone(&self.guard);
         let (number, _) =
             position::storage(&*guard.ledger.store, &guard.ledger.keys, &self.name).await?;
-        let known = self.storage.replace(number);
-        if known.is_some_and(|known| known != number) {
-            self.know_nothing();
-        }
+        self.assumed.read(number);
         Ok(())
     }
 
     /// How much of a shard the answering storage has verified, according to its row.
     pub(crate) async fn verified(&self, shard: &str) -> Result<Option<TreeSize>, StoreError> {
-        let Some(incarnation) = &self.incarnation else {
+        let Some(incarnation) = self.assumed.incarnation() else {
             return Ok(None);
         };
         let (store, keys) = (&*self.guard.ledger.store, &self.guard.ledger.keys);
         let live = position::live(store, keys, &self.name).await?;
-        if live.is_none_or(|live| live.incarnation != *incarnation || live.vkey != self.vkey) {
+        if live.is_none_or(|live| live.incarnation != incarnation || live.vkey != self.vkey) {
             return Ok(None);
         }
         let row = position::verified(store, keys, &self.name, incarnation, shard).await?;
@@ -115,13 +112,11 @@ impl Copier {
                     Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
                 }
             }
-            self.incarnation = Some(named.to_owned());
-            self.storage = Some(written);
+            self.assumed.meet(named, written);
             // Told at once, because entries that it gets next may be published before this pass ends.
             guard.peers.secondary(&self.name, |state| {
                 state.incarnation = Some(named.to_owned())
             });
-            self.know_nothing();
             return Ok(());
         }
         Err(self.contended())
@@ -155,12 +150,12 @@ impl Copier {
     /// Adds to a transaction what must be written with the first rows of this storage, if that is not written yet. Guards the transaction,
     /// and returns the number of the storage's row after it.
     pub(crate) async fn counts(&self, transaction: &mut Transaction) -> Result<u64, StoreError> {
-        let incarnation = self.incarnation.as_deref().unwrap_or_default();
+        let incarnation = self.assumed.incarnation().unwrap_or_default();
         let (store, keys) = (&*self.guard.ledger.store, &self.guard.ledger.keys);
         let (number, storage) = position::storage(store, keys, &self.name).await?;
         let live = position::live(store, keys, &self.name).await?;
         // Another process may have found out more since, which this one does not know yet.
-        let number = self.storage.unwrap_or(number);
+        let number = self.assumed.row().unwrap_or(number);
         let guard = Guard::AtMost(keys.storage(&self.name), number);
         transaction.guards.push(guard);
         let first = live.is_none() && storage.is_none();
@@ -190,7 +185,7 @@ impl Copier {
     pub(crate) async fn vouch(&mut self) -> Result<bool, CopyError> {
         let guard = Arc::clone(&self.guard);
         let (store, keys) = (&*guard.ledger.store, &guard.ledger.keys);
-        let Some(incarnation) = self.incarnation.clone() else {
+        let Some(incarnation) = self.assumed.incarnation().map(str::to_owned) else {
             return Ok(false);
         };
         // An earlier life may have counted on more than this one was restored with.
@@ -201,10 +196,10 @@ impl Copier {
         let is = |of: &str, vkey: &str| of == incarnation && vkey == self.vkey;
         let noted = row.filter(|row| is(&row.incarnation, &row.vkey));
         if noted.as_ref().is_some_and(|row| row.whole) {
-            self.owed = None;
+            self.assumed.owes(None);
             return Ok(false);
         }
-        if self.storage.is_some_and(|known| known != number) {
+        if self.assumed.row().is_some_and(|known| known != number) {
             // Another server wrote something about it: the next pass begins with that.
             return Ok(true);
         }
@@ -215,11 +210,11 @@ impl Copier {
         }
         let state = guard.ledger.state();
         // Since this storage answers, no other storage of the secondary has been counted for a publication.
-        let owed = match self.owed {
-            Some((of, owed)) if of == number => owed,
-            _ => position::published_index(store, keys, &state).await?,
+        let owed = match self.assumed.owed(number) {
+            Some(owed) => owed,
+            None => position::published_index(store, keys, &state).await?,
         };
-        self.owed = Some((number, owed));
+        self.assumed.owes(Some((number, owed)));
         let has = match position::end(&state, owed) {
             None => true,
             Some((shard, size)) => {
@@ -239,7 +234,7 @@ impl Copier {
         };
         match store.transact(transaction).await {
             Outcome::Committed => {
-                self.storage = Some(number + 1);
+                self.assumed.wrote(number + 1);
                 Ok(true)
             }
             Outcome::Refused => Err(self.contended()),
@@ -264,7 +259,7 @@ impl Copier {
     pub(crate) async fn forgot(&mut self, what: &str) -> Result<CopyError, CopyError> {
         let guard = Arc::clone(&self.guard);
         let (store, keys) = (&*guard.ledger.store, &guard.ledger.keys);
-        let incarnation = self.incarnation.as_deref().unwrap_or_default();
+        let incarnation = self.assumed.incarnation().unwrap_or_default();
         let (mut number, _) = position::storage(store, keys, &self.name).await?;
         // It may also have less of the other shards, and an older manifest. Done twice: a row that another server writes while the rows are
         // listed is in the second list; once the number is raised, that server writes none.
@@ -283,8 +278,7 @@ impl Copier {
                 Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
             }
         }
-        self.storage = Some(number);
-        self.know_nothing();
+        self.assumed.is_older(number);
         guard
             .running
             .progress
@@ -293,16 +287,5 @@ impl Copier {
         Ok(CopyError::Refused(format!(
             "{what}: its storage is an older copy, and is filled again"
         )))
-    }
-
-    /// Makes this copier ask again for everything that the secondary was believed to have.
-    fn know_nothing(&mut self) {
-        self.met += 1;
-        self.pending.clear();
-        self.whole.clear();
-        self.shown.clear();
-        self.timed.clear();
-        self.manifest = None;
-        self.owed = None;
     }
 }

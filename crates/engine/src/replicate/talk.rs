@@ -116,9 +116,9 @@ impl Copier {
         let Some((shard, had)) = newest else {
             return Ok(true);
         };
-        let met = self.met;
+        let met = self.assumed.met();
         let pending = self.size_of(&shard.origin).await?;
-        if self.met != met {
+        if self.assumed.met() != met {
             return Ok(false);
         }
         let head = EntriesHead {
@@ -132,7 +132,7 @@ impl Copier {
         let answer = self
             .post("add-entries", "application/octet-stream", body.into(), LONG)
             .await?;
-        if self.met != met {
+        if self.assumed.met() != met {
             return Ok(false);
         }
         if answer.status == 200 {
@@ -145,8 +145,7 @@ impl Copier {
         let info = info.and_then(|body| MirrorInfo::parse(body).ok());
         // Without any checkpoint of the shard it has no entry of it, and says nothing else.
         let next = info.map(|info| TreeSize::new(info.next));
-        // It names no storage, so a restore relies on nothing that it has.
-        let foreign = self.incarnation.as_deref() == Some(UNNAMED);
+        let foreign = self.assumed.is_foreign();
         let refuses = matches!(answer.status, 400..=499) && !matches!(answer.status, 408 | 429);
         match next.or(pending.filter(|pending| *pending == TreeSize::ZERO)) {
             Some(has) if has < had => Err(self.lacks(&shard.name, had, has).await?),
@@ -166,7 +165,7 @@ impl Copier {
         }
         // A failure between here and the secondary says nothing about its storage.
         let failed = answer.incarnation.is_none() && !matches!(answer.status, 200 | 202 | 409);
-        if self.incarnation.as_deref() != Some(named) && !failed {
+        if self.assumed.incarnation() != Some(named) && !failed {
             self.meet(named).await?;
         }
         match answer.alarm {
@@ -176,12 +175,6 @@ impl Copier {
                 answer.words()
             ))),
         }
-    }
-
-    /// Whether the secondary has named its storage, as a third-party mirror never does.
-    pub(crate) fn has_named_storage(&self) -> bool {
-        let named = self.incarnation.as_deref();
-        named.is_some_and(|named| named != UNNAMED)
     }
 
     pub(crate) fn refused(&self, what: &str, answer: &PeerAnswer) -> CopyError {

@@ -10,10 +10,9 @@ use tlog::mirror::origin_hash;
 use tlog::{LeafIndex, TILE_WIDTH, TilePath, TreeSize};
 use tokio::time::Instant;
 
-use crate::position::UNNAMED;
 use crate::replicate::{Copier, CopyError, SHORT};
 use crate::times;
-use mirror::{PeerAnswer, PeerRequest, SignedTimes};
+use mirror::{PeerRequest, SignedTimes};
 use order::slot::ShardIdentity;
 use order::state::State;
 
@@ -69,23 +68,28 @@ impl Copier {
             if shard.start().is_none() {
                 break;
             }
-            if !times::are_kept(identity) || self.timed.get(&identity.name).is_some_and(|t| t.done)
+            if !times::are_kept(identity)
+                || self
+                    .assumed
+                    .timed
+                    .get(&identity.name)
+                    .is_some_and(|t| t.done)
             {
                 continue;
             }
             let Some(size) = self.verified(&identity.name).await? else {
                 continue;
             };
-            let met = self.met;
+            let met = self.assumed.met();
             let more = self.send_times_of(identity, size).await?;
-            if self.met != met || more {
+            if self.assumed.met() != met || more {
                 return Ok(!self.ending);
             }
             let whole = state
                 .active()
                 .is_none_or(|at| at.identity.name != identity.name)
                 && state.length(shard) == Some(size);
-            let known = self.timed.get_mut(&identity.name);
+            let known = self.assumed.timed.get_mut(&identity.name);
             if let Some(known) = known.filter(|known| whole && known.reaches(size)) {
                 known.done = true;
             }
@@ -99,11 +103,11 @@ impl Copier {
         size: TreeSize,
     ) -> Result<bool, CopyError> {
         let guard = Arc::clone(&self.guard);
-        let mut known = match self.timed.get(&shard.name) {
+        let mut known = match self.assumed.timed.get(&shard.name) {
             Some(known) => *known,
             None => self.timed_there(&shard.origin, size).await?,
         };
-        let (met, began) = (self.met, Instant::now());
+        let (met, began) = (self.assumed.met(), Instant::now());
         for (number, bundle) in mirror::bundles(known.next, size.get()).enumerate() {
             if number == BUNDLES || began.elapsed() > PASS_TIMEOUT {
                 return Ok(true);
@@ -125,7 +129,7 @@ impl Copier {
                 let answer = self
                     .post("times", "text/plain; charset=utf-8", note.into(), SHORT)
                     .await?;
-                if self.met != met {
+                if self.assumed.met() != met {
                     return Ok(false);
                 }
                 match answer.status {
@@ -139,7 +143,7 @@ impl Copier {
                     ),
                     // An older version, or a third-party mirror. A proxy in front of a secondary says nothing about it.
                     status @ 400..=499
-                        if !matches!(status, 408 | 429) && self.is_by_it(&answer) =>
+                        if !matches!(status, 408 | 429) && self.assumed.gave(&answer) =>
                     {
                         known.done = true;
                     }
@@ -147,16 +151,10 @@ impl Copier {
                 }
             }
             known = known.after(bundle);
-            self.timed.insert(shard.name.clone(), known);
+            self.assumed.timed.insert(shard.name.clone(), known);
         }
-        self.timed.insert(shard.name.clone(), known);
+        self.assumed.timed.insert(shard.name.clone(), known);
         Ok(false)
-    }
-
-    /// Whether the secondary gave this answer, and not a proxy in front of it.
-    fn is_by_it(&self, answer: &PeerAnswer) -> bool {
-        let named = answer.incarnation.as_deref().unwrap_or(UNNAMED);
-        self.incarnation.as_deref() == Some(named)
     }
 
     /// How far the times are, according to the secondary.

@@ -29,8 +29,8 @@ impl Copier {
             return Ok(());
         };
         let (size, root) = (signed.at.size, signed.at.root);
-        let shown = self.shown.get(name).is_some_and(|shown| *shown >= size);
-        if shown || size == TreeSize::ZERO || self.pending.get(name) != Some(&size) {
+        let shown = self.assumed.shown(name).is_some_and(|shown| shown >= size);
+        if shown || size == TreeSize::ZERO || self.assumed.pending(name) != size {
             return Ok(());
         }
         if self.shown_at.is_some_and(|at| at.elapsed() < SHOWN_EVERY) {
@@ -65,7 +65,7 @@ impl Copier {
                 .await?;
         }
         // If another replica was ahead, the next size is shown instead.
-        self.shown.insert(name.to_owned(), size);
+        self.assumed.was_shown(name, size);
         Ok(())
     }
 
@@ -89,12 +89,12 @@ impl Copier {
             end: cut.size.get(),
             ticket: Vec::new(),
         };
-        let met = self.met;
+        let met = self.assumed.met();
         self.commit(shard, origin, cut, &tiles).await?;
         let mut stubborn = 0;
         let mut ahead: Option<(EntriesHead, Bytes)> = None;
         loop {
-            if self.met != met {
+            if self.assumed.met() != met {
                 return Ok(());
             }
             let body = match ahead.take() {
@@ -120,7 +120,7 @@ impl Copier {
             let answer = answer?;
             ahead = prepared.map(|body| (prepare, body));
             let before = head.start;
-            if self.met != met {
+            if self.assumed.met() != met {
                 return Ok(());
             }
             match answer.status {
@@ -134,7 +134,7 @@ impl Copier {
                     let first = have == TreeSize::ZERO;
                     let state = guard.ledger.state();
                     if first && !self.has_still(&state, Some(shard)).await? {
-                        return match self.met == met {
+                        return match self.assumed.met() == met {
                             true => Err(CopyError::Refused(
                                 "it does not say whether it has the older shards".into(),
                             )),
@@ -150,8 +150,7 @@ impl Copier {
                         .ok_or_else(|| self.refused("entries", &answer))?;
                     if TreeSize::new(info.size) != cut.size {
                         // It has forgotten this checkpoint, or another replica of this log is ahead.
-                        self.pending
-                            .insert(shard.to_owned(), TreeSize::new(info.size));
+                        self.assumed.set_pending(shard, TreeSize::new(info.size));
                         return Err(CopyError::Refused(format!(
                             "it wants entries up to size {} instead of {}",
                             info.size, cut.size
@@ -188,10 +187,10 @@ impl Copier {
             .pending_checkpoint(origin, cut.size, cut.root)
             .await?;
         for _ in 0..STUBBORN {
-            let old = self.pending.get(shard).copied().unwrap_or_default();
+            let old = self.assumed.pending(shard);
             if old > cut.size {
                 // An older copy of its storage may be bound to what an earlier life of the log announced, until it gets the manifest again.
-                if let Some(sent) = &mut self.manifest {
+                if let Some(sent) = &mut self.assumed.manifest {
                     sent.doubt();
                 }
                 return Err(CopyError::Refused(format!(
@@ -210,7 +209,7 @@ impl Copier {
                 .await?;
             match answer.status {
                 200 => {
-                    self.pending.insert(shard.to_owned(), cut.size);
+                    self.assumed.set_pending(shard, cut.size);
                     return Ok(());
                 }
                 409 if answer.kind.starts_with(SIZE_TYPE) => {
@@ -219,7 +218,7 @@ impl Copier {
                         .and_then(|body| body.trim_end().parse().ok())
                         .map(TreeSize::new)
                         .ok_or_else(|| self.refused("a checkpoint", &answer))?;
-                    self.pending.insert(shard.to_owned(), size);
+                    self.assumed.set_pending(shard, size);
                 }
                 422 if old > TreeSize::ZERO && old < cut.size => {
                     self.confront(origin, old, tiles).await?;
@@ -262,7 +261,7 @@ impl Copier {
     ) -> Result<(), CopyError> {
         let guard = Arc::clone(&self.guard);
         let (store, keys) = (&*guard.ledger.store, &guard.ledger.keys);
-        let incarnation = self.incarnation.clone().unwrap_or_default();
+        let incarnation = self.assumed.incarnation().unwrap_or_default().to_owned();
         let verified = Verified {
             size: cut.size,
             root: cut.root,
@@ -281,7 +280,7 @@ impl Copier {
         };
         let number = self.counts(&mut transaction).await?;
         match guard.ledger.store.transact(transaction).await {
-            Outcome::Committed => self.storage = Some(number),
+            Outcome::Committed => self.assumed.wrote(number),
             Outcome::Refused
                 if store
                     .get(&keys.gone(&self.name, &incarnation))
@@ -289,7 +288,7 @@ impl Copier {
                     .is_some() =>
             {
                 // The next storage that answers is treated as a new one.
-                self.incarnation = None;
+                self.assumed.lose();
                 return Err(CopyError::Refused(format!(
                     "another storage than {incarnation} answered meanwhile"
                 )));

@@ -7,14 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use logconfig::SecondaryConfig;
 use tlog::mirror::origin_hash;
 use tlog::{GlobalIndex, Signer, TreeSize};
 
 use crate::document;
-use crate::position::{UNNAMED, Vouched};
+use crate::position::Vouched;
 use crate::replicate::manifest::Manifest;
-use crate::restore::sources::Source;
+use crate::restore::rules::{Opened, Rules};
+use crate::restore::source::{Source, WithoutManifest};
 use crate::restore::{Restore, RestoreError};
 use crate::running::eras::Membership;
 use mirror::{MAX_MANIFEST, Settled, SignedManifest};
@@ -69,14 +69,14 @@ pub(super) struct Answered {
     /// The storage that answered.
     pub(super) storage: Option<String>,
     /// Why it gave no manifest.
-    pub(super) without: Option<String>,
+    pub(super) without: Option<WithoutManifest>,
     /// What the life of its manifest has settled.
     pub(super) settled: Option<Settled>,
 }
 
 impl Believed {
     /// The number of entries that a shard was closed with; `None` if it is not closed.
-    pub(crate) fn closed(&self, shard: &str, phase: &Phase) -> Option<TreeSize> {
+    fn closed(&self, shard: &str, phase: &Phase) -> Option<TreeSize> {
         let Phase::Frozen { length, .. } = phase else {
             return None;
         };
@@ -85,7 +85,7 @@ impl Believed {
 
     /// By the secondary's name: the storage that the restored log relies on, and whether it is whole. It is the storage that answered, or else the
     /// last one that a manifest vouches for.
-    pub(crate) fn relied_on(
+    pub(super) fn relied_on(
         &self,
         members: &[Membership],
         sources: &[Source],
@@ -102,7 +102,7 @@ impl Believed {
             let one = match (answered.next(), row) {
                 (Some(source), row) => source.incarnation.as_ref().map(|is| {
                     let whole = row.is_some_and(|row| row.whole && row.incarnation == *is);
-                    (is.clone(), whole && source.damaged.is_empty())
+                    (is.clone(), whole && source.faults.is_empty())
                 }),
                 (None, row) => row.map(|row| (row.incarnation.clone(), row.whole)),
             };
@@ -111,8 +111,32 @@ impl Believed {
         relied_on
     }
 
+    /// What it says about what a restore needs.
+    pub(super) fn rules(&self) -> Result<Rules, RestoreError> {
+        let members = self.members()?;
+        let secondaries = members.iter().flat_map(|of| &of.secondaries);
+        let vouched = secondaries.filter_map(|one| {
+            let of = |row: &Vouched| row.secondary == one.name.as_str() && row.vkey == one.vkey;
+            let key = (one.name.to_string(), one.vkey.clone());
+            Some((key, self.newest(of)?))
+        });
+        let vouched = vouched.collect();
+        let shards = self.manifest.state.shards.iter();
+        let shards = shards.filter(|shard| shard.start().is_some());
+        let shards = shards.map(|shard| Opened {
+            name: shard.identity.name.clone(),
+            closed: self.closed(&shard.identity.name, &shard.phase),
+        });
+        Ok(Rules {
+            shards: shards.collect(),
+            vouched,
+            entries: self.entries,
+            members,
+        })
+    }
+
     /// Whose copies count: the memberships that were not handed over, and the newest one.
-    pub(crate) fn members(&self) -> Result<Vec<Membership>, RestoreError> {
+    fn members(&self) -> Result<Vec<Membership>, RestoreError> {
         let manifest = &self.manifest;
         let config = document::whole(
             manifest.document.as_bytes(),
@@ -128,24 +152,6 @@ impl Believed {
             secondaries: config.merge.secondaries,
         });
         Ok(members)
-    }
-
-    /// The reason, if any, why a restore of `start` entries would be too small: the log was restored before, with more. A restored log signs only
-    /// once enough secondaries have verified its entries. If it was lost before that, the manifests of the life before it, which say which secondary
-    /// had what, may be gone.
-    pub(crate) fn fewer(&self, start: GlobalIndex) -> Option<String> {
-        let entries = self.entries.filter(|entries| start < *entries)?;
-        Some(format!(
-            "the log was restored with {entries} entries before, of which the secondaries that answered have {start}; one that did not answer must have the others"
-        ))
-    }
-
-    /// Whether the storage that answers for a secondary is known to have less than was counted for that secondary.
-    pub(super) fn part(&self, secondary: &SecondaryConfig, incarnation: Option<&str>) -> bool {
-        let of =
-            |one: &Vouched| one.secondary == secondary.name.as_str() && one.vkey == secondary.vkey;
-        let newest = self.newest(of);
-        newest.is_some_and(|one| !one.whole || one.incarnation != incarnation.unwrap_or(UNNAMED))
     }
 
     /// The last storage among the rows that `of` selects. Each row was true when it was written, and the newest row of the believed life names the
@@ -171,9 +177,6 @@ impl Believed {
     }
 }
 
-/// Why a new secondary does not count, or a third-party mirror, which never has a manifest.
-pub(super) const NO_MANIFEST: &str = "it has no manifest of this log";
-
 impl Restore {
     pub(crate) async fn manifest(
         &self,
@@ -188,9 +191,8 @@ impl Restore {
             let found = self.one_manifest(url, &path, &mut storage).await;
             let without = match &found {
                 Ok(Some(_)) => None,
-                // This may be a new storage, which does not know what the earlier one had, so it does not count.
-                Ok(None) => Some(NO_MANIFEST.to_owned()),
-                Err(e) => Some(e.clone()),
+                Ok(None) => Some(WithoutManifest::None),
+                Err(e) => Some(WithoutManifest::Unusable(e.clone())),
             };
             why.extend(without.iter().map(|without| format!("{url}: {without}")));
             let settled = found.as_ref().ok().and_then(Option::as_ref);

@@ -8,7 +8,7 @@ use tlog::mirror::origin_hash;
 use tlog::walk::{self, Event, Object, Walk};
 use tlog::{Hash, TileKind, TilePath, TreeSize, bundle, empty_root, tile_bytes, tiles_between};
 
-use crate::restore::sources::Source;
+use crate::restore::source::Source;
 use crate::restore::{Restore, RestoreError};
 
 /// Bundles on their way at once.
@@ -17,42 +17,16 @@ const AT_ONCE: usize = 8;
 const BATCH: usize = 256;
 
 impl Restore {
-    /// Copies a shard from the secondary that has most of it, and checks it against all cosigned checkpoints. It passes over copies that are known to
-    /// be damaged, and those with more entries than the shard was closed with. An error names the secondary that caused it.
-    pub(crate) async fn shard(
-        &self,
-        log: &str,
-        shard: &str,
-        closed: Option<TreeSize>,
-        sources: &[Source],
-    ) -> Result<(TreeSize, Hash, String), (Option<usize>, RestoreError)> {
-        let has = |source: &Source| {
-            let cosigned = source.up_to(shard, closed).map(|c| c.size);
-            cosigned.filter(|_| !source.damaged.contains_key(shard))
-        };
-        let most = sources.iter().enumerate();
-        let most = most.filter_map(|(at, source)| Some((has(source)?, at)));
-        let Some((size, at)) = most.max_by_key(|(size, at)| (*size, std::cmp::Reverse(*at))) else {
-            return Ok((TreeSize::ZERO, tlog::empty_root(), String::new()));
-        };
-        let best = &sources[at];
-        let copied = self.copied(Some(log), shard, TreeSize::new(size), best, sources);
-        copied.await.map_err(|e| match e {
-            e @ (RestoreError::Peer { .. } | RestoreError::Damaged { .. }) => (Some(at), e),
-            e => (None, e),
-        })
-    }
-
     /// The entries of a shard that one secondary has, checked against its own checkpoint and those of all others up to that size, and
-    /// written down if the log's name is given.
-    pub(crate) async fn copied(
+    /// written down if the log's name is given. Returns the root.
+    pub(super) async fn copied(
         &self,
         log: Option<&str>,
         shard: &str,
         size: TreeSize,
         best: &Source,
         sources: &[Source],
-    ) -> Result<(TreeSize, Hash, String), RestoreError> {
+    ) -> Result<Hash, RestoreError> {
         let origin = best.has.get(shard).map_or("", |c| c.origin.as_str());
         let hash = origin_hash(origin);
         // Roots that were cosigned at sizes up to its own must be those of this tree.
@@ -128,12 +102,12 @@ impl Restore {
             return Err(RestoreError::Contradiction(why));
         }
         self.put(log, shard, out).await?;
-        Ok((size, own, best.url.clone()))
+        Ok(own)
     }
 
     /// Deletes what a copy of `more` entries, which was then left out, has written beyond the `size` entries that stay: to a server, a bundle beyond
     /// its order would be evidence of an older store.
-    pub(crate) async fn forget(
+    pub(super) async fn forget(
         &self,
         log: &str,
         shard: &str,

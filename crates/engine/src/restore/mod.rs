@@ -11,16 +11,23 @@
 //!
 //! The restored log is another *life* of the log. Before it signs anything it is announced to the secondaries, which from then
 //! on refuse every earlier life: see [`crate::life`].
+//!
+//! `believed` and `sources` ask the secondaries for manifests and checkpoints; `rules` decides, and asks nobody; `reading` goes through the shards, for
+//! a restore and for a drill (`check`); `copy` reads one copy, and `write` makes the rows of the restored log.
 
 mod ask;
 mod believed;
 mod check;
 mod copy;
+mod reading;
+mod rules;
+mod source;
 mod sources;
 mod times;
 mod write;
 
-pub use check::{CheckedCopy, Drill, Fault};
+pub use check::{CheckedCopy, Drill};
+pub use source::Fault;
 
 use ambient::Ambient;
 use order::Generation;
@@ -33,8 +40,10 @@ use crate::shard::keys::Kek;
 use mirror::PeerClient;
 use order::keys::LOGS;
 use order::state::{Intake, Phase};
-use sources::{Source, absent, lacking, leave_out_earlier, longer, moved, only_longer, waiting};
+use reading::{Reading, Whole};
+use source::Source;
 use store::{Coordination, Objects, StoreError};
+use times::Unanswered;
 use tlog::{GlobalIndex, TreeSize, UnixMillis};
 
 /// The restored order begins this many slots above the manifest, so that it is above all slots that were decided after the manifest.
@@ -158,106 +167,36 @@ impl Restore {
         if self.coordination.get(&row).await?.is_some() {
             return Err(RestoreError::Exists(manifest.log.clone()));
         }
-        let members = believed.members()?;
-        let mut sources = self.sources(&believed, &members, &mut warnings).await?;
+        let reading = Reading::begin(self, Some(&manifest.log), &believed, warnings);
+        let mut reading = reading.await?;
         let replication = self.replication(manifest);
         let key = replication.map_err(RestoreError::Contradiction)?;
         let key = key.verifier().clone();
-        let mut state = manifest.state.clone();
-        let time = state.time;
-        let mut shards = Vec::new();
-        let mut positions = Vec::new();
-        let mut start = GlobalIndex::ZERO;
-        let mut rebuilt = Vec::clone(&state.shards);
-        let names: Vec<_> = rebuilt.iter().map(|s| s.identity.name.clone()).collect();
-        let (mut forced, mut lowered) = (BTreeSet::new(), BTreeMap::new());
-        if let Some(problem) = waiting(&members) {
-            if !self.force {
-                return Err(RestoreError::TooFew(problem));
-            }
-            forced.insert(problem);
-        }
-        match absent(&members, &sources) {
-            Some(problem) if self.force => {
-                forced.insert(problem);
-            }
-            Some(problem) => warnings.push(format!(
+        match reading.rules.absent(&reading.sources) {
+            Some(problem) if self.force => reading.problems.push(problem),
+            Some(problem) => reading.warnings.push(format!(
                 "{problem}: start the others, each with its key. Only where they are lost with their keys, restore with --force"
             )),
             None => {}
         }
         self.begin(&manifest.log).await?;
-        for (at, shard) in rebuilt.iter_mut().enumerate() {
-            if shard.start().is_none() {
-                continue;
-            }
+        let mut state = manifest.state.clone();
+        let time = state.time;
+        let (mut shards, mut positions) = (Vec::new(), Vec::new());
+        let mut start = GlobalIndex::ZERO;
+        let mut rebuilt = Vec::clone(&state.shards);
+        let mut lowered = BTreeMap::new();
+        let unanswered = Unanswered::none(&reading.sources);
+        let opened = rebuilt.iter_mut().filter(|shard| shard.start().is_some());
+        for (at, shard) in opened.enumerate() {
+            let Whole { size, root, url } = reading.shard(at).await?;
             let name = shard.identity.name.clone();
-            // Whatever can be found out without a copy is found out before anything is copied.
-            let too_few = lacking(&believed, &members, &sources, &name);
-            if let Some(problem) = too_few.filter(|_| !self.force) {
-                return Err(RestoreError::TooFew(problem));
-            }
-            let most = believed.closed(&name, &shard.phase);
-            warnings.extend(longer(&sources, &name, most));
-            if let Some(problem) = only_longer(&sources, &name, most) {
-                if !self.force {
-                    return Err(RestoreError::TooFew(problem));
-                }
-                forced.insert(problem);
-            }
-            // The largest size of a copy that was read and then left out. It may be more than is restored.
-            let mut left = TreeSize::ZERO;
-            let (size, root, url) = loop {
-                match self.shard(&manifest.log, &name, most, &sources).await {
-                    // The next secondary that has the shard gives its copy. What this one has cosigned still shows how much there was.
-                    Err((
-                        Some(bad),
-                        RestoreError::Peer { url, why } | RestoreError::Damaged { url, why },
-                    )) => {
-                        warnings.push(format!("{url} is left out for shard {name}: {why}"));
-                        sources[bad].damaged.insert(name.clone(), why);
-                    }
-                    Err((_, RestoreError::Contradiction(why))) => {
-                        match leave_out_earlier(&mut sources, &name, &why) {
-                            Some((had, warning)) => {
-                                left = left.max(had);
-                                warnings.push(warning);
-                            }
-                            None => return Err(RestoreError::Contradiction(why)),
-                        }
-                    }
-                    Err((_, e)) => return Err(e),
-                    Ok(copied) => break copied,
-                }
-            };
-            for source in &mut sources {
-                left = left.max(source.discount_above(&name, size).unwrap_or(left));
-            }
-            if left > size {
-                self.forget(&manifest.log, &name, size, left).await?;
-            }
-            if let Some(problem) = lacking(&believed, &members, &sources, &name) {
-                if !self.force {
-                    return Err(RestoreError::TooFew(problem));
-                }
-                forced.insert(problem);
-            }
             match &mut shard.phase {
                 Phase::Frozen {
                     start: first,
                     length,
                 } => {
-                    let closed = most.unwrap_or(*length);
-                    if let Some(problem) = moved(&names[at..], closed, size, &sources) {
-                        if !self.force {
-                            return Err(RestoreError::TooFew(problem));
-                        }
-                        forced.insert(problem);
-                    } else if closed != size {
-                        warnings.push(format!(
-                            "shard {name} was closed with {closed} entries, of which only {size} could be copied: the others are lost, and all later entries get lower indexes"
-                        ));
-                    }
+                    let closed = reading.rules.shards[at].closed.unwrap_or(*length);
                     if closed != size {
                         lowered.insert(name.clone(), closed);
                     }
@@ -267,10 +206,18 @@ impl Restore {
                 Phase::Planned => {}
             }
             if crate::times::are_kept(&shard.identity) {
-                let lacking = self.times(&manifest.log, &shard.identity, size, &key, &sources);
+                let sources = &reading.sources;
+                let lacking = self.times(
+                    &manifest.log,
+                    &shard.identity,
+                    size,
+                    &key,
+                    sources,
+                    &unanswered,
+                );
                 match lacking.await? {
                     0 => {}
-                    lacking => warnings.push(format!(
+                    lacking => reading.warnings.push(format!(
                         "shard {name}: no secondary knows when {lacking} of its {size} entries were ordered; Rekor's first API does not answer these"
                     )),
                 }
@@ -279,13 +226,16 @@ impl Restore {
             positions.push((name.clone(), size, root));
             shards.push((name, size, url));
         }
-        if let Some(problem) = believed.fewer(start) {
-            if !self.force {
-                return Err(RestoreError::TooFew(problem));
-            }
-            forced.insert(problem);
-        }
-        let own = (!forced.is_empty()).then_some(start);
+        reading.end(start)?;
+        let Reading {
+            rules,
+            sources,
+            problems,
+            mut warnings,
+            ..
+        } = reading;
+        let is_forced = !problems.is_empty();
+        let own = is_forced.then_some(start);
         // The log may have grown beyond this size since the manifest was made.
         let inherited = manifest.forks.filter(|most| start <= *most);
         let forks = own.max(inherited);
@@ -294,7 +244,9 @@ impl Restore {
                 "forced: the log was restored by force before, with {most} entries, and has not grown since"
             ));
         }
-        warnings.extend(forced.iter().map(|problem| format!("forced: {problem}")));
+        // Several shards may have the same problem.
+        let problems: BTreeSet<_> = problems.iter().map(ToString::to_string).collect();
+        warnings.extend(problems.iter().map(|problem| format!("forced: {problem}")));
         state.shards = Arc::new(rebuilt);
         state.size = start;
         state.len += JUMP;
@@ -312,7 +264,7 @@ impl Restore {
             warnings.push("the log is frozen, because what it signs next may be a second root of a size that was signed before: read \"After a forced restore\" in docs/operations.md before you unfreeze it".to_owned());
         }
         let name = |source: &Source| {
-            let all = members.iter().rev().flat_map(|of| &of.secondaries);
+            let all = rules.members.iter().rev().flat_map(|of| &of.secondaries);
             let mut named = all.filter(|one| Some(&one.vkey) == source.vkey.as_ref());
             named.next().map(|one| one.name.to_string())
         };
@@ -322,11 +274,11 @@ impl Restore {
             id: life::new(state.time, believed.life, random),
             generation: state.generation,
             entries: start,
-            storages: believed.relied_on(&members, &sources),
+            storages: believed.relied_on(&rules.members, &sources),
             lowered,
             settled: Some(believed.settled),
             // A secondary that did not answer, or a third-party mirror, would never accept the manifest.
-            forced: (!forced.is_empty()).then(|| {
+            forced: is_forced.then(|| {
                 let own = sources.iter().filter(|of| of.incarnation.is_some());
                 own.filter_map(name).collect()
             }),

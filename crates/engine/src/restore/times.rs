@@ -1,5 +1,6 @@
 //! Brings back the times of entries, as far as a secondary has them.
 
+use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use mirror::{MAX_TIMES, SignedTimes};
 use tlog::mirror::origin_hash;
 use tlog::{TilePath, TreeSize, VerifierKey};
 
-use crate::restore::sources::Source;
+use crate::restore::source::Source;
 use crate::restore::{Restore, RestoreError};
 use crate::times;
 use order::slot::ShardIdentity;
@@ -24,24 +25,35 @@ impl Source {
     /// Whether it has cosigned a part of a shard's first `size` entries, which was compared with what was copied.
     fn has_up_to(&self, shard: &str, size: TreeSize) -> bool {
         let has = self.has.get(shard).is_some_and(|c| c.size <= size.get());
-        has && !self.failed.contains_key(shard) && !self.damaged.contains_key(shard)
+        has && !self.discounted.contains_key(shard) && !self.faults.contains_key(shard)
+    }
+}
+
+/// How many requests for times each source has left unanswered in a row, in the order of the sources.
+pub(super) struct Unanswered(Vec<AtomicU32>);
+
+impl Unanswered {
+    pub(super) fn none(sources: &[Source]) -> Self {
+        Self(sources.iter().map(|_| AtomicU32::new(0)).collect())
     }
 }
 
 impl Restore {
     /// Writes down the times of a restored shard's entries: for each bundle those of the secondary that knows most. Answers of how many
     /// entries none has any.
-    pub(crate) async fn times(
+    pub(super) async fn times(
         &self,
         log: &str,
         shard: &ShardIdentity,
         size: TreeSize,
         key: &VerifierKey,
         sources: &[Source],
+        unanswered: &Unanswered,
     ) -> Result<u64, RestoreError> {
         // Those whose entries were compared.
-        let compared = |source: &&Source| source.has_up_to(&shard.name, size);
-        let sources: Vec<_> = sources.iter().filter(compared).collect();
+        let compared = |(source, _): &(&Source, _)| source.has_up_to(&shard.name, size);
+        let sources = sources.iter().zip(&unanswered.0);
+        let sources: Vec<_> = sources.filter(compared).collect();
         let sources = &sources[..];
         let found = stream::iter(mirror::bundles(0, size.get()))
             .map(|bundle| async move {
@@ -74,22 +86,22 @@ impl Restore {
         shard: &ShardIdentity,
         bundle: TilePath,
         key: &VerifierKey,
-        sources: &[&Source],
+        sources: &[(&Source, &AtomicU32)],
     ) -> Bytes {
         let each = times::each(shard);
         let most = usize::from(bundle.width) * each;
         let mut best = Vec::new();
-        for source in sources {
+        for (source, unanswered) in sources {
             // One that fails again and again is not asked any more, in no shard.
-            if source.silent.load(Relaxed) >= SILENT {
+            if unanswered.load(Relaxed) >= SILENT {
                 continue;
             }
             let path = format!("times/{}/{}", origin_hash(&shard.origin), bundle.index);
             // One that does not answer does not stop a restore: its entries were copied already.
             let answer = self.get(&source.url, &path, MAX_TIMES, None).await;
             match answer {
-                Ok(_) => source.silent.store(0, Relaxed),
-                Err(_) => drop(source.silent.fetch_add(1, Relaxed)),
+                Ok(_) => unanswered.store(0, Relaxed),
+                Err(_) => drop(unanswered.fetch_add(1, Relaxed)),
             }
             let Ok(Some(note)) = answer else { continue };
             let signed = std::str::from_utf8(&note).ok();

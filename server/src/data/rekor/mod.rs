@@ -6,10 +6,12 @@
 //! What must never happen: a 201 for an entry that no published checkpoint covers; an entry that came through here although its signature was not
 //! verified; an entry that is in a shard twice because its sender lost the answer; two answers with different times for one entry.
 //!
-//! - [`order`] brings a leaf into the log, for both versions;
-//! - [`v1`] and [`v2`] are the two APIs.
+//! - [`v1`] and [`v2`] are the two APIs;
+//! - [`check`] reads and checks a request, [`order`] brings its leaf into the log, and [`room`] waits while the log is full, for both.
 
+mod check;
 mod order;
+mod room;
 mod v1;
 mod v2;
 

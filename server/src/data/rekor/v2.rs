@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::DataPlane;
 use super::super::refusal::{self, Refusal};
+use super::check;
 use super::order::{self, Unordered};
 use super::{GLOBAL_INDEX, failed, refused};
 use engine::{Log, SignedOpening};
@@ -85,10 +86,10 @@ async fn write(
     head: &Parts,
     body: &mut Incoming,
 ) -> Result<(u64, String), Stopped> {
-    let tenant = order::tenant(log, head)?;
-    let (body, held) = order::body(plane, watched, head, body, v2::MAX_BODY).await?;
+    let tenant = check::tenant(log, head)?;
+    let (body, held) = check::body(plane, watched, head, body, v2::MAX_BODY).await?;
     let leaf = move || Ok(v2::Request::parse(&body)?.verify()?.into_leaf());
-    let (leaf, mut held): (Result<_, v2::Error>, _) = order::verify(plane, held, leaf).await?;
+    let (leaf, mut held): (Result<_, v2::Error>, _) = check::verify(plane, held, leaf).await?;
     let leaf = Bytes::from(leaf?);
     // Only the leaf, which is small, is held during the wait for the checkpoint, not the whole request.
     let _fits = held.set(leaf.len());

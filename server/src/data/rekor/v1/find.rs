@@ -11,7 +11,7 @@ use rekor::v1;
 use tlog::{GlobalIndex, Hash};
 
 use super::super::super::DataPlane;
-use super::super::order;
+use super::super::{check, order};
 use super::{Stopped, number, parts, unread};
 use crate::data::refusal::Refusal;
 use crate::indexes::SearchError;
@@ -53,10 +53,10 @@ pub(super) async fn retrieve(
     head: &Parts,
     body: &mut Incoming,
 ) -> Result<Response<Bytes>, Stopped> {
-    let (body, _held) = order::body(plane, watched, head, body, v1::MAX_BODY).await?;
+    let (body, _held) = check::body(plane, watched, head, body, v1::MAX_BODY).await?;
     let asked = match body.len() {
-        ..=order::INLINE => v1::Retrieve::parse(&body)?,
-        _ => order::check(move || v1::Retrieve::parse(&body)).await??,
+        ..=check::INLINE => v1::Retrieve::parse(&body)?,
+        _ => check::check(move || v1::Retrieve::parse(&body)).await??,
     };
     let mut found = Vec::new();
     for uuid in &asked.uuids {
@@ -68,7 +68,7 @@ pub(super) async fn retrieve(
     }
     for wanted in asked.entries {
         // A turn for each, so that a request with many does not keep those with one waiting for long.
-        let wanted = order::check(move || wanted.verify()).await??;
+        let wanted = check::check(move || wanted.verify()).await??;
         // If the entry is in several shards, only the newest is returned: clients take more than one for an error.
         let leaf = tlog::leaf_hash(wanted.leaf());
         let shards = log.rekor_shards();
@@ -97,7 +97,7 @@ pub(super) async fn search(
     head: &Parts,
     body: &mut Incoming,
 ) -> Result<Response<Bytes>, Stopped> {
-    let (body, _held) = order::body(plane, watched, head, body, v1::MAX_QUERY).await?;
+    let (body, _held) = check::body(plane, watched, head, body, v1::MAX_QUERY).await?;
     let query = v1::Query::parse(&body)?;
     if query.keys.is_empty() {
         return Ok(reply(StatusCode::OK, JSON, "no-store", v1::ids(&[])));

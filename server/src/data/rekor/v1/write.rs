@@ -13,6 +13,7 @@ use rekor::v1;
 use sha2::{Digest as _, Sha256};
 
 use super::super::super::DataPlane;
+use super::super::check;
 use super::super::order::{self, Unordered};
 use super::{PREFIX, Stopped, parts, unread};
 use engine::{Appended, Log, SignedOpening};
@@ -25,8 +26,8 @@ pub(super) async fn write(
     head: &Parts,
     body: &mut Incoming,
 ) -> Result<Response<Bytes>, Stopped> {
-    let tenant = order::tenant(log, head)?;
-    let (body, held) = order::body(plane, watched, head, body, v1::MAX_BODY).await?;
+    let tenant = check::tenant(log, head)?;
+    let (body, held) = check::body(plane, watched, head, body, v1::MAX_BODY).await?;
     let (entry, mut held) = check(plane, body, held, log.rekor().kinds).await?;
     let unlogged = entry.unlogged_keys().to_vec();
     let leaf = Bytes::from(entry.into_leaf());
@@ -67,16 +68,16 @@ async fn check(
             false => Err(v1::Error::Kind(kind.to_owned())),
         }
     };
-    if body.len() > order::INLINE {
-        let entry = order::check(move || parse(&body)?.verify()).await??;
+    if body.len() > check::INLINE {
+        let entry = check::check(move || parse(&body)?.verify()).await??;
         return Ok((entry, held));
     }
     let request = parse(&body)?;
     if request.kind() != EntryKind::HashedRekord.as_str() {
-        let entry = order::check(move || request.verify()).await??;
+        let entry = check::check(move || request.verify()).await??;
         return Ok((entry, held));
     }
-    let (entry, held) = order::verify(plane, held, move || request.verify()).await?;
+    let (entry, held) = check::verify(plane, held, move || request.verify()).await?;
     Ok((entry?, held))
 }
 

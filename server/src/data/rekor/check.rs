@@ -1,0 +1,100 @@
+//! Reads a request, and checks it on threads of its own.
+//!
+//! What must never happen: a check keeps other requests waiting, or many of them take the memory of the server.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::Version;
+use hyper::body::{Body as _, Incoming};
+use hyper::http::request::Parts;
+use plane_http::{HeldBytes, Phase, Watched};
+use tokio::sync::Semaphore;
+
+use super::super::refusal::Refusal;
+use super::super::{DataPlane, add, advice};
+use engine::Log;
+use qos::TenantId;
+use wire::data::codes;
+
+/// The turns of checks that may take long, of which two run at a time (`CHECKS`), and how long a check waits for its turn (`CHECK_TIMEOUT`).
+static CHECKS: Semaphore = Semaphore::const_new(2);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bodies up to this length are read where they arrive, not on another thread.
+pub(super) const INLINE: usize = 16 << 10;
+
+/// The tenant that a request writes for.
+pub(super) fn tenant(log: &Log, head: &Parts) -> Result<TenantId, Refusal> {
+    advice::read(&head.headers, || log.now().get())?.tenant(log)
+}
+
+/// The whole body of a request, at most `longest` bytes, and the bytes that it holds.
+pub(super) async fn body(
+    plane: &DataPlane,
+    watched: &Watched,
+    head: &Parts,
+    body: &mut Incoming,
+    longest: usize,
+) -> Result<(Bytes, HeldBytes), Refusal> {
+    if advice::read(&head.headers, crate::clock::now_ms)?.encoded {
+        return Err(Refusal::encoded("an entry"));
+    }
+    let announced = body.size_hint().lower();
+    if announced > longest as u64 {
+        return Err(Refusal::too_large(longest));
+    }
+    let held = watched.bodies().begin(announced as usize);
+    let mut held = held.map_err(|_| Refusal::crowded())?;
+    // Each API has its own error for an empty body.
+    if body.size_hint().exact() == Some(0) {
+        return Ok((Bytes::new(), held));
+    }
+    watched.enter(Phase::Body);
+    let whole = add::collect(body, &mut held, longest);
+    let body = match head.version {
+        // The watch sees no phases in a multiplexed connection, so the body gets a timer of its own.
+        Version::HTTP_2 => tokio::time::timeout(plane.body_timeout, whole)
+            .await
+            .map_err(|_| Refusal::slow_body())??,
+        _ => whole.await?,
+    };
+    watched.enter(Phase::Working);
+    Ok((body, held))
+}
+
+/// Does the work of a check on another thread, since it would keep other requests waiting. A few run at a time.
+pub(super) async fn check<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    let turn = tokio::time::timeout(CHECK_TIMEOUT, CHECKS.acquire()).await;
+    let turn = turn
+        .ok()
+        .and_then(Result::ok)
+        .ok_or_else(Refusal::crowded)?;
+    let checked = tokio::task::spawn_blocking(move || {
+        // The thread keeps the turn: a client that hangs up must not make room for another check.
+        let _turn = turn;
+        work()
+    });
+    checked.await.map_err(broken)
+}
+
+/// Verifies one signature on another thread: that takes longer than all the rest of a write, and would keep other requests waiting. What the
+/// request holds is held until then, even if its client has gone.
+pub(super) async fn verify<T: Send + 'static>(
+    plane: &DataPlane,
+    held: HeldBytes,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<(T, HeldBytes), Refusal> {
+    let verified = plane.verifiers.run(move || (work(), held));
+    verified.await.map_err(broken)
+}
+
+/// A check that has no outcome.
+fn broken<E>(_: E) -> Refusal {
+    Refusal::new(
+        codes::STORE_FAILED,
+        "the check of the request failed in this server; see its log",
+    )
+}
