@@ -53,6 +53,7 @@ impl Log {
             &next.qos,
         ));
         warnings.extend(empty(&self.ledger.state(), next));
+        warnings.extend(unseen::unannounced(&self.ledger.state(), next));
         let document = &self.running.now.load().document;
         if !two_fronts(document) {
             warnings.extend(mixed(next));

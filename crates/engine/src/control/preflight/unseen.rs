@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 use logconfig::{
-    DocumentChange, Finding, LogConfig, NotAnnounced, ShardName, diff, is_announced,
+    Announced, DocumentChange, Finding, LogConfig, NotAnnounced, ShardName, diff, is_announced,
     with_announced, with_withdrawn,
 };
 
@@ -14,6 +14,26 @@ use crate::control::{ChangeError, Request};
 use crate::log::Log;
 use order::state::State;
 use tlog::UnixMillis;
+
+/// Warns if a log with a front opens a shard whose key nobody has reported as seen. Pure.
+pub(super) fn unannounced(state: &State, next: &LogConfig) -> Option<Finding> {
+    if !next.rekor.is_open() || next.rotate.require_announced {
+        return None;
+    }
+    let opens = next.active()?;
+    let is_open = state.active()?.identity.name == opens.name.as_str();
+    let announced = opens.announced.as_ref().and_then(Announced::since);
+    (!is_open && announced.is_none()).then(|| {
+        let name = &opens.name;
+        let message = format!(
+            "Sigstore's clients refuse what shard {name} signs until their trusted root has its key, and nobody has reported that key as seen"
+        );
+        let hint = format!(
+            "`logctl shard rotate {name} --announce` publishes the key and waits until clients have it; rekor-cli alone needs no trusted root"
+        );
+        Finding::new("key-not-announced", message, "/shards", hint)
+    })
+}
 
 impl Log {
     /// The running document with the key of a shard recorded as seen, or as gone; `None` if every place is recorded already.
