@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::disaster::Disaster;
 use crate::frontends::{self, FrontendAction};
 use crate::http::{self, Http};
+use crate::importer;
 use crate::members::{self, Members};
 use crate::nodes::{self, Named, NodeAction, Nodes};
 use crate::older;
@@ -46,6 +47,8 @@ pub struct Plan {
     pub short: Short,
     /// Whether the secondaries and witnesses change, and what is restored.
     pub members: Members,
+    /// Which old log is imported, if one is.
+    pub old: Option<usize>,
     /// What happens, one after the other.
     pub events: Vec<Event>,
 }
@@ -118,6 +121,8 @@ pub enum Action {
     Frontend(FrontendAction),
     /// Something that secondaries are there for.
     Disaster(Disaster),
+    /// An operator imports the log of an old Rekor, or drops what has begun.
+    Import(importer::Step),
     /// An operator wants something, and sends it so many times with one key.
     Change(Change, u64),
 }
@@ -169,7 +174,9 @@ pub enum Change {
 impl Plan {
     /// The life of a seed.
     pub fn of(seed: u64) -> Self {
-        Self::drawn(seed, false)
+        let mut plan = Self::drawn(seed, false);
+        importer::join(&mut plan, importer::ORDINARY);
+        plan
     }
 
     /// The life of a seed in which members change, disks are lost and the log is restored.
@@ -177,7 +184,8 @@ impl Plan {
         Self::drawn(seed, true)
     }
 
-    fn drawn(seed: u64, members: bool) -> Self {
+    /// The life of a seed, without an import.
+    pub(crate) fn drawn(seed: u64, members: bool) -> Self {
         let mut dice = Dice::new(seed);
         let servers = usize::try_from(dice.between(1, 3)).unwrap_or(1);
         let split = dice.chance(200_000);
@@ -216,6 +224,7 @@ impl Plan {
             http: Http::default(),
             short: Short::default(),
             members: Members::default(),
+            old: None,
             events,
         };
         peers::join(&mut plan, wild);
