@@ -123,6 +123,11 @@ mutants! {
         "Two logs may have one origin.",
     FormatsAreNotAsked "formats-are-not-asked"
         "What an older server does not understand is accepted while it lives.",
+    // Imports.
+    ImportRowIsNotFollowed "import-row-is-not-followed"
+        "A process that imports writes the row of the import whatever another one has made of it.",
+    DroppedImportIsMade "dropped-import-is-made"
+        "A log is made with an import that was dropped meanwhile.",
     // What clients are told over HTTP.
     UnknownIsUnavailable "unknown-is-unavailable"
         "A write with an unknown outcome is answered with 503, which says that nothing was written.",

@@ -93,6 +93,7 @@ async fn log_of(world: &World, objects: &MemoryObjects, log: &str) -> Result<(),
         let whole = history.iter().filter(|one| !changes::is_half(one));
         let decided: Vec<String> = whole.map(|one| one.operation.clone()).collect();
         world.trail.judge(&world.judge, &decided, &trail);
+        world.imports.trail(&world.judge, &trail);
         world.changes.judge(world, &history).await;
     }
     Ok(())

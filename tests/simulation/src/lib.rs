@@ -18,6 +18,7 @@
 //! | `settings`, `versions` | changes of the document, and servers of an older version |
 //! | `nodes`, `storage`, `remote` | where large batches are, and what is lost there |
 //! | `frontends` | where readers find a copy, and what must be there |
+//! | `importer` | operators who import the log of an old Rekor, and what must become of it |
 //! | `http` | clients that speak HTTP: their requests, and what the answers must be |
 //! | `writer`, `reader`, `operator` | who uses the log, and remembers what they were told |
 //! | `judge`, `copies`, `eras`, `trail`, `changes`, `trees`, `recall`, `last`, `rows` | the rules |
@@ -32,6 +33,7 @@ pub mod eras;
 pub mod found;
 pub mod frontends;
 pub mod http;
+pub mod importer;
 pub mod judge;
 pub mod last;
 pub mod life;

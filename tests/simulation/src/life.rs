@@ -12,6 +12,7 @@ use store::{Coordination as _, Guard, Transaction, record};
 
 use crate::disaster;
 use crate::found;
+use crate::importer;
 use crate::judge::{Counts, Violation};
 use crate::last;
 use crate::loss;
@@ -250,6 +251,7 @@ fn act(world: &Arc<World>, number: u64, what: Action) {
         Action::Node(what) => nodes::act(world, number, what),
         Action::Frontend(what) => world.frontends.act(what),
         Action::Disaster(what) => disaster::act(world, number, what),
+        Action::Import(step) => world.employ(importer::act(Arc::clone(world), number, step)),
         Action::Change(change, times) => {
             world.employ(operator::change(Arc::clone(world), number, change, times));
         }
@@ -309,6 +311,8 @@ async fn settle(world: &Arc<World>) {
         return;
     }
     world.recall.ask(world).await;
+    importer::end(world).await;
+    importer::last(world).await;
     last::write(world).await;
     // The server that was asked may have ended before it answered.
     if !recovered(world).await {

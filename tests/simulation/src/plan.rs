@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::disaster::Disaster;
 use crate::frontends::{self, FrontendAction};
 use crate::http::{self, Http};
+use crate::importer;
 use crate::members::{self, Members};
 use crate::nodes::{self, Named, NodeAction, Nodes};
 use crate::older;
@@ -50,6 +51,8 @@ pub struct Plan {
     pub members: Members,
     /// The newest slot format that servers understand until they are started again; 0: that of this version.
     pub older: u32,
+    /// Which old log is imported, if one is.
+    pub old: Option<usize>,
     /// What happens, one after the other.
     pub events: Vec<Event>,
 }
@@ -122,6 +125,8 @@ pub enum Action {
     Frontend(FrontendAction),
     /// Something that secondaries are there for.
     Disaster(Disaster),
+    /// An operator imports the log of an old Rekor, or drops what has begun.
+    Import(importer::Step),
     /// An operator wants something, and sends it so many times with one key.
     Change(Change, u64),
 }
@@ -183,7 +188,9 @@ pub enum Change {
 impl Plan {
     /// The life of a seed.
     pub fn of(seed: u64) -> Self {
-        Self::drawn(seed, false)
+        let mut plan = Self::drawn(seed, false);
+        importer::join(&mut plan, importer::ORDINARY);
+        plan
     }
 
     /// The life of a seed in which members change, disks are lost and the log is restored.
@@ -191,7 +198,8 @@ impl Plan {
         Self::drawn(seed, true)
     }
 
-    fn drawn(seed: u64, members: bool) -> Self {
+    /// The life of a seed, without an import.
+    pub(crate) fn drawn(seed: u64, members: bool) -> Self {
         let mut dice = Dice::new(seed);
         let servers = usize::try_from(dice.between(1, 3)).unwrap_or(1);
         let split = dice.chance(200_000);
@@ -231,6 +239,7 @@ impl Plan {
             short: Short::default(),
             members: Members::default(),
             older: 0,
+            old: None,
             events,
         };
         peers::join(&mut plan, wild);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use order::WINDOW;
 use order::mutant::Mutant;
 
+use crate::importer;
 use crate::plan::{self, Action, Change, Event, Habit, Plan, Writer};
 use crate::process::Lag;
 use crate::random::Dice;
@@ -69,7 +70,7 @@ impl Plan {
 
     /// The short life of a seed, with this rule left out.
     pub fn short(seed: u64, mutant: Option<Mutant>) -> Self {
-        let mut plan = Self::of(seed);
+        let mut plan = Self::drawn(seed, false);
         let mut dice = Dice::new(seed).fork("short");
         plan.short = Short {
             window: dice.spread(4, WINDOW - 1),
@@ -111,6 +112,7 @@ impl Plan {
             plan.events.insert(at, taken);
         }
         shapes::join(&mut plan, &mut dice);
+        importer::join(&mut plan, importer::SHORT);
         plan
     }
 }

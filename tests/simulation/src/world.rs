@@ -14,6 +14,8 @@ use tokio::task::JoinSet;
 
 use crate::changes::Changes;
 use crate::frontends::Frontends;
+use crate::importer::old;
+use crate::importer::rules::Imports;
 use crate::judge::Judge;
 use crate::loss::Primary;
 use crate::network::Network;
@@ -47,6 +49,8 @@ pub struct World {
     pub trail: Trail,
     /// Who says whether what was decided holds.
     pub changes: Changes,
+    /// Who says whether an imported log is as it was.
+    pub imports: Imports,
     /// What is asked for again at the end.
     pub recall: Recall,
     /// The servers and programs.
@@ -109,6 +113,7 @@ impl World {
             judge,
             trail: Trail::default(),
             changes: Changes::default(),
+            imports: Imports::new(plan.old.and_then(old::log)),
             recall: Recall::default(),
             primary: Primary::default(),
             requests: AtomicU64::new(0),

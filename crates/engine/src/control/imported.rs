@@ -22,6 +22,7 @@ use crate::keyring::kek_opens;
 use crate::ledger::snapshot;
 use crate::position::Position;
 use order::keys::{IMPORTING, Keys, LOGS, ORIGINS, RESTORING};
+use order::mutant::{Mutant, left_out};
 use order::slot::{Control, Decision, ShardIdentity, Slot};
 use order::state::{Phase, Remembered, Shard, State};
 use order::token::Token;
@@ -130,14 +131,18 @@ impl Engine {
             origin,
         ];
         let import = format!("{IMPORTING}{name}");
+        let mut as_read = vec![
+            Guard::Present(import.clone()),
+            Guard::AtMost(import.clone(), importing.edition),
+        ];
+        if left_out(Mutant::DroppedImportIsMade) {
+            as_read.clear();
+        }
         let transaction = Transaction {
             guards: absent
                 .into_iter()
                 .map(Guard::Absent)
-                .chain([
-                    Guard::Present(import.clone()),
-                    Guard::AtMost(import.clone(), importing.edition),
-                ])
+                .chain(as_read)
                 .collect(),
             puts,
             deletes: vec![import],
