@@ -9,8 +9,8 @@ use logconfig::{LogConfig, LogName, ShardName, Span};
 
 use crate::disaster::ORIGIN;
 use crate::plan::Change;
-use crate::settings;
 use crate::server::Running;
+use crate::settings;
 use crate::trail::Told;
 use crate::world::World;
 use crate::writer::LOG;

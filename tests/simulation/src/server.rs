@@ -283,7 +283,10 @@ impl Server {
         let rows: Watcher = Arc::new(move |key, row| {
             let now = clocks.time().now_ms();
             if let Err(what) = upgrade.written(&name, key, row, now) {
-                judge.object("a server is given nothing that it does not understand", what);
+                judge.object(
+                    "a server is given nothing that it does not understand",
+                    what,
+                );
             }
             let secondaries = &network.secondaries;
             let copies = &network.copies;

@@ -44,7 +44,9 @@ pub fn tiers(next: &mut LogConfig, number: u64) {
     let small = |n: u64| u32::try_from(n).unwrap_or(1);
     for tier in &mut next.qos.tiers {
         tier.weight = small(dice.spread(1, 1_000));
-        tier.floor = format!("{}%", dice.between(0, 12)).parse().unwrap_or_default();
+        tier.floor = format!("{}%", dice.between(0, 12))
+            .parse()
+            .unwrap_or_default();
         tier.burst = dice.spread(1, 100_000);
         if dice.chance(200_000) {
             tier.latency_target = match tier.latency_target {

@@ -6,6 +6,7 @@
 //! What must never happen: a log with a shard that is not whole, or over another root than the old Rekor signed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use logconfig::{Finding, LogConfig, ShardState};
@@ -27,6 +28,9 @@ use order::slot::{Control, Decision, ShardIdentity, Slot};
 use order::state::{Phase, Remembered, Shard, State};
 use order::token::Token;
 use order::{Generation, SlotNumber};
+
+/// How long a run of a drop may stand still before a delete, once another run has continued the drop.
+pub(super) const DROP_STANDSTILL: Duration = Duration::from_secs(600);
 
 /// A row to be put.
 type Row = (Key, Bytes);
@@ -56,6 +60,7 @@ impl Engine {
         };
         self.imports_are_understood()?;
         check_frozen_shards(config, &importing)?;
+        self.nobody_deletes(name, &importing)?;
         for (at, shard) in importing.shards.iter().enumerate() {
             if shard.imported != shard.size {
                 return Err(ChangeError::Conflict(format!(
@@ -72,6 +77,23 @@ impl Engine {
             }
         }
         Ok(Some(importing))
+    }
+
+    /// Refuses to make a log while a run of an earlier drop may still delete objects.
+    fn nobody_deletes(&self, name: &str, importing: &Importing) -> Result<(), ChangeError> {
+        let Some(continued) = importing.continued else {
+            return Ok(());
+        };
+        let now = self.clock.sound();
+        let now = now.map_err(|fault| StoreError::Clock(fault.to_string()))?;
+        let over = now.get().saturating_sub(continued.get());
+        let left = DROP_STANDSTILL.as_secs().saturating_sub(over / 1000);
+        match left {
+            0 => Ok(()),
+            seconds => Err(ChangeError::Conflict(format!(
+                "a drop of an import into the log {name} was interrupted, and what was interrupted may still delete objects: the log can be created in {seconds} s; everything that is imported until then is kept"
+            ))),
+        }
     }
 
     /// Makes a log with imported shards; `None` if another process has made it.
@@ -171,6 +193,7 @@ impl Engine {
             let runs = log.running.update_running().await;
             runs.map_err(|e| unknown(&e))?;
         }
+        self.partials_deleted(name, importing).await;
         Ok(Some(Applied {
             outcome: ChangeOutcome::Decided,
             time_ms: Some(slot.time),

@@ -2,12 +2,15 @@
 //!
 //! The row says so before the first object is deleted: from then on nothing is added, no log is made, and only a drop continues. It stays
 //! when all is deleted, so that a process which still writes entries of this import is refused, also when another one has begun.
+//!
+//! A drop that was interrupted is continued by another run. The first one may only stand still: it looks at the row again before each delete, and
+//! the row tells until when no log may be made, since that look can be old as well.
 
 use std::sync::Arc;
 
 use logconfig::LogName;
 use order::keys::{LOGS, RESTORING};
-use store::Guard;
+use store::{Guard, StoreError};
 
 use super::row::Stage;
 use super::{Importing, known, row};
@@ -15,7 +18,7 @@ use crate::control::ChangeError;
 use crate::engine::Engine;
 
 /// Objects that are deleted at a time.
-const AT_ONCE: usize = 256;
+pub(super) const AT_ONCE: usize = 256;
 
 impl Engine {
     /// Whether there is anything to drop: an import, or objects of one that was dropped.
@@ -43,20 +46,34 @@ impl Engine {
         self.not_restoring(name).await?;
         // What was signed may be all that is left of a log.
         self.only_imported(name, &importing).await?;
-        if importing.stage != Stage::Dropping {
-            importing.stage = Stage::Dropping;
-            self.note_drop(name, importing.clone()).await?;
-            importing.edition += 1;
+        if importing.stage == Stage::Dropping {
+            let now = self.clock.sound();
+            let now = now.map_err(|fault| StoreError::Clock(fault.to_string()))?;
+            importing.continued = Some(now);
         }
+        importing.stage = Stage::Dropping;
+        self.note_drop(name, importing.clone()).await?;
+        importing.edition += 1;
         for folder in importing.folders() {
             let objects = self.objects.list(&format!("{name}/{folder}/")).await?;
             for some in objects.chunks(AT_ONCE) {
+                self.still_drops(name, importing.edition).await?;
                 self.objects.delete(some.to_vec()).await?;
             }
         }
         importing.stage = Stage::Dropped;
         self.note_drop(name, importing).await?;
         Ok(true)
+    }
+
+    /// Refuses to delete for a drop that another run has continued since.
+    async fn still_drops(&self, name: &str, edition: u64) -> Result<(), ChangeError> {
+        match known(&*self.store, name).await? {
+            Some(now) if now.edition == edition => Ok(()),
+            _ => Err(ChangeError::Conflict(format!(
+                "another process drops the import into the log {name}; ask again"
+            ))),
+        }
     }
 
     async fn note_drop(&self, name: &str, importing: Importing) -> Result<(), ChangeError> {

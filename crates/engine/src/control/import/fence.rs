@@ -9,6 +9,7 @@ use order::keys::RESTORING;
 use store::{Objects, StoreError};
 use tlog::{TileKind, TilePath};
 
+use super::dropped::AT_ONCE;
 use super::{Importing, ImportingShard};
 use crate::control::ChangeError;
 use crate::engine::Engine;
@@ -62,6 +63,31 @@ impl Engine {
         Ok(None)
     }
 
+    /// Deletes the partial tiles that the pages of an import left, once the log is made: the shards have their sizes for good, so nothing needs them.
+    /// What an error leaves is harmless.
+    pub(in crate::control) async fn partials_deleted(&self, name: &str, importing: &Importing) {
+        for shard in &importing.shards {
+            let folder = format!("{name}/{}/", shard.tree_id);
+            let deleted = async {
+                let mut left = self.objects.list(&folder).await?;
+                left.retain(|path| {
+                    let tile = path.strip_prefix(&folder).and_then(tile_of);
+                    tile.is_some_and(|tile| {
+                        let right = TilePath::at(tile.kind, tile.index, shard.size.get());
+                        right.is_some_and(|right| right.width > tile.width)
+                    })
+                });
+                for some in left.chunks(AT_ONCE) {
+                    self.objects.delete(some.to_vec()).await?;
+                }
+                Ok::<_, StoreError>(())
+            };
+            if let Err(error) = deleted.await {
+                tracing::warn!(log = name, %error, "partial tiles of an import are left");
+            }
+        }
+    }
+
     /// Refuses to make a log over shards of which an object is missing, or which have one behind their end.
     pub(in crate::control) async fn has_all_of(
         &self,
@@ -89,11 +115,7 @@ impl Engine {
                 }
             }
             let beyond = there.iter().find(|path| {
-                let tile = path
-                    .parse::<TilePath>()
-                    .ok()
-                    .or_else(|| times::bundle(path));
-                tile.is_some_and(|tile| {
+                tile_of(path).is_some_and(|tile| {
                     let right = TilePath::at(tile.kind, tile.index, shard.size.get());
                     right.is_none_or(|right| right.width < tile.width)
                 })
@@ -104,6 +126,11 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// The tile, bundle, or bundle's times that a path below a shard names.
+fn tile_of(path: &str) -> Option<TilePath> {
+    path.parse().ok().or_else(|| times::bundle(path))
 }
 
 /// Objects under the name of a log that no import wrote: of other folders than its trees, or signed.

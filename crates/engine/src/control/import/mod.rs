@@ -10,7 +10,9 @@
 //!
 //! What must never happen: an entry that the other Rekor has not signed with that index and time, or a shard whose root is not the one under
 //! its last tree head. Nobody here has its private key, so what it signed is kept and answered as it is. Nor that objects are deleted, of
-//! which a log is made: a drop is noted in the row first, and no log is made from such a row.
+//! which a log is made: a drop is noted in the row first, and no log is made from such a row. A process that stands still may delete later what it
+//! has listed before, and another import may have written that again. So nothing but a drop deletes objects before the log is made, and after a drop
+//! that another run had begun, the log is made only once nobody can still be at it.
 
 mod dropped;
 mod entries;
@@ -25,7 +27,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use bytes::Bytes;
 use logconfig::{Finding, LogConfig, LogName};
 use store::{Coordination, Guard, Key, Outcome, StoreError, Transaction, record};
-use tlog::{TilePath, TreeSize, UnixMillis};
+use tlog::{TreeSize, UnixMillis};
 
 use self::entries::{grow, verified};
 pub(crate) use self::fence::foreign;
@@ -36,7 +38,6 @@ use crate::engine::{Engine, SYSTEM};
 use crate::nodes::Nodes;
 use crate::objects::LogObjects;
 
-use crate::times;
 use order::keys::{IMPORTING, LOGS, RESTORING};
 use order::mutant::{Mutant, left_out};
 use order::slot::IMPORTS;
@@ -267,7 +268,7 @@ impl Engine {
                             "the object store holds {left}, of an import that was dropped; `logctl import rekor --drop --log {name}` removes it"
                         )));
                     }
-                    next.edition = dropped.edition;
+                    (next.edition, next.continued) = (dropped.edition, dropped.continued);
                     guards.push(Guard::Present(row(name)));
                 }
                 None => guards.push(Guard::Absent(row(name))),
@@ -374,31 +375,14 @@ impl Engine {
             self.clock.clone(),
             &Arc::default(),
         );
-        let old = shard.imported;
         grow(&objects, shard, &entries).await?;
-        let size = shard.imported;
-        let (identity, progress) = (shard.identity(), importing.progress());
+        let progress = importing.progress();
         let guards = vec![
             Guard::Absent(format!("{LOGS}{name}")),
             Guard::Absent(format!("{RESTORING}{name}")),
             Guard::Present(row(name)),
         ];
         self.note_import(name, guards, importing).await?;
-        // Nobody reads them any more; what an error leaves is harmless.
-        let behind = tlog::partial_tiles(old.get()).into_iter();
-        let stale =
-            behind.filter(|tile| TilePath::at(tile.kind, tile.index, size.get()) != Some(*tile));
-        let stale = stale.flat_map(|tile| {
-            let times = (tile.kind == tlog::TileKind::Entries).then(|| times::path(tile));
-            [Some(tile.to_string()), times]
-        });
-        let stale = stale
-            .flatten()
-            .map(|path| objects.path(&identity.name, &path))
-            .collect();
-        if let Err(error) = objects.store.delete(stale).await {
-            tracing::warn!(log = name, %error, "partial tiles of an import are left");
-        }
         Ok(progress)
     }
 

@@ -20,6 +20,9 @@ pub(crate) struct Importing {
     #[serde(skip)]
     pub(in crate::control) edition: u64,
     pub(super) stage: Stage,
+    /// When a drop was continued that another run had begun, of this import or of one before it. That run may still delete objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::control) continued: Option<UnixMillis>,
     /// The shards in the order of their indexes.
     pub(in crate::control) shards: Vec<ImportingShard>,
 }
@@ -73,6 +76,7 @@ impl Importing {
         Ok(Self {
             edition: 0,
             stage: Stage::Growing,
+            continued: None,
             shards: all,
         })
     }
@@ -240,7 +244,7 @@ impl Importing {
     /// Takes over how far an earlier beginning is: the same shards with the same keys, of which nothing was taken back. Shards that the old
     /// Rekor has made since may follow them.
     pub(super) fn continue_from(&mut self, before: &Self) -> Result<(), String> {
-        self.edition = before.edition;
+        (self.edition, self.continued) = (before.edition, before.continued);
         let ids = |all: &Self| all.shards.iter().map(|s| s.tree_id).collect::<Vec<_>>();
         if !ids(self).starts_with(&ids(before)) {
             return Err(format!(

@@ -16,6 +16,7 @@ use tlog::{Checkpoint, EntryTimestamp, GlobalIndex, Hash, ShardTree, Signer, Tre
 
 use super::{Beginning, ImportedSoFar, OldEntry, OldShard};
 use crate::control::ChangeError;
+use crate::control::imported::DROP_STANDSTILL;
 use crate::engine::Engine;
 use crate::log::Log;
 use crate::tests::rig::{Rig, Rows, caller};
@@ -136,6 +137,11 @@ async fn copy(engine: &Arc<Engine>, all: &[Old], page: usize) -> Result<(), Chan
 async fn import(engine: &Arc<Engine>, all: &[Old], page: usize) -> Result<(), ChangeError> {
     copy(engine, all, page).await?;
     engine.create_log(document(all), caller()).await.map(drop)
+}
+
+/// Time passes, until no run of a drop that was continued can still delete anything.
+fn nobody_deletes(rig: &Rig) {
+    rig.time.pass(DROP_STANDSTILL.as_millis() as i64);
 }
 
 /// The log has the shards as they were.
@@ -298,6 +304,7 @@ async fn whatever_fails_in_a_drop() {
             }
             engine.import_dropped(&name()).await.unwrap();
             assert!(!rig.objects.objects().keys().any(|path| of_log(&path)));
+            nobody_deletes(&rig);
             import(&engine, &all, 100).await.unwrap();
             whole(&engine, &all).await;
             engine.shutdown().await;
@@ -674,6 +681,48 @@ async fn editions_count_on_over_a_drop() {
     plain.rekor.v1 = false;
     engine.create_log(plain, caller()).await.unwrap();
     assert_eq!(rig.with("importing/"), 0);
+    engine.shutdown().await;
+}
+
+/// A drop that was interrupted may still delete what it has listed: when another run continues it, the log is made only after a while, however
+/// soon it is imported anew.
+#[tokio::test(start_paused = true)]
+async fn a_continued_drop_delays_the_log() {
+    let (rig, all) = (Rig::new(), two());
+    let (engine, _) = rig.server(&Faults::new()).await;
+    copy(&engine, &all, 300).await.unwrap();
+    let mut dropping = engine.importing("neon").await.unwrap().unwrap();
+    dropping.stage = super::Stage::Dropping;
+    engine
+        .note_import("neon", Vec::new(), dropping)
+        .await
+        .unwrap();
+    assert!(engine.import_dropped(&name()).await.unwrap());
+    copy(&engine, &all, 300).await.unwrap();
+    for refused in [
+        why(engine.create_log(document(&all), caller()).await),
+        why(engine.preview_log(document(&all), caller()).await),
+    ] {
+        assert!(refused.contains("can be created in"), "{refused}");
+    }
+    nobody_deletes(&rig);
+    engine.create_log(document(&all), caller()).await.unwrap();
+    whole(&engine, &all).await;
+    engine.shutdown().await;
+}
+
+/// The pages of an import leave partial tiles, which nobody deletes before the log is made.
+#[tokio::test(start_paused = true)]
+async fn partial_tiles_go_once_the_log_is_made() {
+    let (rig, all) = (Rig::new(), two());
+    let (engine, _) = rig.server(&Faults::new()).await;
+    copy(&engine, &all, 90).await.unwrap();
+    let there = |path: &str| rig.objects.objects().contains_key(path);
+    let stale = ["neon/7/tile/0/000.p/90", "neon/7/times/001.p/14"];
+    assert!(stale.iter().all(|path| there(path)));
+    engine.create_log(document(&all), caller()).await.unwrap();
+    assert!(!stale.iter().any(|path| there(path)));
+    whole(&engine, &all).await;
     engine.shutdown().await;
 }
 

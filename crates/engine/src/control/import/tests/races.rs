@@ -35,14 +35,17 @@ enum Step {
     Longer,
     /// Drops and begins it.
     Again,
+    /// Drops it, imports it anew, and makes the log.
+    Anew,
 }
 
-const STEPS: [Step; 5] = [
+const STEPS: [Step; 6] = [
     Step::Drop,
     Step::Create,
     Step::Import,
     Step::Longer,
     Step::Again,
+    Step::Anew,
 ];
 
 /// The trees, and the longer one of the last: each signature differs from the last, so they are made once.
@@ -79,6 +82,10 @@ async fn step(engine: &Arc<Engine>, step: Step) -> Result<(), ChangeError> {
             engine.import_dropped(&name()).await?;
             begin(engine, &heads(&few())).await.map(drop)
         }
+        Step::Anew => {
+            engine.import_dropped(&name()).await?;
+            import(engine, &few(), 2).await
+        }
     }
 }
 
@@ -112,6 +119,7 @@ async fn race(rows: &Rows, objects: &Rows, rig: &Rig, slow: Step, quick: Step, a
     let (engine, _) = rig.server(&Faults::new()).await;
     if engine.log("neon").is_none() {
         engine.import_dropped(&name()).await.unwrap();
+        nobody_deletes(&rig);
         let again = import(&engine, &few(), 4).await;
         again.unwrap_or_else(|error| panic!("{what}: {error}"));
     }
@@ -173,6 +181,11 @@ async fn a_slow_import() {
 #[tokio::test(start_paused = true)]
 async fn a_slow_import_of_more() {
     races(Step::Longer).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_import_anew() {
+    races(Step::Anew).await;
 }
 
 #[tokio::test(start_paused = true)]
