@@ -120,6 +120,9 @@ impl Publisher {
             if *self.closing.borrow_and_update() {
                 closed = closed.or_else(|| Some(Instant::now()));
             }
+            if shared.health.halt.is_halted() {
+                return done;
+            }
             moved.borrow_and_update();
             // Asked for before the rows are read, so that nothing is missed.
             let elsewhere = self.elsewhere();
@@ -160,9 +163,6 @@ impl Publisher {
                     };
                     waiting = waiting.or(Some(began));
                 }
-            }
-            if shared.health.halt.is_halted() {
-                return done;
             }
             let given_up = |at: Instant| !failing || at.elapsed() >= LAST_WAIT;
             if closed.is_some_and(given_up) {
@@ -326,6 +326,8 @@ impl Publisher {
                 if published == TreeSize::ZERO && shard.signed().is_none() {
                     shared.guard.peers.wait_for_first(&shard.name);
                 }
+                // The row that is written is evidence, too: on an older store it would catch up with what was signed later.
+                shared.guard.may_sign(shard).await?;
                 let (behind, batches) = self.persist(shard, start, &at, &held).await?;
                 self.sign(shard, at, &held).await?;
                 if !batches.is_empty()

@@ -245,6 +245,11 @@ impl SignGuard {
         shard.notes(&signers, at.size, at.root)
     }
 
+    /// Whether this process may sign for a shard: it has compared what it can see of it, and the log is not halted.
+    pub(crate) async fn may_sign(&self, shard: &Shard) -> Result<(), SignError> {
+        self.clear(shard, None).await.map(drop)
+    }
+
     /// The checkpoint of a shard without entries: every history has the same one.
     pub(crate) async fn sign_empty(&self, shard: &Shard) -> Result<Notes, SignError> {
         let signers = self.signers(shard, Cleared(())).await?;

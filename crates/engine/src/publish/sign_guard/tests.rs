@@ -309,6 +309,23 @@ async fn a_lost_rotation_shows_in_the_planned_shard() {
     .await;
 }
 
+/// A copy of the coordination store may have ordered and cut what was signed later, so that a server on it could publish that too. Then no other
+/// server would see any more that the store is an older one.
+#[tokio::test(start_paused = true)]
+async fn a_halted_server_leaves_the_evidence_to_the_others() {
+    let rig = Rig::new();
+    let (early, late) = two_moments(&rig, 5, 8).await;
+    let published = order::keys::Keys::new("dev").published("a");
+    let mut rows = late.0.clone();
+    rows.insert(published.clone(), early.0[&published].clone());
+    let older = rig.on(rows, late.1.clone());
+    for _ in 0..2 {
+        let words = ["shard a at size 8", "published 5 entries"];
+        refuses(&older, &late.1, &words).await;
+        assert_eq!(older.rows.rows()[&published], early.0[&published]);
+    }
+}
+
 /// Waits for a condition, in the time of the test.
 async fn until(what: &str, mut check: impl FnMut() -> bool) -> Duration {
     let began = tokio::time::Instant::now();
