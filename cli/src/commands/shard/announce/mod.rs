@@ -30,7 +30,7 @@ use crate::file::File;
 use crate::report::Outcome;
 use crate::unfinished::RequestFile;
 
-use base::Wanted;
+use base::{Wanted, nothing_to_begin_with};
 use settle::{Settled, left, settles};
 use target::{Look, Target, nowhere, places, settle_time};
 
@@ -304,6 +304,9 @@ impl Announcing<'_> {
             let left = at_least.map(|time| left(time, Timestamp::now()));
             let too_late = left.is_some_and(|left| left > deadline.left());
             if too_late || !deadline.pause(left.unwrap_or(pause).min(pause)).await {
+                if !published && target.has_nothing_to_begin_with(&look.base, self.wanted()) {
+                    return Err(nothing_to_begin_with(&name, waits));
+                }
                 return Err(Error::Waits {
                     log: self.log.clone(),
                     shard: name,
@@ -315,6 +318,13 @@ impl Announcing<'_> {
         }
     }
 
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted {
+            merge: self.merge.as_deref(),
+            new_root: self.args.new_root,
+        }
+    }
+
     /// Writes the trusted root and runs the command, or says why not. What is published must be known, or it would be lost.
     async fn publish(
         &self,
@@ -322,11 +332,7 @@ impl Announcing<'_> {
         look: &Look,
         deadline: Deadline,
     ) -> Result<Option<String>, Error> {
-        let wanted = Wanted {
-            merge: self.merge.as_deref(),
-            new_root: self.args.new_root,
-        };
-        let root = match target.to_publish(&look.base, wanted)? {
+        let root = match target.to_publish(&look.base, self.wanted())? {
             Ok(root) => root,
             Err(why) => return Ok(Some(why)),
         };
