@@ -386,7 +386,7 @@ fn problem_row(problem: &Problem) -> Row {
         ),
         codes::UNVERIFIED => (
             UNVERIFIED,
-            "readers see none of the imported entries; `logctl import rekor --drop` deletes them",
+            "readers see none of the imported entries; `logctl import rekor --drop --log NAME` deletes them",
         ),
         codes::KEY_REUSED => (
             REFUSED,

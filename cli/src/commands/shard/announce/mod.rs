@@ -236,7 +236,7 @@ impl Announcing<'_> {
         let consent = Consent {
             log: self.log.clone(),
             base,
-            question,
+            question: Some(question),
             typed: None,
             preview: self.session.ui.will_ask(),
             trial: Trial::default(),
@@ -463,7 +463,7 @@ impl Announcing<'_> {
         let consent = Consent {
             log: self.log.clone(),
             base: None,
-            question,
+            question: Some(question),
             typed: None,
             preview: self.session.ui.will_ask(),
             trial: Trial::default(),
