@@ -123,14 +123,6 @@ impl Target {
     }
 }
 
-/// The error where the same command again would do the same.
-pub(super) fn nothing_to_begin_with(shard: &str, why: String) -> Error {
-    Error::Usage {
-        message: format!("the key of shard {shard} is not published: {why}"),
-        hint: "add --merge FILE, or --new-root to begin with the keys of this log; then the same command continues".into(),
-    }
-}
-
 /// An entry of a published trusted root that another one lacks, or has in another form.
 fn lost(published: &TrustedRoot, next: &TrustedRoot) -> Option<String> {
     let json = |root| serde_json::to_value(root).unwrap_or_default();

@@ -30,7 +30,7 @@ use crate::file::File;
 use crate::report::Outcome;
 use crate::unfinished::RequestFile;
 
-use base::{Wanted, nothing_to_begin_with};
+use base::Wanted;
 use settle::{Settled, left, settles};
 use target::{Look, Target, nowhere, places, settle_time};
 
@@ -305,7 +305,10 @@ impl Announcing<'_> {
             let too_late = left.is_some_and(|left| left > deadline.left());
             if too_late || !deadline.pause(left.unwrap_or(pause).min(pause)).await {
                 if !published && target.has_nothing_to_begin_with(&look.base, self.wanted()) {
-                    return Err(nothing_to_begin_with(&name, waits));
+                    return Err(Error::NothingPublished {
+                        shard: name,
+                        why: waits,
+                    });
                 }
                 return Err(Error::Waits {
                     log: self.log.clone(),
