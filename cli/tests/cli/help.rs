@@ -159,7 +159,15 @@ fn completions_and_manual_come_from_the_program() {
 
 #[test]
 fn an_unknown_word_or_option_gets_no_wrong_advice() {
-    let bench = Bench::new();
+    let mut bench = Bench::new();
+    bench.env("LOGCTL_CONFIG", "logctl.toml");
+    let ran = bench.run("op wait");
+    assert_eq!(ran.code, Some(2), "{}", ran.shown());
+    assert!(
+        ran.err.contains("Usage: logctl op wait <ID>"),
+        "{}",
+        ran.shown()
+    );
     for (line, hint) in [
         ("shard help", "hint: `logctl help shard`"),
         ("config help", "hint: `logctl help config`"),
