@@ -217,7 +217,10 @@ pub(crate) enum LoadCommand {
 
 /// Parses a command line. Clap's own error carries help and version too.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    let matches = Cli::command().try_get_matches_from(args)?;
+    let args: Vec<OsString> = args.into_iter().collect();
+    let matches = Cli::command()
+        .try_get_matches_from(&args)
+        .map_err(|error| without_environment(error, &args))?;
     let mut cli =
         Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut Cli::command()))?;
     check_output(&cli.global.manner.output, &mut cli.command)?;
@@ -227,6 +230,23 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, cla
     cli.global.overrides.note_environment(&matches);
     cli.spelled = spelled(&matches, &cli.command);
     Ok(cli)
+}
+
+/// The same refusal with a usage line that shows no option as required because the environment gives it.
+fn without_environment(error: clap::Error, args: &[OsString]) -> clap::Error {
+    // A help text names the variables.
+    let shows_help = matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    );
+    if shows_help {
+        return error;
+    }
+    let plain = Cli::command().mut_args(|arg| arg.env(None::<&'static str>));
+    match plain.try_get_matches_from(args) {
+        Err(plain) if plain.kind() == error.kind() => plain,
+        _ => error,
+    }
 }
 
 /// `logctl shard rotate`, `logctl shard --use-config`.

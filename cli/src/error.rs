@@ -283,6 +283,14 @@ pub enum Error {
         /// Whether it waits for a key that no command publishes.
         unpublished: bool,
     },
+    /// Nothing is published to which the key of a shard could be added, and the command names nothing to begin with.
+    #[error("shard {shard} still waits: {why}")]
+    NothingPublished {
+        /// The shard whose key is announced.
+        shard: String,
+        /// What is missing where.
+        why: String,
+    },
     /// The command that publishes a trusted root failed.
     #[error("the command of --exec {why}")]
     Publishing {

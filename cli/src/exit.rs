@@ -277,6 +277,10 @@ pub(crate) fn row(error: &Error) -> Row {
                 "run the same command again later, for shard {shard}: it continues; `logctl shard list --log {log}` shows since when the key has been seen"
             ),
         ),
+        Error::NothingPublished { .. } => {
+            let hint = "add --merge FILE or --new-root; nothing was rotated";
+            Row::new(USAGE, "nothing-published", hint)
+        }
         Error::Publishing { .. } => Row::new(
             USAGE,
             "publishing",
@@ -386,7 +390,7 @@ fn problem_row(problem: &Problem) -> Row {
         ),
         codes::UNVERIFIED => (
             UNVERIFIED,
-            "readers see none of the imported entries; `logctl import rekor --drop` deletes them",
+            "readers see none of the imported entries; `logctl import rekor --drop --log NAME` deletes them",
         ),
         codes::KEY_REUSED => (
             REFUSED,

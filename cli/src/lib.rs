@@ -59,7 +59,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         spelled,
     } = match cli::parse(args) {
         Ok(cli) => cli,
-        Err(error) => return ui::usage("logctl", &error, elsewhere(&error).as_deref(), form),
+        Err(mut error) => {
+            drop_wrong_tip(&mut error);
+            return ui::usage("logctl", &error, elsewhere(&error).as_deref(), form);
+        }
     };
     let Global {
         overrides,
@@ -112,6 +115,25 @@ pub fn drive(
     ui.finish(result)
 }
 
+/// Removes clap's advice to pass an unknown option as a value: no argument of `logctl` begins with a dash, so it leads to another mistake.
+fn drop_wrong_tip(error: &mut clap::Error) {
+    let is_wrong = |text: &clap::builder::StyledStr| text.to_string().starts_with("to pass ");
+    let suggested = error.get(ContextKind::Suggested);
+    if matches!(suggested, Some(ContextValue::StyledStrs(all)) if all.iter().any(is_wrong)) {
+        error.remove(ContextKind::Suggested);
+    }
+}
+
+/// The command whose usage an error shows: `shard`.
+fn command_of(error: &clap::Error) -> Option<String> {
+    let usage = error.get(ContextKind::Usage)?.to_string();
+    let words = usage.strip_prefix("Usage: logctl ")?.split_whitespace();
+    let words: Vec<&str> = words
+        .take_while(|word| word.starts_with(|c: char| c.is_ascii_lowercase()))
+        .collect();
+    Some(words.join(" "))
+}
+
 /// The hint for a word that is a command, but not at this place.
 fn elsewhere(error: &clap::Error) -> Option<String> {
     if error.kind() != ErrorKind::InvalidSubcommand {
@@ -120,6 +142,9 @@ fn elsewhere(error: &clap::Error) -> Option<String> {
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else {
         return None;
     };
+    if word == "help" {
+        return Some(format!("`logctl help {}`", command_of(error)?));
+    }
     if word == "run" {
         return Some("the load generator is a program of its own: `logload run`".into());
     }

@@ -78,8 +78,8 @@ pub(super) struct Consent {
     pub(super) log: String,
     /// The entity tag of the state that the user has seen.
     pub(super) base: Option<String>,
-    /// The question before the change.
-    pub(super) question: String,
+    /// The question before the change; `None` if it was answered before.
+    pub(super) question: Option<String>,
     /// The word to type as consent, if a yes would be too easy.
     pub(super) typed: Option<String>,
     /// Whether to ask the server first what the change would do, and show it.
@@ -147,9 +147,10 @@ pub(super) async fn carry_out_unless(
         }
         session.ui.show(&page);
     }
-    match typed {
-        Some(word) => session.ui.confirm_typed(&question, &word)?,
-        None => session.ui.confirm(&question)?,
+    match (question, typed) {
+        (Some(question), Some(word)) => session.ui.confirm_typed(&question, &word)?,
+        (Some(question), None) => session.ui.confirm(&question)?,
+        (None, _) => {}
     }
     changed().await?;
     // The time that a person takes to decide must not be taken from the server's time to answer.

@@ -72,7 +72,8 @@ impl Document {
         }
     }
 
-    fn position(&self, pointer: &str) -> (Option<u32>, Option<u32>) {
+    /// Where a field is, if the text shows it.
+    pub(super) fn position(&self, pointer: &str) -> (Option<u32>, Option<u32>) {
         let mut marker = [logconfig::Finding {
             code: "",
             message: String::new(),

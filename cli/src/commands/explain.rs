@@ -290,7 +290,7 @@ fn asks(command: &Command) -> Asks {
         // Everything else comes from the log's public address, like anybody's.
         Command::Receipt(_) => Asks::default().and(&[ShowLog]),
         Command::Doctor => {
-            always(&[Name::WhoAmI]).and(&[ListTokens, ShowDiagnostics, ShowAuditObject])
+            always(&[Name::WhoAmI]).and(&[ListTokens, ShowLog, ShowDiagnostics, ShowAuditObject])
         }
         Command::Import(ImportArgs {
             source: Some(ImportSource::Rekor(args)),

@@ -4,6 +4,7 @@
 //! same steps as every log. What is copied is kept: the same command continues it.
 
 mod copy;
+mod hints;
 mod shown;
 
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use clap::ValueHint;
 use futures_util::StreamExt as _;
 use logconfig::{LogConfig, ShardConfig, ShardName, ShardState};
 use wire::routes::Name;
-use wire::{CreateLogRequest, ImportRequest, ImportShard, Problem, codes};
+use wire::{CreateLogRequest, ImportRequest, ImportShard};
 
 use super::change::{self, ChangeArgs, Consent, Trial};
 use super::document::{self, Document, wire_finding};
@@ -28,6 +29,7 @@ use crate::import::source::Source;
 use crate::numbers::grouped;
 use crate::report::{Outcome, Present as _};
 use copy::{Shown, copy, done};
+use hints::{Refusal, drop_command, other_log, trusted, unimportable, unverified};
 use shown::{Dropped, Planned, Saved};
 
 /// Where an import comes from, if not from a file.
@@ -82,9 +84,6 @@ pub(crate) struct RekorArgs {
     pub(crate) change: ChangeArgs,
 }
 
-/// The command that deletes what was copied, as hints name it.
-const DROP: &str = "`logctl import rekor --drop`";
-
 /// What the command asks the server for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RekorAsks {
@@ -115,6 +114,11 @@ pub(super) async fn run(session: &Session<'_>, args: RekorArgs) -> Result<Outcom
         return save(session, &source, from, &args).await;
     };
     let document = Document::read(file).await?;
+    if let Some(named) = session.overrides.log_flag()
+        && named != document.config.log.as_str()
+    {
+        return Err(other_log(&document, named));
+    }
     let shards = shards(session, &source, from, &args).await?;
     let config = with_shards(document.config.clone(), &document.subject, &shards)?;
     let log = config.log.as_str().to_owned();
@@ -132,44 +136,52 @@ pub(super) async fn run(session: &Session<'_>, args: RekorArgs) -> Result<Outcom
         server => server?,
     };
     session.ui.works_on(&log, server.settings.log.as_deref());
+    let refusal = Refusal {
+        log: &log,
+        source: &source,
+        shards: &shards,
+    };
     // Reports a name or an origin that is in use before hours of copying.
     let there = server
         .admin
         .preview_import(&log, &request, session.deadline())
-        .await
-        .map_err(|error| refused(document.place_below("/config", error), &source, &shards))?;
+        .await;
+    let there = match there {
+        Ok(there) => there,
+        Err(error) => {
+            let error = document.place_below("/config", error);
+            let error = unimportable(session, &server, &request, &document.subject, error).await;
+            return Err(refusal.explained(error));
+        }
+    };
     let planned = Planned::new(&log, from, &shards, Some(done(&there)));
     if args.dry_run {
         return Outcome::done(&planned);
     }
-    session.ui.confirm_if_protected(&format!(
-        "import the shards of {from} into the new log {log}?"
-    ))?;
-    let question = format!("create {log} with these shards?");
-    // If nobody can answer the question, fail now, not after everything was copied.
-    if !session.ui.will_ask() {
-        session.ui.confirm(&question)?;
-    }
     session.ui.show(&planned.page());
+    // The only question: after hours of copying nobody may be there to answer one.
+    session.ui.confirm(&format!(
+        "copy the entries of {from} and create the log {log} with these shards?"
+    ))?;
     let copied = copy(session, &server, &log, &source, &shards, &request, &args);
     copied
         .await
-        .map_err(|error| refused(document.place_below("/config", error), &source, &shards))?;
-    unchanged(&source, &shards, &args).await?;
+        .map_err(|error| refusal.after_copying(document.place_below("/config", error)))?;
+    unchanged(&source, &shards, &args, Some(&log)).await?;
     let call = Call::new(Name::CreateLog, "", &CreateLogRequest { config })?;
     let consent = Consent {
-        question,
-        log,
+        question: None,
+        log: log.clone(),
         base: None,
         typed: None,
         preview: true,
         trial: Trial::default(),
     };
-    // A Rekor that is still open may accept entries while the user decides, and this log would assign their indexes a second time.
-    let changed = async || unchanged(&source, &shards, &args).await;
+    // A Rekor that is still open may accept entries meanwhile, and this log would assign their indexes a second time.
+    let changed = async || unchanged(&source, &shards, &args, Some(&log)).await;
     change::carry_out_unless(session, &server, call, consent, changed)
         .await
-        .map_err(|error| refused(document.place_below("/config", error), &source, &shards))
+        .map_err(|error| refusal.after_copying(document.place_below("/config", error)))
 }
 
 /// The request that begins to import these shards into the log that this document describes.
@@ -182,48 +194,6 @@ fn begins(config: &LogConfig, shards: &[OldShard]) -> ImportRequest {
     ImportRequest {
         shards: shards.collect(),
         config: Some(config.clone()),
-    }
-}
-
-/// Adds the next step to a refusal by the server: only this module knows where the entries come from.
-fn refused(error: Error, source: &Source, shards: &[OldShard]) -> Error {
-    let Error::Problem(mut problem) = error else {
-        return error;
-    };
-    match problem.code.as_str() {
-        codes::UNVERIFIED => match faulty(&problem, shards) {
-            // The entries are all there, and their root is wrong.
-            Some((shard, "")) => unverified(*problem, source.wrong_root(shard, DROP)),
-            Some((shard, _)) => {
-                let hint = source.not_signed(shard);
-                unverified(*problem, hint)
-            }
-            None => Error::Problem(problem),
-        },
-        codes::CONFLICT => {
-            problem.hint.get_or_insert_with(|| {
-                format!("entries that were already copied are kept until {DROP} removes them")
-            });
-            Error::Problem(problem)
-        }
-        _ => Error::Problem(problem),
-    }
-}
-
-/// The shard that a refusal points to, in the list of the request or of its document, and the rest of the pointer.
-fn faulty<'a, 'b>(problem: &'b Problem, shards: &'a [OldShard]) -> Option<(&'a OldShard, &'b str)> {
-    let mut pointers = problem.findings.iter().map(|found| found.pointer.as_str());
-    let below = pointers.find_map(|pointer| pointer.strip_prefix("/shards/"))?;
-    let (at, rest) = below.split_once('/').unwrap_or((below, ""));
-    Some((shards.get(at.parse::<usize>().ok()?)?, rest))
-}
-
-/// The error for what the old Rekor has not signed.
-fn unverified(problem: Problem, hint: String) -> Error {
-    Error::Source {
-        fault: SourceFault::Unverified,
-        message: problem.detail,
-        hint,
     }
 }
 
@@ -255,35 +225,9 @@ async fn shards(
     }
     if let Some(file) = &args.trusted_root {
         let (subject, root) = document::read(file).await?;
-        trusted(&subject, &root, &shards)?;
+        trusted(&subject, &root, &shards, source)?;
     }
     Ok(shards)
-}
-
-/// Refuses shards whose key is not in a trusted root: the server that answers may not be the Rekor that clients know.
-fn trusted(subject: &str, root: &str, shards: &[OldShard]) -> Result<(), Error> {
-    let root: serde_json::Value = serde_json::from_str(root).map_err(|error| Error::Usage {
-        message: format!("{subject} is not a trusted root: {error}"),
-        hint: "name the trusted_root.json that your clients have".into(),
-    })?;
-    let tlogs = root["tlogs"].as_array().into_iter().flatten();
-    let keys = tlogs.filter_map(|tlog| tlog["publicKey"]["rawBytes"].as_str());
-    let keys: Vec<_> = keys.filter_map(|key| STANDARD.decode(key).ok()).collect();
-    let unknown = |shard: &&OldShard| !keys.iter().any(|key| key == shard.key.bytes());
-    match shards.iter().find(unknown) {
-        None => Ok(()),
-        Some(shard) => Err(Error::Source {
-            fault: SourceFault::Unverified,
-            message: format!(
-                "{subject} does not contain the key of tree {} (log ID {} in a trusted root, {} in Rekor)",
-                shard.tree_id,
-                shard.key.log_id().to_base64(),
-                tlog::hex(&shard.key.log_id().0)
-            ),
-            hint: "nothing was imported; check that --from is the Rekor that your clients know"
-                .into(),
-        }),
-    }
 }
 
 /// Saves the answers of the old Rekor to a folder.
@@ -307,7 +251,7 @@ async fn save(
     let folder = Folder::new(path);
     folder.take(&shards)?;
     let total = shards.iter().map(|shard| shard.head.size).sum();
-    let mut shown = Shown::begin(session, total);
+    let mut shown = Shown::begin(session, source, total);
     for shard in &shards {
         let (mut saved, there) = folder.append(shard)?;
         shown.set(shown.done + there);
@@ -318,7 +262,7 @@ async fn save(
         }
         saved.end()?;
     }
-    unchanged(source, &shards, args).await?;
+    unchanged(source, &shards, args, None).await?;
     // Written last, so that a run that fails leaves an earlier description as it is.
     folder.describe(&shards)?;
     Outcome::done(&Saved {
@@ -382,7 +326,12 @@ fn with_shards(
 }
 
 /// Refuses a Rekor that has accepted entries since, or shows other trees now.
-async fn unchanged(source: &Source, shards: &[OldShard], args: &RekorArgs) -> Result<(), Error> {
+async fn unchanged(
+    source: &Source,
+    shards: &[OldShard],
+    args: &RekorArgs,
+    log: Option<&str>,
+) -> Result<(), Error> {
     let mut now = source.shards().await?;
     now.retain(|shard| !(args.inactive_only && shard.is_active));
     let same = |one: &OldShard, other: &OldShard| {
@@ -398,9 +347,9 @@ async fn unchanged(source: &Source, shards: &[OldShard], args: &RekorArgs) -> Re
         _ => "it shows other trees than when this command began".to_owned(),
     };
     let stop = "stop the writes to it, and run the same command again to continue";
-    let again = match &args.save {
-        Some(_) => "save to another folder".to_owned(),
-        None => format!("run {DROP}, then this command"),
+    let again = match log {
+        None => "save to another folder".to_owned(),
+        Some(log) => format!("run {}, then this command", drop_command(log)),
     };
     Err(Error::Source {
         fault: SourceFault::Changed,
@@ -415,13 +364,14 @@ async fn unchanged(source: &Source, shards: &[OldShard], args: &RekorArgs) -> Re
 }
 
 async fn drop(session: &Session<'_>) -> Result<Outcome, Error> {
-    let server = session.server()?;
-    let Some(log) = &server.settings.log else {
+    // What the context names by default is not what somebody wants to delete.
+    let Some(log) = session.overrides.log_flag() else {
         return Err(Error::Usage {
-            message: "--drop needs the name of the log that the import was for".into(),
-            hint: "name it with --log".into(),
+            message: "--drop needs --log with the name of the log that the import was for".into(),
+            hint: "name it with --log NAME; nothing was deleted".into(),
         });
     };
+    let server = session.server()?;
     let log = log_name(log)?;
     session.ui.confirm(&format!(
         "delete the entries that were copied for the log {log}?"
@@ -434,13 +384,13 @@ async fn drop(session: &Session<'_>) -> Result<Outcome, Error> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use logconfig::LogName;
     use tlog::{Checkpoint, Signer};
 
     use super::*;
 
-    fn old(tree: u64, start: u64, size: u64) -> OldShard {
+    pub(super) fn old(tree: u64, start: u64, size: u64) -> OldShard {
         let signer = Signer::from_p256("rekor.example.org", &[tree as u8; 32]).unwrap();
         OldShard {
             tree_id: tree.to_string(),

@@ -123,7 +123,7 @@ fn simple(log: String, question: String) -> Consent {
     Consent {
         log,
         base: None,
-        question,
+        question: Some(question),
         typed: None,
         preview: false,
         trial: Trial::default(),

@@ -42,6 +42,11 @@ impl Folder {
         self.read(&format!("{tree_id}.pem"))
     }
 
+    /// The file with the key of a tree.
+    pub(super) fn key_of(&self, tree_id: &str) -> PathBuf {
+        self.0.join(format!("{tree_id}.pem"))
+    }
+
     /// The file with the entries of a tree.
     pub(super) fn entries_of(&self, tree_id: &str) -> PathBuf {
         self.0.join(format!("{tree_id}.jsonl"))

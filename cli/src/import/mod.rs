@@ -3,7 +3,7 @@
 //! [`entries`] reads the file in large pieces and writes bundle encoding, without an allocation per entry; [`feed`] keeps entries that are
 //! not acknowledged yet; [`send`] sends it, and resumes after a broken connection at the position that the server reports.
 //!
-//! [`source`] is an old Rekor, for `logctl import rekor`: [`rekor`] asks it, [`save`] writes its answers to a folder, [`folder`] reads them, and
+//! [`source`] is an old Rekor, for `logctl import rekor`: [`rekor`] asks it, [`waits`] tells when it does not answer, [`save`] writes its answers to a folder, [`folder`] reads them, and
 //! [`shard`] is what both describe.
 //!
 //! What must never happen: an entry is in the log twice or is skipped because the connection broke; memory grows with the file.
@@ -18,6 +18,7 @@ pub(crate) mod save;
 pub(crate) mod send;
 pub(crate) mod shard;
 pub(crate) mod source;
+pub(crate) mod waits;
 
 use wire::data::Range;
 

@@ -1,26 +1,26 @@
 //! An old Rekor, whose entries are imported: reads its shards and their entries, with their times and signatures.
 //!
 //! It may be old, small and busy. Therefore only a few requests are under way at a time, and a request that is refused for now is sent again:
-//! after the time that the answer names, or after a pause that doubles. A Rekor that has never answered may be a wrong address, so the wait
-//! for it ends after the caller's timeout.
+//! after the time that the answer names, or after a pause that doubles, and each wait is reported. A Rekor that has never answered may be a wrong
+//! address, so the wait for it ends after the caller's timeout; the wait for one that has answered ends later.
 //!
 //! What must never happen: the old Rekor decides how much memory logctl takes. Most answers are short; only a few long ones are read at a time.
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::stream::{self, Stream, StreamExt as _};
 use reqwest::StatusCode;
 use reqwest::header::RETRY_AFTER;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use wire::ImportEntry;
 
 use super::UNSEEN;
 use super::shard::{Answered, Fault, OldShard, Part};
+use super::waits::Waits;
 use crate::client::{Deadline, cause, seconds, transport};
 use crate::error::{Error, SourceFault};
 use crate::settings::Address;
@@ -32,8 +32,9 @@ const MAX_ANSWER: usize = 8 << 20;
 /// Bytes of an answer that each connection may hold: ten of the longest entries. So many longer answers are read at a time.
 const SHORT_ANSWER: usize = 1 << 20;
 const LONG_ANSWERS: usize = 4;
-/// Attempts for one answer, and the pauses between them.
-const ATTEMPTS: u32 = 9;
+/// Without any answer for so long, a Rekor that has answered before is given up.
+const GIVE_UP: Duration = Duration::from_secs(15 * 60);
+/// The pauses between attempts for one answer.
 const SOURCE_BACKOFF_MIN: Duration = Duration::from_millis(500);
 const SOURCE_BACKOFF_MAX: Duration = Duration::from_secs(60);
 
@@ -44,8 +45,10 @@ pub(crate) struct OtherRekor {
     base: String,
     /// The longest wait for one answer; for the first answer, all attempts together.
     timeout: Duration,
-    /// Whether it has answered.
-    has_answered: Arc<AtomicBool>,
+    /// When it answered last, if ever.
+    answered: Arc<Mutex<Option<Instant>>>,
+    /// Says what is waited for.
+    pub(super) waits: Arc<Waits>,
     /// Turns to read a long answer. One is held until the answer is parsed, never by a page that waits for an earlier one.
     long: Arc<Semaphore>,
 }
@@ -71,7 +74,8 @@ impl OtherRekor {
             http: transport(&Address::Url(base.clone()), ca, None)?,
             base,
             timeout,
-            has_answered: Arc::default(),
+            answered: Arc::default(),
+            waits: Arc::default(),
             long: Arc::new(Semaphore::new(LONG_ANSWERS)),
         })
     }
@@ -134,39 +138,52 @@ impl OtherRekor {
 
     async fn get(&self, path: &str, body: Option<String>) -> Result<Answer, Error> {
         let deadline = Deadline::after(self.timeout);
+        let began = Instant::now();
         let mut pause = SOURCE_BACKOFF_MIN;
-        for left in (0..ATTEMPTS).rev() {
-            let is_new = !self.has_answered.load(Relaxed);
-            let limit = if is_new {
-                deadline.left()
-            } else {
-                self.timeout
+        loop {
+            let limit = match self.answered() {
+                None => deadline.left(),
+                Some(_) => self.timeout,
             };
-            let (why, after) = match self.attempt(path, body.clone(), limit).await {
+            let attempt = self.attempt(path, body.clone(), limit).await;
+            let answered = self.answered();
+            let (why, after) = match attempt {
                 Ok(answer) => {
-                    self.has_answered.store(true, Relaxed);
+                    *self.answered.lock().unwrap_or_else(PoisonError::into_inner) =
+                        Some(Instant::now());
                     return Ok(answer);
                 }
                 Err(Failed::Final(why)) => return Err(self.refused(path, &why)),
-                Err(Failed::Absent(why)) if is_new => return Err(self.absent(path, why)),
+                Err(Failed::Absent(why)) if answered.is_none() => {
+                    return Err(self.absent(path, why));
+                }
                 Err(Failed::Passing(why, after)) => (why, after),
                 Err(Failed::Absent(why)) => (why, None),
             };
             let pause_now = wait(after, pause);
-            if is_new && pause_now >= deadline.left() {
-                return Err(self.absent(path, why));
-            }
-            if left == 0 {
-                return Err(Error::Unreachable {
-                    address: self.url(path),
-                    cause: why,
-                    hint: "what was copied is kept: run the same command again to continue".into(),
-                });
+            match answered {
+                None if pause_now >= deadline.left() => return Err(self.absent(path, why)),
+                None => {}
+                Some(last) => {
+                    if last.max(began).elapsed() + pause_now >= GIVE_UP {
+                        return Err(Error::Unreachable {
+                            address: self.url(path),
+                            cause: format!("no answer for {} min: {why}", GIVE_UP.as_secs() / 60),
+                            hint:
+                                "what was copied is kept; run the same command again: it continues"
+                                    .into(),
+                        });
+                    }
+                    self.waits.report(&self.base, &why, pause_now);
+                }
             }
             tokio::time::sleep(pause_now).await;
-            pause *= 2;
+            pause = (pause * 2).min(SOURCE_BACKOFF_MAX);
         }
-        Err(Error::Bug("no attempt was made".into()))
+    }
+
+    fn answered(&self) -> Option<Instant> {
+        *self.answered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn attempt(
@@ -216,19 +233,23 @@ impl OtherRekor {
         Ok(Answer { bytes, turn })
     }
 
-    fn url(&self, path: &str) -> String {
+    pub(super) fn url(&self, path: &str) -> String {
         format!("{}/api/v1/{path}", self.base)
     }
 
     /// The error when no answer comes in time and the Rekor has never answered.
     fn absent(&self, path: &str, cause: String) -> Error {
-        Error::Unreachable {
-            address: self.url(path),
-            cause,
-            hint: format!(
+        let hint = match cause.contains("certificate") {
+            true => "nothing was changed; --from-ca FILE names the authority that issued the certificate of this Rekor, if it is not one of the system's".to_owned(),
+            false => format!(
                 "nothing was changed; check --from, and that this address can be reached from here; --timeout waits longer than {}",
                 seconds(self.timeout)
             ),
+        };
+        Error::Unreachable {
+            address: self.url(path),
+            cause,
+            hint,
         }
     }
 
@@ -282,6 +303,54 @@ fn wait(asked: Option<Duration>, own: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A Rekor that dies in the middle is waited for, and every wait is told; but not for ever.
+    #[tokio::test(start_paused = true)]
+    async fn a_rekor_that_is_gone_is_waited_for_and_given_up() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        drop(listener);
+        let rekor = OtherRekor::new(base.clone(), None, Duration::from_secs(3)).unwrap();
+        // It has never answered: it may be a wrong address.
+        let Err(Error::Unreachable { hint, .. }) = rekor.log().await else {
+            panic!("somebody answers");
+        };
+        assert!(hint.contains("check --from") && rekor.waits.told().is_empty());
+        *rekor.answered.lock().unwrap() = Some(Instant::now());
+        rekor.waits.begin(3002, None);
+        rekor.waits.set(1030);
+        let began = Instant::now();
+        let Err(Error::Unreachable { cause, hint, .. }) = rekor.log().await else {
+            panic!("somebody answers");
+        };
+        let took = began.elapsed();
+        assert!(
+            took <= GIVE_UP && took + SOURCE_BACKOFF_MAX >= GIVE_UP,
+            "{took:?}"
+        );
+        assert!(cause.starts_with("no answer for 15 min: "), "{cause}");
+        assert!(hint.contains("run the same command again: it continues"));
+        let told = rekor.waits.told();
+        assert!((15..40).contains(&told.len()), "{told:?}");
+        assert!(
+            told[0].starts_with(&format!("{base} does not answer (")),
+            "{told:?}"
+        );
+        let end = "trying again in 1 s; 1,030 of 3,002 entries are copied";
+        assert!(told[1].ends_with(end), "{told:?}");
+    }
+
+    #[test]
+    fn an_unknown_certificate_names_from_ca() {
+        let base = "https://rekor.example.org".to_owned();
+        let rekor = OtherRekor::new(base, None, Duration::from_secs(3)).unwrap();
+        let hint = |cause: &str| match rekor.absent("log", cause.to_owned()) {
+            Error::Unreachable { hint, .. } => hint,
+            other => panic!("{other}"),
+        };
+        assert!(hint("invalid peer certificate: UnknownIssuer").contains("--from-ca FILE"));
+        assert!(hint("connection refused").contains("check --from,"));
+    }
 
     /// An answer that asks for no pause, or for a whole day, gets a bounded one.
     #[test]

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::Stream;
@@ -10,6 +11,7 @@ use wire::ImportEntry;
 use super::folder::Folder;
 use super::rekor::OtherRekor;
 use super::shard::{Fault, OldShard, trees};
+use super::waits::Waits;
 use crate::error::Error;
 
 /// The forms of `--from`, in each command that has it.
@@ -135,6 +137,25 @@ impl Source {
             Self::Rekor(rekor) => Box::pin(rekor.entries(shard, from, connections)),
             Self::Folder(folder) => Box::pin(folder.entries(shard, from)?),
         })
+    }
+
+    /// What is said while a Rekor does not answer; a folder always does.
+    pub(crate) fn waits(&self) -> Option<Arc<Waits>> {
+        match self {
+            Self::Rekor(rekor) => Some(Arc::clone(&rekor.waits)),
+            Self::Folder(_) => None,
+        }
+    }
+
+    /// Where the key of a tree is, for a person.
+    pub(crate) fn key_at(&self, tree_id: &str) -> String {
+        match self {
+            Self::Rekor(rekor) => {
+                let url = rekor.url(&format!("log/publicKey?treeID={tree_id}"));
+                format!("GET {url}")
+            }
+            Self::Folder(folder) => folder.key_of(tree_id).display().to_string(),
+        }
     }
 
     /// The next step when the server has found that the old Rekor did not sign what it returned for this shard.

@@ -166,6 +166,12 @@ impl Overrides {
             .collect();
     }
 
+    /// The log that a flag names, and not the environment.
+    pub(crate) fn log_flag(&self) -> Option<&str> {
+        let is_flag = !self.environment.iter().any(|name| name == "log");
+        self.log.as_deref().filter(|_| is_flag)
+    }
+
     /// Its source: `flag --log`, `environment LOGCTL_LOG`.
     pub(crate) fn source(&self, key: &str) -> String {
         if self.environment.iter().any(|name| name == key) {

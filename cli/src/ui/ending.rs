@@ -115,6 +115,7 @@ impl Made {
             Error::Interrupted { .. }
             | Error::Trail { .. }
             | Error::Waits { .. }
+            | Error::NothingPublished { .. }
             | Error::Publishing { .. }
             | Error::Bug(_) => error,
             error => Error::AfterChange {

@@ -5,6 +5,7 @@
 
 mod ending;
 mod phase;
+mod question;
 mod usage;
 
 use std::cell::{Cell, RefCell};
@@ -190,7 +191,7 @@ impl Ui {
     /// The situation after Ctrl-C.
     pub fn interrupted(&self) -> Error {
         if self.can_ask {
-            // An unanswered question has hidden the cursor.
+            // Whatever was drawn may have hidden the cursor.
             let _ = Term::stderr().show_cursor();
         }
         let Standing { state, resume, key } = self.standing.borrow().clone();
@@ -227,14 +228,15 @@ impl Ui {
                 None => Error::Unconfirmed { question },
             });
         }
-        let question = self.fitting(&render::clean(question));
+        let text = self.fitting(&render::clean(question));
         let said = match protected {
             Some(ChangeContext { name, .. }) => {
-                self.show(&Page::new().text(question));
+                self.show(&Page::new().text(text));
                 let prompt = format!("{name} is protected: type its name to go ahead");
                 typed(&self.fitting(&prompt), &name)
             }
-            None => line(&format!("{question} [y/N]"), true).map(|answer| is_yes(&answer)),
+            None => question::line(&format!("{text} [y/N]"), true)
+                .map(|answer| answer.is_some_and(|answer| is_yes(&answer))),
         };
         self.answered(said)
     }
@@ -252,14 +254,12 @@ impl Ui {
         Ok(())
     }
 
-    fn answered(&self, said: dialoguer::Result<bool>) -> Result<(), Error> {
+    fn answered(&self, said: io::Result<bool>) -> Result<(), Error> {
         match said {
             Ok(true) => Ok(()),
             Ok(false) => Err(Error::Declined),
-            Err(dialoguer::Error::IO(error)) if error.kind() == io::ErrorKind::Interrupted => {
-                Err(self.interrupted())
-            }
-            Err(dialoguer::Error::IO(source)) => Err(Error::Read {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(self.interrupted()),
+            Err(source) => Err(Error::Read {
                 what: "the terminal".into(),
                 source,
             }),
@@ -346,21 +346,11 @@ impl Ui {
 }
 
 /// Whether the word was typed.
-fn typed(prompt: &str, word: &str) -> dialoguer::Result<bool> {
-    line(prompt, false).map(|typed| typed == word)
+fn typed(prompt: &str, word: &str) -> io::Result<bool> {
+    question::line(prompt, false).map(|typed| typed.is_some_and(|typed| typed == word))
 }
 
-/// The line that was typed, as a whole; whether it stays on the screen.
-fn line(prompt: &str, stays: bool) -> dialoguer::Result<String> {
-    dialoguer::Input::<String>::new()
-        .with_prompt(prompt)
-        .allow_empty(true)
-        .report(stays)
-        .interact_text_on(&Term::stderr())
-}
-
-/// Whether an answer is a yes. Everything else is a no, an empty line among it: dialoguer's own question takes the last `y` or `n` that was
-/// typed, so that `not yet` would be a yes.
+/// Whether an answer is a yes. Everything else is a no, an empty line among it.
 fn is_yes(answer: &str) -> bool {
     let answer = answer.trim();
     ["y", "yes"]

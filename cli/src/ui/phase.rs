@@ -38,6 +38,11 @@ impl Phase {
         self.0.is_some()
     }
 
+    /// The bar, for lines that must not be written into it.
+    pub(crate) fn bar(&self) -> Option<ProgressBar> {
+        self.0.clone()
+    }
+
     /// How many are done.
     pub fn position(&self, done: u64) {
         if let Some(bar) = &self.0 {

@@ -75,6 +75,38 @@ fn all_is_well() {
     assert_eq!(fake.asked("POST").len(), 0);
 }
 
+/// A gate in a job must not pass because of a typo in the name, wherever the name is from.
+#[test]
+fn a_named_log_is_the_only_one_and_must_exist() {
+    let (mut bench, fake) = Bench::served();
+    healthy(&fake);
+    let one = |log: &str| json!({ "check": "checkpoint-age", "log": log, "severity": "critical", "measured": "9 s", "remedy": "look" });
+    let disk = json!({ "check": "disk", "severity": "ok", "measured": "42 GiB free" });
+    let checks = json!([one("neon"), disk, { "check": "publication", "log": "dev", "severity": "ok", "measured": "0 s" }]);
+    fake.says(
+        "GET /diagnostics",
+        [diagnostics(SignedDuration::ZERO, checks)],
+    );
+    fake.says(
+        "GET /logs/nosuch",
+        [problem(404, "not-found", "there is no log named nosuch")],
+    );
+    // The log of the context hides no other.
+    assert_eq!(bench.run("doctor").code, Some(13));
+    let ran = bench.run("doctor --log dev -o json");
+    assert_eq!(ran.code, Some(0), "{}", ran.shown());
+    assert_eq!(severity(&ran, "publication"), "ok");
+    assert_eq!(severity(&ran, "disk"), "ok");
+    assert!(!ran.out.contains("checkpoint-age"), "{}", ran.shown());
+    let refused = |ran: Ran| {
+        assert_eq!(ran.code, Some(6), "{}", ran.shown());
+        assert!(ran.err.contains("no log `nosuch`"), "{}", ran.shown());
+    };
+    refused(bench.run("doctor --log nosuch"));
+    bench.env("LOGCTL_LOG", "nosuch");
+    refused(bench.run("doctor"));
+}
+
 #[test]
 fn what_is_wrong_comes_with_its_remedy() {
     let (bench, fake) = Bench::served();

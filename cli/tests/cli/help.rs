@@ -156,3 +156,30 @@ fn completions_and_manual_come_from_the_program() {
         "Completions"
     );
 }
+
+#[test]
+fn an_unknown_word_or_option_gets_no_wrong_advice() {
+    let mut bench = Bench::new();
+    bench.env("LOGCTL_CONFIG", "logctl.toml");
+    let ran = bench.run("op wait");
+    assert_eq!(ran.code, Some(2), "{}", ran.shown());
+    assert!(
+        ran.err.contains("Usage: logctl op wait <ID>"),
+        "{}",
+        ran.shown()
+    );
+    for (line, hint) in [
+        ("shard help", "hint: `logctl help shard`"),
+        ("config help", "hint: `logctl help config`"),
+    ] {
+        let ran = bench.run(line);
+        assert_eq!(ran.code, Some(2), "{}", ran.shown());
+        assert!(ran.err.contains(hint), "{}", ran.shown());
+    }
+    let ran = bench.run("log freeze --dry-run");
+    assert_eq!(ran.code, Some(2), "{}", ran.shown());
+    assert!(!ran.err.contains("tip:"), "{}", ran.shown());
+    // What is only misspelled is still named.
+    let ran = bench.run("shard rotate --dry-rum");
+    assert!(ran.err.contains("'--dry-run'"), "{}", ran.shown());
+}

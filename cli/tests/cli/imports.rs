@@ -144,3 +144,39 @@ fn another_rekor_that_does_not_answer_is_waited_for_as_long_as_was_said() {
     }
     drop(silent);
 }
+
+const NEON: &str = "apiVersion: logctl/v1\nkind: LogConfig\nlog: neon\norigin: log.example.org\nshards: [{name: 2026a, state: active}]\n";
+
+#[test]
+fn a_named_log_must_be_the_one_of_the_document() {
+    let (bench, fake) = Bench::served();
+    bench.write("neon.yaml", NEON);
+    let from = crate::fake::nowhere();
+    let line = format!("import rekor neon.yaml --from {from} --timeout 2s");
+    let ran = bench.run(&format!("{line} --log other"));
+    assert_eq!(ran.code, Some(6), "{}", ran.shown());
+    assert!(
+        ran.err.contains("other-log")
+            && ran
+                .err
+                .contains("the document is for the log neon, and --log names other"),
+        "{}",
+        ran.shown()
+    );
+    assert!(fake.asked("POST").is_empty());
+    // The log of the context is only a default: the file names the new one. So is the right name.
+    for line in [line.clone(), format!("{line} --log neon")] {
+        assert_eq!(bench.run(&line).code, Some(11), "{line}");
+    }
+}
+
+/// Neither the context nor the environment names what is deleted.
+#[test]
+fn what_is_dropped_is_named() {
+    let (mut bench, fake) = Bench::served();
+    bench.env("LOGCTL_LOG", "dev");
+    let ran = bench.run("import rekor --drop --yes");
+    assert_eq!(ran.code, Some(2), "{}", ran.shown());
+    assert!(ran.err.contains("--drop needs --log"), "{}", ran.shown());
+    assert!(fake.asked("DELETE").is_empty() && fake.asked("POST").is_empty());
+}

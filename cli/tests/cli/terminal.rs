@@ -17,8 +17,24 @@ fn typed(bench: &Bench, line: &str, keys: &str) -> (Option<i32>, String) {
     (code, console::strip_ansi_codes(&screen).into_owned())
 }
 
+/// The same with keys that were typed before the command began.
+fn typed_ahead(bench: &Bench, line: &str, keys: &str) -> (Option<i32>, String) {
+    let (code, screen) = screen(bench, 100, line, keys, "");
+    (code, console::strip_ansi_codes(&screen).into_owned())
+}
+
 /// The same on a screen of so many columns, with what tells the terminal how to draw it.
 fn drawn(bench: &Bench, columns: u16, line: &str, keys: &str) -> (Option<i32>, String) {
+    screen(bench, columns, line, "", keys)
+}
+
+fn screen(
+    bench: &Bench,
+    columns: u16,
+    line: &str,
+    ahead: &str,
+    keys: &str,
+) -> (Option<i32>, String) {
     let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&controller).unwrap();
     unlockpt(&controller).unwrap();
@@ -43,10 +59,11 @@ fn drawn(bench: &Bench, columns: u16, line: &str, keys: &str) -> (Option<i32>, S
     command
         .stdin(Stdio::from(terminal.try_clone().unwrap()))
         .stderr(Stdio::from(terminal.try_clone().unwrap()));
+    let mut keyboard = File::from(controller);
+    keyboard.write_all(ahead.as_bytes()).unwrap();
     let mut child = command.stdout(Stdio::null()).spawn().unwrap();
     drop((terminal, command));
 
-    let mut keyboard = File::from(controller);
     let mut screen = keyboard.try_clone().unwrap();
     let (sender, receiver) = std::sync::mpsc::channel();
     let reader = std::thread::spawn(move || {
@@ -133,6 +150,26 @@ fn no_is_no() {
         assert_eq!(code, Some(0), "{keys:?}: {screen}");
         assert_eq!(fake.asked("POST").len(), posts, "{keys:?}");
     }
+}
+
+/// Also before the question listens: the terminal of `script` without input ends at once.
+#[test]
+fn the_end_of_the_input_and_esc_are_no() {
+    let (bench, fake) = Bench::served();
+    let delete = "log delete dev";
+    for line in ["shard freeze", delete] {
+        for keys in ["\u{4}", "\u{1b}", "y\u{4}", "dev\u{1b}"] {
+            let (code, screen) = typed(&bench, line, keys);
+            assert_eq!(code, Some(130), "{keys:?}: {screen}");
+            assert!(
+                screen.contains("declined; nothing was changed"),
+                "{keys:?}: {screen}"
+            );
+        }
+    }
+    let (code, screen) = typed_ahead(&bench, "shard freeze", "\u{4}");
+    assert_eq!(code, Some(130), "{screen}");
+    assert!(fake.asked("POST").is_empty() && fake.asked("DELETE").is_empty());
 }
 
 #[test]

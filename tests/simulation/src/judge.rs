@@ -549,7 +549,7 @@ impl Judge {
         }
         for (entry, index) in at {
             if !known.asked.contains_key(&(log.to_owned(), entry.to_vec())) {
-                let what = format!("log {log}: {} at {index}", text(entry));
+                let what = format!("log {log}: {} at {index:?}", text(entry));
                 broken.push(("every entry was written by somebody", what));
             }
         }

@@ -434,7 +434,8 @@ fn two_operators_announce_one_shard() -> Done {
     let bare = ["plan", "--exec", &publish, "--seen-at", &place];
     // A wrong address looks as if nothing was published.
     let early = [&bare[..], &["--timeout", "1s"]].concat();
-    says(&announce(at, &early, 7)?, "--new-root")?;
+    let ran = announce(at, &early, 2)?;
+    says(&ran, "add --merge FILE or --new-root")?;
     // Without a command to publish, waiting alone helps nobody.
     let idle = ["plan", "--seen-at", &place, "--timeout", "1s"];
     let ran = announce(at, &idle, 7)?;

@@ -376,6 +376,10 @@ fn a_conflict_is_found_before_anything_is_copied() -> Done {
         for end in ["--dry-run", "--yes"] {
             let ran = run(at, &format!("{line} {end}"), code)?;
             ensure!(ran.stderr.contains(said), "{said}: {}", ran.stderr);
+            // Nothing is copied, so nothing can be dropped.
+            let other = ran.stderr.contains("choose another `origin:` and name");
+            ensure!(other == (code == 5), "{}", ran.stderr);
+            ensure!(!ran.stderr.contains("--drop"), "{}", ran.stderr);
         }
         Ok(())
     };
@@ -467,6 +471,7 @@ fn an_old_rekor_that_grows_is_refused() -> Done {
     });
     for end in ["--dry-run", "--yes"] {
         let ran = run(at, &format!("{line} {end}"), 5)?;
+        ensure!(!ran.stderr.contains("--drop"), "{}", ran.stderr);
         let said = "was created with 290 entries";
         ensure!(
             ran.stderr.contains(said) && ran.stderr.contains("has 291 now"),

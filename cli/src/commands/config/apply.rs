@@ -55,7 +55,7 @@ pub(super) async fn run(
         Call::new(Name::PutConfig, &log, &plan.next.config)?,
         Consent {
             base: Some(plan.base.etag.clone()),
-            question: format!("apply {subject} to {log}?"),
+            question: Some(format!("apply {subject} to {log}?")),
             typed: None,
             preview: true,
             trial: Trial {

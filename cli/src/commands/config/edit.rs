@@ -142,7 +142,7 @@ async fn edited(
         }
         let call = Call::new(Name::PutConfig, &log, &document)?;
         let consent = Consent {
-            question: format!("apply your text to {log}?"),
+            question: Some(format!("apply your text to {log}?")),
             log: log.clone(),
             base: Some(running.etag.clone()),
             typed: None,

@@ -59,7 +59,9 @@ pub(super) async fn run(
     }
     let call = Call::new(Name::PutConfig, &log, &next)?;
     let consent = Consent {
-        question: format!("bring back the settings of generation {to} to {log}?"),
+        question: Some(format!(
+            "bring back the settings of generation {to} to {log}?"
+        )),
         base: Some(running.etag),
         typed: None,
         preview: true,

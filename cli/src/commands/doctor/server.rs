@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
+use logconfig::SYSTEM;
 use wire::{Diagnostics, codes};
 
 use super::Check;
-use crate::commands::{Server, Session, audit_receipt, version};
+use crate::commands::{Server, Session, audit_receipt, log_name, version};
 use crate::error::Error;
 use crate::exit;
 use crate::settings::Settings;
@@ -62,6 +63,25 @@ pub(super) async fn checks(
     if let Some(name) = caller.actor.strip_prefix("token:") {
         checks.extend(token(name, admin.tokens(deadline).await));
     }
+    // As for `status`: a log that the context names does not hide the others. One that was named in this call does, and must exist.
+    let named = session.overrides.log.as_deref();
+    if let Some(name) = named {
+        match admin.log(&log_name(name)?, deadline).await {
+            Err(Error::Problem(problem)) if problem.code == codes::FORBIDDEN => {
+                checks.push(Check::worry(
+                    "log",
+                    format!(
+                        "it was not checked whether there is a log {name}: {}",
+                        problem.detail
+                    ),
+                    "ask the log's operator for log:read",
+                ));
+            }
+            found => {
+                found?;
+            }
+        }
+    }
     let before = Timestamp::now();
     match admin.diagnostics(deadline).await {
         Ok(Diagnostics {
@@ -70,7 +90,10 @@ pub(super) async fn checks(
             checks: theirs,
         }) => {
             checks.extend(skew(&time, before, Timestamp::now()));
-            checks.extend(theirs.into_iter().map(|diagnosis| Check {
+            let theirs = theirs
+                .into_iter()
+                .filter(|diagnosis| concerns(diagnosis.log.as_deref(), named));
+            checks.extend(theirs.map(|diagnosis| Check {
                 by: replica.clone(),
                 diagnosis,
             }));
@@ -88,6 +111,14 @@ pub(super) async fn checks(
             Ok(None)
         }
         Err(error) => Ok(Some(failed("diagnostics", error, checks))),
+    }
+}
+
+/// Whether a finding about a log, or about the server, is asked for. A halted audit trail stops the changes of every log.
+fn concerns(log: Option<&str>, named: Option<&str>) -> bool {
+    match (log, named) {
+        (Some(log), Some(named)) => log == named || log == SYSTEM,
+        _ => true,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Copies the entries that the server does not have yet, and shows the progress.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
@@ -11,6 +12,7 @@ use crate::commands::{Server, Session};
 use crate::error::Error;
 use crate::import::shard::OldShard;
 use crate::import::source::Source;
+use crate::import::waits::Waits;
 use crate::numbers::grouped;
 use crate::ui::Phase;
 
@@ -43,7 +45,7 @@ pub(super) async fn copy(
         "run the same command again to continue",
     );
     let total: u64 = shards.iter().map(|shard| shard.head.size).sum();
-    let mut shown = Shown::begin(session, total);
+    let mut shown = Shown::begin(session, source, total);
     shown.set(done(&progress));
     for shard in shards {
         let there = progress
@@ -129,6 +131,7 @@ pub(super) fn done(progress: &ImportProgress) -> u64 {
 pub(super) struct Shown<'a> {
     session: &'a Session<'a>,
     phase: Phase,
+    waits: Option<Arc<Waits>>,
     total: u64,
     pub(super) done: u64,
     /// When the last line was printed.
@@ -136,12 +139,17 @@ pub(super) struct Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
-    pub(super) fn begin(session: &'a Session<'a>, total: u64) -> Self {
+    pub(super) fn begin(session: &'a Session<'a>, source: &Source, total: u64) -> Self {
         let phase = session.ui.phase("copying entries");
         phase.total(total);
+        let waits = source.waits();
+        if let Some(waits) = &waits {
+            waits.begin(total, phase.bar());
+        }
         Self {
             session,
             phase,
+            waits,
             total,
             done: 0,
             line: Instant::now(),
@@ -151,6 +159,9 @@ impl<'a> Shown<'a> {
     pub(super) fn set(&mut self, done: u64) {
         self.done = done;
         self.phase.position(done);
+        if let Some(waits) = &self.waits {
+            waits.set(done);
+        }
         if !self.phase.is_drawn() && self.line.elapsed() >= LINE_EVERY {
             self.line = Instant::now();
             let (done, total) = (grouped(done), grouped(self.total));

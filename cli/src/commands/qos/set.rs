@@ -204,7 +204,7 @@ pub(super) async fn run(session: &Session<'_>, edit: QosSet) -> Result<Outcome, 
     let does = if remove { "remove" } else { "change" };
     let call = Call::new(Name::PutConfig, &log, &next)?;
     let consent = Consent {
-        question: format!("{does} {what} {name} of {log}?"),
+        question: Some(format!("{does} {what} {name} of {log}?")),
         base: Some(running.etag),
         typed: None,
         preview: true,

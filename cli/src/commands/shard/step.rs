@@ -294,7 +294,7 @@ async fn carry_out(
         log,
         base: seen.filter(|_| moves_shards),
         preview: dry_run || (moves_shards && session.ui.will_ask()),
-        question,
+        question: Some(question),
         typed: None,
         trial: Trial {
             dry_run,
@@ -334,7 +334,7 @@ async fn unplan(session: &Session<'_>, name: &str, dry_run: bool) -> Result<Outc
     next.shards.retain(|shard| shard.name.as_str() != name);
     let call = Call::new(Name::PutConfig, &log, &next)?;
     let consent = Consent {
-        question: format!("remove the planned shard {name} of {log}?"),
+        question: Some(format!("remove the planned shard {name} of {log}?")),
         base: Some(running.etag),
         typed: None,
         preview: true,

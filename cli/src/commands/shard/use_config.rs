@@ -25,7 +25,7 @@ pub(super) async fn run(
     let base = base(&server, &document, &log).await?;
     let call = Call::new(Name::PutConfig, &log, &document.config)?;
     let consent = Consent {
-        question: format!("apply {} to {log}?", document.subject),
+        question: Some(format!("apply {} to {log}?", document.subject)),
         log,
         base: Some(base),
         preview: true,

@@ -28,6 +28,8 @@ pub(super) enum Base {
     Nothing,
     /// The places have different ones.
     Differ,
+    /// A cache has kept this one for some seconds, and no current file is the same: what was added to the published one since would be lost.
+    Cached(String, u64),
     /// Some place can't be read now.
     #[default]
     Unreadable,
@@ -44,38 +46,50 @@ pub(super) struct Wanted<'a> {
 
 impl Base {
     /// The text to add the key to, if any; or why nothing may be published. `was_seen`: a key of the log was seen there before.
-    fn text<'a>(
-        &'a self,
-        wanted: Wanted<'a>,
-        was_seen: bool,
-    ) -> Result<Option<&'a str>, &'static str> {
-        match (self, wanted.merge) {
-            (Self::Root(_), Some(merge)) => Ok(Some(merge)),
-            (Self::Root(published), None) => Ok(Some(published)),
-            _ if was_seen => Err(match self {
+    fn text<'a>(&'a self, wanted: Wanted<'a>, was_seen: bool) -> Result<Option<&'a str>, String> {
+        let why = match (self, wanted.merge) {
+            (Self::Root(_), Some(merge)) => return Ok(Some(merge)),
+            (Self::Root(published), None) => return Ok(Some(published)),
+            (Self::Cached(_, age), _) if was_seen => {
+                return Err(format!(
+                    "a cache answers with a file of {age} s ago, and what was published since must not be lost; wait {age} s"
+                ));
+            }
+            _ if was_seen => match self {
                 Self::Differ => {
                     "the published ones differ in more than the keys of this log; make them the same"
                 }
                 _ => {
                     "a key of this log was seen there before, and now nothing is there or it cannot be read; publish the newest trusted root again"
                 }
-            }),
-            (_, Some(merge)) => Ok(Some(merge)),
-            (Self::Nothing, None) if wanted.new_root => Ok(None),
-            (Self::Nothing, None) => Err(
-                "nothing is published yet, and one with the keys of this log alone has no authorities; --merge FILE names a file to add the key to, and --new-root permits to begin with these keys",
-            ),
-            (Self::Differ, None) => Err(
-                "the published ones differ in more than the keys of this log; --merge FILE names the one to add the key to",
-            ),
-            (Self::Unreadable, None) => Err(
-                "what is published cannot be read, and must not be lost; --merge FILE names a file to add the key to",
-            ),
-        }
+            },
+            (_, Some(merge)) => return Ok(Some(merge)),
+            (Self::Nothing, None) if wanted.new_root => return Ok(None),
+            (Self::Nothing, None) => {
+                "nothing is published yet, and one with the keys of this log alone has no authorities; --merge FILE names a file to add the key to, and --new-root permits to begin with these keys"
+            }
+            (Self::Differ, None) => {
+                "the published ones differ in more than the keys of this log; --merge FILE names the one to add the key to"
+            }
+            (Self::Cached(_, age), None) => {
+                return Err(format!(
+                    "a cache answers with a file of {age} s ago, and what was published since must not be lost; name the newest file with --merge, or wait {age} s"
+                ));
+            }
+            (Self::Unreadable, None) => {
+                "what is published cannot be read, and must not be lost; --merge FILE names a file to add the key to"
+            }
+        };
+        Err(why.to_owned())
     }
 }
 
 impl Target {
+    /// Whether nothing is published and the command does not say what to begin with: no later look changes that by itself.
+    pub(super) fn has_nothing_to_begin_with(&self, base: &Base, wanted: Wanted<'_>) -> bool {
+        *base == Base::Nothing && wanted.merge.is_none() && !wanted.new_root && !self.was_seen()
+    }
+
     /// The trusted root to publish with the key, or why none may be published now.
     pub(super) fn to_publish(
         &self,
@@ -90,14 +104,19 @@ impl Target {
                     "{why}, or publish it yourself: `logctl shard export --format trusted-root --merge FILE` adds the keys to the newest file"
                 ));
             }
-            Err(why) => return unwritten(why.to_owned()),
+            Err(why) => return unwritten(why),
         };
         let root = self.root(text)?;
-        if let (Base::Root(published), Some(_)) = (base, wanted.merge)
+        // What a cache has kept was published as well.
+        if let (Base::Root(published) | Base::Cached(published, _), Some(_)) = (base, wanted.merge)
             && let Some(lost) = lost(&self.root(Some(published))?, &root)
         {
+            let remedy = match base {
+                Base::Root(_) => "leave --merge out, and the keys are added to the published one",
+                _ => "name the newest file",
+            };
             return unwritten(format!(
-                "the file of --merge lacks what is published: the {lost}; leave --merge out, and the keys are added to the published one"
+                "the file of --merge lacks what is published: the {lost}; {remedy}"
             ));
         }
         Ok(Ok(root))
@@ -226,10 +245,39 @@ mod tests {
         }
     }
 
+    /// Somebody may have added to the published file since.
+    #[test]
+    fn what_a_cache_has_kept_is_no_base() {
+        let cached = Base::Cached(file(&["ca"], 1), 60);
+        let refused = why(&[], &cached, Wanted::default());
+        assert!(
+            refused.contains("a file of 60 s ago")
+                && refused.contains("name the newest file with --merge, or wait 60 s"),
+            "{refused}"
+        );
+        assert_eq!(why(&[], &cached, merging(&file(&["ca", "new"], 1))), "");
+        let refused = why(&[], &cached, merging(&file(&["new"], 1)));
+        assert!(refused.contains("the certificate authority ca; name the newest file"));
+        for wanted in [Wanted::default(), merging(&file(&["ca", "new"], 1))] {
+            let refused = why(&["one"], &cached, wanted);
+            assert!(
+                refused.contains("wait 60 s, or publish it yourself"),
+                "{refused}"
+            );
+        }
+    }
+
     #[test]
     fn a_root_with_these_keys_alone_must_be_asked_for() {
         assert!(why(&[], &Base::Nothing, Wanted::default()).contains("--new-root"));
         assert_eq!(why(&[], &Base::Nothing, ALONE), "");
+        let stuck = |recorded: &[&str], base: &Base, wanted| {
+            target(recorded).has_nothing_to_begin_with(base, wanted)
+        };
+        assert!(stuck(&[], &Base::Nothing, Wanted::default()));
+        assert!(!stuck(&["one"], &Base::Nothing, Wanted::default()));
+        assert!(!stuck(&[], &Base::Nothing, ALONE) && !stuck(&[], &Base::Nothing, merging("")));
+        assert!(!stuck(&[], &Base::Unreadable, Wanted::default()));
         for base in [Base::Differ, Base::Unreadable] {
             assert!(why(&[], &base, ALONE).contains("--merge FILE"));
         }

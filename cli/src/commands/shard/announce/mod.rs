@@ -236,7 +236,7 @@ impl Announcing<'_> {
         let consent = Consent {
             log: self.log.clone(),
             base,
-            question,
+            question: Some(question),
             typed: None,
             preview: self.session.ui.will_ask(),
             trial: Trial::default(),
@@ -304,6 +304,12 @@ impl Announcing<'_> {
             let left = at_least.map(|time| left(time, Timestamp::now()));
             let too_late = left.is_some_and(|left| left > deadline.left());
             if too_late || !deadline.pause(left.unwrap_or(pause).min(pause)).await {
+                if !published && target.has_nothing_to_begin_with(&look.base, self.wanted()) {
+                    return Err(Error::NothingPublished {
+                        shard: name,
+                        why: waits,
+                    });
+                }
                 return Err(Error::Waits {
                     log: self.log.clone(),
                     shard: name,
@@ -315,6 +321,13 @@ impl Announcing<'_> {
         }
     }
 
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted {
+            merge: self.merge.as_deref(),
+            new_root: self.args.new_root,
+        }
+    }
+
     /// Writes the trusted root and runs the command, or says why not. What is published must be known, or it would be lost.
     async fn publish(
         &self,
@@ -322,11 +335,7 @@ impl Announcing<'_> {
         look: &Look,
         deadline: Deadline,
     ) -> Result<Option<String>, Error> {
-        let wanted = Wanted {
-            merge: self.merge.as_deref(),
-            new_root: self.args.new_root,
-        };
-        let root = match target.to_publish(&look.base, wanted)? {
+        let root = match target.to_publish(&look.base, self.wanted())? {
             Ok(root) => root,
             Err(why) => return Ok(Some(why)),
         };
@@ -457,7 +466,7 @@ impl Announcing<'_> {
         let consent = Consent {
             log: self.log.clone(),
             base: None,
-            question,
+            question: Some(question),
             typed: None,
             preview: self.session.ui.will_ask(),
             trial: Trial::default(),

@@ -25,14 +25,20 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), Error> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}", std::process::id()));
     let scratch = path.with_file_name(name);
+    // An earlier run that ended in the middle, under the same process id, may have left one. Anything but a file is somebody else's.
+    if std::fs::symlink_metadata(&scratch).is_ok_and(|there| there.is_file()) {
+        let _ = std::fs::remove_file(&scratch);
+    }
     #[expect(
         clippy::disallowed_methods,
         reason = "an output of logctl, which is written again after a crash"
     )]
     let written = fill(&scratch, text, 0o644).and_then(|()| std::fs::rename(&scratch, path));
     written.map_err(|source| {
-        // Nothing else has this name, and the error that matters is the first.
-        let _ = std::fs::remove_file(&scratch);
+        // What was there already is not this run's. The error that matters is the first.
+        if source.kind() != io::ErrorKind::AlreadyExists {
+            let _ = std::fs::remove_file(&scratch);
+        }
         Error::Write {
             what: path.display().to_string(),
             source,
@@ -40,14 +46,10 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), Error> {
     })
 }
 
+/// Writes a new file. What exists under this name, such as a link, is not followed.
 fn fill(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(mode)
-        .open(path)?;
+    let mut file = options.write(true).create_new(true).mode(mode).open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }
@@ -210,5 +212,23 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "two");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         assert!(write(&folder.path().join("no/such"), "x").is_err());
+    }
+
+    #[test]
+    fn a_link_under_the_scratch_name_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let scratch = at(&format!("root.json.{}", std::process::id()));
+        std::fs::write(at("theirs"), "theirs").unwrap();
+        std::os::unix::fs::symlink(at("theirs"), &scratch).unwrap();
+        assert!(write(&at("root.json"), "one").is_err());
+        assert_eq!(std::fs::read_to_string(at("theirs")).unwrap(), "theirs");
+        assert!(scratch.is_symlink() && !at("root.json").exists());
+        // A file that a crash left there is this program's own.
+        std::fs::remove_file(&scratch).unwrap();
+        std::fs::write(&scratch, "half").unwrap();
+        write(&at("root.json"), "one").unwrap();
+        assert_eq!(std::fs::read_to_string(at("root.json")).unwrap(), "one");
+        assert!(!scratch.exists());
     }
 }

@@ -1,6 +1,7 @@
 //! The shard whose key is announced, and what is published about it.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use logconfig::{LogConfig, MAX_PLACE, MAX_PLACES, SETTLE, Seen, ShardName, Span};
@@ -177,7 +178,7 @@ impl Target {
                         self.root(Some(&text))
                             .ok()
                             .filter(|_| !before_seen && !before_gone)
-                            .map(|root| (text, root)),
+                            .map(|root| (text, root, age)),
                     );
                     match found {
                         Published::Held if before_gone => kept("was gone"),
@@ -199,12 +200,9 @@ impl Target {
             };
             look.lacking.push((place.to_owned(), why));
         }
-        let mut readable = bases.iter().flatten();
-        look.base = match readable.next() {
-            _ if nothing => Base::Nothing,
-            Some((_, first)) if readable.any(|(_, root)| root != first) => Base::Differ,
-            Some((text, _)) if bases.iter().all(Option::is_some) => Base::Root(text.clone()),
-            _ => Base::Unreadable,
+        look.base = match nothing {
+            true => Base::Nothing,
+            false => base(&bases),
         };
         look
     }
@@ -230,6 +228,24 @@ pub(super) struct Look {
     pub(super) lacking: Vec<(String, String)>,
     /// The places whose file is sound and current, and does not have the key.
     pub(super) gone: Vec<String>,
+}
+
+/// The trusted root that all places have. What a cache has kept may lack what was added since: it counts only as a copy of a current one.
+fn base(read: &[Option<(String, TrustedRoot, Duration)>]) -> Base {
+    let readable = || read.iter().flatten();
+    let mut current = readable().filter(|(_, _, age)| age.is_zero());
+    let first = current.next();
+    if current.any(|(_, root, _)| first.is_some_and(|(_, first, _)| root != first)) {
+        return Base::Differ;
+    }
+    let is_copy = |root: &TrustedRoot| first.is_some_and(|(_, first, _)| root == first);
+    let kept = readable().filter(|(_, root, _)| !is_copy(root));
+    match (kept.max_by_key(|(_, _, age)| *age), first) {
+        _ if read.iter().any(Option::is_none) => Base::Unreadable,
+        (Some((text, _, age)), _) => Base::Cached(text.clone(), age.as_secs().max(1)),
+        (None, Some((text, ..))) => Base::Root(text.clone()),
+        (None, None) => Base::Unreadable,
+    }
 }
 
 /// How long a key settles before the rotation: as the command says, or the configuration.
@@ -302,7 +318,6 @@ pub(super) fn nowhere() -> Error {
 pub(super) mod tests {
     use super::*;
     use serde_json::{Value, json};
-    use std::time::Duration;
     use tlog::Signer;
 
     const NOW: i64 = 1_800_000_000;
@@ -384,16 +399,19 @@ pub(super) mod tests {
             assert!(!seen.lacks(&look), "{read:?}");
             assert!(matches!(look.base, Base::Unreadable | Base::Nothing));
         }
-        for age in [0, 60] {
+        for (age, base) in [
+            (0, Base::Root(old.clone())),
+            (60, Base::Cached(old.clone(), 60)),
+        ] {
             let look = look(&seen, &[Ok((&old, age))]);
             assert_eq!(look.gone, ["one"]);
-            assert!(seen.lacks(&look) && look.base == Base::Root(old.clone()));
+            assert!(seen.lacks(&look) && look.base == base);
         }
         assert!(look(&seen, &[Ok((&new, 7200))]).lacking.is_empty());
-        // Where it was never seen, a cached file is the best that there is.
+        // Where it was never seen, a cached file shows as well that it is to be published; but not what else is published by now.
         let unseen = target(&[]);
         let found = look(&unseen, &[Ok((&old, 7200))]);
-        assert!(unseen.lacks(&found) && found.base == Base::Root(old.clone()));
+        assert!(unseen.lacks(&found) && found.base == Base::Cached(old.clone(), 7200));
     }
 
     /// A cache that has kept the file with the key since before it was gone shows nothing: no rotation may count on it.
@@ -463,6 +481,16 @@ pub(super) mod tests {
             Base::Root(old.clone())
         );
         assert_eq!(base(&[Ok((&old, 0)), Ok((&other, 0))]), Base::Differ);
+        // A cached file that is the same as a current one is a copy of it; another may be older.
+        let root = Base::Root(old.clone());
+        assert_eq!(base(&[Ok((&old, 50)), Ok((&old, 0))]), root);
+        assert_eq!(base(&[Ok((&new, 50)), Ok((&old, 0))]), root);
+        for others in [
+            &[Ok((&*other, 50)), Ok((&*old, 0))][..],
+            &[Ok((&*other, 50)), Ok((&*other, 9))],
+        ] {
+            assert_eq!(base(others), Base::Cached(other.clone(), 50));
+        }
         for miss in [Err(true), Err(false), Ok(("<html>", 0))] {
             assert_eq!(base(&[Ok((&old, 0)), miss]), Base::Unreadable);
         }
