@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use order::keys::Keys;
+use order::keys::{Keys, LOGS};
 use store::{Key, MemoryCoordination, MemoryObjects, record};
 use tlog::{Checkpoint, Note};
 
@@ -94,7 +94,9 @@ pub fn copy(world: &World) {
     };
     let rows = first.site().coordination.rows();
     let published = published(&rows);
-    if world.primary.is_lost() || published.is_empty() {
+    // On a copy without the log of the audit trail no server starts, so none would halt.
+    let is_whole = rows.contains_key(&format!("{LOGS}{}", engine::SYSTEM));
+    if world.primary.is_lost() || published.is_empty() || !is_whole {
         return;
     }
     let copy = Copy {

@@ -396,6 +396,22 @@ async fn a_front_that_opens_on_entries_warns() {
 }
 
 #[tokio::test]
+async fn a_shard_that_opens_with_a_key_that_nobody_has_seen_warns() {
+    for (rekor, expected) in [(open(), true), (RekorConfig::default(), false)] {
+        let server = fronted(rekor).await;
+        let log = server.engine.log("argon").unwrap();
+        let rotate = engine::Request::Rotate {
+            name: None,
+            base: None,
+            force: false,
+        };
+        let warnings = log.preview(rotate).await.unwrap().warnings;
+        let warned = warnings.iter().any(|one| one.code == "key-not-announced");
+        assert_eq!(warned, expected, "{warnings:?}");
+    }
+}
+
+#[tokio::test]
 async fn both_apis_show_one_tree() {
     let server = fronted(RekorConfig { v2: true, ..open() }).await;
     let keys = keys(&server).await;
