@@ -304,7 +304,7 @@ fn wait(asked: Option<Duration>, own: Duration) -> Duration {
 mod tests {
     use super::*;
 
-    /// A Rekor that dies in the middle is waited for, and every wait is told; but not for ever.
+    /// A Rekor that dies in the middle is waited for, and every wait is told; but not forever.
     #[tokio::test(start_paused = true)]
     async fn a_rekor_that_is_gone_is_waited_for_and_given_up() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -75,7 +75,7 @@ fn all_is_well() {
     assert_eq!(fake.asked("POST").len(), 0);
 }
 
-/// A gate in a job must not pass because of a typo in the name, wherever the name is from.
+/// A check in a job must not pass because of a typo in the name, wherever the name is from.
 #[test]
 fn a_named_log_is_the_only_one_and_must_exist() {
     let (mut bench, fake) = Bench::served();

@@ -40,7 +40,7 @@ const DAMAGED: &str = "import again";
 pub enum Step {
     /// Copies what is missing, and makes the log.
     Import(Way),
-    /// Drops what there is, and imports it anew.
+    /// Drops what there is, and imports it again.
     Again(Way),
     /// Drops what there is.
     Drop,

@@ -87,7 +87,7 @@ impl Upgrade {
         Some(self.format)
     }
 
-    /// A server ended.
+    /// This process of a server ended.
     pub fn ended(&self, process: &Process) {
         self.older().remove(&process.name);
     }

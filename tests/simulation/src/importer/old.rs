@@ -35,7 +35,7 @@ const SIZES: [(&[u64], u64, u64); 6] = [
 /// How many old logs there are.
 pub const COUNT: usize = SIZES.len();
 
-/// An old log.
+/// A log of another Rekor, which is imported.
 #[derive(Debug)]
 pub struct OldLog {
     /// Its trees, oldest first.
@@ -45,7 +45,7 @@ pub struct OldLog {
 /// A tree of an old log.
 #[derive(Debug)]
 pub struct OldTree {
-    /// Its number.
+    /// Its number at the old Rekor.
     pub id: u64,
     /// The global index of its first entry.
     pub start: u64,
@@ -58,7 +58,7 @@ pub struct OldTree {
 /// A tree head of an old log.
 #[derive(Debug)]
 pub struct Head {
-    /// So many entries.
+    /// How many entries it covers.
     pub size: u64,
     /// The root of these.
     pub root: Hash,

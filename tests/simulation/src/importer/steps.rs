@@ -20,7 +20,7 @@ use crate::world::World;
 /// How long one request may take until its operator gives it up.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(90);
 /// Requests without a good answer, until an operator gives the import up.
-const PATIENCE: u32 = 40;
+const GOOD_ANSWER_TRIES: u32 = 40;
 
 /// The document of the log that is made with the old trees.
 fn document(old: &OldLog) -> Option<LogConfig> {
@@ -82,7 +82,7 @@ impl Importer {
             document: document(old)?,
             dice: world.dice(&name),
             name,
-            patience: PATIENCE,
+            patience: GOOD_ANSWER_TRIES,
             made: 0,
         })
     }
@@ -109,7 +109,7 @@ impl Importer {
 
     /// It has new patience.
     pub(super) fn rest(&mut self) {
-        self.patience = PATIENCE;
+        self.patience = GOOD_ANSWER_TRIES;
     }
 
     /// Imports what is missing, and makes the log.

@@ -685,7 +685,7 @@ async fn editions_count_on_over_a_drop() {
 }
 
 /// A drop that was interrupted may still delete what it has listed: when another run continues it, the log is made only after a while, however
-/// soon it is imported anew.
+/// soon it is imported again.
 #[tokio::test(start_paused = true)]
 async fn a_continued_drop_delays_the_log() {
     let (rig, all) = (Rig::new(), two());

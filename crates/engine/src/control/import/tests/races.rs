@@ -35,8 +35,8 @@ enum Step {
     Longer,
     /// Drops and begins it.
     Again,
-    /// Drops it, imports it anew, and makes the log.
-    Anew,
+    /// Drops it, imports it from the start, and makes the log.
+    Second,
 }
 
 const STEPS: [Step; 6] = [
@@ -45,7 +45,7 @@ const STEPS: [Step; 6] = [
     Step::Import,
     Step::Longer,
     Step::Again,
-    Step::Anew,
+    Step::Second,
 ];
 
 /// The trees, and the longer one of the last: each signature differs from the last, so they are made once.
@@ -82,7 +82,7 @@ async fn step(engine: &Arc<Engine>, step: Step) -> Result<(), ChangeError> {
             engine.import_dropped(&name()).await?;
             begin(engine, &heads(&few())).await.map(drop)
         }
-        Step::Anew => {
+        Step::Second => {
             engine.import_dropped(&name()).await?;
             import(engine, &few(), 2).await
         }
@@ -184,8 +184,8 @@ async fn a_slow_import_of_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_import_anew() {
-    races(Step::Anew).await;
+async fn a_slow_second_import() {
+    races(Step::Second).await;
 }
 
 #[tokio::test(start_paused = true)]
