@@ -247,6 +247,7 @@ pub async fn end(world: &Arc<World>) {
             let rule = "an import can be finished or dropped when the faults stop";
             return world.judge.object(rule, why);
         }
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
     let is_there = |server: &Arc<crate::server::Server>| {
         let rows = server.site().coordination.rows();
