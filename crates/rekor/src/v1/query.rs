@@ -127,7 +127,7 @@ pub enum Operator {
 pub struct Query {
     /// Whether an entry must have all keys.
     pub operator: Operator,
-    /// The keys, written as in [`Entry::search_keys`]. A search without keys finds nothing.
+    /// The keys, written as in [`Entry::search_keys`](super::Entry::search_keys). A search without keys finds nothing.
     pub keys: Vec<String>,
 }
 
