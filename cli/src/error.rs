@@ -288,7 +288,7 @@ pub enum Error {
     NothingPublished {
         /// The shard whose key is announced.
         shard: String,
-        /// What is missing where.
+        /// The reason why nothing may be published, with the flags that permit it.
         why: String,
     },
     /// The command that publishes a trusted root failed.

@@ -364,7 +364,7 @@ async fn unchanged(
 }
 
 async fn drop(session: &Session<'_>) -> Result<Outcome, Error> {
-    // What the context names by default is not what somebody wants to delete.
+    // The log that the context names may not be the one that the user wants to delete.
     let Some(log) = session.overrides.log_flag() else {
         return Err(Error::Usage {
             message: "--drop needs --log with the name of the log that the import was for".into(),

@@ -3,8 +3,8 @@
 //! [`entries`] reads the file in large pieces and writes bundle encoding, without an allocation per entry; [`feed`] keeps entries that are
 //! not acknowledged yet; [`send`] sends it, and resumes after a broken connection at the position that the server reports.
 //!
-//! [`source`] is an old Rekor, for `logctl import rekor`: [`rekor`] asks it, [`waits`] tells when it does not answer, [`save`] writes its answers to a folder, [`folder`] reads them, and
-//! [`shard`] is what both describe.
+//! [`source`] is an old Rekor, for `logctl import rekor`: [`rekor`] asks it, [`waits`] tells the user when it does not answer, [`save`] writes its
+//! answers to a folder, [`folder`] reads them, and [`shard`] is what both describe.
 //!
 //! What must never happen: an entry is in the log twice or is skipped because the connection broke; memory grows with the file.
 

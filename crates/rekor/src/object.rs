@@ -92,9 +92,13 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Spelled<A> {
         let Some(name) = self.members.next_key::<String>()? else {
             return Ok(None);
         };
-        let other = |known: &&&str| **known != name && folded(known) == folded(&name);
-        if let Some(known) = self.known.iter().find(other) {
-            return Err(A::Error::custom(format!("{known:?} in another case")));
+        if !self.known.contains(&name.as_str()) {
+            let folded = name.replace('\u{17f}', "s").replace('\u{212a}', "k");
+            let mut known = self.known.iter();
+            // Go compares names so, in which two letters beyond ASCII stand for letters of it.
+            if let Some(known) = known.find(|known| known.eq_ignore_ascii_case(&folded)) {
+                return Err(A::Error::custom(format!("{known:?} in another case")));
+            }
         }
         seed.deserialize(name.into_deserializer()).map(Some)
     }
@@ -105,12 +109,6 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Spelled<A> {
     ) -> Result<V::Value, Self::Error> {
         self.members.next_value_seed(seed)
     }
-}
-
-/// A name as Go compares it: two letters beyond ASCII stand for letters of it.
-fn folded(name: &str) -> String {
-    let name = name.to_ascii_lowercase();
-    name.replace('\u{17f}', "s").replace('\u{212a}', "k")
 }
 
 #[cfg(test)]

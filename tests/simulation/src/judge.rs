@@ -241,16 +241,19 @@ impl Judge {
         let parsed = Note::parse(note).ok()?;
         let checkpoint = Checkpoint::parse(parsed.text).ok()?;
         // The replication key commits itself to what may yet be lost; only the shard's own key speaks to readers.
-        let own = parsed
-            .signatures
-            .iter()
-            .any(|line| line.name == checkpoint.origin);
-        if !own {
+        let mut lines = parsed.signatures.iter();
+        let Some(own) = lines.find(|line| line.name == checkpoint.origin) else {
             return Some(checkpoint);
-        }
+        };
+        // Each restored primary begins an audit trail of its own, under a key of its own.
+        let is_trail = checkpoint.origin.starts_with(engine::SYSTEM);
+        let of = match is_trail {
+            true => format!("{} {:08x}", checkpoint.origin, own.id),
+            false => checkpoint.origin.clone(),
+        };
         let mut known = self.known();
         known.counts.checkpoints += 1;
-        let key = (checkpoint.origin.clone(), checkpoint.size);
+        let key = (of, checkpoint.size);
         let first = *known.roots.entry(key).or_insert(checkpoint.root);
         if first != checkpoint.root {
             let what = format!(

@@ -5,6 +5,7 @@
 //! been silent counts as gone, as for the other servers; if it comes back, and is given such a slot, it ends, and is upgraded.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -51,8 +52,8 @@ pub struct Upgrade {
     /// The newest format that they understand.
     format: u32,
     older: Mutex<BTreeMap<String, Older>>,
-    /// Processes of this version that were started.
-    newer: Mutex<u64>,
+    /// Whether a process of this version was started.
+    has_newer: AtomicBool,
 }
 
 impl Upgrade {
@@ -68,14 +69,10 @@ impl Upgrade {
         self.older.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn newer(&self) -> MutexGuard<'_, u64> {
-        self.newer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// A server starts, for so many times now; the newest format that it understands, if it is an older one.
     pub fn starts(&self, process: &Arc<Process>, times: u64) -> Option<u32> {
         if self.format == 0 || times > 1 {
-            *self.newer() += 1;
+            self.has_newer.store(true, Relaxed);
             return None;
         }
         let older = Older {
@@ -124,7 +121,7 @@ impl Upgrade {
         let beat = beat.and_then(|beat| beat["time"].as_u64());
         let first = older.beat.is_none();
         older.was_silent |= match first {
-            true => *self.newer() > 0,
+            true => self.has_newer.load(Relaxed),
             false => !older.is_fresh(now),
         };
         older.beat = beat;

@@ -16,7 +16,7 @@ pub(super) fn drop_command(log: &str) -> String {
     format!("`logctl import rekor --drop --log {log}`")
 }
 
-/// What the next step after a refusal depends on.
+/// The import that was refused: the hints name its log, its source and its shards.
 #[derive(Clone, Copy)]
 pub(super) struct Refusal<'a> {
     pub(super) log: &'a str,

@@ -107,7 +107,7 @@ impl Target {
             Err(why) => return unwritten(why),
         };
         let root = self.root(text)?;
-        // What a cache has kept was published as well.
+        // A file that a cache has kept was published, too: nothing of it may be lost.
         if let (Base::Root(published) | Base::Cached(published, _), Some(_)) = (base, wanted.merge)
             && let Some(lost) = lost(&self.root(Some(published))?, &root)
         {

@@ -35,7 +35,7 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), Error> {
     )]
     let written = fill(&scratch, text, 0o644).and_then(|()| std::fs::rename(&scratch, path));
     written.map_err(|source| {
-        // What was there already is not this run's. The error that matters is the first.
+        // A file that was already there belongs to another run. The first error is the one to report.
         if source.kind() != io::ErrorKind::AlreadyExists {
             let _ = std::fs::remove_file(&scratch);
         }

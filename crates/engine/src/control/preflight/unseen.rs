@@ -29,7 +29,7 @@ pub(super) fn unannounced(state: &State, next: &LogConfig) -> Option<Finding> {
             "Sigstore's clients refuse what shard {name} signs until their trusted root has its key, and nobody has reported that key as seen"
         );
         let hint = format!(
-            "`logctl shard rotate {name} --announce` publishes the key and waits until clients have it; rekor-cli alone needs no trusted root"
+            "`logctl shard rotate {name} --announce --exec COMMAND --seen-at URL` has COMMAND publish the key, and waits until clients have it; rekor-cli alone needs no trusted root"
         );
         Finding::new("key-not-announced", message, "/shards", hint)
     })

@@ -1,4 +1,4 @@
-//! What is judged from files that were read.
+//! How a target judges the files that were read, and which of them it adds its key to.
 
 use super::*;
 use serde_json::{Value, json};
