@@ -233,22 +233,29 @@ pub(crate) async fn append(log: &Log, count: usize) {
     }
 }
 
-pub(crate) async fn until(what: &str, mut check: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, check: impl FnMut() -> bool) {
+    assert!(comes(check).await, "{what}");
+}
+
+/// Whether something comes true in time.
+async fn comes(mut check: impl FnMut() -> bool) -> bool {
     let wait = async {
         while !check() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(LONG, wait)
-        .await
-        .unwrap_or_else(|_| panic!("{what}"));
+    tokio::time::timeout(LONG, wait).await.is_ok()
 }
 
 pub(crate) async fn published(log: &Log, size: u64) {
-    until("published", || {
-        log.status().watermarks.published >= GlobalIndex::new(size)
-    })
-    .await;
+    let is_published = || log.status().watermarks.published >= GlobalIndex::new(size);
+    let seen = || log.peers().secondaries();
+    assert!(
+        comes(is_published).await,
+        "size {size} is not published: {:#?}, {:#?}",
+        log.status(),
+        seen()
+    );
 }
 
 pub(crate) fn folder(world: &World, shard: &str) -> PathBuf {
