@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use arc_swap::ArcSwapOption;
 use order::Generation;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
@@ -105,6 +106,8 @@ pub(crate) struct LogLife {
     restored: OnceCell<Option<Life>>,
     /// Whether it may sign: it was never restored, or its life is announced.
     announced: AtomicBool,
+    /// Why it may not, when this process looked last.
+    waits: ArcSwapOption<String>,
 }
 
 impl LogLife {
@@ -113,7 +116,13 @@ impl LogLife {
             running,
             restored: OnceCell::new(),
             announced: AtomicBool::new(false),
+            waits: ArcSwapOption::empty(),
         }
+    }
+
+    /// Why it may not sign yet, as far as this process knows. A server that only takes writes says that too.
+    pub(crate) fn waits(&self) -> Option<String> {
+        self.waits.load().as_deref().cloned()
     }
 
     /// Whether it may sign, as far as this process knows.
@@ -230,9 +239,11 @@ impl LogLife {
         if let Some(life) = self.known().await?
             && let Some(why) = self.running.look_around(life, state).await?
         {
+            self.waits.store(Some(Arc::new(why.clone())));
             return Ok(Some(why));
         }
         self.announced.store(true, Relaxed);
+        self.waits.store(None);
         Ok(None)
     }
 }

@@ -169,9 +169,11 @@ impl Log {
             (None, Intake::Open) => {
                 let lacking = || self.progress.view.load().lacking();
                 let trouble = self.health.trouble().map(|trouble| trouble.why);
+                let waits = || self.guard.life.waits();
                 let held = || self.health.held_rotation();
                 let clock = self.health.clock.fault().map(|fault| fault.to_string());
-                let reason = clock.or(trouble).or_else(lacking).or_else(held);
+                let reason = clock.or(trouble).or_else(waits);
+                let reason = reason.or_else(lacking).or_else(held);
                 (Condition::Open, reason.or_else(|| self.damage_in_words()))
             }
             (None, Intake::Closing) => (Condition::Closing, self.damage_in_words()),
@@ -183,16 +185,13 @@ impl Log {
                     Some(time) => format!("frozen since {time:.0} (slot {slot} of its order)"),
                     None => format!("frozen since slot {slot} of its order"),
                 };
-                let frozen = match self.guard.life.may_fork(&self.ledger.state()) {
-                    true => format!(
-                        "{frozen}; it was restored with --force: read \"After a forced restore\" in docs/operations.md before you unfreeze it"
-                    ),
-                    false => frozen,
-                };
-                let why = match self.damage_in_words() {
-                    Some(damage) => format!("{frozen}; {damage}"),
-                    None => frozen,
-                };
+                let forked = self.guard.life.may_fork(&self.ledger.state());
+                let forced = forked.then(|| {
+                    "it was restored with --force: read \"After a forced restore\" in docs/operations.md before you unfreeze it".to_owned()
+                });
+                let more = [forced, self.guard.life.waits(), self.damage_in_words()];
+                let why = std::iter::once(frozen).chain(more.into_iter().flatten());
+                let why = why.collect::<Vec<_>>().join("; ");
                 (Condition::Frozen, Some(why))
             }
         }
@@ -282,6 +281,7 @@ impl Log {
                 TroubleKind::Waits => SECONDARIES,
                 TroubleKind::Failed => "publication is stuck",
             }),
+            None if self.guard.life.waits().is_some() => Some(SECONDARIES),
             None => self.progress.view.load().lacking().map(|_| SECONDARIES),
         }
     }

@@ -4,15 +4,46 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine::{AppendError, Kek, Request, RestoreError, testing};
+use engine::{AppendError, Kek, MergeOptions, Programs, Request, RestoreError, testing};
 use mirror::Mirror;
 use tlog::{Checkpoint, GlobalIndex, Note, TreeSize};
 
 use crate::network::Way;
 use crate::world::{
     LONG, ORIGIN, World, append, append_when_accepted, caller, configure, continues, cosigner,
-    create, first_manifest, folder, fsck, has_verified, newest_manifest, published, rotate, until,
+    create, first_manifest, folder, fsck, has_verified, lost, newest_manifest, published, rotate,
+    until,
 };
+
+/// Another process publishes; operators ask the one that takes writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_log_says_what_it_waits_for_wherever_it_is_asked() {
+    let world = lost(100).await;
+    let from = ["x", "yy", "zzz"];
+    world.restore("one", &from, false).run().await.unwrap();
+    for name in from {
+        let of = format!("{name}.example.org");
+        world.network.set(&of, Way::Dead);
+    }
+    let publishes = world.primary("one").await;
+    let merge = MergeOptions {
+        programs: Programs::NONE,
+        ..MergeOptions::default()
+    };
+    let takes_writes = world.primary_with("one", merge).await;
+    let log = takes_writes.log("dev").unwrap();
+    until("it says why it waits", || {
+        let why = log.status().reason.unwrap_or_default();
+        why.contains("not yet accepted by: x, yy, zzz")
+    })
+    .await;
+    world.only_reachable(&from);
+    published(&log, 100).await;
+    until("it waits for nothing", || log.status().reason.is_none()).await;
+    for engine in [publishes, takes_writes] {
+        engine.shutdown().await;
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_primary_is_rebuilt_and_goes_on() {
