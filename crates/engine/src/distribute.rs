@@ -349,8 +349,16 @@ impl Pusher {
             Found::Signed { size, .. } => *size,
             // A damaged object is put again. Another log's objects are left alone.
             Found::Foreign { why } => {
+                // A shard that was lost with the primary may have another key than the next one of its name.
+                let remedy = match self.shared.guard.life.is_restored() {
+                    true => format!(
+                        "; if the log left it there before it was restored, delete the folder {}/{} on this frontend",
+                        self.shared.ledger.name, shard.name
+                    ),
+                    false => String::new(),
+                };
                 return Err(StoreError::NotYet(format!(
-                    "its checkpoint of shard {} is not of this log: {why}",
+                    "its checkpoint of shard {} is not of this log: {why}{remedy}",
                     shard.name
                 )));
             }

@@ -172,6 +172,20 @@ impl Frontends {
         })
     }
 
+    /// Operators delete what an earlier life of the log left on a frontend, where they are told to.
+    pub async fn remedy(&self, why: &str) {
+        for remote in &self.all {
+            let disk = remote.disk();
+            let paths = disk.objects().into_keys();
+            let left = paths.filter(|path| {
+                let folder = path.split('/').take(2).collect::<Vec<_>>().join("/");
+                why.contains(&remote.name)
+                    && why.contains(&format!("delete the folder {folder} on this frontend"))
+            });
+            let _ = disk.delete(left.collect()).await;
+        }
+    }
+
     /// All is calm: each checkpoint is on top of the same tiles as those that are published.
     pub fn last(&self, published: &MemoryObjects) {
         for remote in &self.all {

@@ -366,6 +366,7 @@ async fn recovered(world: &Arc<World>) -> bool {
             Ok(Err(why)) => {
                 nodes::remedy(world, &why);
                 loss::remedy(world, &why);
+                world.frontends.remedy(&why).await;
                 lacking = why;
             }
             Err(_) => "no answer".clone_into(&mut lacking),
@@ -457,7 +458,7 @@ async fn settled(world: &World) -> Result<(), String> {
                     .frontends
                     .lacking(&log.config(), &server.site().objects)
             {
-                return Err(lacking);
+                return Err(format!("{lacking}: {}", unreached(world).await));
             }
             if log.name() == LOG && world.plan.members.change {
                 let secondaries = &world.network.secondaries;
@@ -498,6 +499,24 @@ fn troubles(world: &World) -> String {
         let log = running.engine.log(LOG);
         for (name, state) in log.iter().flat_map(|log| log.peers().secondaries()) {
             troubles.extend(state.trouble.map(|trouble| format!("{name}: {trouble}")));
+        }
+    }
+    troubles.into_iter().collect::<Vec<_>>().join("; ")
+}
+
+/// What servers say of their frontends.
+async fn unreached(world: &World) -> String {
+    let mut troubles = BTreeSet::new();
+    for running in world.servers.iter().filter_map(|server| server.running()) {
+        let Some(log) = running.engine.log(LOG) else {
+            continue;
+        };
+        let frontends = log.merge().await.map(|view| view.frontends);
+        for one in frontends.unwrap_or_default() {
+            troubles.extend(
+                one.trouble
+                    .map(|trouble| format!("{}: {trouble}", one.name)),
+            );
         }
     }
     troubles.into_iter().collect::<Vec<_>>().join("; ")

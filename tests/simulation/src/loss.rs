@@ -256,11 +256,12 @@ pub fn remedy(world: &Arc<World>, why: &str) {
         secondary.lose(Fate::Empty, 0, &mut dice);
     };
     if why.contains("restore the log again") || has_more && more_was_signed {
-        // An older copy of a disk is never restored from.
-        named
-            .iter()
-            .filter(|one| one.poses())
-            .for_each(|one| empty(one));
+        let what = format_args!("the log is restored again: {why}");
+        world.trace.say(what);
+        // An older copy of a disk is never restored from, and those that a forced restore gave up stay given up.
+        let given_up = |one: &Secondary| one.life() < world.primary.forced_life();
+        let unwanted = named.iter().filter(|one| one.poses() || given_up(one));
+        unwanted.for_each(|one| empty(one));
         let number = 1_000_000 + world.primary.lives();
         let force = world.primary.forced.load(Relaxed);
         tokio::spawn(lose(Arc::clone(world), number, u32::MAX, force));

@@ -12,7 +12,7 @@ use store::record;
 use crate::copies::StoreRows;
 use crate::world::World;
 
-/// The most announcements and batches that nothing deletes before the floor passes them.
+/// The most announcements and batches that nothing deletes before the floor passes them, beside those of writes that failed.
 const LEFT: u64 = 64;
 /// Marks of the age of slots: one for each hour of the seven days for which places are kept, and two more.
 const MARKS: u64 = 7 * 24 + 2;
@@ -40,6 +40,8 @@ pub struct Facts {
     pub frontends: u64,
     /// Minutes in which somebody may have written.
     pub minutes: u64,
+    /// Writes that nobody acknowledged.
+    pub failed: u64,
 }
 
 /// What the bounds of one log follow from, beside that.
@@ -59,6 +61,7 @@ pub struct OfLog {
 /// The kinds that there is too much of.
 pub fn judge(world: &World, rows: &StoreRows) -> Result<(), String> {
     let secondaries = world.network.secondaries.iter();
+    let counts = world.judge.counts();
     let facts = Facts {
         window: world.plan.short.window,
         requests: world.requests.load(Relaxed) + FOUNDER,
@@ -67,6 +70,7 @@ pub fn judge(world: &World, rows: &StoreRows) -> Result<(), String> {
         nodes: world.plan.nodes.count.into(),
         frontends: world.plan.frontends.into(),
         minutes: world.trace.awake().as_secs() / 60 + world.plan.events.len() as u64 + 2,
+        failed: counts.asked.saturating_sub(counts.acked),
     };
     let logs = world.shown().into_iter().map(|(log, shards)| {
         let entries = world.judge.entries(&log);
@@ -157,7 +161,8 @@ fn of_one(kind: &str, facts: &Facts, log: OfLog, history: u64) -> Option<u64> {
     let asked = facts.requests + history * facts.processes;
     Some(match kind {
         "slot" => 2 * facts.window + UNCOLLECTED,
-        "bag" | "unnamed" | "queue" => LEFT,
+        "bag" | "unnamed" => facts.failed + LEFT,
+        "queue" => LEFT,
         // A publication deletes them; what it could not, goes with the slot.
         "batch" => log.named + LEFT,
         "mark" => MARKS,
@@ -198,6 +203,7 @@ mod tests {
             nodes: 0,
             frontends: 0,
             minutes: 1,
+            failed: 0,
         };
         let of_log = OfLog {
             shards: 1,
