@@ -253,7 +253,7 @@ pub fn remedy(world: &Arc<World>, why: &str) {
     let named: Vec<_> = secondaries.filter(named).collect();
     let empty = |secondary: &Secondary| {
         let mut dice = world.dice(&format!("empty-{}", secondary.name));
-        secondary.lose(Fate::Empty, 0, &mut dice);
+        secondary.lose(world, Fate::Empty, &mut dice);
     };
     if why.contains("restore the log again") || has_more && more_was_signed {
         let what = format_args!("the log is restored again: {why}");
@@ -279,7 +279,7 @@ fn begin_secondaries_again(world: &World, why: &str) {
     let named = secondaries.filter(|one| is_named(&one.name));
     for secondary in named.filter(|one| one.is_touched()) {
         let mut dice = world.dice(&format!("again-{}", secondary.name));
-        secondary.lose(Fate::Empty, 0, &mut dice);
+        secondary.lose(world, Fate::Empty, &mut dice);
     }
 }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::copies::storage_number;
 use crate::disks::Fate;
 use crate::plan::{Action, Event, Plan};
 use crate::random::Dice;
@@ -175,9 +174,8 @@ pub fn act(world: &Arc<World>, number: u64, what: PeerAction) {
         PeerAction::Loses(..) if world.primary.is_lost() => {}
         PeerAction::Loses(at, fate) => {
             let mut dice = world.dice(&format!("disk-{number}"));
-            if let (Some(secondary), Some(server)) = (secondary(at), world.servers.first()) {
-                let rows = &server.site().coordination;
-                secondary.lose(fate, storage_number(rows, &secondary.name), &mut dice);
+            if let Some(secondary) = secondary(at) {
+                secondary.lose(world, fate, &mut dice);
             }
         }
         PeerAction::Cut(server, peer, way, time) => {

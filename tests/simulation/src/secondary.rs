@@ -10,6 +10,7 @@ use mirror::{Mirror, MirrorOptions};
 use store::StoreError;
 use tlog::{Cosigner, Hash, VerifierKey};
 
+use crate::copies::storage_number;
 use crate::disks::{Fate, Lost, Machine};
 use crate::process::Process;
 use crate::random::Dice;
@@ -155,33 +156,36 @@ impl Secondary {
     }
 
     /// Its disk is lost, or comes back as it was, while it is down. The log's row about its storage has this number.
-    pub fn lose(&self, fate: Fate, number: u64, dice: &mut Dice) {
+    pub fn lose(&self, world: &World, fate: Fate, dice: &mut Dice) {
         let copy = lock(&self.copy).clone();
-        let mut machine = lock(&self.machine);
-        let poses = fate != Fate::Empty;
-        let last = machine.lost(number, poses);
-        *machine = machine.after(fate, copy.as_ref(), dice);
-        let mut lost = lock(&self.lost);
-        // What is there now poses as each of those that it lacks something of.
-        lost.iter_mut().for_each(|lost| lost.poses = poses);
-        lost.push(last);
-        drop(lost);
-        *lock(&self.touched) = poses;
-        *lock(&self.older) = poses;
-        self.disks.fetch_add(1, Relaxed);
-        drop(machine);
+        let next = lock(&self.machine).after(fate, copy.as_ref(), dice);
+        self.replace(world, next, fate != Fate::Empty);
         self.crash(dice.span(1, 20_000), false);
     }
 
+    /// It has another disk, which poses as the one before or is empty.
+    fn replace(&self, world: &World, next: Machine, poses: bool) {
+        let server = world.servers.first();
+        let number = server.map_or(0, |server| {
+            storage_number(&server.site().coordination, &self.name)
+        });
+        let mut machine = lock(&self.machine);
+        let mut lost = lock(&self.lost);
+        // What is there now poses as each of those that it lacks something of.
+        lost.iter_mut().for_each(|lost| lost.poses = poses);
+        lost.push(machine.lost(number, poses));
+        *machine = next;
+        *lock(&self.touched) = poses;
+        *lock(&self.older) = poses;
+        self.disks.fetch_add(1, Relaxed);
+    }
+
     /// Its operator gives it an empty folder and its old key, as the documentation says.
-    fn begin_again(&self, process: &Process) {
+    fn begin_again(&self, world: &World, process: &Process) {
         process
             .trace
             .say(format_args!("{} gets an empty folder", self.name));
-        *lock(&self.machine) = Machine::empty();
-        *lock(&self.touched) = false;
-        *lock(&self.older) = false;
-        self.disks.fetch_add(1, Relaxed);
+        self.replace(world, Machine::empty(), false);
         process.kill();
     }
 
@@ -235,7 +239,7 @@ impl Secondary {
                     () = broken(&mirror) => {
                         world.trace.say(format_args!("{} is broken", process.name));
                         if self.is_touched() {
-                            self.begin_again(&process);
+                            self.begin_again(&world, &process);
                         }
                     }
                 }
@@ -279,7 +283,7 @@ impl Secondary {
                         .trace
                         .say(format_args!("{} does not start: {error}", process.name));
                     tokio::time::sleep(ATTENTION).await;
-                    self.begin_again(process);
+                    self.begin_again(world, process);
                     return None;
                 }
                 Err(error @ StoreError::Corrupt(_)) => {
