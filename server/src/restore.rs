@@ -2,13 +2,13 @@
 //! reads and checks what they have.
 
 use ambient::Ambient;
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, File, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use engine::{CheckedCopy, Drill, Fault, Kek, Restore, Restored};
+use engine::{CheckedCopy, Drill, Fault, Kek, Restore, RestoreError, Restored};
 use order::keys::LOGS;
 use store::{Coordination as _, Directory, MemoryCoordination, MemoryObjects, Sqlite};
 
@@ -87,6 +87,7 @@ pub(crate) async fn run(args: RestoreArgs) -> Result<Ended, Error> {
         .mode(0o700)
         .create(dir)
         .map_err(at("create", dir))?;
+    let _alone = alone(dir)?;
     let failed = |what, path: PathBuf, detail: String| Error::Store { what, path, detail };
     let path = dir.join("coordination.db");
     let coordination =
@@ -152,13 +153,29 @@ pub(crate) async fn run(args: RestoreArgs) -> Result<Ended, Error> {
     let restored = restore
         .run_and_then(|log| mark(log).map_err(|e| e.to_string()))
         .await
-        .map_err(|e| Error::Unrestored {
-            dir: dir.clone(),
-            new,
-            why: e.to_string(),
+        .map_err(|e| match e {
+            RestoreError::Exists(_) => Error::Restore(e.to_string()),
+            e => Error::Unrestored {
+                dir: dir.clone(),
+                new,
+                why: e.to_string(),
+            },
         })?;
     report(&restored, dir)?;
     Ok(Ended::Done)
+}
+
+/// Locks the folder until the restore ends: one that stands still must not go on beside the log that another one has made.
+fn alone(dir: &Path) -> Result<File, Error> {
+    let folder = File::open(dir).map_err(at("open", dir))?;
+    match folder.try_lock() {
+        Ok(()) => Ok(folder),
+        Err(TryLockError::Error(source)) => Err(at("lock", dir)(source)),
+        Err(TryLockError::WouldBlock) => Err(Error::Restore(format!(
+            "another restore works in {} and has not ended; end it first, or name a new folder",
+            dir.display()
+        ))),
+    }
 }
 
 /// Something in a folder that no restore makes there: it is somebody's home, such as a secondary's.

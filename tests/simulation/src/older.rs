@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use order::keys::{Keys, LOGS};
-use store::{Key, MemoryCoordination, MemoryObjects, record};
+use store::{Key, MemoryCoordination, record};
 use tlog::{Checkpoint, Note};
 
 use crate::disaster::Disaster;
@@ -70,21 +70,37 @@ pub fn published(rows: &BTreeMap<Key, Bytes>) -> BTreeMap<String, u64> {
     rows.iter().filter_map(of).collect()
 }
 
-/// Whether readers have a checkpoint that is ahead of these positions.
-fn is_proven(objects: &MemoryObjects, published: &BTreeMap<String, u64>) -> bool {
-    let ahead = |(path, bytes): (String, Bytes)| {
-        let shard = path
-            .strip_prefix(&format!("{LOG}/"))?
-            .strip_suffix("/checkpoint")?;
-        let note = std::str::from_utf8(&bytes).ok()?;
-        let checkpoint = Checkpoint::parse(Note::parse(note).ok()?.text).ok()?;
-        let here = published.get(shard).copied().unwrap_or(0);
-        Some(checkpoint.size > here)
+/// Whether readers have a checkpoint that is ahead of these positions, and entries that an older copy of the store has not ordered.
+fn is_proven(newest: &Site, copy: &Copy) -> bool {
+    let slots = Keys::new(LOG).slots();
+    let ordered = |rows: &BTreeMap<Key, Bytes>| {
+        let all = rows.range(slots.clone()..);
+        let all = all.take_while(|(key, _)| key.starts_with(&slots));
+        all.map(|(key, row)| (key.clone(), row.clone()))
+            .collect::<Vec<_>>()
     };
-    objects
-        .objects()
-        .into_iter()
-        .any(|object| ahead(object) == Some(true))
+    let last = ordered(&copy.rows).pop().map(|(key, _)| key);
+    let rows = newest.coordination.rows();
+    let missing = ordered(&rows).into_iter();
+    let mut missing = missing.skip_while(|(key, _)| last.as_ref().is_some_and(|last| key <= last));
+    let start = missing.next().and_then(|(_, row)| {
+        let slot: serde_json::Value = record::decode(&row).ok()?;
+        slot["start"].as_u64()
+    });
+    let objects = newest.objects.objects().into_iter();
+    let sizes: BTreeMap<_, _> = objects
+        .filter_map(|(path, bytes)| {
+            let shard = path
+                .strip_prefix(&format!("{LOG}/"))?
+                .strip_suffix("/checkpoint")?;
+            let note = std::str::from_utf8(&bytes).ok()?;
+            let checkpoint = Checkpoint::parse(Note::parse(note).ok()?.text).ok()?;
+            Some((shard.to_owned(), checkpoint.size))
+        })
+        .collect();
+    let here = |shard: &String| copy.published.get(shard).copied().unwrap_or(0);
+    let is_ahead = sizes.iter().any(|(shard, size)| *size > here(shard));
+    is_ahead && start.is_some_and(|start| sizes.values().sum::<u64>() > start)
 }
 
 /// An operator copies the coordination store, beside running servers.
@@ -114,7 +130,7 @@ pub async fn put_back(world: Arc<World>, number: u64) {
         return;
     };
     let newest = first.site();
-    if copy.life != world.primary.lives() || !is_proven(&newest.objects, &copy.published) {
+    if copy.life != world.primary.lives() || !is_proven(&newest, &copy) {
         return;
     }
     if !world.primary.lose() {

@@ -206,6 +206,18 @@ fn a_restore_that_is_killed_is_begun_again() -> Done {
         tests::verify::clean(&to).with_context(|| what.to_owned())?;
     }
     ensure!(cut >= 3, "only {cut} were cut off");
+    // One that stands still keeps its folder to itself.
+    let to = folder.path().join("locked");
+    std::fs::create_dir(&to)?;
+    let standing = std::fs::File::open(&to)?;
+    standing.try_lock()?;
+    let refused = restore(&from, &kek, &to)?.expect_code(1)?;
+    ensure!(
+        refused.stderr.contains("another restore works in"),
+        "{refused:?}"
+    );
+    drop(standing);
+    restore(&from, &kek, &to)?.expect_code(0)?;
     // One of them continues.
     let to = last.context("one")?;
     let server = Logd::start(&to)?;

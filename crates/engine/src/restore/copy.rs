@@ -9,6 +9,7 @@ use tlog::walk::{self, Event, Object, Walk};
 use tlog::{Hash, TileKind, TilePath, TreeSize, bundle, empty_root, tile_bytes, tiles_between};
 
 use crate::restore::source::Source;
+use crate::restore::write::Begun;
 use crate::restore::{Restore, RestoreError};
 
 /// Bundles on their way at once.
@@ -18,10 +19,10 @@ const BATCH: usize = 256;
 
 impl Restore {
     /// The entries of a shard that one secondary has, checked against its own checkpoint and those of all others up to that size, and
-    /// written down if the log's name is given. Returns the root.
+    /// written down if a restore is given. Returns the root.
     pub(super) async fn copied(
         &self,
-        log: Option<&str>,
+        begun: Option<&Begun>,
         shard: &str,
         size: TreeSize,
         best: &Source,
@@ -82,7 +83,7 @@ impl Restore {
             }
             out.extend(bytes.map(|bytes| (path, bytes)));
             if out.len() >= BATCH {
-                self.put(log, shard, std::mem::take(&mut out)).await?;
+                self.put(begun, shard, std::mem::take(&mut out)).await?;
             }
         }
         let (events, root) = walk.finish();
@@ -101,7 +102,7 @@ impl Restore {
         if let Some(why) = differs {
             return Err(RestoreError::Contradiction(why));
         }
-        self.put(log, shard, out).await?;
+        self.put(begun, shard, out).await?;
         Ok(own)
     }
 
@@ -109,14 +110,17 @@ impl Restore {
     /// its order would be evidence of an older store.
     pub(super) async fn forget(
         &self,
-        log: &str,
+        begun: &Begun,
         shard: &str,
         size: TreeSize,
         more: TreeSize,
     ) -> Result<(), RestoreError> {
         let paths: Vec<TilePath> = tiles_between(size.get(), more.get()).collect();
         for paths in paths.chunks(BATCH) {
-            let objects = paths.iter().map(|path| format!("{log}/{shard}/{path}"));
+            let objects = paths
+                .iter()
+                .map(|path| format!("{}/{shard}/{path}", begun.log));
+            self.still(begun).await?;
             self.objects.delete(objects.collect()).await?;
         }
         Ok(())
@@ -124,16 +128,17 @@ impl Restore {
 
     async fn put(
         &self,
-        log: Option<&str>,
+        begun: Option<&Begun>,
         shard: &str,
         tiles: Vec<(TilePath, Bytes)>,
     ) -> Result<(), RestoreError> {
-        let Some(log) = log else { return Ok(()) };
+        let Some(begun) = begun else { return Ok(()) };
         let objects: Vec<_> = tiles
             .into_iter()
-            .map(|(path, bytes)| (format!("{log}/{shard}/{path}"), bytes))
+            .map(|(path, bytes)| (format!("{}/{shard}/{path}", begun.log), bytes))
             .collect();
         if !objects.is_empty() {
+            self.still(begun).await?;
             self.objects.put(objects).await?;
         }
         Ok(())

@@ -100,8 +100,10 @@ pub enum RestoreError {
         "an import into the log {0} has begun in these stores; drop it with `logctl import rekor --drop --log {0}`, or name new stores"
     )]
     Importing(String),
-    /// A log of this name exists already.
-    #[error("the stores have a log {0} already: a restore needs new ones")]
+    /// A log of this name exists already, or another restore makes it.
+    #[error(
+        "the stores have a log {0} already, or another restore of it has begun there since: leave them alone, and name a new folder"
+    )]
     Exists(String),
 }
 
@@ -167,7 +169,8 @@ impl Restore {
         if self.coordination.get(&row).await?.is_some() {
             return Err(RestoreError::Exists(manifest.log.clone()));
         }
-        let reading = Reading::begin(self, Some(&manifest.log), &believed, warnings);
+        let begun = self.next(&manifest.log).await?;
+        let reading = Reading::begin(self, Some(&begun), &believed, warnings);
         let mut reading = reading.await?;
         let replication = self.replication(manifest);
         let key = replication.map_err(RestoreError::Contradiction)?;
@@ -179,7 +182,7 @@ impl Restore {
             )),
             None => {}
         }
-        self.begin(&manifest.log).await?;
+        self.begin(&begun).await?;
         let mut state = manifest.state.clone();
         let time = state.time;
         let (mut shards, mut positions) = (Vec::new(), Vec::new());
@@ -207,14 +210,7 @@ impl Restore {
             }
             if crate::times::are_kept(&shard.identity) {
                 let sources = &reading.sources;
-                let lacking = self.times(
-                    &manifest.log,
-                    &shard.identity,
-                    size,
-                    &key,
-                    sources,
-                    &unanswered,
-                );
+                let lacking = self.times(&begun, &shard.identity, size, &key, sources, &unanswered);
                 match lacking.await? {
                     0 => {}
                     lacking => reading.warnings.push(format!(
@@ -284,7 +280,7 @@ impl Restore {
             }),
             forks: inherited,
         };
-        self.write(&believed, &state, &positions, &life, last)
+        self.write(&begun, &believed, &state, &positions, &life, last)
             .await?;
         Ok(Restored {
             log: manifest.log.clone(),

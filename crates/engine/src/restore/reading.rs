@@ -8,6 +8,7 @@ use crate::restore::believed::Believed;
 use crate::restore::check::CheckedCopy;
 use crate::restore::rules::{self, Opened, Problem, Rules};
 use crate::restore::source::{Fault, Source};
+use crate::restore::write::Begun;
 use crate::restore::{Restore, RestoreError};
 
 /// What can be restored of a shard.
@@ -40,8 +41,8 @@ struct Read {
 /// The copies of a lost log, as far as they were read.
 pub(super) struct Reading<'a> {
     restore: &'a Restore,
-    /// The log that copies are written down for; `None` in a drill.
-    log: Option<&'a str>,
+    /// The restore that copies are written down for; `None` in a drill.
+    begun: Option<&'a Begun>,
     pub(super) rules: Rules,
     pub(super) sources: Vec<Source>,
     /// In the order in which they were found.
@@ -56,7 +57,7 @@ impl<'a> Reading<'a> {
     /// Asks the sources what they have; reads no copy.
     pub(super) async fn begin(
         restore: &'a Restore,
-        log: Option<&'a str>,
+        begun: Option<&'a Begun>,
         believed: &Believed,
         mut warnings: Vec<String>,
     ) -> Result<Self, RestoreError> {
@@ -65,7 +66,7 @@ impl<'a> Reading<'a> {
         let sources = sources.await?;
         let mut reading = Self {
             restore,
-            log,
+            begun,
             rules,
             sources,
             problems: Vec::new(),
@@ -78,7 +79,7 @@ impl<'a> Reading<'a> {
 
     /// Whether a problem ends it.
     fn ends(&self) -> bool {
-        self.log.is_some() && !self.restore.force
+        self.begun.is_some() && !self.restore.force
     }
 
     fn note(&mut self, problems: impl IntoIterator<Item = Problem>) -> Result<(), RestoreError> {
@@ -102,8 +103,8 @@ impl<'a> Reading<'a> {
         // The largest size of a copy that was read and then left out. It may be more than is restored.
         let mut left = TreeSize::ZERO;
         let read = loop {
-            let read = match self.log {
-                Some(log) => self.read_best(log, &shard).await?,
+            let read = match self.begun {
+                Some(begun) => self.read_best(begun, &shard).await?,
                 None => self.read_all(&shard).await?,
             };
             let Some(why) = &read.contradiction else {
@@ -114,7 +115,9 @@ impl<'a> Reading<'a> {
                     left = left.max(had);
                     self.warnings.push(left_out.to_string());
                 }
-                None if self.log.is_some() => return Err(RestoreError::Contradiction(why.clone())),
+                None if self.begun.is_some() => {
+                    return Err(RestoreError::Contradiction(why.clone()));
+                }
                 None => {
                     self.problems.push(Problem::TwoHistories(why.clone()));
                     break read;
@@ -130,10 +133,10 @@ impl<'a> Reading<'a> {
                     .unwrap_or(left),
             );
         }
-        if let Some(log) = self.log
+        if let Some(begun) = self.begun
             && left > whole.size
         {
-            let forget = self.restore.forget(log, &shard.name, whole.size, left);
+            let forget = self.restore.forget(begun, &shard.name, whole.size, left);
             forget.await?;
         }
         let longer = rules::longer(&shard, &self.sources);
@@ -146,7 +149,7 @@ impl<'a> Reading<'a> {
         if let Some(closed) = shard
             .closed
             .filter(|closed| *closed != whole.size && !moved)
-            && self.log.is_some()
+            && self.begun.is_some()
         {
             self.warnings.push(format!(
                 "shard {} was closed with {closed} entries, of which only {} could be copied: the others are lost, and all later entries get lower indexes",
@@ -163,7 +166,7 @@ impl<'a> Reading<'a> {
 
     /// Copies a shard from the source that has most of it, and checks it against all cosigned checkpoints. If that source does not give its copy, the
     /// next one that has the shard gives its own. What the former has cosigned still shows how much there was.
-    async fn read_best(&mut self, log: &str, shard: &Opened) -> Result<Read, RestoreError> {
+    async fn read_best(&mut self, begun: &Begun, shard: &Opened) -> Result<Read, RestoreError> {
         loop {
             let Some((at, size)) = rules::best(shard, &self.sources) else {
                 return Ok(Read::default());
@@ -171,7 +174,7 @@ impl<'a> Reading<'a> {
             let best = &self.sources[at];
             let read = self
                 .restore
-                .copied(Some(log), &shard.name, size, best, &self.sources);
+                .copied(Some(begun), &shard.name, size, best, &self.sources);
             let (fault, why) = match read.await {
                 Ok(root) => {
                     let url = best.url.clone();

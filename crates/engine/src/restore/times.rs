@@ -10,6 +10,7 @@ use tlog::mirror::origin_hash;
 use tlog::{TilePath, TreeSize, VerifierKey};
 
 use crate::restore::source::Source;
+use crate::restore::write::Begun;
 use crate::restore::{Restore, RestoreError};
 use crate::times;
 use order::slot::ShardIdentity;
@@ -43,7 +44,7 @@ impl Restore {
     /// entries none has any.
     pub(super) async fn times(
         &self,
-        log: &str,
+        begun: &Begun,
         shard: &ShardIdentity,
         size: TreeSize,
         key: &VerifierKey,
@@ -69,11 +70,12 @@ impl Restore {
                 let entries = usize::from(bundle.width);
                 lacking += (entries - known(&times, times::each(shard))) as u64;
                 if !times.is_empty() {
-                    let path = format!("{log}/{}/{}", shard.name, times::path(bundle));
+                    let path = format!("{}/{}/{}", begun.log, shard.name, times::path(bundle));
                     objects.push((path, times::sealed(&shard.name, bundle, &times)));
                 }
             }
             if !objects.is_empty() {
+                self.still(begun).await?;
                 self.objects.put(objects).await?;
             }
         }

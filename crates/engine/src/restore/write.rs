@@ -20,10 +20,38 @@ use order::token::Token;
 use store::record;
 use store::{Guard, Key, Outcome, StoreError, Transaction};
 
+/// A restore under way. Its number tells it from others of the same log into the same stores, of which only the last one may write.
+pub(crate) struct Begun {
+    pub(super) log: String,
+    edition: u64,
+    /// Whether one was begun before, so that what is there is of a restore.
+    again: bool,
+}
+
+impl Begun {
+    fn note(&self) -> Key {
+        format!("{RESTORING}{}", self.log)
+    }
+
+    fn name(&self) -> Key {
+        format!("{LOGS}{}", self.log)
+    }
+
+    /// They hold until another restore begins, or the log is made.
+    fn guards(&self) -> Vec<Guard> {
+        vec![
+            Guard::Present(self.note()),
+            Guard::AtMost(self.note(), self.edition),
+            Guard::Absent(self.name()),
+        ]
+    }
+}
+
 impl Restore {
     /// The rows that a server opens: a snapshot with nothing before it, and the positions.
     pub(crate) async fn write(
         &self,
+        begun: &Begun,
         believed: &Believed,
         state: &State,
         positions: &[(String, TreeSize, Hash)],
@@ -135,65 +163,97 @@ impl Restore {
         while puts.peek().is_some() {
             let some = puts.by_ref().take(snapshot::ROWS).collect();
             let put = Transaction {
+                guards: begun.guards(),
                 puts: some,
                 ..Transaction::default()
             };
             self.transact(&manifest.log, put).await?;
         }
         before(&manifest.log).map_err(RestoreError::Last)?;
-        let log = format!("{LOGS}{}", manifest.log);
-        last.push((log.clone(), record::encode(&manifest.log)));
+        last.push((begun.name(), record::encode(&manifest.log)));
         let free = self.no_import(&manifest.log).await?;
         let mut there = Transaction {
             guards: free.guards,
             puts: last,
             deletes: free.deletes,
         };
-        there.guards.push(Guard::Absent(log));
-        there.deletes.push(format!("{RESTORING}{}", manifest.log));
+        there.guards.extend(begun.guards());
+        there.deletes.push(begun.note());
         self.transact(&manifest.log, there).await
+    }
+
+    /// The next restore of a log into these stores.
+    pub(crate) async fn next(&self, log: &str) -> Result<Begun, RestoreError> {
+        let mut begun = Begun {
+            log: log.to_owned(),
+            edition: 1,
+            again: false,
+        };
+        if let Some(row) = self.coordination.get(&begun.note()).await? {
+            // What an older version wrote is a number as well, to a guard.
+            let before = record::decode_number(&row)
+                .map_err(|e| StoreError::Corrupt(format!("{}: {e}", begun.note())))?;
+            (begun.edition, begun.again) = (before.saturating_add(1), true);
+        }
+        Ok(begun)
     }
 
     /// Notes that the log's rows and objects are those of an unfinished restore, and removes what an earlier one left: to a server, an entry beyond
     /// its order would be evidence of an older store. Rows and objects that no restore has written are not touched, because they may be all that is
-    /// left of a log.
-    pub(crate) async fn begin(&self, log: &str) -> Result<(), RestoreError> {
-        let note = format!("{RESTORING}{log}");
-        let begun = self.coordination.get(&note).await?.is_some();
+    /// left of a log. An earlier restore that only stood still changes nothing from then on.
+    pub(crate) async fn begin(&self, begun: &Begun) -> Result<(), RestoreError> {
+        let log = &begun.log;
         // While a restore is noted, no import begins.
         let free = self.no_import(log).await?;
-        let mut left = self.objects.list(&format!("{log}/")).await?;
-        if let Some(first) = left.first().filter(|_| !begun) {
+        let objects = format!("{log}/");
+        let there = self.objects.list(&objects).await?;
+        if let Some(first) = there.first().filter(|_| !begun.again) {
             return Err(RestoreError::Occupied(first.clone()));
         }
-        while !left.is_empty() {
-            let rest = left.split_off(left.len().min(snapshot::ROWS));
-            self.objects
-                .delete(std::mem::replace(&mut left, rest))
-                .await?;
-        }
         let prefix = Keys::new(log).all();
+        let rows = self.coordination.scan(&prefix, &prefix, 1).await?;
+        if !rows.is_empty() && !begun.again {
+            return Err(RestoreError::Exists(log.to_owned()));
+        }
+        let mut put = Transaction {
+            guards: free.guards,
+            puts: vec![(begun.note(), record::encode_numbered(begun.edition, log))],
+            ..Transaction::default()
+        };
+        put.guards
+            .push(Guard::AtMost(begun.note(), begun.edition - 1));
+        put.guards.push(Guard::Absent(begun.name()));
+        self.transact(log, put).await?;
+        // An earlier restore may have written more until now.
+        let there = self.objects.list(&objects).await?;
+        for left in there.chunks(snapshot::ROWS) {
+            self.still(begun).await?;
+            self.objects.delete(left.to_vec()).await?;
+        }
         loop {
             let rows = self.coordination.scan(&prefix, &prefix, snapshot::ROWS);
             let deletes: Vec<Key> = rows.await?.into_iter().map(|(key, _)| key).collect();
             if deletes.is_empty() {
-                break;
-            }
-            if !begun {
-                return Err(RestoreError::Exists(log.to_owned()));
+                return Ok(());
             }
             let remove = Transaction {
+                guards: begun.guards(),
                 deletes,
                 ..Transaction::default()
             };
             self.transact(log, remove).await?;
         }
-        let put = Transaction {
-            guards: free.guards,
-            puts: vec![(note, record::encode(&log))],
-            ..Transaction::default()
-        };
-        self.transact(log, put).await
+    }
+
+    /// Refuses to continue where another restore has begun since, or has made the log. Asked before objects are written or deleted, which no
+    /// transaction guards.
+    pub(super) async fn still(&self, begun: &Begun) -> Result<(), RestoreError> {
+        let row = self.coordination.get(&begun.note()).await?;
+        let edition = row.and_then(|row| record::decode_number(&row).ok());
+        match edition == Some(begun.edition) {
+            true => Ok(()),
+            false => Err(RestoreError::Exists(begun.log.clone())),
+        }
     }
 
     /// Refuses a restore beside an import: each would remove what the other writes.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use engine::{AppendError, Kek, MergeOptions, Programs, Request, RestoreError, testing};
 use mirror::Mirror;
+use store::fault::{Fault, Faults, FaultyCoordination, FaultyObjects};
 use tlog::{Checkpoint, GlobalIndex, Note, TreeSize};
 
 use crate::network::Way;
@@ -163,6 +164,70 @@ async fn a_lost_primary_is_rebuilt_and_goes_on() {
 }
 
 /// An interrupted restore is made again over what it left; rows that no restore has written are not touched.
+/// Wherever it stood still: another one has made the log meanwhile, and the log has grown.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_stood_still_changes_nothing_of_the_log_that_another_made() {
+    let (world, engine, log, key) = World::with_log(&["x"], 1).await;
+    world.secondary("x", "x", &key).await;
+    append(&log, 20).await;
+    published(&log, 20).await;
+    engine.shutdown().await;
+    drop((log, engine));
+    let mut has = 20;
+    for at in 0.. {
+        let name = format!("standstill {at}");
+        let faults = Faults::new();
+        let (stalls, mut stalled) = tokio::sync::watch::channel(false);
+        let mut writes = 0;
+        faults.plan(move |_, operation| {
+            writes += usize::from(operation.writes());
+            (operation.writes() && writes == at + 1).then(|| {
+                stalls.send_replace(true);
+                Fault::Stall
+            })
+        });
+        let plain = world.restore(&name, &["x"], false);
+        let first = engine::Restore {
+            coordination: Arc::new(FaultyCoordination::new(
+                Arc::clone(&plain.coordination),
+                faults.clone(),
+            )),
+            objects: Arc::new(FaultyObjects::new(
+                Arc::clone(&plain.objects),
+                faults.clone(),
+            )),
+            ..plain
+        };
+        let mut first = tokio::spawn(async move { first.run().await });
+        tokio::select! {
+            _ = stalled.wait_for(|stalled| *stalled) => {}
+            made = &mut first => {
+                made.unwrap().unwrap();
+                assert!(at > 3, "{at}");
+                break;
+            }
+        }
+        world.restore(&name, &["x"], false).run().await.unwrap();
+        let engine = world.primary(&name).await;
+        let log = engine.log("dev").unwrap();
+        published(&log, has).await;
+        append(&log, 3).await;
+        published(&log, has + 3).await;
+        faults.release().await;
+        let refused = first.await.unwrap();
+        assert!(
+            matches!(refused, Err(RestoreError::Exists(_))),
+            "{at}: {refused:?}"
+        );
+        append(&log, 3).await;
+        published(&log, has + 6).await;
+        engine.shutdown().await;
+        drop((log, engine));
+        assert_eq!(fsck(&world.path(&name)).await, [""; 0], "{at}");
+        has += 6;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_restore_can_be_made_again() {
     let (world, engine, log, key) = World::with_log(&["x"], 1).await;
@@ -178,7 +243,7 @@ async fn an_interrupted_restore_can_be_made_again() {
             Bytes::from_static(b"half"),
         )];
         if note {
-            puts.push(("restoring/dev".to_owned(), Bytes::from_static(b"")));
+            puts.push(("restoring/dev".to_owned(), store::record::encode(&"dev")));
         }
         store::Transaction {
             puts,

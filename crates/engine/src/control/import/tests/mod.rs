@@ -524,7 +524,8 @@ async fn an_import_and_a_restore_keep_apart() {
         ambient: ambient::Ambient::unset(),
     };
     begin(&engine, &heads(&all)).await.unwrap();
-    let refused = restore.begin("neon").await.unwrap_err().to_string();
+    let begun = async || restore.begin(&restore.next("neon").await?).await;
+    let refused = begun().await.unwrap_err().to_string();
     assert!(refused.contains("an import into the log neon"), "{refused}");
     // As it would be if both had begun.
     let key = format!("{RESTORING}neon");
@@ -546,7 +547,7 @@ async fn an_import_and_a_restore_keep_apart() {
     store::Coordination::transact(&*rig.rows, alone).await;
     add(&engine, &all[0], 0, 3).await.unwrap();
     engine.import_dropped(&name()).await.unwrap();
-    restore.begin("neon").await.unwrap();
+    begun().await.unwrap();
     for refused in [
         why(begin(&engine, &heads(&all)).await),
         why(engine.create_log(document(&[]), caller()).await),
