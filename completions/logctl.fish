@@ -291,7 +291,7 @@ trusted-root\t'TrustedRoot of Sigstore\'s clients: the keys of all shards, plann
 signing-config\t'SigningConfig of Sigstore\'s clients: the address for writes; a rotation does not change it'
 client-trust-config\t'ClientTrustConfig of Sigstore\'s clients: TrustedRoot and SigningConfig in one file'
 monitor-config\t'Configuration of rekor-monitor: the address of each shard for readers'
-vkeys\t'The verifier keys of all shards, one per line (C2SP signed-note)'"
+vkeys\t'The verifier keys of all shards, one per line (C2SP signed-note); a shard with an ECDSA key has two, that one first'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l merge -d 'A file of the same format, whose other content is kept; `-` is standard input' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l write-url -d 'URL at which clients write entries, without /api/v2; a SigningConfig needs this or --v1-url' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l v1-url -d 'URL at which clients write entries of Rekor\'s first API, without /api/v1; clients take the highest version that they know' -r
