@@ -373,6 +373,30 @@ fn the_files_that_clients_of_sigstore_are_configured_with() {
 }
 
 #[test]
+fn each_key_of_a_shard_is_exported() {
+    let (served, fake) = Bench::served();
+    hosts(&fake);
+    let key = |seed| tlog::Signer::from_p256("2026a.log.example.org", &[seed; 32]).unwrap();
+    let ed25519 = |seed| tlog::Signer::from_seed("2026a.log.example.org", &[seed; 32]).unwrap();
+    let (ecdsa, first, second) = (key(7), ed25519(8), ed25519(9));
+    let [ecdsa, first, second] = [ecdsa, first, second].map(|key| key.verifier().to_string());
+    let shards = json!([
+        {"name": "2026a", "state": "frozen", "treeId": "7", "origin": "2026a.log.example.org", "vkey": first, "ecdsaVkey": ecdsa},
+        {"name": "2026b", "state": "active", "treeId": "8", "origin": "2026b.log.example.org", "vkey": second},
+    ]);
+    let status = json!({"log": "dev", "condition": "open", "generation": 1, "etag": "\"1-0\"",
+        "watermarks": {"ordered": 0, "integrated": 0, "published": 0}, "shards": shards});
+    fake.says("GET /logs/dev", [Answer::Json(200, status)]);
+    let ran = served.run("shard export --format vkeys");
+    assert_eq!(
+        ran.out,
+        format!("{ecdsa}\n{first}\n{second}\n"),
+        "{}",
+        ran.shown()
+    );
+}
+
+#[test]
 fn what_rekor_would_not_read() {
     let bench = Bench::new();
     bench.write("bad.yaml", "- treeID: 1\n- treeID: 1\n- treeLenght: 3\n");

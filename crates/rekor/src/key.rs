@@ -17,7 +17,7 @@ use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::RSAPublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
-use crate::certificate;
+use crate::certificate::Certificate;
 use crate::der::{self, BIT_STRING, SEQUENCE};
 
 /// The longest exponent of RSA that Go reads, bits.
@@ -116,11 +116,12 @@ impl<'a> PublicKey<'a> {
 
     /// The key of a certificate in DER with nothing behind it.
     pub(crate) fn from_certificate(der: &'a [u8]) -> Result<Self, KeyError> {
-        match x509_parser::parse_x509_certificate(der) {
-            Ok(([], certificate)) if certificate::is_read(&certificate) => {
-                Self::new(&certificate.tbs_certificate.subject_pki)
-            }
-            _ => Err(KeyError::Certificate),
+        let certificate = Certificate::parse(der).ok_or(KeyError::Certificate)?;
+        let key = Self::from_spki(certificate.key)?;
+        // A signature would tell, but not every key of a chain has to verify one.
+        match key.is_point() {
+            true => Ok(key),
+            false => Err(KeyError::Certificate),
         }
     }
 
@@ -166,6 +167,17 @@ impl<'a> PublicKey<'a> {
             true => Ok(Self { kind, key }),
             false => Err(KeyError::Malformed),
         }
+    }
+
+    /// Whether the key is a point of its curve, if it has one.
+    fn is_point(&self) -> bool {
+        let curve = match self.kind {
+            KeyKind::P256 => &ECDSA_P256_SHA256_ASN1,
+            KeyKind::P384 => &ECDSA_P384_SHA384_ASN1,
+            KeyKind::P521 => &ECDSA_P521_SHA512_ASN1,
+            KeyKind::Rsa(_) | KeyKind::Ed25519 => return true,
+        };
+        UnparsedPublicKey::new(curve, self.key).parse().is_ok()
     }
 
     /// Whether the signature is this key's over a digest: ECDSA in DER, RSA with PKCS #1 v1.5, Ed25519ph (RFC 8032).

@@ -76,6 +76,7 @@ pub mod v2;
 mod verifier;
 
 #[cfg(test)]
+#[cfg(test)]
 mod testing;
 
 pub use inclusion::Inclusion;

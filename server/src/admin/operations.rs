@@ -43,8 +43,15 @@ impl EngineHost {
             return Ok(Vec::new());
         }
         let replicas = self.live(Some(log)).await?;
+        // A freeze is decided in two parts, which are one operation for those who asked for it.
+        let is_part = |at: usize, record: &HistoryRecord| {
+            let next = at.checked_sub(1).and_then(|newer| records.get(newer));
+            record.closing && next.is_some_and(|next| next.action == engine::Action::Freeze)
+        };
+        let whole = records.iter().enumerate();
+        let whole = whole.filter(|(at, record)| !is_part(*at, record));
         let mut operations = Vec::new();
-        for record in records.into_iter().take(OPERATIONS) {
+        for record in whole.map(|(_, record)| record.clone()).take(OPERATIONS) {
             let time = record.time_ms;
             operations.push((time, self.complete(log, record, &replicas).await?));
         }

@@ -31,6 +31,7 @@ use tower::Service as _;
 pub(crate) use read::shard_list;
 
 use ambient::Crew;
+use tokio::sync::Semaphore;
 
 use self::negotiate::wants_json;
 use self::refusal::Refusal;
@@ -51,6 +52,8 @@ pub(crate) struct DataPlane {
     turns: batch::Turns,
     /// Threads that verify the signatures of Rekor's writes.
     verifiers: Arc<Crew>,
+    /// The turns of checks of Rekor's requests that may take long.
+    checks: Arc<Semaphore>,
     router: Router,
     roots: RekorRoots,
 }
@@ -74,6 +77,7 @@ impl DataPlane {
             publish_timeout,
             turns: batch::Turns::default(),
             verifiers: Crew::new((cores / 2).clamp(1, MOST_VERIFIERS)),
+            checks: Arc::new(rekor::check_turns(cores)),
             router,
             roots,
         }

@@ -27,7 +27,7 @@ pub(crate) enum Format {
     ClientTrustConfig,
     /// Configuration of rekor-monitor: the address of each shard for readers
     MonitorConfig,
-    /// The verifier keys of all shards, one per line (C2SP signed-note)
+    /// The verifier keys of all shards, one per line (C2SP signed-note); a shard with an ECDSA key has two, that one first
     Vkeys,
 }
 
@@ -120,7 +120,7 @@ pub(super) async fn run(session: &Session<'_>, args: ExportArgs) -> Result<Outco
     let listed = server.admin.log(&log, server.deadline).await?.shards;
     if args.format == Format::Vkeys {
         let vkeys = listed.iter();
-        let vkeys = vkeys.map(|shard| shard.ecdsa_vkey.as_ref().unwrap_or(&shard.vkey));
+        let vkeys = vkeys.flat_map(|shard| shard.ecdsa_vkey.iter().chain([&shard.vkey]));
         let content = vkeys.map(|vkey| format!("{vkey}\n")).collect();
         return Outcome::done(&ShardExport { log, content });
     }

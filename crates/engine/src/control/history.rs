@@ -23,6 +23,8 @@ pub struct HistoryRecord {
     pub operation: String,
     /// The action that was asked for.
     pub action: Action,
+    /// Whether this only ended admission, as the first part of a freeze: the freeze itself is another record, unless it was given up.
+    pub closing: bool,
     /// The actor that asked for it.
     pub actor: String,
     /// When it was decided, milliseconds since the Unix epoch.
@@ -49,6 +51,7 @@ impl HistoryRecord {
         Self {
             operation: decision.operation.to_string(),
             action: decision.action,
+            closing: decision.control == Control::Closing,
             actor: decision.actor.clone(),
             time_ms: slot.time,
             slot: slot.number,

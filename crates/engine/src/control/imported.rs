@@ -107,6 +107,7 @@ impl Engine {
         self.imports_are_understood()?;
         self.vacant(config).await?;
         self.has_all_of(name, importing).await?;
+        self.is_stored_as_signed(name, importing).await?;
         let origin = self.check_creatable(config).await?;
         // Nothing is decided with a wrong clock.
         let sound = self.clock.sound();

@@ -6,7 +6,7 @@ mod process;
 mod tasks;
 
 use ambient::{Ambient, NoRandomness, Random};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -98,6 +98,8 @@ pub struct Engine {
     /// The comparison of all logs. It ends by itself; a shutdown does not stop it, because ordered entries are published after it.
     comparing: std::sync::Mutex<Option<Task>>,
     faults: Faults,
+    /// The edition of each import whose objects were read before a log is made of them, by the name of the log. One is read at a time.
+    pub(crate) reviewed: Arc<tokio::sync::Mutex<HashMap<String, u64>>>,
 }
 
 impl Engine {
@@ -127,6 +129,7 @@ impl Engine {
             tasks: std::sync::Mutex::default(),
             comparing: std::sync::Mutex::default(),
             faults: Faults::default(),
+            reviewed: Arc::default(),
         });
         // Before a log is open, and may be proposed to.
         engine.compare_clocks().await?;

@@ -91,6 +91,7 @@ pub fn search_keys(leaf: &[u8]) -> Option<Vec<String>> {
     let entry: Value = serde_json::from_slice(leaf).ok()?;
     let spec = &entry["spec"];
     let mut keys = Keys::default();
+    // A log may have imported entries with keys and certificates that it does not accept, such as those that an older Rekor did.
     let verifier = |value: &Value| Verifier::parse(&base64::decode_standard(value.as_str()?)?).ok();
     let hash = |keys: &mut Keys, hash: &Value| {
         keys.hash(hash["algorithm"].as_str()?, hash["value"].as_str()?);
@@ -100,7 +101,6 @@ pub fn search_keys(leaf: &[u8]) -> Option<Vec<String>> {
         "hashedrekord" | "rekord" => {
             let key = &spec["signature"]["publicKey"]["content"];
             match spec["signature"]["format"].as_str() {
-                // A log may have imported entries with keys that it does not accept.
                 None | Some(rekord::X509) => {
                     if let Some(verifier) = verifier(key) {
                         keys.verifier(&verifier);
@@ -120,14 +120,18 @@ pub fn search_keys(leaf: &[u8]) -> Option<Vec<String>> {
         }
         "dsse" => {
             for line in spec["signatures"].as_array()? {
-                keys.envelope_verifier(&verifier(&line["verifier"])?);
+                if let Some(verifier) = verifier(&line["verifier"]) {
+                    keys.envelope_verifier(&verifier);
+                }
             }
             hash(&mut keys, &spec["envelopeHash"])?;
             hash(&mut keys, &spec["payloadHash"])?;
         }
         "intoto" => {
             for line in spec["content"]["envelope"]["signatures"].as_array()? {
-                keys.envelope_verifier(&verifier(&line["publicKey"])?);
+                if let Some(verifier) = verifier(&line["publicKey"]) {
+                    keys.envelope_verifier(&verifier);
+                }
             }
             hash(&mut keys, &spec["content"]["payloadHash"])?;
         }

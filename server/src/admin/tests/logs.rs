@@ -239,3 +239,23 @@ async fn a_deleted_log_is_gone_everywhere_and_comes_back_whole() {
         assert!(matches!(system, Err(HostError::Conflict(_))), "{system:?}");
     }
 }
+
+/// A freeze ends admission first and is decided then: two records of the history, and one operation.
+#[tokio::test]
+async fn a_freeze_is_one_operation() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(&folder).await;
+    let host = host(&engine);
+    let freeze = Change::Freeze(FreezeRequest { now: false });
+    let frozen = host.apply("dev", freeze, Mode::Apply, caller("f"));
+    let frozen = frozen.await.unwrap();
+    let unfreeze = host.apply("dev", Change::Unfreeze, Mode::Apply, caller("u"));
+    unfreeze.await.unwrap();
+    assert_eq!(host.history("dev").await.unwrap().len(), 4);
+    for log in [None, Some("dev")] {
+        let listed = host.operations(log).await.unwrap();
+        let actions: Vec<_> = listed.iter().map(|one| one.action).collect();
+        assert_eq!(actions, [Action::Unfreeze, Action::Freeze, Action::Create]);
+        assert_eq!(listed[1].id, frozen.id);
+    }
+}

@@ -2,6 +2,7 @@
 //!
 //! What must never happen: a check keeps other requests waiting, or many of them take the memory of the server.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,9 +18,12 @@ use engine::Log;
 use qos::TenantId;
 use wire::data::codes;
 
-/// The turns of checks that may take long, of which two run at a time (`CHECKS`), and how long a check waits for its turn (`CHECK_TIMEOUT`).
-static CHECKS: Semaphore = Semaphore::const_new(2);
+/// How long a check that may take long waits for its turn.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The fewest and the most checks that run at a time. Each holds a thread of those for blocking work, which the stores need, too.
+const LEAST_TURNS: usize = 2;
+const MOST_TURNS: usize = 16;
 
 /// Bodies up to this length are read where they arrive, not on another thread.
 pub(super) const INLINE: usize = 16 << 10;
@@ -63,11 +67,19 @@ pub(super) async fn body(
     Ok((body, held))
 }
 
-/// Does the work of a check on another thread, since it would keep other requests waiting. A few run at a time.
+/// The checks that run at a time on a machine with so many cores. Half of them stay free for everything else, but one long check must not hold
+/// up all others even on a small machine.
+pub(in crate::data) fn check_turns(cores: usize) -> Semaphore {
+    Semaphore::new((cores / 2).clamp(LEAST_TURNS, MOST_TURNS))
+}
+
+/// Does the work of a check on another thread, since it would keep other requests waiting. A few run at a time ([`check_turns`]).
 pub(super) async fn check<T: Send + 'static>(
+    plane: &DataPlane,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Refusal> {
-    let turn = tokio::time::timeout(CHECK_TIMEOUT, CHECKS.acquire()).await;
+    let turn = Arc::clone(&plane.checks).acquire_owned();
+    let turn = tokio::time::timeout(CHECK_TIMEOUT, turn).await;
     let turn = turn
         .ok()
         .and_then(Result::ok)
@@ -97,4 +109,16 @@ fn broken<E>(_: E) -> Refusal {
         codes::STORE_FAILED,
         "the check of the request failed in this server; see its log",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_turns;
+
+    #[test]
+    fn more_cores_check_more_at_a_time() {
+        for (cores, at_a_time) in [(1, 2), (2, 2), (4, 2), (8, 4), (32, 16), (128, 16)] {
+            assert_eq!(check_turns(cores).available_permits(), at_a_time, "{cores}");
+        }
+    }
 }

@@ -15,6 +15,8 @@ mod room;
 mod v1;
 mod v2;
 
+pub(super) use self::check::check_turns;
+
 #[cfg(test)]
 mod tests;
 

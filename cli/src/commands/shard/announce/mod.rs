@@ -54,7 +54,8 @@ pub(crate) struct AnnounceArgs {
     #[arg(long, value_name = "COMMAND", requires = "announce", value_hint = ValueHint::CommandString)]
     exec: Option<String>,
     /// With --announce: where clients get the trusted root: the URL of the file, a TUF repository (a URL that ends with a slash, or a
-    /// folder), or a file; can be repeated. The places where the key was seen before are looked at as well
+    /// folder), or a file; can be repeated. The places where the key was seen before are looked at as well. It is seen if the served file
+    /// has it; logctl does not verify TUF's signatures, clients do
     #[arg(long, value_name = "URL", requires = "announce", value_hint = ValueHint::Url)]
     seen_at: Vec<String>,
     /// With --announce: the certificate authority of the --seen-at URLs, a PEM file, instead of the system's

@@ -6,7 +6,9 @@
 //!
 //! A row, `importing/{log}`, says how far it is, and it grows like the cuts of a log: tiles and times first, then size and root in the row. So an
 //! import that is interrupted continues where the row says. Each write of the row follows the one that it knows, so of two processes that
-//! change an import, drop it or make the log with it, one is refused before it has touched what the other relies on.
+//! change an import, drop it or make the log with it, one is refused before it has touched what the other relies on. Objects have no such guard: a
+//! process that stands still may write those of an import that was dropped over those of the next one. So all of them are read once more before the
+//! log is made ([`stored`]).
 //!
 //! What must never happen: an entry that the other Rekor has not signed with that index and time, or a shard whose root is not the one under
 //! its last tree head. Nobody here has its private key, so what it signed is kept and answered as it is. Nor that objects are deleted, of
@@ -18,6 +20,7 @@ mod dropped;
 mod entries;
 mod fence;
 mod row;
+mod stored;
 #[cfg(test)]
 mod tests;
 

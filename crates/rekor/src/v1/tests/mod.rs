@@ -60,4 +60,16 @@ fn an_entry_with_another_kind_of_key_is_found_by_its_artifact() {
     });
     let keys = search_keys(leaf.to_string().as_bytes());
     assert_eq!(keys, Some(vec!["sha256:ab12".to_owned()]));
+    let hash = |value: &str| serde_json::json!({"algorithm": "sha256", "value": value});
+    let signatures = serde_json::json!([{"verifier": "AA==", "publicKey": "AA=="}]);
+    let dsse = serde_json::json!({"envelopeHash": hash("AB12"), "payloadHash": hash("CD"), "signatures": signatures});
+    let intoto = serde_json::json!({"content": {"envelope": {"signatures": signatures}, "payloadHash": hash("CD")}});
+    for (kind, spec, expected) in [
+        ("dsse", dsse, vec!["sha256:ab12", "sha256:cd"]),
+        ("intoto", intoto, vec!["sha256:cd"]),
+    ] {
+        let leaf = serde_json::json!({"apiVersion": "0.0.1", "kind": kind, "spec": spec});
+        let keys = search_keys(leaf.to_string().as_bytes());
+        assert_eq!(keys.unwrap(), expected, "{kind}");
+    }
 }

@@ -56,7 +56,7 @@ pub(super) async fn retrieve(
     let (body, _held) = check::body(plane, watched, head, body, v1::MAX_BODY).await?;
     let asked = match body.len() {
         ..=check::INLINE => v1::Retrieve::parse(&body)?,
-        _ => check::check(move || v1::Retrieve::parse(&body)).await??,
+        _ => check::check(plane, move || v1::Retrieve::parse(&body)).await??,
     };
     let mut found = Vec::new();
     for uuid in &asked.uuids {
@@ -68,7 +68,7 @@ pub(super) async fn retrieve(
     }
     for wanted in asked.entries {
         // A turn for each, so that a request with many does not keep those with one waiting for long.
-        let wanted = check::check(move || wanted.verify()).await??;
+        let wanted = check::check(plane, move || wanted.verify()).await??;
         // If the entry is in several shards, only the newest is returned: clients take more than one for an error.
         let leaf = tlog::leaf_hash(wanted.leaf());
         let shards = log.rekor_shards();

@@ -69,12 +69,12 @@ async fn check(
         }
     };
     if body.len() > check::INLINE {
-        let entry = check::check(move || parse(&body)?.verify()).await??;
+        let entry = check::check(plane, move || parse(&body)?.verify()).await??;
         return Ok((entry, held));
     }
     let request = parse(&body)?;
     if request.kind() != EntryKind::HashedRekord.as_str() {
-        let entry = check::check(move || request.verify()).await??;
+        let entry = check::check(plane, move || request.verify()).await??;
         return Ok((entry, held));
     }
     let (entry, held) = check::verify(plane, held, move || request.verify()).await?;

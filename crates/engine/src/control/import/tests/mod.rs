@@ -1,6 +1,7 @@
 //! An import ends in the log that the other Rekor had, however it is cut, repeated and interrupted.
 
 mod races;
+mod stored;
 
 use std::sync::Arc;
 
@@ -34,10 +35,15 @@ fn name() -> LogName {
 }
 
 fn old(tree_id: u64, before: u64, count: u64) -> Old {
-    let signer = Signer::from_p256("rekor.old.example", &[tree_id as u8; 32]).unwrap();
+    old_of((tree_id as u8, ""), tree_id, before, count)
+}
+
+/// A shard of a Rekor with this key, whose entries end with a text.
+fn old_of((key, end): (u8, &str), tree_id: u64, before: u64, count: u64) -> Old {
+    let signer = Signer::from_p256("rekor.old.example", &[key; 32]).unwrap();
     let mut tree = ShardTree::default();
     let entries = (0..count).map(|n| {
-        let leaf = Bytes::from(format!("entry {n} of tree {tree_id}"));
+        let leaf = Bytes::from(format!("entry {n} of tree {tree_id}{end}"));
         tree.push(&leaf, &mut Vec::new());
         let seconds = 1_600_000_000 + n / 7;
         let signed = EntryTimestamp {
