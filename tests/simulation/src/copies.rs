@@ -246,7 +246,9 @@ impl Copies {
         for shard in mirror.status() {
             let held = self.look(secondary, &shard.origin);
             let size = held.map_or(0, |(size, _)| size);
-            let alarm = shard.alarm.is_some() || shard.broken.is_some();
+            // A store that went back beneath its servers is where two histories come from, and the alarm stays.
+            let raised = shard.alarm.is_some() && !self.judge.is_in_doubt();
+            let alarm = raised || shard.broken.is_some();
             let known = shard.broken.is_some() && secondary.is_touched();
             if !known && (shard.mirrored.get() < size || shard.next.get() < size || alarm) {
                 let what = format!("{}: its rows have {size}: {shard:?}", secondary.name);
