@@ -165,7 +165,7 @@ pub(crate) async fn run(args: RestoreArgs) -> Result<Ended, Error> {
     Ok(Ended::Done)
 }
 
-/// Locks the folder until the restore ends: one that stands still must not go on beside the log that another one has made.
+/// Locks the folder until the restore ends: a suspended restore must not continue beside the log that another one has made.
 fn alone(dir: &Path) -> Result<File, Error> {
     let folder = File::open(dir).map_err(at("open", dir))?;
     match folder.try_lock() {
@@ -178,10 +178,10 @@ fn alone(dir: &Path) -> Result<File, Error> {
     }
 }
 
-/// Something in a folder that no restore makes there: it is somebody's home, such as a secondary's.
+/// Something in a folder that no restore makes there: the folder belongs to something else, such as a secondary.
 fn foreign(dir: &Path) -> Option<String> {
     let made = |name: &str| {
-        // A file under way.
+        // A file that is being written.
         let name = name.strip_suffix(".new").unwrap_or(name);
         let name = match name.rsplit_once('.') {
             Some((name, id)) if id.bytes().all(|b| b.is_ascii_digit()) => name,
@@ -280,7 +280,7 @@ fn report(restored: &Restored, dir: &Path) -> Result<(), Error> {
 mod tests {
     use super::*;
 
-    /// A folder that is somebody's home is no place for a restored log, and nothing is made in it.
+    /// A folder that belongs to something else is no place for a restored log, and nothing is made in it.
     #[tokio::test]
     async fn a_folder_with_anything_else_is_refused() {
         let folder = tempfile::tempdir().unwrap();

@@ -159,7 +159,7 @@ pub(super) async fn run(session: &Session<'_>, args: RekorArgs) -> Result<Outcom
         return Outcome::done(&planned);
     }
     session.ui.show(&planned.page());
-    // The only question: after hours of copying nobody may be there to answer one.
+    // Asked now, and only now: after hours of copying, nobody may be there to answer a question.
     session.ui.confirm(&format!(
         "copy the entries of {from} and create the log {log} with these shards?"
     ))?;

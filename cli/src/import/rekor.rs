@@ -25,14 +25,14 @@ use crate::client::{Deadline, cause, seconds, transport};
 use crate::error::{Error, SourceFault};
 use crate::settings::Address;
 
-/// Entries of one request: more are refused.
+/// Entries per request; Rekor refuses a request for more.
 const AT_ONCE: u64 = 10;
 /// The longest answer, bytes: ten entries with the attestations that servers store beside them.
 const MAX_ANSWER: usize = 8 << 20;
-/// Bytes of an answer that each connection may hold: ten of the longest entries. So many longer answers are read at a time.
+/// Bytes of an answer that each connection may hold: ten of the longest entries. At most [`LONG_ANSWERS`] longer ones are read at a time.
 const SHORT_ANSWER: usize = 1 << 20;
 const LONG_ANSWERS: usize = 4;
-/// Without any answer for so long, a Rekor that has answered before is given up.
+/// A Rekor that has answered before is given up after this long without any answer.
 const GIVE_UP: Duration = Duration::from_secs(15 * 60);
 /// The pauses between attempts for one answer.
 const SOURCE_BACKOFF_MIN: Duration = Duration::from_millis(500);
@@ -304,7 +304,7 @@ fn wait(asked: Option<Duration>, own: Duration) -> Duration {
 mod tests {
     use super::*;
 
-    /// A Rekor that dies in the middle is waited for, and every wait is told; but not forever.
+    /// The command waits for a Rekor that dies in the middle, and reports every wait; but it does not wait forever.
     #[tokio::test(start_paused = true)]
     async fn a_rekor_that_is_gone_is_waited_for_and_given_up() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -233,8 +233,8 @@ impl<'a> PublicKey<'a> {
     }
 }
 
-/// The one spelling of a `SubjectPublicKeyInfo` in DER. A key in another one would be logged under a name that its owner never looks for, and Go
-/// reads most of them not at all.
+/// The one spelling of a `SubjectPublicKeyInfo` in DER. A key in another spelling would be logged under a name that its owner never looks for, and Go
+/// does not read most of the other spellings at all.
 fn spelled(kind: KeyKind, key: &[u8]) -> Vec<u8> {
     const EC: &[u8] = b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01";
     let algorithm: [&[u8]; 2] = match kind {
@@ -268,7 +268,7 @@ pub(crate) fn bits(number: &[u8]) -> usize {
             .map_or(0, |byte| byte.leading_zeros() as usize)
 }
 
-/// A SHA-512 digest that somebody else computed, in the form that `ed25519-dalek` takes.
+/// A SHA-512 digest that was computed elsewhere, in the form that `ed25519-dalek` takes.
 #[derive(Default)]
 pub(crate) struct Prehashed(pub(crate) Output<sha2::Sha512>);
 
@@ -296,7 +296,7 @@ mod tests {
         der::value(SEQUENCE, parts)
     }
 
-    /// What is inside of a sequence of fewer than 128 bytes.
+    /// The content of a sequence of fewer than 128 bytes.
     fn inside(value: &[u8]) -> &[u8] {
         &value[2..2 + usize::from(value[1])]
     }

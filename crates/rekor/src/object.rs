@@ -1,7 +1,7 @@
-//! Objects of JSON and nothing else. Serde would also read a list of the values of an object's members, which Rekor refuses.
+//! JSON objects, and nothing else in their place: serde would also read a list of the members' values as an object, which Rekor refuses.
 //!
-//! Go takes the name of a member in any case, and the last of several. So an object with a member that is a known one but for its case is refused:
-//! it would mean something else to other readers.
+//! Go accepts the name of a member in upper or lower case, and takes the last one of several. So an object is refused if the name of a member differs
+//! from a known one only in case: it would mean something else to other readers.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -95,7 +95,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Spelled<A> {
         if !self.known.contains(&name.as_str()) {
             let folded = name.replace('\u{17f}', "s").replace('\u{212a}', "k");
             let mut known = self.known.iter();
-            // Go compares names so, in which two letters beyond ASCII stand for letters of it.
+            // As Go compares names: two letters beyond ASCII stand for ASCII letters.
             if let Some(known) = known.find(|known| known.eq_ignore_ascii_case(&folded)) {
                 return Err(A::Error::custom(format!("{known:?} in another case")));
             }

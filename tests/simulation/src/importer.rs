@@ -1,7 +1,7 @@
 //! Operators who import the log of an old Rekor: in pages of any length, several at once, over lost answers, with drops in between. At the
 //! end each import is finished or dropped.
 //!
-//! What happens is a stream of its own, so that a life without an import does not depend on it.
+//! What happens is drawn from a stream of its own, so that a life without an import does not depend on it.
 
 pub mod old;
 pub mod rules;
@@ -32,7 +32,7 @@ pub const SHORT: u32 = 300_000;
 /// How long an import may take when all is calm.
 const CALM_TIMEOUT: Duration = Duration::from_secs(900);
 
-/// What a server says of an import of which something is missing.
+/// What a server says of an import that lacks something.
 const DAMAGED: &str = "import again";
 
 /// What an operator does with the import of a life.
@@ -59,7 +59,7 @@ pub struct Way {
     pub pause_ms: u64,
 }
 
-/// Gives so many of all lives, in millionths, an import.
+/// Gives an import to this share of all lives, in millionths.
 pub fn join(plan: &mut Plan, share: u32) {
     let mut dice = Dice::new(plan.seed).fork("import");
     if !dice.chance(share) {

@@ -17,7 +17,7 @@ use crate::server::Site;
 use crate::world::World;
 use crate::writer::LOG;
 
-/// How long servers may run on an older store when all is calm, until it is said that nobody notices.
+/// How long servers may run on an older store when all is calm before that counts as unnoticed.
 const NOTICED: Duration = Duration::from_secs(600);
 
 /// The copy that an operator keeps of the coordination store.
@@ -34,7 +34,7 @@ struct Copy {
     rows: BTreeMap<Key, Bytes>,
     /// By shard of the log: the entries under its published position.
     published: BTreeMap<String, u64>,
-    /// The log was restored so often when it was made.
+    /// How often the log had been restored when the copy was made.
     life: u64,
 }
 

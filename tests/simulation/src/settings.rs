@@ -9,7 +9,7 @@ use crate::plan::{Action, Change, Event, Plan};
 use crate::random::Dice;
 use crate::world::World;
 
-/// Adds such changes to two of five lives, as a stream of its own.
+/// Adds such changes to two of five lives, from a stream of its own.
 pub fn join(plan: &mut Plan) {
     let mut dice = Dice::new(plan.seed).fork("settings");
     if !dice.chance(400_000) {
@@ -38,7 +38,7 @@ pub fn join(plan: &mut Plan) {
     plan.events = events;
 }
 
-/// Other weights, floors, promises and targets, and another first tier for writers without advice; which, follows from the number.
+/// Other weights, floors, promises and targets, and another first tier for writers without advice. The number decides which.
 pub fn tiers(next: &mut LogConfig, number: u64) {
     let mut dice = Dice::new(number);
     let small = |n: u64| u32::try_from(n).unwrap_or(1);
@@ -88,7 +88,7 @@ pub async fn earlier(world: &World, log: &Log, number: u64) -> Option<Request> {
     })
 }
 
-/// That the key of the first planned shard has been seen where clients look.
+/// The report that the key of the first planned shard has been seen where clients look.
 pub fn seen(log: &Log) -> Option<Request> {
     let shards = log.status().shards;
     let planned = shards.iter().find(|shard| shard.start_index.is_none())?;

@@ -1,8 +1,8 @@
-//! An upgrade: all servers begin as ones of an older version, and whatever is started again is of this one.
+//! An upgrade: all servers begin with an older version, and every server that is started again has this one.
 //!
 //! An older server is the same program whose heartbeat names an older format of slots. It accepts what it is given, so what it would not have
-//! understood is judged here: while it lives, nobody decides a slot in a newer format, or makes a change that it cannot read. One that has
-//! been silent counts as gone, as for the other servers; if it comes back, and is given such a slot, it ends, and is upgraded.
+//! understood is judged here: while it lives, nobody decides a slot in a newer format, or makes a change that it cannot read. A server
+//! that has been silent counts as gone, as it does for the other servers. If it comes back and is given such a slot, it ends and is upgraded.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -22,7 +22,7 @@ use crate::writer::LOG;
 /// The oldest heartbeat by which a server surely counts as live, milliseconds: the others wait 10 s, and look every few seconds.
 const FRESH_MS: u64 = 5_000;
 
-/// Draws the older format in a few lives, as a stream of its own.
+/// Draws the older format in a few lives, from a stream of its own.
 pub fn join(plan: &mut Plan) {
     let mut dice = Dice::new(plan.seed).fork("versions");
     if dice.chance(100_000) {
@@ -36,7 +36,7 @@ struct Older {
     process: Arc<Process>,
     /// The time in its heartbeat, as the store has it.
     beat: Option<u64>,
-    /// The others may have taken it for gone.
+    /// The other servers may have taken it for gone.
     was_silent: bool,
 }
 
@@ -69,7 +69,7 @@ impl Upgrade {
         self.older.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A server starts, for so many times now; the newest format that it understands, if it is an older one.
+    /// A server starts, for the `times`-th time. Returns the newest format that it understands, if it is an older one.
     pub fn starts(&self, process: &Arc<Process>, times: u64) -> Option<u32> {
         if self.format == 0 || times > 1 {
             self.has_newer.store(true, Relaxed);

@@ -1,4 +1,4 @@
-//! The next step after a refusal. Only `import rekor` knows where the entries come from, and what of them is copied.
+//! The next step after a refusal. Only `import rekor` knows where the entries come from, and which of them are copied.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -18,9 +18,8 @@ use store::{StoreError, Transaction};
 /// Rows of batches read in one collection: their values may be large.
 const ROWS: usize = 64;
 
-/// The batches that no slot of `evidence` names, each with whether it is an object. It reads only the first rows, because those that older versions
-/// left behind sort first, and all objects. A promised batch that is a row is never among them: it is put with its promise, and deleted with its
-/// slot.
+/// The batches that no slot of `evidence` names, each with whether it is an object. It reads all objects but only the first rows, because rows that
+/// older versions left behind sort first. A promised batch that is a row is never among them: it is put with its promise, and deleted with its slot.
 async fn unnamed(
     ledger: &Ledger,
     nodes: &Nodes,
@@ -38,7 +37,7 @@ async fn unnamed(
     Ok(all.filter(|(token, _)| !evidence.needs(*token)).collect())
 }
 
-/// An object that nothing points at is noted first, and deleted once it can no longer be ordered. Notes of deleted or needed objects are deleted too.
+/// A batch that nothing names is noted first, and deleted once it can no longer be ordered. Notes of deleted or needed batches are deleted too.
 pub(crate) async fn sweep_unnamed(
     ledger: &Ledger,
     nodes: &Nodes,
@@ -48,8 +47,7 @@ pub(crate) async fn sweep_unnamed(
     let mut notes = notes(ledger).await?;
     let found = unnamed(ledger, nodes, &evidence).await?;
     if !found.is_empty() {
-        // Read only now, after the objects, because bag and queue may point at them: promised work moves between bag and queue, and from there into a
-        // slot.
+        // Read only now, after the batches, because bag and queue may name them: promised work moves between bag and queue, and from there into a slot.
         let from = ledger.bound_releases().await?;
         let (bag, queue) = (keys.bag(), keys.queue());
         for prefix in [&bag, &queue, &bag] {

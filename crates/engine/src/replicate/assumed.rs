@@ -1,7 +1,7 @@
 //! What a copier assumes about its secondary, so that it need not ask before each request.
 //!
 //! What must never happen: something is assumed of a storage that was learned of another one, or of a newer copy of the same one. So all of it is
-//! forgotten together, and whatever has no place in here is never forgotten.
+//! kept here, and forgotten together.
 
 use std::collections::{HashMap, HashSet};
 
@@ -19,8 +19,8 @@ pub(super) struct Assumed {
     incarnation: Option<String>,
     /// The number in the row of its storage under which all of this was learned.
     row: Option<u64>,
-    /// How often everything was forgotten: another storage has answered, or one that had less than before. Work that began under an older count is
-    /// begun again.
+    /// How often everything was forgotten, because another storage answered, or this one had less than before. Work that began under an older count
+    /// starts again.
     met: u64,
     /// By shard: the size of the pending checkpoint that the secondary is believed to have.
     pending: HashMap<String, TreeSize>,
@@ -38,7 +38,7 @@ pub(super) struct Assumed {
 }
 
 impl Assumed {
-    /// Forgets everything but which storage it is about.
+    /// Forgets everything except which storage this is about.
     fn forget(&mut self) {
         *self = Self {
             incarnation: self.incarnation.take(),
@@ -48,7 +48,7 @@ impl Assumed {
         };
     }
 
-    /// Another storage than before answers; its row has this number.
+    /// A storage other than the last one answers; its row has this number.
     pub(super) fn meet(&mut self, incarnation: &str, row: u64) {
         (self.incarnation, self.row) = (Some(incarnation.to_owned()), Some(row));
         self.forget();

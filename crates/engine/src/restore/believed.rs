@@ -55,7 +55,7 @@ pub(crate) struct Believed {
     /// The latest life in any manifest that was found. It need not be the believed one: of two lives that were restored at the same time, the one
     /// that may sign is believed, even if it is the earlier one.
     pub(crate) life: u64,
-    /// Of all lives with the same settled state, the largest number of entries that one was restored with.
+    /// The largest number of entries that any life with the same settled state was restored with.
     pub(crate) entries: Option<GlobalIndex>,
     /// What each secondary has answered, by URL.
     pub(super) answered: BTreeMap<String, Answered>,

@@ -5,9 +5,9 @@
 //!
 //! Everything that was published is on `backupQuorum` (q) of the N secondaries, so any N-q+1 of them include one that has all of it. The secondaries
 //! and q are those of the newest manifest that was found; where it lists several memberships, N-q+1 of each are needed. Why a newer configuration
-//! can't be missed: see [`crate::running::eras`]. A secondary counts for a shard only if it has a manifest, if its storage is the one that the
-//! manifests vouch for (a storage that replaced a lost one may hold only a part: see `replicate::storage`), and if it gave a checkpoint of that shard
-//! that it has cosigned. A secondary whose copy is damaged counts if another copy has as many entries as it has cosigned.
+//! can't be missed: see [`crate::running::eras`]. A secondary counts for a shard only if it has a manifest, gave a checkpoint of that shard that it has
+//! cosigned, and answers from the storage that the manifests vouch for. (A storage that replaced a lost one may hold only a part: see
+//! `replicate::storage`.) A secondary whose copy is damaged counts if another copy has as many entries as the damaged one has cosigned.
 //!
 //! The restored log is another *life* of the log. Before it signs anything it is announced to the secondaries, which from then
 //! on refuse every earlier life: see [`crate::life`].

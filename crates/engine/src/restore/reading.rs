@@ -1,6 +1,6 @@
-//! Goes through the shards of a lost log, oldest first, and reads their copies: the one way for a restore and for a drill. They differ only in two
-//! things: a restore reads the best copy of each shard, writes it down, and ends at the first [`Problem`] unless it is forced; a drill reads all
-//! copies, writes nothing, and only notes the problems.
+//! Goes through the shards of a lost log, oldest first, and reads their copies, in the same loop for a restore and for a drill. A restore reads the
+//! best copy of each shard, writes it down, and ends at the first [`Problem`] unless it is forced. A drill reads all copies, writes nothing, and only
+//! notes the problems.
 
 use tlog::{GlobalIndex, Hash, TreeSize};
 
@@ -33,7 +33,7 @@ impl Default for Whole {
 #[derive(Default)]
 struct Read {
     whole: Whole,
-    /// Two sources have other histories, in words.
+    /// How two sources contradict each other, in words.
     contradiction: Option<String>,
     copies: Vec<CheckedCopy>,
 }
@@ -41,7 +41,7 @@ struct Read {
 /// The copies of a lost log, as far as they were read.
 pub(super) struct Reading<'a> {
     restore: &'a Restore,
-    /// The restore that copies are written down for; `None` in a drill.
+    /// The restore for which copies are written down; `None` in a drill.
     begun: Option<&'a Begun>,
     pub(super) rules: Rules,
     pub(super) sources: Vec<Source>,
@@ -77,7 +77,7 @@ impl<'a> Reading<'a> {
         Ok(reading)
     }
 
-    /// Whether a problem ends it.
+    /// Whether the first problem ends the reading.
     fn ends(&self) -> bool {
         self.begun.is_some() && !self.restore.force
     }
@@ -93,7 +93,7 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    /// Reads the shard at this place of the rules' list.
+    /// Reads the shard at this index of [`Rules::shards`].
     pub(super) async fn shard(&mut self, at: usize) -> Result<Whole, RestoreError> {
         let shard = self.rules.shards[at].clone();
         // Whatever can be found out without a copy is found out before anything is copied.

@@ -20,11 +20,11 @@ use order::token::Token;
 use store::record;
 use store::{Guard, Key, Outcome, StoreError, Transaction};
 
-/// A restore under way. Its number tells it from others of the same log into the same stores, of which only the last one may write.
+/// A restore under way. Its number distinguishes it from other restores of the same log into the same stores. Only the newest one may write.
 pub(crate) struct Begun {
     pub(super) log: String,
     edition: u64,
-    /// Whether one was begun before, so that what is there is of a restore.
+    /// Whether a restore was begun before, so that the rows and objects that exist are those of a restore.
     again: bool,
 }
 
@@ -37,7 +37,7 @@ impl Begun {
         format!("{LOGS}{}", self.log)
     }
 
-    /// They hold until another restore begins, or the log is made.
+    /// Guards for the writes of this restore: they refuse a transaction once another restore has begun, or the log is made.
     fn guards(&self) -> Vec<Guard> {
         vec![
             Guard::Present(self.note()),
@@ -119,7 +119,7 @@ impl Restore {
             puts.push((key, record::encode(of)));
         }
         puts.extend(snapshot::frozen_rows(&keys, state, 0));
-        // A new disk in place of one that counted is not the first one of its secondary, here either.
+        // Here, too, a new disk in place of one that counted is not the first one of its secondary.
         for one in believed.storages() {
             let row = Storage {
                 incarnation: one.incarnation.clone(),
@@ -190,7 +190,7 @@ impl Restore {
             again: false,
         };
         if let Some(row) = self.coordination.get(&begun.note()).await? {
-            // What an older version wrote is a number as well, to a guard.
+            // A guard reads what an older version wrote as a number, too.
             let before = record::decode_number(&row)
                 .map_err(|e| StoreError::Corrupt(format!("{}: {e}", begun.note())))?;
             (begun.edition, begun.again) = (before.saturating_add(1), true);
@@ -200,7 +200,7 @@ impl Restore {
 
     /// Notes that the log's rows and objects are those of an unfinished restore, and removes what an earlier one left: to a server, an entry beyond
     /// its order would be evidence of an older store. Rows and objects that no restore has written are not touched, because they may be all that is
-    /// left of a log. An earlier restore that only stood still changes nothing from then on.
+    /// left of a log. An earlier restore that was only suspended changes nothing from then on.
     pub(crate) async fn begin(&self, begun: &Begun) -> Result<(), RestoreError> {
         let log = &begun.log;
         // While a restore is noted, no import begins.

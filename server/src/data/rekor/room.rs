@@ -1,6 +1,6 @@
 //! Waits for room in a log, for a write that is held anyway until it is published.
 //!
-//! What must never happen: one tenant's writes that wait leave no place for those of others.
+//! What must never happen: the waiting writes of one tenant take all places, and those of other tenants are refused.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ use wire::data::codes;
 
 /// Writes that wait for room on this server, by log and tenant.
 static WAITING: Waiting = Waiting(Mutex::new(BTreeMap::new()));
-/// How many writes may wait, of all logs and tenants together.
+/// How many writes of all logs and tenants together may wait.
 const MOST_WAITING: usize = 2048;
 /// The shortest and the longest pause before a write that waits for room tries again. There may be room earlier than the log estimates.
 const ROOM_POLL: Duration = Duration::from_millis(200);

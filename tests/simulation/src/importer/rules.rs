@@ -1,7 +1,7 @@
 //! The judge of an import: what operators were told of it, and what readers of the log find that it ended in.
 //!
-//! It knows the old log, and nothing of the engine. A drop may take back everything, so from the moment at which one is sent until it is known
-//! to be over, nothing follows from what was told before.
+//! It knows the old log, and nothing of the engine. A drop may take back everything, so from the moment when one is sent until it is known
+//! to have ended, nothing follows from what was told before.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -51,7 +51,7 @@ pub struct Before {
 }
 
 impl Imports {
-    /// The import of this old log; of none, there is nothing to judge.
+    /// The import of this old log; without one, there is nothing to judge.
     pub fn new(old: Option<&'static OldLog>) -> Self {
         Self {
             old,
@@ -146,7 +146,7 @@ impl Imports {
         known.dropping += 1;
     }
 
-    /// A drop is over; with what was told, where that is known: whether there was an import.
+    /// A drop has ended. `told`: whether there was an import, if the answer said so.
     pub fn dropped(&self, judge: &Judge, before: &Before, told: Option<bool>) {
         let mut known = self.known();
         known.there.clear();

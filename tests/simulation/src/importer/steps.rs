@@ -19,7 +19,7 @@ use crate::world::World;
 
 /// How long one request may take until its operator gives it up.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(90);
-/// Requests without a good answer, until an operator gives the import up.
+/// Requests without a good answer after which an operator gives the import up.
 const GOOD_ANSWER_TRIES: u32 = 40;
 
 /// The document of the log that is made with the old trees.
@@ -107,7 +107,7 @@ impl Importer {
         Ok(())
     }
 
-    /// It has new patience.
+    /// Its attempts are counted from the start again.
     pub(super) fn rest(&mut self) {
         self.patience = GOOD_ANSWER_TRIES;
     }

@@ -139,8 +139,8 @@ fn lost(published: &TrustedRoot, next: &TrustedRoot) -> Option<String> {
     })
 }
 
-/// Whether an entry covers a published one: it says the same, except that the key of a log may be valid for longer, since a restored log no longer
-/// knows when it was made.
+/// Whether an entry covers a published one. It says the same, except that the key of a log may be valid for longer: a restored log no longer knows
+/// when the key was made.
 fn covers(kept: &Value, published: &Value) -> bool {
     let start =
         |entry: &Value| -> Option<jiff::Timestamp> { entry.pointer(START)?.as_str()?.parse().ok() };

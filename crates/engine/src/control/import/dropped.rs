@@ -1,10 +1,10 @@
 //! An import that is dropped.
 //!
 //! The row says so before the first object is deleted: from then on nothing is added, no log is made, and only a drop continues. It stays
-//! when all is deleted, so that a process which still writes entries of this import is refused, also when another one has begun.
+//! when all is deleted, so that a process that still writes entries of this import is refused, also when another import has begun.
 //!
-//! A drop that was interrupted is continued by another run. The first one may only stand still: it looks at the row again before each delete, and
-//! the row tells until when no log may be made, since that look can be old as well.
+//! A drop that was interrupted is continued by another run. The first run may only be suspended, so it looks at the row again before each delete.
+//! That look can be out of date as well, so the row also says when another run continued the drop: for some time after that no log is made.
 
 use std::sync::Arc;
 

@@ -26,7 +26,7 @@ fn objects(shard: &ImportingShard) -> impl Iterator<Item = TilePath> {
 }
 
 impl Engine {
-    /// Refuses what a restore into these stores would meet.
+    /// Refuses to continue while a restore of this log into these stores is unfinished.
     pub(in crate::control) async fn not_restoring(&self, name: &str) -> Result<(), ChangeError> {
         match self.store.get(&format!("{RESTORING}{name}")).await? {
             Some(_) => Err(ChangeError::Conflict(format!(
@@ -49,7 +49,7 @@ impl Engine {
         }
     }
 
-    /// What a process wrote of an import after that was dropped.
+    /// An object that a process wrote for an import after the import was dropped.
     pub(super) async fn left_of(
         &self,
         name: &str,
@@ -64,7 +64,7 @@ impl Engine {
     }
 
     /// Deletes the partial tiles that the pages of an import left, once the log is made: the shards have their sizes for good, so nothing needs them.
-    /// What an error leaves is harmless.
+    /// If an error leaves some, they are harmless.
     pub(in crate::control) async fn partials_deleted(&self, name: &str, importing: &Importing) {
         for shard in &importing.shards {
             let folder = format!("{name}/{}/", shard.tree_id);

@@ -11,10 +11,10 @@
 //! log is made ([`stored`]).
 //!
 //! What must never happen: an entry that the other Rekor has not signed with that index and time, or a shard whose root is not the one under
-//! its last tree head. Nobody here has its private key, so what it signed is kept and answered as it is. Nor that objects are deleted, of
-//! which a log is made: a drop is noted in the row first, and no log is made from such a row. A process that stands still may delete later what it
-//! has listed before, and another import may have written that again. So nothing but a drop deletes objects before the log is made, and after a drop
-//! that another run had begun, the log is made only once nobody can still be at it.
+//! its last tree head. Nobody here has its private key, so what it signed is kept and answered as it is. Nor may objects be deleted of
+//! which a log is made. So a drop is noted in the row first, and no log is made from such a row. A process that was suspended may delete what it has
+//! listed before, although another import has written it again. So only a drop deletes objects before the log is made. After a drop that
+//! continued an interrupted one, the log is made only once the interrupted one can no longer delete anything.
 
 mod dropped;
 mod entries;
@@ -83,7 +83,7 @@ pub struct ImportedSoFar {
     pub imported: TreeSize,
 }
 
-/// What the beginning of an import comes to.
+/// The outcome of beginning an import.
 #[derive(Debug)]
 pub(super) enum Beginning {
     /// Nothing is to be written: it has begun with these shards, or the log is made with them.
@@ -389,7 +389,7 @@ impl Engine {
         Ok(progress)
     }
 
-    /// Writes the row that follows the one which was read.
+    /// Writes the row that follows the one that was read.
     async fn note_import(
         &self,
         name: &str,

@@ -20,7 +20,7 @@ pub(crate) struct Importing {
     #[serde(skip)]
     pub(in crate::control) edition: u64,
     pub(super) stage: Stage,
-    /// When a drop was continued that another run had begun, of this import or of one before it. That run may still delete objects.
+    /// When a run continued a drop that another run had begun, of this import or of an earlier one. That other run may still delete objects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::control) continued: Option<UnixMillis>,
     /// The shards in the order of their indexes.
@@ -35,8 +35,7 @@ pub(super) enum Stage {
     Growing,
     /// Its objects are being deleted, some may be gone: it can only be dropped.
     Dropping,
-    /// Nothing is left of it but this row, from which the editions of the next import count on: what a process still writes of this
-    /// one is refused.
+    /// Only this row is left of it. The editions of the next import continue from it, so that a process that still writes this one is refused.
     Dropped,
 }
 

@@ -157,7 +157,7 @@ pub(super) struct Rules {
     pub(super) shards: Vec<Opened>,
     /// The last storage that the manifests vouch for, by the secondary's name and key.
     pub(super) vouched: BTreeMap<(String, String), Vouched>,
-    /// Of all lives with the believed settled state, the largest number of entries that one was restored with.
+    /// The largest number of entries that any life with the believed settled state was restored with.
     pub(super) entries: Option<GlobalIndex>,
 }
 
@@ -209,7 +209,7 @@ impl Rules {
         })
     }
 
-    /// The first problem with a shard that shows before any copy of it is read.
+    /// The first problem with a shard that can be found before any copy of it is read.
     pub(super) fn before(&self, at: usize, sources: &[Source]) -> Option<Problem> {
         let shard = &self.shards[at];
         self.lacking(&shard.name, sources)
@@ -298,7 +298,7 @@ impl Rules {
         newest.is_some_and(|one| !one.whole || one.incarnation != incarnation.unwrap_or(UNNAMED))
     }
 
-    /// Whether later entries would get other indexes, if of this shard `size` entries are restored.
+    /// Whether later entries would get other indexes if `size` entries of this shard are restored.
     fn moved(&self, at: usize, size: TreeSize, sources: &[Source]) -> Option<Problem> {
         let (shard, later) = self.shards[at..].split_first()?;
         let closed = shard.closed.filter(|closed| *closed > size)?;
