@@ -172,7 +172,7 @@ fn alone(dir: &Path) -> Result<File, Error> {
         Ok(()) => Ok(folder),
         Err(TryLockError::Error(source)) => Err(at("lock", dir)(source)),
         Err(TryLockError::WouldBlock) => Err(Error::Restore(format!(
-            "another restore works in {} and has not ended; end it first, or name a new folder",
+            "another restore is running in {}; stop it first, or name a new folder",
             dir.display()
         ))),
     }

@@ -213,7 +213,7 @@ fn a_restore_that_is_killed_is_begun_again() -> Done {
     standing.try_lock()?;
     let refused = restore(&from, &kek, &to)?.expect_code(1)?;
     ensure!(
-        refused.stderr.contains("another restore works in"),
+        refused.stderr.contains("another restore is running in"),
         "{refused:?}"
     );
     drop(standing);

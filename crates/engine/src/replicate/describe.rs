@@ -171,7 +171,7 @@ impl Copier {
                     life: heard,
                     unsettled: !stamp.may_sign(),
                 };
-                self.took(state.len.get(), row).await?;
+                self.record_manifest(state.len.get(), row).await?;
             }
             // The secondary accepts another life of this log.
             409 if let Some(there) = answer.life => {
@@ -181,7 +181,7 @@ impl Copier {
                 });
                 if told.is_some_and(|told| told.life > there.id) {
                     return Err(self
-                        .forgot("it no longer accepts the life of the log that it had taken")
+                        .set_back("it no longer accepts the life of the log that it had accepted")
                         .await?);
                 }
                 if there.entries <= stamp.entries {
@@ -264,13 +264,13 @@ impl Copier {
             return Ok(None);
         }
         Err(self
-            .forgot("it has an older manifest than the one that it had taken")
+            .set_back("it has an older manifest than the one that it had accepted")
             .await?)
     }
 
     /// Records the manifest that the secondary holds; `number` is that of the manifest. Records nothing if the storage turned out meanwhile to be
     /// another one, or an older copy of itself, which does not hold it.
-    async fn took(&self, number: u64, row: Described) -> Result<(), CopyError> {
+    async fn record_manifest(&self, number: u64, row: Described) -> Result<(), CopyError> {
         let guard = &self.guard;
         let (store, keys) = (&*guard.ledger.store, &guard.ledger.keys);
         let known = self.assumed.row().unwrap_or_default();

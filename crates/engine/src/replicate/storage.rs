@@ -251,12 +251,12 @@ impl Copier {
     ) -> Result<CopyError, CopyError> {
         let what =
             format!("it has {has} of the {had} entries of shard {shard} that it had verified");
-        self.forgot(&what).await
+        self.set_back(&what).await
     }
 
     /// Called when a storage lacks something that it had; `what` says what. It is then an older copy of itself, and counts again once it has accepted
     /// the manifest and verified all entries again.
-    pub(crate) async fn forgot(&mut self, what: &str) -> Result<CopyError, CopyError> {
+    pub(crate) async fn set_back(&mut self, what: &str) -> Result<CopyError, CopyError> {
         let guard = Arc::clone(&self.guard);
         let (store, keys) = (&*guard.ledger.store, &guard.ledger.keys);
         let incarnation = self.assumed.incarnation().unwrap_or_default();

@@ -30,7 +30,7 @@ impl Engine {
     pub(in crate::control) async fn not_restoring(&self, name: &str) -> Result<(), ChangeError> {
         match self.store.get(&format!("{RESTORING}{name}")).await? {
             Some(_) => Err(ChangeError::Conflict(format!(
-                "`logd restore` of the log {name} into these stores did not come to its end; run it again"
+                "`logd restore` of the log {name} into these stores is unfinished; run it again"
             ))),
             None => Ok(()),
         }
