@@ -53,6 +53,7 @@ pub(crate) struct DataPlane {
     verifiers: Arc<Crew>,
     router: Router,
     roots: RekorRoots,
+    pub(crate) reads: rekor::ReadTurns,
 }
 
 impl DataPlane {
@@ -76,6 +77,7 @@ impl DataPlane {
             verifiers: Crew::new((cores / 2).clamp(1, MOST_VERIFIERS)),
             router,
             roots,
+            reads: rekor::ReadTurns::default(),
         }
     }
 

@@ -15,6 +15,8 @@ mod room;
 mod v1;
 mod v2;
 
+pub(super) use self::check::ReadTurns;
+
 #[cfg(test)]
 mod tests;
 
