@@ -21,7 +21,7 @@ const LISTS: [(&str, &str); 4] = [
 ];
 const START: &str = "/publicKey/validFor/start";
 /// For how long what is published cannot be read before the file of `--merge` is used.
-const PATIENCE: Duration = Duration::from_secs(60);
+const UNREAD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The trusted root that clients have now, without this log's own keys.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl Base {
                     "a key of this log was seen there before, and now nothing is there or it cannot be read; publish the newest trusted root again"
                 }
             },
-            (Self::Unreadable, Some(_)) if wanted.unread < PATIENCE => {
+            (Self::Unreadable, Some(_)) if wanted.unread < UNREAD_TIMEOUT => {
                 "what is published cannot be read, and must not be lost; the file of --merge is used once that has lasted for 60 s, so let --timeout be longer"
             }
             (_, Some(merge)) => return Ok(Some(merge)),
@@ -182,7 +182,7 @@ mod tests {
     fn merging(merge: &str) -> Wanted<'_> {
         Wanted {
             merge: Some(merge),
-            unread: PATIENCE,
+            unread: UNREAD_TIMEOUT,
             ..Wanted::default()
         }
     }
@@ -190,7 +190,7 @@ mod tests {
     const ALONE: Wanted<'_> = Wanted {
         merge: None,
         new_root: true,
-        unread: PATIENCE,
+        unread: UNREAD_TIMEOUT,
     };
 
     /// Why nothing is published; empty where something is.
