@@ -105,7 +105,7 @@ pub enum RestoreError {
         "a drop of an import into the log {log} was interrupted in these stores, and what was interrupted may still delete objects: run the same command again in {seconds} s, or name new stores"
     )]
     Dropping {
-        /// The log.
+        /// The name that the log would have had.
         log: String,
         /// Seconds until nothing can be deleted any more.
         seconds: u64,

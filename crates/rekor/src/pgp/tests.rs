@@ -266,7 +266,7 @@ fn the_signatures_that_a_request_has_verified_are_bounded() {
 #[test]
 fn a_key_is_searched_for_without_verifying_its_signatures() {
     let made = &*MADE;
-    for (name, _) in &made.keys {
+    for name in made.keys.keys() {
         let key = made.key(name);
         let blocks = KeyBlocks::decode(&key).unwrap();
         if let Ok(ring) = Ring::read(&blocks) {

@@ -30,9 +30,9 @@ const READS: usize = 2;
 
 /// The turns of reads that say what they want by its content. Anybody may send them, so they take no turns from writes, nor from each other.
 pub(crate) struct ReadTurns {
-    /// Of `log/entries/retrieve`.
+    /// For each entry that `log/entries/retrieve` names by its content, and for its body if it is long.
     pub(crate) retrievals: Arc<Semaphore>,
-    /// Of `index/retrieve`.
+    /// For the body of `index/retrieve`, if it is long.
     pub(crate) searches: Arc<Semaphore>,
 }
 
