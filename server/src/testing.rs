@@ -51,6 +51,7 @@ pub(crate) async fn engine(folder: &TempDir) -> Arc<Engine> {
 /// A serving data plane.
 pub(crate) struct Server {
     pub(crate) engine: Arc<Engine>,
+    pub(crate) plane: Arc<DataPlane>,
     pub(crate) readiness: Arc<Readiness>,
     pub(crate) http: Arc<HttpMetrics>,
     pub(crate) watch: Arc<Watch>,
@@ -129,10 +130,17 @@ impl Server {
             LONG,
             RekorRoots::default(),
         ));
-        let serving = plane_http::serve(listener, plane, Arc::clone(&watch), stop.clone(), LONG);
+        let serving = plane_http::serve(
+            listener,
+            Arc::clone(&plane),
+            Arc::clone(&watch),
+            stop.clone(),
+            LONG,
+        );
         let serving = tokio::spawn(serving.unwrap());
         Self {
             engine,
+            plane,
             readiness,
             http,
             watch,

@@ -25,7 +25,8 @@ fn line(text: &str) -> (&str, &str) {
 }
 
 /// The first block and the text behind it. Lines before it and its headers are skipped. Where Go would skip a broken block and read
-/// the next one, there is none: nobody may find another key in a text than the one that was verified here.
+/// the next one, there is none: nobody may find another key in a text than the one that was verified here. Versions of Go disagree about where
+/// a block begins if the words that begin or end one stand in a comment, in a header or on one line, so such a text has no block either.
 pub(crate) fn decode(text: &str) -> Option<(Block<'_>, &str)> {
     let begin = if text.starts_with(BEGIN) {
         0
@@ -46,6 +47,10 @@ pub(crate) fn decode(text: &str) -> Option<(Block<'_>, &str)> {
     };
     let (end, rest) = line(rest.strip_prefix(label)?.strip_prefix(DASHES)?);
     if !end.is_empty() {
+        return None;
+    }
+    let read = &text[..text.len() - rest.len()];
+    if [BEGIN, END].map(|word| read.matches(word).count()) != [1, 1] {
         return None;
     }
     let der = base64::decode_standard(&body.replace(SPACE, ""))?;
@@ -107,6 +112,29 @@ mod tests {
         ] {
             assert_eq!(decode(text), None, "{text}");
         }
+    }
+
+    /// Each text holds the block `aaaa`, and some version of Go does not find it, or finds another one first.
+    #[test]
+    fn a_text_that_versions_of_go_read_differently_has_no_block() {
+        let block = |key: &str| format!("-----BEGIN C-----\n{key}\n-----END C-----\n");
+        let (a, b) = (block("aaaa"), block("bbbb"));
+        let in_header = |word: &str| a.replacen('\n', &format!("\nX: {word}y\n"), 1);
+        for text in [
+            in_header(BEGIN) + &b,
+            in_header(END) + &b,
+            format!("a comment {BEGIN}x\n{a}"),
+            format!("a comment {END}x\n{a}"),
+            format!("{END}{b}{a}"),
+            format!("-----END C-----\n{a}"),
+        ] {
+            assert_eq!(decode(&text), None, "{text}");
+        }
+        let (first, rest) = decode(&in_header(""))
+            .map(|(block, rest)| (block.der, rest.to_owned()))
+            .unwrap();
+        assert_eq!((first.len(), rest.as_str()), (3, ""));
+        assert_eq!(decode(&(a + &b)).unwrap().1, b);
     }
 
     proptest! {

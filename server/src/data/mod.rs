@@ -56,6 +56,7 @@ pub(crate) struct DataPlane {
     checks: Arc<Semaphore>,
     router: Router,
     roots: RekorRoots,
+    pub(crate) reads: rekor::ReadTurns,
 }
 
 impl DataPlane {
@@ -80,6 +81,7 @@ impl DataPlane {
             checks: Arc::new(rekor::check_turns(cores)),
             router,
             roots,
+            reads: rekor::ReadTurns::default(),
         }
     }
 

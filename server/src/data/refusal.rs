@@ -180,6 +180,15 @@ impl Refusal {
         .later(Duration::from_secs(1))
     }
 
+    /// 503: a read waited for its turn for too long.
+    pub(super) fn busy_reads() -> Self {
+        Self::new(
+            codes::OVERLOADED,
+            "this server is already checking as many searches and requests for entries by their content as it can",
+        )
+        .later(Duration::from_secs(1))
+    }
+
     /// 503: the memory for long answers is used up.
     pub(super) fn busy_answers() -> Self {
         Self::new(

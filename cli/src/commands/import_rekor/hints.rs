@@ -11,6 +11,10 @@ use crate::error::{Error, SourceFault};
 use crate::import::shard::OldShard;
 use crate::import::source::Source;
 
+/// What a server says if the same command continues, and if it can do so only later.
+const AGAIN: &str = "run the same `logctl import rekor` command again";
+const WAIT: &str = "wait until then";
+
 /// The command that deletes what was copied for a log. It names the log: no default is deleted.
 pub(super) fn drop_command(log: &str) -> String {
     format!("`logctl import rekor --drop --log {log}`")
@@ -51,12 +55,24 @@ impl Refusal<'_> {
     pub(super) fn after_copying(self, error: Error) -> Error {
         match self.explained(error) {
             Error::Problem(mut problem) if problem.code == codes::CONFLICT => {
-                problem.hint.get_or_insert_with(|| kept(self.log));
+                let hint = match problem.detail.contains(AGAIN) {
+                    true => again(&problem.detail),
+                    false => kept(self.log),
+                };
+                problem.hint.get_or_insert(hint);
                 Error::Problem(problem)
             }
             error => error,
         }
     }
+}
+
+fn again(detail: &str) -> String {
+    let wait = match detail.contains(WAIT) {
+        true => "wait, and then ",
+        false => "",
+    };
+    format!("{wait}run the same command again; what is already copied is kept and not copied again")
 }
 
 fn kept(log: &str) -> String {
@@ -194,6 +210,36 @@ mod tests {
     use super::super::tests::old;
     use super::*;
     use std::time::Duration;
+
+    /// Whoever follows the hint must not delete hours of copying.
+    #[test]
+    fn a_refusal_that_passes_deletes_nothing() {
+        let source = Source::new("https://rekor.example.org", None, Duration::from_secs(1));
+        let source = &source.unwrap();
+        let refusal = Refusal {
+            log: "neon",
+            source,
+            shards: &[],
+        };
+        let hint = |detail: &str| {
+            let code = (codes::CONFLICT, 409, "Conflict");
+            let error = Error::Problem(Box::new(Problem::new(code, detail)));
+            match refusal.after_copying(error) {
+                Error::Problem(problem) => problem.hint.unwrap(),
+                error => panic!("{error}"),
+            }
+        };
+        let waits = "a drop was interrupted: the log can be created in 90 s; wait until then, and run the same `logctl import rekor` command again";
+        let waits = hint(waits);
+        assert!(
+            waits.starts_with("wait, and then run the same command again;"),
+            "{waits}"
+        );
+        let lacks = "only 5 of the 9 entries of tree 7 have been copied; run the same `logctl import rekor` command again";
+        assert!(hint(lacks).starts_with("run the same command again;"));
+        let other = "the origin log.example.org is in use";
+        assert!(hint(other).contains("--drop --log neon"));
+    }
 
     #[test]
     fn a_key_that_is_not_trusted_can_be_published_first() {

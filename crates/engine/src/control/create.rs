@@ -6,6 +6,7 @@ use std::sync::Arc;
 use logconfig::{Difference, Finding, LogConfig, LogName, ShardName, ShardState, Span};
 use tlog::Hash;
 
+use crate::control::import::{Beside, standstill};
 use crate::control::{
     Action, Applied, Author, ChangeError, ChangeOutcome, fits, import, mixed, not_permitted,
     prepare, unusable_keys,
@@ -221,11 +222,19 @@ impl Engine {
         let mut origin = format!("{ORIGINS}{}", config.origin);
         let (mut tries, mut passed) = (0, 0);
         while tries < 2 && passed < GIVEN_UP {
-            let free = import::none_under_way(&*self.store, &name).await?;
-            let Some(free) = free else {
-                return Err(ChangeError::Conflict(format!(
-                    "an import into the log {name} has begun meanwhile; `logctl import rekor --drop --log {name}` drops it"
-                )));
+            let free = match import::beside(&*self.store, &name, || self.sound_time()).await? {
+                Beside::Nothing(free) => free,
+                Beside::Import => {
+                    return Err(ChangeError::Conflict(format!(
+                        "an import into the log {name} has begun meanwhile; `logctl import rekor --drop --log {name}` drops it"
+                    )));
+                }
+                Beside::Standstill(seconds) => {
+                    let why = standstill::refusal(&name, seconds);
+                    return Err(ChangeError::Conflict(format!(
+                        "{why}; wait until then, and ask again"
+                    )));
+                }
             };
             let mut row = Transaction {
                 guards: free.guards,

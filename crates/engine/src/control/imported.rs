@@ -6,7 +6,6 @@
 //! What must never happen: a log with a shard that is not whole, or over another root than the old Rekor signed.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use logconfig::{Finding, LogConfig, ShardState};
@@ -14,7 +13,7 @@ use store::{Guard, Key, Outcome, StoreError, Transaction, record};
 use tlog::{GlobalIndex, Hash, TreeSize, UnixMillis};
 
 use super::create::{checked, created, in_use};
-use super::import::{Importing, ImportingShard, unverified};
+use super::import::{Importing, ImportingShard, standstill, unverified};
 use crate::control::prepare::planned;
 use crate::control::{Action, Applied, Author, ChangeError, ChangeOutcome, fits};
 use crate::document;
@@ -28,9 +27,6 @@ use order::slot::{Control, Decision, ShardIdentity, Slot};
 use order::state::{Phase, Remembered, Shard, State};
 use order::token::Token;
 use order::{Generation, SlotNumber};
-
-/// How long a run of a drop may stand still before a delete, once another run has continued the drop.
-pub(super) const DROP_STANDSTILL: Duration = Duration::from_secs(600);
 
 /// A row to be put.
 type Row = (Key, Bytes);
@@ -60,7 +56,7 @@ impl Engine {
         };
         self.imports_are_understood()?;
         check_frozen_shards(config, &importing)?;
-        self.nobody_deletes(name, &importing)?;
+        self.nobody_deletes(name, &importing).await?;
         for (at, shard) in importing.shards.iter().enumerate() {
             if shard.imported != shard.size {
                 return Err(ChangeError::Conflict(format!(
@@ -80,18 +76,16 @@ impl Engine {
     }
 
     /// Refuses to make a log while a run of an earlier drop may still delete objects.
-    fn nobody_deletes(&self, name: &str, importing: &Importing) -> Result<(), ChangeError> {
-        let Some(continued) = importing.continued else {
+    async fn nobody_deletes(&self, name: &str, importing: &Importing) -> Result<(), ChangeError> {
+        if importing.continued.is_none() {
             return Ok(());
-        };
-        let now = self.clock.sound();
-        let now = now.map_err(|fault| StoreError::Clock(fault.to_string()))?;
-        let over = now.get().saturating_sub(continued.get());
-        let left = DROP_STANDSTILL.as_secs().saturating_sub(over / 1000);
-        match left {
+        }
+        let now = self.sound_time()?;
+        match standstill::left(&*self.store, name, importing, now).await? {
             0 => Ok(()),
             seconds => Err(ChangeError::Conflict(format!(
-                "a drop of an import into the log {name} was interrupted, and what was interrupted may still delete objects: the log can be created in {seconds} s; everything that is imported until then is kept"
+                "{}; wait until then, and run the same `logctl import rekor` command again",
+                standstill::refusal(name, seconds)
             ))),
         }
     }

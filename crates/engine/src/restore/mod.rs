@@ -100,6 +100,16 @@ pub enum RestoreError {
         "an import into the log {0} has begun in these stores; drop it with `logctl import rekor --drop --log {0}`, or name new stores"
     )]
     Importing(String),
+    /// An import into a log of this name was dropped, and a run of the drop may still delete objects.
+    #[error(
+        "a drop of an import into the log {log} was interrupted in these stores, and what was interrupted may still delete objects: run the same command again in {seconds} s, or name new stores"
+    )]
+    Dropping {
+        /// The name that the log would have had.
+        log: String,
+        /// Seconds until nothing can be deleted any more.
+        seconds: u64,
+    },
     /// A log of this name exists already, or another restore makes it.
     #[error(
         "the stores have a log {0} already, or another restore of it has begun there since: leave them alone, and name a new folder"

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use tlog::{Hash, TreeSize, UnixMillis};
 
-use crate::control::import::{self, Free};
+use crate::control::import::{self, Beside, Free};
 use crate::document;
 use crate::ledger::snapshot;
 use crate::life::Life;
@@ -258,8 +258,15 @@ impl Restore {
 
     /// Refuses a restore beside an import: each would remove what the other writes.
     async fn no_import(&self, log: &str) -> Result<Free, RestoreError> {
-        let free = import::none_under_way(&*self.coordination, log).await?;
-        free.ok_or_else(|| RestoreError::Importing(log.to_owned()))
+        let now = || Ok(UnixMillis::new(self.ambient.time.now_ms()));
+        match import::beside(&*self.coordination, log, now).await? {
+            Beside::Nothing(free) => Ok(free),
+            Beside::Import => Err(RestoreError::Importing(log.to_owned())),
+            Beside::Standstill(seconds) => Err(RestoreError::Dropping {
+                log: log.to_owned(),
+                seconds,
+            }),
+        }
     }
 
     async fn transact(&self, log: &str, transaction: Transaction) -> Result<(), RestoreError> {

@@ -6,7 +6,7 @@
 //! Ed25519, and artifacts signed with SHA-1 are refused here.
 //!
 //! All input comes from unauthenticated senders. A key and a signature are at most as large as a leaf, nothing in them is compressed, a signature
-//! lies in another one at most once, and at most 128 signatures inside of a request's keys are verified.
+//! lies in another one at most once, and a request's keys have at most 128 signatures inside that are verified. A search verifies none.
 //!
 //! Whether a key was valid is judged at the time that the signature names: the result must not depend on the day of the check.
 

@@ -9,12 +9,26 @@ use super::packet::{self, Malformed, Packet, Reader};
 use super::ring::{Entity, Identity, Subkey};
 use super::signature::{self, Read, Signature};
 
-/// How many more signatures may be verified.
-pub(super) struct Checks(Cell<usize>);
+/// How many more signatures a key may have, and whether they are verified.
+pub(super) struct Checks {
+    left: Cell<usize>,
+    verifies: bool,
+}
 
 impl Checks {
     pub(super) fn new(most: usize) -> Self {
-        Self(Cell::new(most))
+        Self {
+            left: Cell::new(most),
+            verifies: true,
+        }
+    }
+
+    /// Counts signatures, and takes each for a right one.
+    pub(super) fn counting(most: usize) -> Self {
+        Self {
+            left: Cell::new(most),
+            verifies: false,
+        }
     }
 
     fn verify(
@@ -23,9 +37,12 @@ impl Checks {
         signature: &Signature<'_>,
         signed: impl FnOnce(&mut Context),
     ) -> Result<(), Malformed> {
-        let left = self.0.get().checked_sub(1);
+        let left = self.left.get().checked_sub(1);
         let left = left.ok_or(Malformed("invalid data: too many signatures"))?;
-        self.0.set(left);
+        self.left.set(left);
+        if !self.verifies {
+            return Ok(());
+        }
         key.verify(signature, signed).map_err(|why| match why {
             Unverified::False => Malformed("invalid data: self-signature invalid"),
             Unverified::Unsupported => Malformed("unsupported feature: self-signature"),

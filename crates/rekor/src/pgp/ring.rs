@@ -11,7 +11,7 @@ use super::{PgpError, armor, email};
 const LABEL: &str = "PGP PUBLIC KEY BLOCK";
 const ARMORED: &[u8] = b"-----BEGIN PGP";
 const ARMOR_END: &[u8] = b"-----END PGP";
-/// The most signatures inside of a request's keys that are verified.
+/// The most signatures that a request's keys may have inside, of those that are verified.
 const MAX_CHECKS: usize = 128;
 
 /// The bytes of keys, without armor.
@@ -97,10 +97,23 @@ impl<'a> Ring<'a> {
     /// # Errors
     /// When one of them cannot be read, or a signature by it is wrong.
     pub(crate) fn read(blocks: &'a KeyBlocks) -> Result<Self, PgpError> {
+        Self::checked(blocks, &Checks::new(MAX_CHECKS))
+    }
+
+    /// The keys as Rekor logs them if all signatures inside of them are right; none is verified. Whoever searches for a key proves nothing by
+    /// it, and no entry has a key with a wrong signature.
+    ///
+    /// # Errors
+    /// When one of them cannot be read.
+    pub(crate) fn unverified(blocks: &KeyBlocks) -> Result<String, PgpError> {
+        let ring = Ring::checked(blocks, &Checks::counting(MAX_CHECKS))?;
+        Ok(ring.canonical())
+    }
+
+    fn checked(blocks: &'a KeyBlocks, checks: &Checks) -> Result<Self, PgpError> {
         let mut entities = Vec::new();
-        let checks = Checks::new(MAX_CHECKS);
         for block in &blocks.blocks {
-            let found = read::entities(block, &checks, &mut entities);
+            let found = read::entities(block, checks, &mut entities);
             found.map_err(|Malformed(reason)| match blocks.is_armored {
                 true => PgpError::Key(reason),
                 false => PgpError::BinaryKey(reason),

@@ -262,6 +262,34 @@ fn the_signatures_that_a_request_has_verified_are_bounded() {
     );
 }
 
+/// A search costs no verification, and finds the key of each entry.
+#[test]
+fn a_key_is_searched_for_without_verifying_its_signatures() {
+    let made = &*MADE;
+    for name in made.keys.keys() {
+        let key = made.key(name);
+        let blocks = KeyBlocks::decode(&key).unwrap();
+        if let Ok(ring) = Ring::read(&blocks) {
+            assert_eq!(Ring::unverified(&blocks), Ok(ring.canonical()), "{name}");
+        }
+    }
+    let mut key = armor::decode(&made.key("ed25519.key"))
+        .unwrap()
+        .unwrap()
+        .bytes;
+    // The last byte of its last signature.
+    *key.last_mut().unwrap() ^= 1;
+    let blocks = KeyBlocks::decode(&key).unwrap();
+    let wrong = PgpError::BinaryKey("invalid data: self-signature invalid");
+    assert_eq!(Ring::read(&blocks).unwrap_err(), wrong);
+    assert!(Ring::unverified(&blocks).is_ok());
+    // What is not verified is counted, since each costs time anyway.
+    let many = key.repeat(100);
+    let blocks = KeyBlocks::decode(&many).unwrap();
+    let many = PgpError::BinaryKey("invalid data: too many signatures");
+    assert_eq!(Ring::unverified(&blocks).unwrap_err(), many);
+}
+
 #[test]
 fn an_address_is_what_rekor_takes_for_one() {
     for (name, expected) in [

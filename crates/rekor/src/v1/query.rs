@@ -162,8 +162,7 @@ impl QueryKey {
             Some(rekord::X509) => Verifier::parse(&self.content).ok().map(|it| it.pem),
             Some(rekord::PGP) => {
                 let blocks = KeyBlocks::decode(&self.content).ok();
-                let ring = blocks.as_ref().and_then(|blocks| Ring::read(blocks).ok());
-                ring.map(|ring| ring.canonical())
+                blocks.and_then(|blocks| Ring::unverified(&blocks).ok())
             }
             Some("minisign" | "ssh" | "tuf") => {
                 let why = "the PKI format requested is not supported by this server";

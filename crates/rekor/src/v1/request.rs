@@ -9,6 +9,7 @@ use super::keys::Keys;
 use super::{Error, Rule, dsse, hashedrekord, intoto, rekord};
 use crate::MAX_LEAF;
 use crate::json;
+use crate::object as objects;
 use crate::shortened;
 
 /// The largest body of a request, in bytes: an envelope includes its payload.
@@ -77,7 +78,7 @@ impl Request {
         if body.iter().all(u8::is_ascii_whitespace) {
             return Err(Error::required("proposedEntry in body"));
         }
-        let proposed = object::<Option<Proposed<'_>>>(BODY, body)?;
+        let proposed = option::<Proposed<'_>>(BODY, body)?;
         let Proposed {
             api_version,
             kind,
@@ -186,19 +187,22 @@ impl Entry {
     }
 }
 
-/// Reads JSON that is an object or null. Without this check, a list of the values of its members would do as well.
+/// Reads JSON that is an object whose members are known in one spelling ([`objects`]), and nothing behind it. Null is none.
+fn option<'a, T: Deserialize<'a>>(what: &'static str, text: &'a [u8]) -> Result<Option<T>, Error> {
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    let value = objects::option(&mut reader).and_then(|value| reader.end().map(|()| value));
+    value.map_err(|error| Error::malformed(what, &error))
+}
+
+/// As [`option`], and null is refused.
 pub(super) fn object<'a, T: Deserialize<'a>>(
     what: &'static str,
     text: &'a [u8],
 ) -> Result<T, Error> {
-    let value = serde_json::from_slice(text).map_err(|error| Error::malformed(what, &error))?;
-    match text.trim_ascii_start().first() {
-        Some(b'{' | b'n') => Ok(value),
-        _ => Err(Error::Malformed {
-            what,
-            reason: "it is no object".to_owned(),
-        }),
-    }
+    option(what, text)?.ok_or_else(|| Error::Malformed {
+        what,
+        reason: "null is no object".to_owned(),
+    })
 }
 
 /// Whether a part of a leaf, or the leaf, is small enough: asked before the expensive checks.

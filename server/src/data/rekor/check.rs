@@ -28,6 +28,27 @@ const MOST_TURNS: usize = 16;
 /// Bodies up to this length are read where they arrive, not on another thread.
 pub(super) const INLINE: usize = 16 << 10;
 
+/// How many reads of each kind are checked at a time.
+const READS: usize = 2;
+
+/// The turns of reads that say what they want by its content. Anybody may send them, so they take no turns from writes, nor from each other.
+pub(crate) struct ReadTurns {
+    /// For each entry that `log/entries/retrieve` names by its content, and for its body if it is long.
+    pub(crate) retrievals: Arc<Semaphore>,
+    /// For the body of `index/retrieve`, if it is long.
+    pub(crate) searches: Arc<Semaphore>,
+}
+
+impl Default for ReadTurns {
+    fn default() -> Self {
+        let turns = || Arc::new(Semaphore::new(READS));
+        Self {
+            retrievals: turns(),
+            searches: turns(),
+        }
+    }
+}
+
 /// The tenant that a request writes for.
 pub(super) fn tenant(log: &Log, head: &Parts) -> Result<TenantId, Refusal> {
     advice::read(&head.headers, || log.now().get())?.tenant(log)
@@ -84,6 +105,23 @@ pub(super) async fn check<T: Send + 'static>(
         .ok()
         .and_then(Result::ok)
         .ok_or_else(Refusal::crowded)?;
+    in_turn(turn, work).await
+}
+
+/// As [`check()`], for a read.
+pub(super) async fn read<T: Send + 'static>(
+    turns: &Arc<Semaphore>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    let turn = tokio::time::timeout(CHECK_TIMEOUT, Arc::clone(turns).acquire_owned()).await;
+    let turn = turn.ok().and_then(Result::ok);
+    in_turn(turn.ok_or_else(Refusal::busy_reads)?, work).await
+}
+
+async fn in_turn<T: Send + 'static>(
+    turn: impl Send + 'static,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
     let checked = tokio::task::spawn_blocking(move || {
         // The thread keeps the turn: a client that hangs up must not make room for another check.
         let _turn = turn;

@@ -15,7 +15,7 @@ mod room;
 mod v1;
 mod v2;
 
-pub(super) use self::check::check_turns;
+pub(super) use self::check::{ReadTurns, check_turns};
 
 #[cfg(test)]
 mod tests;

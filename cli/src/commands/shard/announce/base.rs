@@ -2,7 +2,9 @@
 //!
 //! What must never happen: logctl publishes a trusted root without an entry that the published one has. Clients would then refuse what the owner of
 //! that entry signs. A file of `--merge` may be older than what is published, so it is compared with that. If there is nothing to compare it with, it
-//! is used only as long as no key of this log has ever been seen there.
+//! is used only as long as no key of this log has ever been seen there; and if that is so because a place cannot be read, only after a while.
+
+use std::time::Duration;
 
 use rekor::export::TrustedRoot;
 use serde_json::Value;
@@ -18,6 +20,8 @@ const LISTS: [(&str, &str); 4] = [
     ("timestampAuthorities", "timestamp authority"),
 ];
 const START: &str = "/publicKey/validFor/start";
+/// For how long what is published cannot be read before the file of `--merge` is used.
+const UNREAD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The trusted root that clients have now, without this log's own keys.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -28,8 +32,8 @@ pub(super) enum Base {
     Nothing,
     /// The places have different ones.
     Differ,
-    /// A cache has kept this one for some seconds, and no current file is the same: what was added to the published one since would be lost.
-    Cached(String, u64),
+    /// A cache has kept this one since before the run, and no current file is the same: what was added to the published one since would be lost.
+    Cached(String),
     /// Some place can't be read now.
     #[default]
     Unreadable,
@@ -42,6 +46,23 @@ pub(super) struct Wanted<'a> {
     pub(super) merge: Option<&'a str>,
     /// Whether to begin with nothing, where nothing is published.
     pub(super) new_root: bool,
+    /// For how long what is published could not be read.
+    pub(super) unread: Duration,
+}
+
+/// Since when what is published cannot be read, counted from the beginning of the run.
+#[derive(Debug, Default)]
+pub(super) struct Unread(Option<Duration>);
+
+impl Unread {
+    /// For how long it could not be read at any look, this one included.
+    pub(super) fn after(&mut self, base: &Base, now: Duration) -> Duration {
+        if *base != Base::Unreadable {
+            *self = Self::default();
+            return Duration::ZERO;
+        }
+        now.saturating_sub(*self.0.get_or_insert(now))
+    }
 }
 
 impl Base {
@@ -50,10 +71,8 @@ impl Base {
         let why = match (self, wanted.merge) {
             (Self::Root(_), Some(merge)) => return Ok(Some(merge)),
             (Self::Root(published), None) => return Ok(Some(published)),
-            (Self::Cached(_, age), _) if was_seen => {
-                return Err(format!(
-                    "a cache answers with a file of {age} s ago, and what was published since must not be lost; wait {age} s"
-                ));
+            (Self::Cached(_), _) if was_seen => {
+                "a cache answers with a file from before this command began, and what was published since must not be lost; let --timeout be longer than the cache keeps a file"
             }
             _ if was_seen => match self {
                 Self::Differ => {
@@ -63,6 +82,9 @@ impl Base {
                     "a key of this log was seen there before, and now nothing is there or it cannot be read; publish the newest trusted root again"
                 }
             },
+            (Self::Unreadable, Some(_)) if wanted.unread < UNREAD_TIMEOUT => {
+                "what is published cannot be read, and must not be lost; the file of --merge is used once that has lasted for 60 s, so let --timeout be longer"
+            }
             (_, Some(merge)) => return Ok(Some(merge)),
             (Self::Nothing, None) if wanted.new_root => return Ok(None),
             (Self::Nothing, None) => {
@@ -71,10 +93,8 @@ impl Base {
             (Self::Differ, None) => {
                 "the published ones differ in more than the keys of this log; --merge FILE names the one to add the key to"
             }
-            (Self::Cached(_, age), None) => {
-                return Err(format!(
-                    "a cache answers with a file of {age} s ago, and what was published since must not be lost; name the newest file with --merge, or wait {age} s"
-                ));
+            (Self::Cached(_), None) => {
+                "a cache answers with a file from before this command began, and what was published since must not be lost; name the newest file with --merge, or let --timeout be longer than the cache keeps a file"
             }
             (Self::Unreadable, None) => {
                 "what is published cannot be read, and must not be lost; --merge FILE names a file to add the key to"
@@ -108,7 +128,7 @@ impl Target {
         };
         let root = self.root(text)?;
         // A file that a cache has kept was published, too: nothing of it may be lost.
-        if let (Base::Root(published) | Base::Cached(published, _), Some(_)) = (base, wanted.merge)
+        if let (Base::Root(published) | Base::Cached(published), Some(_)) = (base, wanted.merge)
             && let Some(lost) = lost(&self.root(Some(published))?, &root)
         {
             let remedy = match base {
@@ -162,13 +182,15 @@ mod tests {
     fn merging(merge: &str) -> Wanted<'_> {
         Wanted {
             merge: Some(merge),
-            new_root: false,
+            unread: UNREAD_TIMEOUT,
+            ..Wanted::default()
         }
     }
 
     const ALONE: Wanted<'_> = Wanted {
         merge: None,
         new_root: true,
+        unread: UNREAD_TIMEOUT,
     };
 
     /// Why nothing is published; empty where something is.
@@ -245,14 +267,40 @@ mod tests {
         }
     }
 
+    /// One failure of a server is no reason to publish a file that may be older than what it has.
+    #[test]
+    fn a_merged_file_waits_for_a_place_that_cannot_be_read() {
+        let old = file(&["ca"], 1);
+        let mut unread = Unread::default();
+        let published = Base::Root(old.clone());
+        for (second, base, used) in [
+            (0, &Base::Unreadable, false),
+            (59, &Base::Unreadable, false),
+            (60, &published, true),
+            (61, &Base::Unreadable, false),
+            (120, &Base::Unreadable, false),
+            (121, &Base::Unreadable, true),
+            (122, &Base::Nothing, true),
+            (123, &Base::Unreadable, false),
+        ] {
+            let wanted = Wanted {
+                unread: unread.after(base, Duration::from_secs(second)),
+                ..merging(&old)
+            };
+            let refused = why(&[], base, wanted);
+            assert_eq!(refused.is_empty(), used, "{second}: {refused}");
+            assert!(used || refused.contains("lasted for 60 s"), "{refused}");
+        }
+    }
+
     /// Somebody may have added to the published file since.
     #[test]
     fn what_a_cache_has_kept_is_no_base() {
-        let cached = Base::Cached(file(&["ca"], 1), 60);
+        let cached = Base::Cached(file(&["ca"], 1));
         let refused = why(&[], &cached, Wanted::default());
         assert!(
-            refused.contains("a file of 60 s ago")
-                && refused.contains("name the newest file with --merge, or wait 60 s"),
+            refused.contains("a file from before this command began")
+                && refused.contains("name the newest file with --merge, or let --timeout"),
             "{refused}"
         );
         assert_eq!(why(&[], &cached, merging(&file(&["ca", "new"], 1))), "");
@@ -261,7 +309,7 @@ mod tests {
         for wanted in [Wanted::default(), merging(&file(&["ca", "new"], 1))] {
             let refused = why(&["one"], &cached, wanted);
             assert!(
-                refused.contains("wait 60 s, or publish it yourself"),
+                refused.contains("keeps a file, or publish it yourself"),
                 "{refused}"
             );
         }

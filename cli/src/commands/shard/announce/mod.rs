@@ -13,11 +13,11 @@ mod target;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::ValueHint;
 use jiff::Timestamp;
-use logconfig::{LogConfig, OriginForm, ShardState, Span};
+use logconfig::{LogConfig, ShardState, Span};
 use wire::routes::Name;
 use wire::{AnnounceRequest, PlanRequest, RotateRequest, codes};
 
@@ -30,9 +30,9 @@ use crate::file::File;
 use crate::report::Outcome;
 use crate::unfinished::RequestFile;
 
-use base::Wanted;
+use base::{Unread, Wanted};
 use settle::{Settled, left, settles};
-use target::{Look, Target, nowhere, places, settle_time};
+use target::{Look, Target, check_origin_form, nowhere, places, settle_time};
 
 /// Pauses between looks double from the first to the last.
 const SEEN_POLL_MIN: Duration = Duration::from_millis(500);
@@ -250,7 +250,8 @@ impl Announcing<'_> {
     async fn until(&self, mut target: Target, until: Until) -> Result<Outcome, Error> {
         let ui = self.session.ui;
         let name = target.name.clone();
-        let deadline = self.session.deadline();
+        let (deadline, began) = (self.session.deadline(), Instant::now());
+        let mut unread = Unread::default();
         let phase = ui.phase(&format!("looking for the key of shard {name}"));
         let mut shown = HashSet::new();
         let publishes = self.args.out.is_some() || self.args.exec.is_some();
@@ -258,7 +259,8 @@ impl Announcing<'_> {
         let mut pause = SEEN_POLL_MIN;
         loop {
             ui.stand(&format!("shard {name} still waits"), self.resume(&name));
-            let look = target.look(deadline).await;
+            let look = target.look(deadline, began.elapsed()).await;
+            let wanted = self.wanted(unread.after(&look.base, began.elapsed()));
             let mut waits = "its key is not seen yet".to_owned();
             for (place, why) in &look.lacking {
                 waits = format!("{waits}; {place}: {why}");
@@ -289,7 +291,7 @@ impl Announcing<'_> {
             } else {
                 self.withdraw(&mut target, &look).await?;
                 if !published && target.lacks(&look) {
-                    match self.publish(&target, &look, deadline).await? {
+                    match self.publish(&target, &look, wanted, deadline).await? {
                         None => (published, pause) = (true, SEEN_POLL_MIN),
                         Some(why) => {
                             waits = format!("{waits}; {why}");
@@ -305,7 +307,7 @@ impl Announcing<'_> {
             let left = at_least.map(|time| left(time, Timestamp::now()));
             let too_late = left.is_some_and(|left| left > deadline.left());
             if too_late || !deadline.pause(left.unwrap_or(pause).min(pause)).await {
-                if !published && target.has_nothing_to_begin_with(&look.base, self.wanted()) {
+                if !published && target.has_nothing_to_begin_with(&look.base, wanted) {
                     return Err(Error::NothingPublished {
                         shard: name,
                         why: waits,
@@ -322,10 +324,11 @@ impl Announcing<'_> {
         }
     }
 
-    fn wanted(&self) -> Wanted<'_> {
+    fn wanted(&self, unread: Duration) -> Wanted<'_> {
         Wanted {
             merge: self.merge.as_deref(),
             new_root: self.args.new_root,
+            unread,
         }
     }
 
@@ -334,9 +337,10 @@ impl Announcing<'_> {
         &self,
         target: &Target,
         look: &Look,
+        wanted: Wanted<'_>,
         deadline: Deadline,
     ) -> Result<Option<String>, Error> {
-        let root = match target.to_publish(&look.base, self.wanted())? {
+        let root = match target.to_publish(&look.base, wanted)? {
             Ok(root) => root,
             Err(why) => return Ok(Some(why)),
         };
@@ -475,26 +479,4 @@ impl Announcing<'_> {
         let call = self.rotation(name, settle)?;
         change::carry_out(self.session, &server, call, consent).await
     }
-}
-
-/// Refuses a log whose keys Sigstore's clients cannot use, before anything is planned.
-fn check_origin_form(config: &LogConfig) -> Result<(), Error> {
-    if config.origin_form == OriginForm::Host {
-        return Ok(());
-    }
-    let hint = match config.rotate.require_announced {
-        true => {
-            "remove `rotate.requireAnnounced` from the configuration and rotate without --announce"
-        }
-        false => "plan and rotate without --announce",
-    };
-    Err(Error::Usage {
-        message: format!(
-            "the shards of {} have origins with a path (`originForm: path`), and Sigstore's clients accept only host names, so the keys can't be announced",
-            config.log
-        ),
-        hint: format!(
-            "nothing was planned; {hint}. If Sigstore's clients use this log, create one with `originForm: host` instead"
-        ),
-    })
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use logconfig::{LogConfig, MAX_PLACE, MAX_PLACES, SETTLE, Seen, ShardName, Span};
+use logconfig::{LogConfig, MAX_PLACE, MAX_PLACES, OriginForm, SETTLE, Seen, ShardName, Span};
 use rekor::export::{Published, Shard, TrustedRoot};
 use tlog::VerifierKey;
 
@@ -15,6 +15,9 @@ use crate::client::Deadline;
 use crate::commands::Session;
 use crate::commands::shard::export::{self, KnownKey};
 use crate::error::Error;
+
+/// The unit of the age that a cache tells, which may leave out as much.
+const AGE_UNIT: Duration = Duration::from_secs(1);
 
 /// The shard whose key is announced.
 pub(super) struct Target {
@@ -131,19 +134,20 @@ impl Target {
         Ok(target)
     }
 
-    /// Reads every place once.
-    pub(super) async fn look(&self, deadline: Deadline) -> Look {
+    /// Reads every place once, when the run has lasted for so long.
+    pub(super) async fn look(&self, deadline: Deadline, lasted: Duration) -> Look {
         let read = self.places.iter().map(|place| place.read(deadline));
         let read = futures_util::future::join_all(read).await;
         let names = self.places.iter().map(|place| place.name.as_str());
-        self.judge(names.zip(read), Timestamp::now())
+        self.judge(names.zip(read), Timestamp::now(), lasted)
     }
 
-    /// Compares the published files, as they are at `now`, with what they have to contain.
+    /// Compares the published files, as they are at `now`, with what they have to contain. They were asked for when the run had `lasted` so long.
     fn judge<'a>(
         &self,
         read: impl Iterator<Item = (&'a str, Result<Found, Miss>)>,
         now: Timestamp,
+        lasted: Duration,
     ) -> Look {
         let shard = Shard {
             key: &self.key,
@@ -169,10 +173,7 @@ impl Target {
                     let before_seen = is_before(self.seen_since.as_ref());
                     let before_gone = is_before(self.gone.get(place));
                     let kept = |event: &str| {
-                        let age = age.as_secs();
-                        format!(
-                            "a cache answers with a file of {age}s ago, from before the key {event}"
-                        )
+                        format!("a cache answers with a file from before the key {event}")
                     };
                     bases.push(
                         self.root(Some(&text))
@@ -202,7 +203,7 @@ impl Target {
         }
         look.base = match nothing {
             true => Base::Nothing,
-            false => base(&bases),
+            false => base(&bases, lasted.saturating_sub(AGE_UNIT)),
         };
         look
     }
@@ -230,10 +231,13 @@ pub(super) struct Look {
     pub(super) gone: Vec<String>,
 }
 
-/// The trusted root that all places have. What a cache has kept may lack what was added since: it counts only as a copy of a current one.
-fn base(read: &[Option<(String, TrustedRoot, Duration)>]) -> Base {
+/// The trusted root that all places have. What a cache has kept may lack what was added since: it counts only as a copy of a current one. If all
+/// files come from caches, those are current that the caches have fetched since the run began, at most `young` ago.
+fn base(read: &[Option<(String, TrustedRoot, Duration)>], young: Duration) -> Base {
     let readable = || read.iter().flatten();
-    let mut current = readable().filter(|(_, _, age)| age.is_zero());
+    let all_are_kept = readable().all(|(_, _, age)| !age.is_zero());
+    let oldest = if all_are_kept { young } else { Duration::ZERO };
+    let mut current = readable().filter(|(_, _, age)| *age <= oldest);
     let first = current.next();
     if current.any(|(_, root, _)| first.is_some_and(|(_, first, _)| root != first)) {
         return Base::Differ;
@@ -242,7 +246,7 @@ fn base(read: &[Option<(String, TrustedRoot, Duration)>]) -> Base {
     let kept = readable().filter(|(_, root, _)| !is_copy(root));
     match (kept.max_by_key(|(_, _, age)| *age), first) {
         _ if read.iter().any(Option::is_none) => Base::Unreadable,
-        (Some((text, _, age)), _) => Base::Cached(text.clone(), age.as_secs().max(1)),
+        (Some((text, ..)), _) => Base::Cached(text.clone()),
         (None, Some((text, ..))) => Base::Root(text.clone()),
         (None, None) => Base::Unreadable,
     }
@@ -304,6 +308,28 @@ fn too_many(places: usize) -> Error {
         message: format!("{places} places would be recorded, and at most {MAX_PLACES} can be"),
         hint: "name fewer: one for each way in which clients get the file".into(),
     }
+}
+
+/// Refuses a log whose keys Sigstore's clients cannot use, before anything is planned.
+pub(super) fn check_origin_form(config: &LogConfig) -> Result<(), Error> {
+    if config.origin_form == OriginForm::Host {
+        return Ok(());
+    }
+    let hint = match config.rotate.require_announced {
+        true => {
+            "remove `rotate.requireAnnounced` from the configuration and rotate without --announce"
+        }
+        false => "plan and rotate without --announce",
+    };
+    Err(Error::Usage {
+        message: format!(
+            "the shards of {} have origins with a path (`originForm: path`), and Sigstore's clients accept only host names, so the keys can't be announced",
+            config.log
+        ),
+        hint: format!(
+            "nothing was planned; {hint}. If Sigstore's clients use this log, create one with `originForm: host` instead"
+        ),
+    })
 }
 
 /// The error of a command that names no place.

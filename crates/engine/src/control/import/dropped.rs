@@ -11,6 +11,7 @@ use std::sync::Arc;
 use logconfig::LogName;
 use order::keys::{LOGS, RESTORING};
 use store::{Guard, StoreError};
+use tlog::UnixMillis;
 
 use super::row::Stage;
 use super::{Importing, known, row};
@@ -47,9 +48,7 @@ impl Engine {
         // What was signed may be all that is left of a log.
         self.only_imported(name, &importing).await?;
         if importing.stage == Stage::Dropping {
-            let now = self.clock.sound();
-            let now = now.map_err(|fault| StoreError::Clock(fault.to_string()))?;
-            importing.continued = Some(now);
+            importing.continued = Some(self.sound_time()?);
         }
         importing.stage = Stage::Dropping;
         self.note_drop(name, importing.clone()).await?;
@@ -64,6 +63,12 @@ impl Engine {
         importing.stage = Stage::Dropped;
         self.note_drop(name, importing).await?;
         Ok(true)
+    }
+
+    /// The time, unless the clock is wrong.
+    pub(in crate::control) fn sound_time(&self) -> Result<UnixMillis, StoreError> {
+        let now = self.clock.sound();
+        now.map_err(|fault| StoreError::Clock(fault.to_string()))
     }
 
     /// Refuses to delete for a drop that another run has continued since.

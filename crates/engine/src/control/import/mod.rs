@@ -20,6 +20,7 @@ mod dropped;
 mod entries;
 mod fence;
 mod row;
+pub(super) mod standstill;
 mod stored;
 #[cfg(test)]
 mod tests;
@@ -156,22 +157,43 @@ pub(crate) async fn known(
         .map_err(|e| StoreError::Corrupt(format!("{key}: {e}")))
 }
 
-/// That no import into a log is under way; `None` if one is.
-pub(crate) async fn none_under_way(
+/// What there is of an import into a log that is to be made without it.
+#[derive(Debug)]
+pub(crate) enum Beside {
+    /// Nothing that gets in the way.
+    Nothing(Free),
+    /// An import, or a drop of one.
+    Import,
+    /// A drop is complete, and a run of it that was interrupted may still delete objects for so many seconds.
+    Standstill(u64),
+}
+
+/// What there is of an import into a log that is to be made without it. The clock is asked only where time matters.
+pub(crate) async fn beside(
     store: &dyn Coordination,
     log: &str,
-) -> Result<Option<Free>, StoreError> {
+    now: impl FnOnce() -> Result<UnixMillis, StoreError>,
+) -> Result<Beside, StoreError> {
     let key = row(log);
-    Ok(match known(store, log).await? {
-        None => Some(Free {
+    let Some(known) = known(store, log).await? else {
+        return Ok(Beside::Nothing(Free {
             guards: vec![Guard::Absent(key)],
             deletes: Vec::new(),
-        }),
-        Some(dropped) if dropped.stage == Stage::Dropped => Some(Free {
-            guards: vec![Guard::AtMost(key.clone(), dropped.edition)],
+        }));
+    };
+    if known.stage != Stage::Dropped {
+        return Ok(Beside::Import);
+    }
+    let left = match known.continued {
+        Some(_) => standstill::left(store, log, &known, now()?).await?,
+        None => 0,
+    };
+    Ok(match left {
+        0 => Beside::Nothing(Free {
+            guards: vec![Guard::AtMost(key.clone(), known.edition)],
             deletes: vec![key],
         }),
-        Some(_) => None,
+        seconds => Beside::Standstill(seconds),
     })
 }
 

@@ -139,6 +139,47 @@ fn an_entry_is_retrieved_by_name_index_or_content() {
     }
 }
 
+/// Go takes the name of a member in any case, and the last of several. What is logged must not depend on the reader.
+#[test]
+fn a_member_in_another_case_is_refused_at_every_level() {
+    let bodies = [super::signatures::examples(), super::envelopes::examples()];
+    for body in bodies.into_iter().flatten() {
+        logged(&body).unwrap();
+        let spec = body["spec"].as_object().unwrap();
+        let top = ["kind", "apiVersion", "spec"].map(|name| ("", name));
+        let inner = spec.keys().map(|name| ("/spec", name.as_str()));
+        for (place, name) in top.into_iter().chain(inner) {
+            let mut twice = body.clone();
+            let object = twice.pointer_mut(place).unwrap().as_object_mut().unwrap();
+            let value = object[name].clone();
+            let (first, rest) = name.split_at(1);
+            object.insert(first.to_uppercase() + rest, value);
+            let sent = twice.to_string();
+            let error = Request::parse(sent.as_bytes()).unwrap_err();
+            let other = error.message().contains("in another case");
+            assert!(other && error.status() == 400, "{sent}: {error}");
+            let asked = json!({"entries": [twice]}).to_string();
+            Retrieve::parse(asked.as_bytes()).unwrap_err();
+        }
+    }
+    for text in [
+        r#"{"Entries": []}"#,
+        r#"{"entryuuids": []}"#,
+        r#"{"logIndexes": [1], "LogIndexes": [2]}"#,
+    ] {
+        let error = Retrieve::parse(text.as_bytes()).unwrap_err();
+        assert!(error.message().contains("in another case"), "{error}");
+    }
+    for text in [
+        r#"{"Hash": "ab"}"#,
+        r#"{"publickey": null}"#,
+        r#"{"email": "a@b.example", "Email": ""}"#,
+    ] {
+        let error = Query::parse(text.as_bytes()).unwrap_err();
+        assert!(error.message().contains("in another case"), "{error}");
+    }
+}
+
 #[test]
 fn a_query_asks_for_keys_as_entries_have_them() {
     let query = |body: Value| Query::parse(body.to_string().as_bytes());

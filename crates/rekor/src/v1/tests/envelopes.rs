@@ -253,6 +253,14 @@ fn intoto(payload: &str, signature: &[u8], keyid: &str) -> Value {
     json!({"apiVersion": "0.0.2", "kind": "intoto", "spec": {"content": content}})
 }
 
+/// An entry of each kind that has an envelope.
+pub(super) fn examples() -> [Value; 2] {
+    let payload = payload();
+    let made = signature(p256(), &payload);
+    let signed = envelope(&payload, &[b64(&made)]);
+    [dsse(&signed, &[p256()]), intoto(&payload, &made, "")]
+}
+
 #[test]
 fn an_intoto_entry_is_logged_without_its_payload() {
     let payload = payload();

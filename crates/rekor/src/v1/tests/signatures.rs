@@ -26,6 +26,11 @@ fn hashedrekord(key: &TestKey, pem: &str) -> Value {
     json!({"apiVersion": "0.0.1", "kind": "hashedrekord", "spec": {"data": {"hash": hash}, "signature": signature}})
 }
 
+/// An entry of each kind that names an artifact.
+pub(super) fn examples() -> [Value; 2] {
+    [hashedrekord(p256(), &p256().pem()), rekord(p256())]
+}
+
 fn rekord(key: &TestKey) -> Value {
     let signature = json!({
         "content": b64(key.sign_message(MESSAGE)),

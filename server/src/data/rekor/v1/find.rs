@@ -27,6 +27,9 @@ const REMEMBERED: Duration = Duration::from_secs(6 * 86_400);
 /// The most shards to search for an entry that is named without its tree. Each of them costs a read of the store.
 const MOST_SHARDS: usize = 64;
 
+/// Searches up to this length are read where they arrive: hashes, names, and keys without certificates.
+const SHORT: usize = 1 << 10;
+
 /// Answers `GET log/entries?logIndex=`: a published entry by its global index.
 pub(super) async fn by_index(log: &Log, query: Option<&str>) -> Result<Response<Bytes>, Stopped> {
     let index = number(query, "logIndex")?;
@@ -56,7 +59,7 @@ pub(super) async fn retrieve(
     let (body, _held) = check::body(plane, watched, head, body, v1::MAX_BODY).await?;
     let asked = match body.len() {
         ..=check::INLINE => v1::Retrieve::parse(&body)?,
-        _ => check::check(plane, move || v1::Retrieve::parse(&body)).await??,
+        _ => check::read(&plane.reads.retrievals, move || v1::Retrieve::parse(&body)).await??,
     };
     let mut found = Vec::new();
     for uuid in &asked.uuids {
@@ -68,7 +71,7 @@ pub(super) async fn retrieve(
     }
     for wanted in asked.entries {
         // A turn for each, so that a request with many does not keep those with one waiting for long.
-        let wanted = check::check(plane, move || wanted.verify()).await??;
+        let wanted = check::read(&plane.reads.retrievals, move || wanted.verify()).await??;
         // If the entry is in several shards, only the newest is returned: clients take more than one for an error.
         let leaf = tlog::leaf_hash(wanted.leaf());
         let shards = log.rekor_shards();
@@ -98,7 +101,10 @@ pub(super) async fn search(
     body: &mut Incoming,
 ) -> Result<Response<Bytes>, Stopped> {
     let (body, _held) = check::body(plane, watched, head, body, v1::MAX_QUERY).await?;
-    let query = v1::Query::parse(&body)?;
+    let query = match body.len() {
+        ..=SHORT => v1::Query::parse(&body)?,
+        _ => check::read(&plane.reads.searches, move || v1::Query::parse(&body)).await??,
+    };
     if query.keys.is_empty() {
         return Ok(reply(StatusCode::OK, JSON, "no-store", v1::ids(&[])));
     }

@@ -67,7 +67,7 @@ const STRICT: &str = "refused here";
 
 /// Where the answer is not Rekor's: the status, a part of the message, and why.
 const OTHERWISE: &[(&str, u16, &str, &str)] = &[
-    ("a list", 400, "it is no object", NEVER),
+    ("a list", 400, "expected an object", NEVER),
     ("no JSON", 400, "parsing proposedEntry body", NEVER),
     ("a number", 400, "parsing proposedEntry body", NEVER),
     (

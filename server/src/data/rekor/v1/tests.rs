@@ -495,6 +495,44 @@ async fn entries_are_found_by_hash_and_key_in_every_shard() {
     assert_eq!((reply.status, reply.text()), (200, "[]"));
 }
 
+/// Anybody may search, and name entries by their content. Neither may hold up the other, writes, or reads that need no check.
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_that_are_checked_take_turns_only_from_their_own_kind() {
+    // Members that nobody knows make a body so long that it is not read where it arrives.
+    let long = |mut body: Value| {
+        body["unknown"] = "x".repeat(20 << 10).into();
+        body
+    };
+    let hash = json!({"hash": tlog::hex(&[7; 32])});
+    let by_content = json!({"entries": [signed(b"nowhere")]});
+    for kind in ["searches", "retrievals"] {
+        let server = &fronted(open()).await;
+        // No turn is free, and none will be.
+        match kind {
+            "searches" => server.plane.reads.searches.close(),
+            _ => server.plane.reads.retrievals.close(),
+        }
+        let written = send(server, &long(signed(b"one"))).await;
+        assert_eq!(written.status, 201, "{written:?}");
+        let path = "/argon/api/v1/log/entries?logIndex=1";
+        assert_eq!(server.get(path).await.status, 200);
+        assert_eq!(post(server, "index/retrieve", &hash).await.status, 200);
+        let searched = post(server, "index/retrieve", &long(hash.clone())).await;
+        let retrieved = post(server, "log/entries/retrieve", &by_content).await;
+        let (refused, answered) = match kind {
+            "searches" => (searched, retrieved),
+            _ => (retrieved, searched),
+        };
+        assert_eq!(answered.status, 200, "{kind}: {answered:?}");
+        assert_eq!(refused.status, 503, "{kind}: {refused:?}");
+        assert!(
+            refused.text().contains("checking as many searches"),
+            "{refused:?}"
+        );
+        assert_eq!(refused.header("retry-after"), Some("1"));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_entry_that_its_shard_no_longer_remembers_is_found_by_its_name() {
     let server = fronted(open()).await;

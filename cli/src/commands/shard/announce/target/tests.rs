@@ -57,6 +57,11 @@ pub(in super::super) fn file(authorities: &[&str], keys: usize) -> String {
 }
 
 fn look(target: &Target, read: &[Result<(&str, u64), bool>]) -> Look {
+    look_after(target, read, 0)
+}
+
+/// What a run sees that has lasted for so many seconds.
+fn look_after(target: &Target, read: &[Result<(&str, u64), bool>], lasted: u64) -> Look {
     let read = read.iter().enumerate().map(|(number, read)| {
         let read = read.map(|(text, age)| Found {
             text: text.to_owned(),
@@ -69,7 +74,7 @@ fn look(target: &Target, read: &[Result<(&str, u64), bool>]) -> Look {
         });
         (place, read)
     });
-    target.judge(read, at(NOW))
+    target.judge(read, at(NOW), Duration::from_secs(lasted))
 }
 
 #[test]
@@ -85,7 +90,7 @@ fn where_a_key_was_seen_only_a_current_file_shows_that_it_is_gone() {
     }
     for (age, base) in [
         (0, Base::Root(old.clone())),
-        (60, Base::Cached(old.clone(), 60)),
+        (60, Base::Cached(old.clone())),
     ] {
         let look = look(&seen, &[Ok((&old, age))]);
         assert_eq!(look.gone, ["one"]);
@@ -95,7 +100,7 @@ fn where_a_key_was_seen_only_a_current_file_shows_that_it_is_gone() {
     // Where it was never seen, a cached file shows as well that it is to be published; but not what else is already published.
     let unseen = target(&[]);
     let found = look(&unseen, &[Ok((&old, 7200))]);
-    assert!(unseen.lacks(&found) && found.base == Base::Cached(old.clone(), 7200));
+    assert!(unseen.lacks(&found) && found.base == Base::Cached(old.clone()));
 }
 
 /// A cache that has kept the file with the key since before it was gone shows nothing: no rotation may count on it.
@@ -173,13 +178,54 @@ fn a_file_is_the_base_only_if_all_places_agree() {
         &[Ok((&*other, 50)), Ok((&*old, 0))][..],
         &[Ok((&*other, 50)), Ok((&*other, 9))],
     ] {
-        assert_eq!(base(others), Base::Cached(other.clone(), 50));
+        assert_eq!(base(others), Base::Cached(other.clone()));
     }
     for miss in [Err(true), Err(false), Ok(("<html>", 0))] {
         assert_eq!(base(&[Ok((&old, 0)), miss]), Base::Unreadable);
     }
     assert_eq!(base(&[Err(true), Err(true)]), Base::Nothing);
     assert_eq!(base(&[Err(true), Err(false)]), Base::Unreadable);
+}
+
+/// Behind a cache, no file is ever without an age. One that the cache has fetched during the run is as current as one that the run has.
+#[test]
+fn what_a_cache_has_fetched_since_the_run_began_is_current() {
+    let (old, new, other) = (file(&["ca"], 1), file(&["ca"], 2), file(&["other"], 1));
+    let (root, cached) = (Base::Root(old.clone()), Base::Cached(old.clone()));
+    for recorded in [&[][..], &["one"]] {
+        let base = |read: &[Result<(&str, u64), bool>], lasted| {
+            look_after(&target(recorded), read, lasted).base
+        };
+        for (age, lasted, expected) in [
+            (1, 0, &cached),
+            (1, 1, &cached),
+            (1, 2, &root),
+            (300, 300, &cached),
+            (300, 301, &root),
+        ] {
+            let found = base(&[Ok((&old, age))], lasted);
+            assert_eq!(&found, expected, "{age} {lasted}");
+        }
+        assert_eq!(base(&[Ok((&old, 50)), Ok((&new, 9))], 60), root);
+        assert_eq!(base(&[Ok((&old, 50)), Ok((&other, 9))], 60), Base::Differ);
+        assert_eq!(base(&[Ok((&old, 90)), Ok((&other, 9))], 60), cached);
+        // Where one place has a current file, a cache may still have an older one.
+        assert_eq!(base(&[Ok((&old, 9)), Ok((&other, 0))], 60), cached);
+    }
+}
+
+/// What is said of a file that a cache has kept is said once, although the file gets older.
+#[test]
+fn the_age_of_a_file_is_no_news() {
+    let (old, seen) = (file(&["ca"], 1), target(&["one"]));
+    let said = |age| {
+        let look = look(&seen, &[Ok((&old, age))]);
+        let publish = seen.to_publish(&look.base, super::super::Wanted::default());
+        (look.lacking, publish.unwrap().unwrap_err())
+    };
+    for age in [10, 7200] {
+        assert_eq!(said(age), said(age + 1));
+    }
 }
 
 #[test]

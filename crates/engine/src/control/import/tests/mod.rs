@@ -13,11 +13,13 @@ use proptest::prelude::*;
 use store::Objects as _;
 use store::fault::{Fault, Faults};
 use store::{StoreError, Transaction};
-use tlog::{Checkpoint, EntryTimestamp, GlobalIndex, Hash, ShardTree, Signer, TreeSize};
+use tlog::{
+    Checkpoint, EntryTimestamp, GlobalIndex, Hash, ShardTree, Signer, TreeSize, UnixMillis,
+};
 
+use super::standstill::DROP_STANDSTILL;
 use super::{Beginning, ImportedSoFar, OldEntry, OldShard};
 use crate::control::ChangeError;
-use crate::control::imported::DROP_STANDSTILL;
 use crate::engine::Engine;
 use crate::log::Log;
 use crate::tests::rig::{Rig, Rows, caller};
@@ -514,12 +516,8 @@ async fn entries_are_not_added_behind_lost_times() {
     assert_eq!(findings[0].place, path);
 }
 
-/// Each would remove what the other writes.
-#[tokio::test(start_paused = true)]
-async fn an_import_and_a_restore_keep_apart() {
-    let (rig, all) = (Rig::new(), two());
-    let (engine, _) = rig.server(&Faults::new()).await;
-    let restore = crate::Restore {
+fn restore(rig: &Rig) -> crate::Restore {
+    crate::Restore {
         origin: "log.example.org".to_owned(),
         from: Vec::new(),
         kek: crate::testing::fresh_kek(),
@@ -527,8 +525,19 @@ async fn an_import_and_a_restore_keep_apart() {
         peers: Arc::new(mirror::NoPeerClient),
         coordination: rig.rows.clone(),
         objects: rig.objects.clone(),
-        ambient: ambient::Ambient::unset(),
-    };
+        ambient: ambient::Ambient {
+            time: rig.time.time(),
+            ..ambient::Ambient::unset()
+        },
+    }
+}
+
+/// Each would remove what the other writes.
+#[tokio::test(start_paused = true)]
+async fn an_import_and_a_restore_keep_apart() {
+    let (rig, all) = (Rig::new(), two());
+    let (engine, _) = rig.server(&Faults::new()).await;
+    let restore = restore(&rig);
     begin(&engine, &heads(&all)).await.unwrap();
     let begun = async || restore.begin(&restore.next("neon").await?).await;
     let refused = begun().await.unwrap_err().to_string();
@@ -691,13 +700,9 @@ async fn editions_count_on_over_a_drop() {
     engine.shutdown().await;
 }
 
-/// A drop that was interrupted may still delete what it has listed: when another run continues it, the log is made only after a while, however
-/// soon it is imported again.
-#[tokio::test(start_paused = true)]
-async fn a_continued_drop_delays_the_log() {
-    let (rig, all) = (Rig::new(), two());
-    let (engine, _) = rig.server(&Faults::new()).await;
-    copy(&engine, &all, 300).await.unwrap();
+/// An import that one run began to drop, and another one has dropped.
+async fn continued_drop(engine: &Arc<Engine>, all: &[Old]) {
+    copy(engine, all, 300).await.unwrap();
     let mut dropping = engine.importing("neon").await.unwrap().unwrap();
     dropping.stage = super::Stage::Dropping;
     engine
@@ -705,12 +710,84 @@ async fn a_continued_drop_delays_the_log() {
         .await
         .unwrap();
     assert!(engine.import_dropped(&name()).await.unwrap());
+}
+
+/// A log that is made without the import may have folders of the same names, for instance a restored one that was imported once.
+#[tokio::test(start_paused = true)]
+async fn a_continued_drop_delays_every_log_of_that_name() {
+    let (rig, all) = (Rig::new(), two());
+    let (engine, _) = rig.server(&Faults::new()).await;
+    continued_drop(&engine, &all).await;
+    let restore = restore(&rig);
+    let mut plain = document(&[]);
+    plain.rekor.v1 = false;
+    let refused = why(engine.create_log(plain.clone(), caller()).await);
+    assert!(refused.contains("can be created in 600 s"), "{refused}");
+    let refused = restore.begin("neon").await.unwrap_err().to_string();
+    assert!(refused.contains("command again in 600 s"), "{refused}");
+    nobody_deletes(&rig);
+    restore.begin("neon").await.unwrap();
+    engine.shutdown().await;
+
+    let rig = Rig::new();
+    let (engine, _) = rig.server(&Faults::new()).await;
+    continued_drop(&engine, &all).await;
+    nobody_deletes(&rig);
+    engine.create_log(plain, caller()).await.unwrap();
+    engine.shutdown().await;
+}
+
+/// What a clock wrote that was years ahead delays a log by the same ten minutes, counted from when somebody notices.
+#[tokio::test(start_paused = true)]
+async fn a_drop_that_was_continued_in_the_future_delays_nothing_for_long() {
+    for is_copied in [false, true] {
+        let (rig, all) = (Rig::new(), two());
+        let (engine, _) = rig.server(&Faults::new()).await;
+        continued_drop(&engine, &all).await;
+        if is_copied {
+            copy(&engine, &all, 300).await.unwrap();
+        }
+        let mut row = super::known(&*rig.rows, "neon").await.unwrap().unwrap();
+        let continued = row.continued.unwrap().get();
+        row.continued = Some(UnixMillis::new(continued + (1 << 40)));
+        engine.note_import("neon", Vec::new(), row).await.unwrap();
+        let plain = || {
+            let mut plain = document(&[]);
+            plain.rekor.v1 = false;
+            plain
+        };
+        let refused = match is_copied {
+            // A preview, since without one the command asks for nothing.
+            true => why(engine.preview_log(document(&all), caller()).await),
+            false => why(engine.create_log(plain(), caller()).await),
+        };
+        assert!(refused.contains("can be created in 600 s"), "{refused}");
+        rig.time.pass(60_000);
+        let made = || engine.create_log(if is_copied { document(&all) } else { plain() }, caller());
+        let refused = why(made().await);
+        assert!(refused.contains("can be created in 540 s"), "{refused}");
+        rig.time.pass(540_000);
+        made().await.unwrap();
+        engine.shutdown().await;
+    }
+}
+
+/// A drop that was interrupted may still delete what it has listed: when another run continues it, the log is made only after a while, however
+/// soon it is imported again.
+#[tokio::test(start_paused = true)]
+async fn a_continued_drop_delays_the_log() {
+    let (rig, all) = (Rig::new(), two());
+    let (engine, _) = rig.server(&Faults::new()).await;
+    continued_drop(&engine, &all).await;
     copy(&engine, &all, 300).await.unwrap();
     for refused in [
         why(engine.create_log(document(&all), caller()).await),
         why(engine.preview_log(document(&all), caller()).await),
     ] {
         assert!(refused.contains("can be created in"), "{refused}");
+        // `logctl` knows by these words that the same command can succeed later.
+        let words = "wait until then, and run the same `logctl import rekor` command again";
+        assert!(refused.contains(words), "{refused}");
     }
     nobody_deletes(&rig);
     engine.create_log(document(&all), caller()).await.unwrap();
