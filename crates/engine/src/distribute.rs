@@ -350,17 +350,14 @@ impl Pusher {
             // A damaged object is put again. Another log's objects are left alone.
             Found::Foreign { why } => {
                 // A shard that was lost with the primary may have another key than the next one of its name.
-                let remedy = match self.shared.guard.life.is_restored() {
-                    true => format!(
-                        "; if the log left it there before it was restored, delete the folder {}/{} on this frontend",
-                        self.shared.ledger.name, shard.name
-                    ),
-                    false => String::new(),
-                };
-                return Err(StoreError::NotYet(format!(
-                    "its checkpoint of shard {} is not of this log: {why}{remedy}",
-                    shard.name
-                )));
+                let (log, name) = (&self.shared.ledger.name, &shard.name);
+                let mut why = format!("its checkpoint of shard {name} is not of this log: {why}");
+                if self.shared.guard.life.is_restored() {
+                    why += &format!(
+                        "; if the log left it there before it was restored, delete the folder {log}/{name} on this frontend"
+                    );
+                }
+                return Err(StoreError::NotYet(why));
             }
             _ => TreeSize::ZERO,
         };

@@ -723,10 +723,11 @@ async fn a_continued_drop_delays_every_log_of_that_name() {
     plain.rekor.v1 = false;
     let refused = why(engine.create_log(plain.clone(), caller()).await);
     assert!(refused.contains("can be created in 600 s"), "{refused}");
-    let refused = restore.begin("neon").await.unwrap_err().to_string();
+    let begun = async || restore.begin(&restore.next("neon").await?).await;
+    let refused = begun().await.unwrap_err().to_string();
     assert!(refused.contains("command again in 600 s"), "{refused}");
     nobody_deletes(&rig);
-    restore.begin("neon").await.unwrap();
+    begun().await.unwrap();
     engine.shutdown().await;
 
     let rig = Rig::new();
