@@ -86,7 +86,7 @@ impl Log {
             }
             if began.elapsed() > PROMISED_TIMEOUT {
                 return Err(ChangeError::Conflict(format!(
-                    "the log takes no new entries, but {waiting} promised entries are not ordered yet; repeat the freeze to continue waiting, freeze with `--now` to leave them promised, or unfreeze"
+                    "the log takes no new entries, but {waiting} of the promised entries are not ordered yet; repeat the freeze to continue waiting, freeze with `--now` to leave them promised, or unfreeze"
                 )));
             }
             let queue = self.ledger.keys.queue();

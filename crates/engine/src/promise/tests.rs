@@ -368,7 +368,7 @@ async fn a_freeze_does_not_wait_for_ever() {
         .await
         .unwrap_err();
     assert!(
-        refused.to_string().contains("1 that were promised"),
+        refused.to_string().contains("1 of the promised entries"),
         "{refused}"
     );
     assert_eq!(promise(&log, "two").await, Err(AppendError::Closing));
