@@ -122,7 +122,9 @@ impl LogLife {
 
     /// Why it may not sign yet, as far as this process knows. A server that only takes writes says that too.
     pub(crate) fn waits(&self) -> Option<String> {
-        self.waits.load().as_deref().cloned()
+        // What another task found before it was announced may have been noted after that.
+        let waits = || self.waits.load().as_deref().cloned();
+        (!self.is_announced()).then(waits).flatten()
     }
 
     /// Whether it may sign, as far as this process knows.
@@ -243,7 +245,6 @@ impl LogLife {
             return Ok(Some(why));
         }
         self.announced.store(true, Relaxed);
-        self.waits.store(None);
         Ok(None)
     }
 }
