@@ -255,7 +255,9 @@ pub fn remedy(world: &Arc<World>, why: &str) {
         let mut dice = world.dice(&format!("empty-{}", secondary.name));
         secondary.lose(world, Fate::Empty, &mut dice);
     };
-    if why.contains("restore the log again") || has_more && more_was_signed {
+    // What the other primary had signed is on its secondaries.
+    let is_twin = ahead && world.primary.lives() > 0;
+    if why.contains("restore the log again") || has_more && more_was_signed || is_twin {
         let what = format_args!("the log is restored again: {why}");
         world.trace.say(what);
         // An older copy of a disk is never restored from, and those that a forced restore gave up stay given up.

@@ -44,6 +44,7 @@ pub(crate) fn check(certificates: &[Certificate<'_>]) -> Result<(), ChainError> 
         root,
         intermediates: &distinct,
         checks: 0,
+        compared: 0,
         has_forbidden_name: false,
     };
     match search.find_root(&mut vec![leaf]) {
@@ -56,6 +57,8 @@ struct Search<'s, 'a> {
     root: &'s Certificate<'a>,
     intermediates: &'s [&'s Certificate<'a>],
     checks: usize,
+    /// Names that were compared with limits, in all chains.
+    compared: usize,
     /// Whether there is a chain whose authorities do not allow its names.
     has_forbidden_name: bool,
 }
@@ -68,7 +71,7 @@ impl<'s, 'a> Search<'s, 'a> {
             found = self.root.check(chain, chain[0].not_before);
             if found.is_ok() {
                 chain.push(self.root);
-                if are_names_allowed(chain) {
+                if are_names_allowed(chain, &mut self.compared) {
                     return Ok(());
                 }
                 chain.pop();

@@ -58,6 +58,10 @@ impl<'a> Limits<'a> {
         Some(limits)
     }
 
+    fn count(&self) -> usize {
+        self.permitted.len() + self.excluded.len()
+    }
+
     fn allow(&self, name: &Name<'_>) -> bool {
         let of_kind = |list: &[Limit<'a>]| -> Vec<&'a [u8]> {
             let list = list.iter().filter(|(tag, _)| *tag == name.tag());
@@ -72,8 +76,12 @@ impl<'a> Limits<'a> {
     }
 }
 
-/// Whether the authorities of a chain, which is in the order from the leaf to the root, allow the names in the certificates before them.
-pub(super) fn are_names_allowed(chain: &[&Certificate<'_>]) -> bool {
+/// The most comparisons of a name with a limit for one request, as in Go: names and limits multiply.
+pub(super) const MAX_COMPARISONS: usize = 250_000;
+
+/// Whether the authorities of a chain, which is in the order from the leaf to the root, allow the names in the certificates before them. `compared`
+/// counts over all chains of a request; too many comparisons allow nothing.
+pub(super) fn are_names_allowed(chain: &[&Certificate<'_>], compared: &mut usize) -> bool {
     (0..).zip(chain).all(|(at, certificate)| {
         let above = chain.iter().skip(at + 1);
         let limits: Vec<_> = above
@@ -82,11 +90,18 @@ pub(super) fn are_names_allowed(chain: &[&Certificate<'_>]) -> bool {
         if limits.is_empty() {
             return true;
         }
+        let count = 1 + limits.iter().map(|limits| limits.count()).sum::<usize>();
         let mut names = certificate.extensions.all_names();
-        names.all(|(tag, value)| match Name::parse(tag, value) {
-            Some(name) => limits.iter().all(|limits| limits.allow(&name)),
-            // Names of other kinds have no limits that are understood.
-            None => !matches!(tag, DNS | EMAIL | URI | ADDRESS),
+        names.all(|(tag, value)| {
+            *compared += count;
+            if *compared > MAX_COMPARISONS {
+                return false;
+            }
+            match Name::parse(tag, value) {
+                Some(name) => limits.iter().all(|limits| limits.allow(&name)),
+                // Names of other kinds have no limits that are understood.
+                None => !matches!(tag, DNS | EMAIL | URI | ADDRESS),
+            }
         })
     })
 }

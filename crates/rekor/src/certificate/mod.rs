@@ -78,7 +78,9 @@ impl<'a> Certificate<'a> {
         {
             extensions.read(list.inside(SEQUENCE)?)?;
         }
-        let (signature, _) = certificate.bits()?;
+        // Go parses a signature with unused bits, and shifts it, so that it never verifies.
+        let (signature, unused) = certificate.bits()?;
+        let signature = if unused == 0 { signature } else { &[] };
         Some(Self {
             raw: der,
             signed,

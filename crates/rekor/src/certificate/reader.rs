@@ -205,8 +205,10 @@ fn seconds(year: i16, text: &str, may_lack_seconds: bool) -> Option<i64> {
     let zone = match zone.split_at_checked(1)? {
         ("Z", "") => 0,
         (sign, zone) if zone.len() == 4 => {
-            let hour = digits(&zone[..2])?.try_into().ok()?;
-            let minute = digits(&zone[2..])?.try_into().ok()?;
+            // Two bytes may be a part of one character.
+            let (hour, minute) = zone.split_at_checked(2)?;
+            let hour = digits(hour)?.try_into().ok()?;
+            let minute = digits(minute)?.try_into().ok()?;
             let zone = clock(hour, minute, 0).filter(|zone| *zone != 0)?;
             if sign == "-" { -zone } else { zone }
         }
@@ -323,6 +325,8 @@ mod tests {
             (UTC_TIME, "200229000000.5Z", None),
             (UTC_TIME, "+10229000000Z", None),
             (UTC_TIME, "ä0229000000Z", None),
+            (UTC_TIME, "200229000000+0ä1", None),
+            (GENERALIZED_TIME, "20200229000000+0ä1", None),
             (GENERALIZED_TIME, "200229000000Z", None),
             (IA5_STRING, "200229000000Z", None),
         ] {

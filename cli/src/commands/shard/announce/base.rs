@@ -48,6 +48,8 @@ pub(super) struct Wanted<'a> {
     pub(super) new_root: bool,
     /// For how long what is published could not be read.
     pub(super) unread: Duration,
+    /// The files of the places that could be read.
+    pub(super) readable: &'a [String],
 }
 
 /// Since when what is published cannot be read, counted from the beginning of the run.
@@ -127,17 +129,24 @@ impl Target {
             Err(why) => return unwritten(why),
         };
         let root = self.root(text)?;
-        // A file that a cache has kept was published, too: nothing of it may be lost.
-        if let (Base::Root(published) | Base::Cached(published), Some(_)) = (base, wanted.merge)
-            && let Some(lost) = lost(&self.root(Some(published))?, &root)
-        {
-            let remedy = match base {
-                Base::Root(_) => "leave --merge out, and the keys are added to the published one",
-                _ => "name the newest file",
-            };
-            return unwritten(format!(
-                "the file of --merge lacks what is published: the {lost}; {remedy}"
-            ));
+        // Files that a cache has kept, or that differ, were published, too: nothing of any may be lost.
+        let own = match base {
+            Base::Root(published) | Base::Cached(published) => Some(published),
+            _ => None,
+        };
+        let published = own.into_iter().chain(wanted.readable);
+        for published in published.filter(|_| wanted.merge.is_some()) {
+            if let Some(lost) = lost(&self.root(Some(published))?, &root) {
+                let remedy = match base {
+                    Base::Root(_) => {
+                        "leave --merge out, and the keys are added to the published one"
+                    }
+                    _ => "name the newest file",
+                };
+                return unwritten(format!(
+                    "the file of --merge lacks what is published: the {lost}; {remedy}"
+                ));
+            }
         }
         Ok(Ok(root))
     }
@@ -191,6 +200,7 @@ mod tests {
         merge: None,
         new_root: true,
         unread: UNREAD_TIMEOUT,
+        readable: &[],
     };
 
     /// Why nothing is published; empty where something is.
@@ -264,6 +274,21 @@ mod tests {
                 .insert("one".to_owned(), jiff::Timestamp::UNIX_EPOCH);
             let answer = withdrawn.to_publish(&base, merging(&old)).unwrap();
             assert!(answer.is_err());
+        }
+    }
+
+    /// Another place cannot be read, or has another file: what a place shows is there.
+    #[test]
+    fn a_merged_file_drops_nothing_of_any_place_that_can_be_read() {
+        let (old, readable) = (file(&["ca"], 1), [file(&["ca", "new"], 1)]);
+        for base in [Base::Differ, Base::Unreadable] {
+            let wanted = |merge| Wanted {
+                readable: &readable,
+                ..merging(merge)
+            };
+            let refused = why(&[], &base, wanted(&old));
+            assert!(refused.contains("lacks what is published"), "{refused}");
+            assert_eq!(why(&[], &base, wanted(&readable[0])), "");
         }
     }
 

@@ -260,7 +260,11 @@ impl Announcing<'_> {
         loop {
             ui.stand(&format!("shard {name} still waits"), self.resume(&name));
             let look = target.look(deadline, began.elapsed()).await;
-            let wanted = self.wanted(unread.after(&look.base, began.elapsed()));
+            let wanted = Wanted {
+                unread: unread.after(&look.base, began.elapsed()),
+                readable: &look.readable,
+                ..self.wanted()
+            };
             let mut waits = "its key is not seen yet".to_owned();
             for (place, why) in &look.lacking {
                 waits = format!("{waits}; {place}: {why}");
@@ -324,11 +328,11 @@ impl Announcing<'_> {
         }
     }
 
-    fn wanted(&self, unread: Duration) -> Wanted<'_> {
+    fn wanted(&self) -> Wanted<'_> {
         Wanted {
             merge: self.merge.as_deref(),
             new_root: self.args.new_root,
-            unread,
+            ..Wanted::default()
         }
     }
 

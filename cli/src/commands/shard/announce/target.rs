@@ -175,10 +175,10 @@ impl Target {
                     let kept = |event: &str| {
                         format!("a cache answers with a file from before the key {event}")
                     };
+                    let root = self.root(Some(&text)).ok();
+                    look.readable.extend(root.as_ref().map(|_| text.clone()));
                     bases.push(
-                        self.root(Some(&text))
-                            .ok()
-                            .filter(|_| !before_seen && !before_gone)
+                        root.filter(|_| !before_seen && !before_gone)
                             .map(|root| (text, root, age)),
                     );
                     match found {
@@ -225,6 +225,8 @@ impl Target {
 pub(super) struct Look {
     /// The trusted root to which the key can be added.
     pub(super) base: Base,
+    /// The files of the places that could be read, those of caches too.
+    pub(super) readable: Vec<String>,
     /// The places that lack the key, and why.
     pub(super) lacking: Vec<(String, String)>,
     /// The places whose file is sound and current, and does not have the key.

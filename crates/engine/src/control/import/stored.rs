@@ -19,8 +19,8 @@ use crate::engine::Engine;
 use crate::entry_times::EntryTimes;
 use crate::times;
 
-/// How many objects are read ahead.
-const AHEAD: usize = 32;
+/// How many objects are read ahead. A bundle has up to 17 MB.
+const AHEAD: usize = 4;
 
 /// What is wrong with a stored shard.
 enum Flaw {

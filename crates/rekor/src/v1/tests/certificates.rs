@@ -306,6 +306,28 @@ fn a_chain_is_what_rekor_takes_for_one() {
     }
 }
 
+/// Names and limits multiply: as in Go, one request has no more than 250,000 comparisons.
+#[test]
+fn too_many_names_are_not_compared_with_too_many_limits() {
+    for (count, expected) in [(300, Ok(())), (600, Err(VerifierError::Name))] {
+        let leaf = with(&CertificateParams::default(), |it| {
+            let names = (0..count).map(|n| format!("n{n}.test").try_into().unwrap());
+            it.subject_alt_names = names.map(SanType::DnsName).collect();
+        });
+        let root = with(&authority("root"), |it| {
+            let others = (0..count).map(|n| GeneralSubtree::DnsName(format!("o{n}.test")));
+            it.name_constraints = Some(NameConstraints {
+                permitted_subtrees: vec![GeneralSubtree::DnsName("test".to_owned())],
+                excluded_subtrees: others.collect(),
+            });
+        });
+        let ders = chain_of(&[&root, &leaf]);
+        let found = logged(&body(&ders.iter().rev().collect::<Vec<_>>())).map(|_| ());
+        let expected = expected.map_err(|it| Reason::from(it).into());
+        assert_eq!(found, expected, "{count}");
+    }
+}
+
 #[test]
 fn other_certificates_do_not_make_a_chain() {
     let names = |name: &str| {
