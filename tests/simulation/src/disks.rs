@@ -162,9 +162,10 @@ impl Lost {
         read(self.had.get(&row_of(origin))?)
     }
 
-    /// Whether the log cannot know of it yet: its row about the storage of this secondary has this number.
+    /// Whether the log cannot know of it yet: its row about the storage of this secondary has this number. The first row may be of what was lost
+    /// before that row was written.
     pub fn is_unknown(&self, number: u64) -> bool {
-        self.may_be_unknown && number <= self.number
+        self.may_be_unknown && number <= self.number.max(1)
     }
 
     /// The rows of the log are lost while that row has this number; the next ones have numbers of their own.
