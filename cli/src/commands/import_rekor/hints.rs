@@ -11,7 +11,7 @@ use crate::error::{Error, SourceFault};
 use crate::import::shard::OldShard;
 use crate::import::source::Source;
 
-/// What a server says if the same command continues, and if it can do so only later.
+/// Two answers of the server: the same command continues now, or only later.
 const AGAIN: &str = "run the same `logctl import rekor` command again";
 const WAIT: &str = "wait until then";
 
@@ -211,7 +211,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    /// Whoever follows the hint must not delete hours of copying.
+    /// An operator who follows the hint must not delete hours of copying.
     #[test]
     fn a_refusal_that_passes_deletes_nothing() {
         let source = Source::new("https://rekor.example.org", None, Duration::from_secs(1));

@@ -163,16 +163,21 @@ async fn a_lost_primary_is_rebuilt_and_goes_on() {
     assert!(report.is_empty(), "{report:?}");
 }
 
-/// An interrupted restore is made again over what it left; rows that no restore has written are not touched.
-/// Wherever it stood still: another one has made the log meanwhile, and the log has grown.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_restore_that_stood_still_changes_nothing_of_the_log_that_another_made() {
+/// A log with twenty entries on one secondary, and no server.
+async fn twenty_on_x() -> World {
     let (world, engine, log, key) = World::with_log(&["x"], 1).await;
     world.secondary("x", "x", &key).await;
     append(&log, 20).await;
     published(&log, 20).await;
     engine.shutdown().await;
     drop((log, engine));
+    world
+}
+
+/// Wherever it stood still: another one has made the log meanwhile, and the log has grown.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_stood_still_changes_nothing_of_the_log_that_another_made() {
+    let world = twenty_on_x().await;
     let mut has = 20;
     for at in 0.. {
         let name = format!("standstill {at}");
@@ -228,14 +233,10 @@ async fn a_restore_that_stood_still_changes_nothing_of_the_log_that_another_made
     }
 }
 
+/// An interrupted restore is made again over what it left; rows that no restore has written are not touched.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_restore_can_be_made_again() {
-    let (world, engine, log, key) = World::with_log(&["x"], 1).await;
-    world.secondary("x", "x", &key).await;
-    append(&log, 20).await;
-    published(&log, 20).await;
-    engine.shutdown().await;
-    drop((log, engine));
+    let world = twenty_on_x().await;
     let left = |note: bool| {
         let mut puts = vec![(
             // As if it had been of a later state.

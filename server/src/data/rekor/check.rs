@@ -99,13 +99,7 @@ pub(super) async fn check<T: Send + 'static>(
     plane: &DataPlane,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Refusal> {
-    let turn = Arc::clone(&plane.checks).acquire_owned();
-    let turn = tokio::time::timeout(CHECK_TIMEOUT, turn).await;
-    let turn = turn
-        .ok()
-        .and_then(Result::ok)
-        .ok_or_else(Refusal::crowded)?;
-    in_turn(turn, work).await
+    in_turn(&plane.checks, Refusal::crowded, work).await
 }
 
 /// As [`check()`], for a read.
@@ -113,15 +107,17 @@ pub(super) async fn read<T: Send + 'static>(
     turns: &Arc<Semaphore>,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Refusal> {
-    let turn = tokio::time::timeout(CHECK_TIMEOUT, Arc::clone(turns).acquire_owned()).await;
-    let turn = turn.ok().and_then(Result::ok);
-    in_turn(turn.ok_or_else(Refusal::busy_reads)?, work).await
+    in_turn(turns, Refusal::busy_reads, work).await
 }
 
+/// Waits for a turn, and does the work in it; `none` is the answer where no turn comes in time.
 async fn in_turn<T: Send + 'static>(
-    turn: impl Send + 'static,
+    turns: &Arc<Semaphore>,
+    none: fn() -> Refusal,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Refusal> {
+    let turn = tokio::time::timeout(CHECK_TIMEOUT, Arc::clone(turns).acquire_owned()).await;
+    let turn = turn.ok().and_then(Result::ok).ok_or_else(none)?;
     let checked = tokio::task::spawn_blocking(move || {
         // The thread keeps the turn: a client that hangs up must not make room for another check.
         let _turn = turn;

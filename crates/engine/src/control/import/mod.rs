@@ -157,7 +157,7 @@ pub(crate) async fn known(
         .map_err(|e| StoreError::Corrupt(format!("{key}: {e}")))
 }
 
-/// What there is of an import into a log that is to be made without it.
+/// Whether an import stands in the way of a log of its name that is made without it.
 #[derive(Debug)]
 pub(crate) enum Beside {
     /// Nothing that gets in the way.
@@ -168,7 +168,7 @@ pub(crate) enum Beside {
     Standstill(u64),
 }
 
-/// What there is of an import into a log that is to be made without it. The clock is asked only where time matters.
+/// Looks whether an import stands in the way of a log of its name. It asks the clock only if a drop was continued.
 pub(crate) async fn beside(
     store: &dyn Coordination,
     log: &str,

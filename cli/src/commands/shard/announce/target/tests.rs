@@ -60,7 +60,7 @@ fn look(target: &Target, read: &[Result<(&str, u64), bool>]) -> Look {
     look_after(target, read, 0)
 }
 
-/// What a run sees that has lasted for so many seconds.
+/// The look of a run that began so many seconds ago.
 fn look_after(target: &Target, read: &[Result<(&str, u64), bool>], lasted: u64) -> Look {
     let read = read.iter().enumerate().map(|(number, read)| {
         let read = read.map(|(text, age)| Found {
@@ -214,7 +214,7 @@ fn what_a_cache_has_fetched_since_the_run_began_is_current() {
     }
 }
 
-/// What is said of a file that a cache has kept is said once, although the file gets older.
+/// The command says once that a cache has kept a file, although the file gets older.
 #[test]
 fn the_age_of_a_file_is_no_news() {
     let (old, seen) = (file(&["ca"], 1), target(&["one"]));
